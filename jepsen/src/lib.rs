@@ -1,0 +1,1 @@
+//! Redoubt under faults: real processes, histories, checkers.

@@ -1,0 +1,7 @@
+//! Redoubt's redo log and blobs: what must not be lost.
+//!
+//! Ground state. Everything in `store` can be rebuilt from what is here.
+
+pub mod disk;
+pub mod id;
+pub mod record;

@@ -1,0 +1,765 @@
+//! The closed enum of redo records, and what `apply` answers to each.
+//!
+//! A record names exactly what it changes, who did it and why, and carries an
+//! operation id. `apply` only assigns numbers from counters in the state;
+//! whatever else decides the outcome is in the record or in the state.
+//!
+//! Invariants: an encoded record is at most [`MAX_RECORD_BYTES`] and makes at
+//! most [`MAX_CHANGES`] changes; the numbers of [`Change::kind`] are never
+//! reused; a field is never changed in place but by a new version (`codec`).
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{
+    AccountId, BlobId, EmailId, LogIndex, MailboxId, ModSeq, OperationId, Sequence, ThreadId,
+    ThreadKey, Timestamp, Uid, UidValidity,
+};
+
+/// The most bytes that one encoded record may have.
+pub const MAX_RECORD_BYTES: usize = 256 * 1024;
+/// The most emails, recipients or other items that one record may change.
+pub const MAX_CHANGES: usize = 2000;
+
+/// One redo record: everything that `apply` needs to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The leader's clock when it proposed; the effective time is never before the previous one's.
+    pub stamp: Timestamp,
+    /// Makes a retry safe.
+    pub operation: OperationId,
+    /// Who did it.
+    pub actor: Actor,
+    /// Why it was done.
+    pub why: Why,
+    /// What changes.
+    pub change: Change,
+}
+
+/// Who did something, on whose behalf and from where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// Who did it.
+    pub principal: Principal,
+    /// For whom, where that is another account.
+    pub on_behalf_of: Option<AccountId>,
+    /// The network address that the wish came from.
+    pub from: Option<IpAddr>,
+}
+
+impl Actor {
+    /// The server itself.
+    pub const SYSTEM: Self = Self { principal: Principal::System, on_behalf_of: None, from: None };
+
+    /// A user, speaking for itself.
+    pub fn account(account: AccountId, from: Option<IpAddr>) -> Self {
+        Self { principal: Principal::Account(account), on_behalf_of: None, from }
+    }
+
+    /// An MTA that delivers.
+    pub fn mta(from: Option<IpAddr>) -> Self {
+        Self { principal: Principal::Mta, on_behalf_of: None, from }
+    }
+
+    /// An administrator over the local socket, by the uid of the calling process.
+    pub fn admin(uid: u32) -> Self {
+        Self { principal: Principal::LocalUser(uid), on_behalf_of: None, from: None }
+    }
+}
+
+/// Who may do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Principal {
+    /// The server itself: sweeps, marks, versions.
+    System,
+    /// An MTA over LMTP.
+    Mta,
+    /// A user.
+    Account(AccountId),
+    /// An administrator on the machine, by uid.
+    LocalUser(u32),
+}
+
+/// Why something was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Why {
+    /// The policy and its version, where one caused it.
+    pub policy: Option<(u64, u32)>,
+    /// A salted blob with the text that a person typed.
+    pub reason: Option<BlobId>,
+}
+
+/// What a record changes. Groups of a hundred hexadecimal each: directory 1,
+/// mailbox 2, email 3, retention 4, restore 5, audit 6, system 7; 8 and up are
+/// reserved for contacts, events, tasks, notes and Sieve scripts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// A new domain.
+    DomainAdd(DomainAdd),
+    /// A domain's settings, as a whole.
+    DomainSet(DomainSet),
+    /// A domain without accounts and aliases goes.
+    DomainRemove(DomainRemove),
+    /// A new account with its six mailboxes.
+    AccountAdd(AccountAdd),
+    /// An account's settings, as a whole.
+    AccountSet(AccountSet),
+    /// An account gets another address and keeps its id.
+    AccountRename(AccountRename),
+    /// Another name for an account.
+    AliasAdd(AliasAdd),
+    /// A name goes.
+    AliasRemove(AliasRemove),
+    /// A password, replaced or new.
+    CredentialSet(CredentialSet),
+    /// A password goes.
+    CredentialRemove(CredentialRemove),
+    /// A new mailbox.
+    MailboxCreate(MailboxCreate),
+    /// A mailbox gets another name or parent.
+    MailboxRename(MailboxRename),
+    /// A mailbox is gone at once; its placements are expunged by records that follow.
+    MailboxDelete(MailboxDelete),
+    /// A name is subscribed to, or not any more.
+    Subscribe(Subscribe),
+    /// One message to one or more accounts.
+    Deliver(Deliver),
+    /// Messages that a client or an import brings.
+    Append(Append),
+    /// More placements of emails.
+    Copy(Copy),
+    /// Placements replaced by others.
+    Move(Move),
+    /// Flags and keywords of placements.
+    SetFlags(SetFlags),
+    /// Placements go.
+    Expunge(Expunge),
+    /// What all members support: the gate for changes of what `apply` does.
+    Version(Version),
+    /// A checkpoint was taken, with the state's hash.
+    CheckpointMark(CheckpointMark),
+}
+
+impl Change {
+    /// The number of this kind in the log, for ever.
+    pub fn kind(&self) -> u16 {
+        match self {
+            Self::DomainAdd(_) => 0x0101,
+            Self::DomainSet(_) => 0x0102,
+            Self::DomainRemove(_) => 0x0103,
+            Self::AccountAdd(_) => 0x0110,
+            Self::AccountSet(_) => 0x0111,
+            Self::AccountRename(_) => 0x0112,
+            Self::AliasAdd(_) => 0x0120,
+            Self::AliasRemove(_) => 0x0121,
+            Self::CredentialSet(_) => 0x0130,
+            Self::CredentialRemove(_) => 0x0131,
+            Self::MailboxCreate(_) => 0x0201,
+            Self::MailboxRename(_) => 0x0202,
+            Self::MailboxDelete(_) => 0x0203,
+            Self::Subscribe(_) => 0x0204,
+            Self::Deliver(_) => 0x0301,
+            Self::Append(_) => 0x0302,
+            Self::Copy(_) => 0x0303,
+            Self::Move(_) => 0x0304,
+            Self::SetFlags(_) => 0x0305,
+            Self::Expunge(_) => 0x0306,
+            Self::Version(_) => 0x0701,
+            Self::CheckpointMark(_) => 0x0702,
+        }
+    }
+}
+
+impl Record {
+    /// Every blob that this record names: a node holds the entry only when it holds them.
+    pub fn blobs(&self) -> BTreeSet<BlobId> {
+        let mut blobs: BTreeSet<BlobId> = self.why.reason.into_iter().collect();
+        match &self.change {
+            Change::Deliver(deliver) => {
+                blobs.insert(deliver.message.blob);
+                blobs.insert(deliver.envelope);
+            }
+            Change::Append(append) => {
+                blobs.extend(append.items.iter().map(|item| item.message.blob));
+            }
+            _ => {}
+        }
+        blobs
+    }
+}
+
+// ---------------------------------------------------------------- directory
+
+/// See [`Change::DomainAdd`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainAdd {
+    /// In lower case, as A-labels (RFC 5890).
+    pub domain: String,
+    /// Its settings.
+    pub settings: DomainSettings,
+}
+
+/// See [`Change::DomainSet`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainSet {
+    /// Which domain.
+    pub domain: String,
+    /// Its settings from now on.
+    pub settings: DomainSettings,
+}
+
+/// What holds for all accounts of a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainSettings {
+    /// The character between user and detail (RFC 5233), `None` for no subaddresses.
+    pub subaddress_separator: Option<char>,
+    /// The account that gets what no other address takes.
+    pub catch_all: Option<AccountId>,
+    /// Messages with this header (and value, where given) are filed as spam.
+    pub junk_header: Option<JunkHeader>,
+    /// Whether an MTA's retry within the hour gets the first outcome.
+    pub retry_recognised: bool,
+    /// The quota in bytes of accounts that have none of their own; `None` is no limit.
+    pub default_quota: Option<u64>,
+    /// Whether mail that is over quota is deferred (4.2.2) and not refused (5.2.2).
+    pub over_quota_defers: bool,
+}
+
+impl Default for DomainSettings {
+    fn default() -> Self {
+        Self {
+            subaddress_separator: Some('+'),
+            catch_all: None,
+            junk_header: None,
+            retry_recognised: true,
+            default_quota: None,
+            over_quota_defers: false,
+        }
+    }
+}
+
+/// The mark that a spam filter before us leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JunkHeader {
+    /// The header field's name, compared without case.
+    pub name: String,
+    /// What its value begins with, without case; empty for any value.
+    pub value_prefix: String,
+}
+
+/// See [`Change::DomainRemove`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainRemove {
+    /// Which domain.
+    pub domain: String,
+}
+
+/// A local part and a domain, both normalised: lower case, NFC, domain as A-labels.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Address {
+    /// What stands before the `@`.
+    pub local: String,
+    /// What stands behind it.
+    pub domain: String,
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.local, self.domain)
+    }
+}
+
+/// See [`Change::AccountAdd`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountAdd {
+    /// Its address.
+    pub address: Address,
+    /// Its settings.
+    pub settings: AccountSettings,
+    /// Its first password as a PHC string (argon2id), made by the proposer.
+    pub password: Option<String>,
+}
+
+/// See [`Change::AccountSet`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountSet {
+    /// Which account.
+    pub account: AccountId,
+    /// Its settings from now on.
+    pub settings: AccountSettings,
+}
+
+/// What an administrator says of an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountSettings {
+    /// The person's or group's name, for listings.
+    pub display_name: String,
+    /// What it may do.
+    pub state: AccountState,
+    /// Bytes of live emails, `None` for the domain's default.
+    pub quota: Option<u64>,
+}
+
+/// What an account may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccountState {
+    /// Everything.
+    #[default]
+    Active,
+    /// It receives, and nobody logs in, until it is unlocked.
+    Locked,
+    /// It receives; nobody logs in by design.
+    ReceiveOnly,
+    /// Neither: its address is refused.
+    Closed,
+}
+
+/// See [`Change::AccountRename`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRename {
+    /// Which account.
+    pub account: AccountId,
+    /// Its address from now on.
+    pub address: Address,
+}
+
+/// See [`Change::AliasAdd`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasAdd {
+    /// The other name.
+    pub alias: Address,
+    /// Whose it is.
+    pub account: AccountId,
+}
+
+/// See [`Change::AliasRemove`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasRemove {
+    /// The name that goes.
+    pub alias: Address,
+}
+
+/// See [`Change::CredentialSet`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialSet {
+    /// Whose it is.
+    pub account: AccountId,
+    /// `password` for the main one; others are app passwords' names.
+    pub name: String,
+    /// A PHC string (argon2id), salt and hash made by the proposer.
+    pub phc: String,
+}
+
+/// See [`Change::CredentialRemove`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialRemove {
+    /// Whose it is.
+    pub account: AccountId,
+    /// Its name.
+    pub name: String,
+}
+
+// ------------------------------------------------------------------ mailbox
+
+/// The use of a mailbox (RFC 6154).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SpecialUse {
+    /// `\Archive`
+    Archive,
+    /// `\Drafts`
+    Drafts,
+    /// `\Junk`
+    Junk,
+    /// `\Sent`
+    Sent,
+    /// `\Trash`
+    Trash,
+}
+
+/// See [`Change::MailboxCreate`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxCreate {
+    /// In which account.
+    pub account: AccountId,
+    /// Under which mailbox, `None` for the top.
+    pub parent: Option<MailboxId>,
+    /// Its own name without its parents', NFC, without `/`.
+    pub name: String,
+    /// Its use, if any.
+    pub special_use: Option<SpecialUse>,
+}
+
+/// See [`Change::MailboxRename`]. Children follow, since they name their parent by id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxRename {
+    /// In which account.
+    pub account: AccountId,
+    /// Which mailbox.
+    pub mailbox: MailboxId,
+    /// Under which mailbox from now on; never one below itself.
+    pub parent: Option<MailboxId>,
+    /// Its own name from now on.
+    pub name: String,
+}
+
+/// See [`Change::MailboxDelete`]. A mailbox with children stays as a name that
+/// cannot be selected (RFC 9051 section 6.3.5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxDelete {
+    /// In which account.
+    pub account: AccountId,
+    /// Which mailbox.
+    pub mailbox: MailboxId,
+}
+
+/// See [`Change::Subscribe`]. Names, not mailboxes: a subscription may outlive
+/// its mailbox (RFC 9051 section 6.3.7).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscribe {
+    /// In which account.
+    pub account: AccountId,
+    /// The whole name with its parents', `/` between.
+    pub name: String,
+    /// Subscribed from now on, or not.
+    pub subscribed: bool,
+}
+
+// -------------------------------------------------------------------- email
+
+/// The system flags of a placement but `\Recent`, as bits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Flags(pub u8);
+
+impl Flags {
+    /// No flag.
+    pub const NONE: Self = Self(0);
+    /// `\Seen`
+    pub const SEEN: Self = Self(1);
+    /// `\Answered`
+    pub const ANSWERED: Self = Self(2);
+    /// `\Flagged`
+    pub const FLAGGED: Self = Self(4);
+    /// `\Deleted`
+    pub const DELETED: Self = Self(8);
+    /// `\Draft`
+    pub const DRAFT: Self = Self(16);
+
+    /// Whether all of `other` are set.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// With those of `other`.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Without those of `other`.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+/// A keyword (RFC 9051 section 2.3.2) as first written; compared without case in ASCII.
+pub type Keyword = String;
+
+/// Content that an email is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The bytes that clients get, our trace lines included.
+    pub blob: BlobId,
+    /// The hash of the bytes as they came, without our trace lines.
+    pub original: BlobId,
+    /// Octets of `blob`: RFC822.SIZE.
+    pub size: u64,
+    /// What threads it (RFC 8621 section 3).
+    pub thread: ThreadKeys,
+}
+
+/// Keyed hashes for threading; the log holds no subject and no correspondent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadKeys {
+    /// Of Message-ID, In-Reply-To and References, each once, the own first.
+    pub message_ids: Vec<ThreadKey>,
+    /// Of the base subject (RFC 5256 section 2.1).
+    pub subject: ThreadKey,
+}
+
+impl Default for ThreadKey {
+    fn default() -> Self {
+        Self([0; 16])
+    }
+}
+
+/// See [`Change::Deliver`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deliver {
+    /// What is delivered: one copy for all recipients.
+    pub message: Message,
+    /// INTERNALDATE and JMAP's receivedAt.
+    pub received: Timestamp,
+    /// A salted blob with the SMTP envelope.
+    pub envelope: BlobId,
+    /// Who gets it.
+    pub recipients: Vec<Recipient>,
+}
+
+/// One recipient of a delivery: one account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// Whose.
+    pub account: AccountId,
+    /// Where; INBOX when that is gone.
+    pub mailbox: MailboxId,
+    /// Hash of sender, recipient and DATA: the MTA's retry gets the first outcome.
+    /// `None` where the domain switched that off.
+    pub operation: Option<OperationId>,
+    /// Flags from the start.
+    pub flags: Flags,
+    /// Keywords from the start.
+    pub keywords: Vec<Keyword>,
+}
+
+/// See [`Change::Append`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Append {
+    /// In which account.
+    pub account: AccountId,
+    /// Into which mailbox.
+    pub mailbox: MailboxId,
+    /// All or none are appended (RFC 3502).
+    pub items: Vec<AppendItem>,
+}
+
+/// One message of an APPEND.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppendItem {
+    /// The content.
+    pub message: Message,
+    /// INTERNALDATE.
+    pub received: Timestamp,
+    /// Flags from the start.
+    pub flags: Flags,
+    /// Keywords from the start.
+    pub keywords: Vec<Keyword>,
+    /// The UID that an import asks for: granted if it is at least UIDNEXT, else
+    /// the item is rejected. `None` takes UIDNEXT.
+    pub uid: Option<Uid>,
+    /// The email that an import asks to add a placement to is found by this
+    /// operation id; an APPEND has `None`.
+    pub operation: Option<OperationId>,
+}
+
+/// A placement as the proposer saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// Its UID in the source.
+    pub uid: Uid,
+    /// The email that it places.
+    pub email: EmailId,
+}
+
+/// See [`Change::Copy`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copy {
+    /// In which account.
+    pub account: AccountId,
+    /// From which mailbox.
+    pub from: MailboxId,
+    /// To which mailbox.
+    pub to: MailboxId,
+    /// Which, in the order in which UIDs are to be assigned.
+    pub items: Vec<Placed>,
+}
+
+/// See [`Change::Move`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// In which account.
+    pub account: AccountId,
+    /// From which mailbox.
+    pub from: MailboxId,
+    /// To which mailbox.
+    pub to: MailboxId,
+    /// Which, in the order in which UIDs are to be assigned.
+    pub items: Vec<Placed>,
+}
+
+/// How flags change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlagChange {
+    /// `+FLAGS`
+    Add,
+    /// `-FLAGS`
+    Remove,
+    /// `FLAGS`
+    Replace,
+}
+
+/// See [`Change::SetFlags`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetFlags {
+    /// In which account.
+    pub account: AccountId,
+    /// In which mailbox.
+    pub mailbox: MailboxId,
+    /// Whose `\Seen` changes: the owner's, or another reader's own.
+    pub reader: AccountId,
+    /// Which placements.
+    pub uids: Vec<Uid>,
+    /// How.
+    pub how: FlagChange,
+    /// System flags.
+    pub flags: Flags,
+    /// Keywords.
+    pub keywords: Vec<Keyword>,
+    /// Only where MODSEQ is at most this (RFC 7162 section 3.1.3).
+    pub unchanged_since: Option<ModSeq>,
+}
+
+/// See [`Change::Expunge`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expunge {
+    /// In which account.
+    pub account: AccountId,
+    /// In which mailbox; one that was deleted too.
+    pub mailbox: MailboxId,
+    /// Which placements.
+    pub uids: Vec<Uid>,
+    /// Only those that have `\Deleted` when this is applied (RFC 9051 section 6.4.3).
+    pub only_deleted: bool,
+}
+
+// ------------------------------------------------------------------- system
+
+/// See [`Change::Version`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// What `apply` does from here on.
+    pub apply: u32,
+}
+
+/// See [`Change::CheckpointMark`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointMark {
+    /// The index that the checkpoint is of.
+    pub index: LogIndex,
+    /// The state's hash there.
+    pub state: crate::id::Hash,
+}
+
+// ------------------------------------------------------------------ outcome
+
+/// What `apply` answers to a record, the same on every replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Where the record stands; that of the first one for a recognised retry.
+    pub index: LogIndex,
+    /// The effective time.
+    pub time: Timestamp,
+    /// What came of it.
+    pub result: Result<Done, Rejection>,
+}
+
+/// What a record that was not rejected as a whole did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Done {
+    /// Nothing more to say.
+    Unit,
+    /// The new account.
+    Account(AccountId),
+    /// The new mailbox.
+    Mailbox(MailboxId, UidValidity),
+    /// An answer for each recipient, in their order.
+    Delivered(Vec<Result<Arrival, Rejection>>),
+    /// An answer for each item of APPEND, COPY or MOVE, in their order.
+    Arrived(Vec<Result<Arrival, Rejection>>),
+    /// An answer for each UID of a flag change or expunge, in their order.
+    Changed(Vec<Result<Sequence, Rejection>>),
+}
+
+/// An email that came to stand in a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// The email.
+    pub email: EmailId,
+    /// Its thread.
+    pub thread: ThreadId,
+    /// Where it stands now; INBOX where the wished one was gone.
+    pub mailbox: MailboxId,
+    /// That mailbox's UIDVALIDITY.
+    pub uid_validity: UidValidity,
+    /// Its UID there.
+    pub uid: Uid,
+    /// Its MODSEQ there.
+    pub modseq: ModSeq,
+}
+
+/// Why a record, or one item of it, was not applied: deterministic, never an I/O error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rejection {
+    /// No such domain.
+    #[error("there is no domain {0}")]
+    NoSuchDomain(String),
+    /// It exists already.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// No such account.
+    #[error("there is no such account")]
+    NoSuchAccount,
+    /// The account's state forbids it.
+    #[error("the account is {0:?}")]
+    AccountState(AccountState),
+    /// No such alias or credential.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// The domain still has accounts or aliases.
+    #[error("the domain still has accounts or aliases: remove these first")]
+    DomainInUse,
+    /// No such mailbox.
+    #[error("there is no such mailbox")]
+    NoSuchMailbox,
+    /// The mailbox cannot be selected.
+    #[error("the mailbox holds no messages")]
+    NoSelect,
+    /// INBOX is neither deleted nor a child.
+    #[error("INBOX cannot be changed so")]
+    Inbox,
+    /// A mailbox under itself.
+    #[error("a mailbox cannot stand below itself")]
+    Cycle,
+    /// A limit of the account or of the mailbox.
+    #[error("limit reached: {0}")]
+    Limit(String),
+    /// The quota does not allow for it.
+    #[error("over quota: {used} of {limit} bytes are used")]
+    OverQuota {
+        /// Bytes of live emails.
+        used: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// The placement is gone.
+    #[error("the message is not there any more")]
+    Gone,
+    /// UNCHANGEDSINCE does not hold; this is the MODSEQ.
+    #[error("the message was changed in the meantime")]
+    Modified(ModSeq),
+    /// It has not got `\Deleted`.
+    #[error("the message is not marked \\Deleted")]
+    NotDeleted,
+    /// The wished UID is below UIDNEXT.
+    #[error("UID {0} is below UIDNEXT")]
+    UidTaken(Uid),
+    /// The mailbox has used its last UID.
+    #[error("the mailbox has no UIDs left")]
+    UidsExhausted,
+}

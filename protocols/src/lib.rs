@@ -1,0 +1,1 @@
+//! Redoubt's protocols: LMTP, IMAP, socketmap. They only speak.

@@ -1,0 +1,1 @@
+//! Redoubt's state images: carried elsewhere and back.

@@ -1,0 +1,10 @@
+//! Redoubt's mailstore: what is so now and was so before.
+//!
+//! Derived state. Everything here is built from `redoubt-log` by one pure
+//! function, [`apply`], and can be rebuilt.
+
+pub mod changes;
+pub mod mailstore;
+pub mod mime;
+pub mod uids;
+pub mod view;

@@ -1,0 +1,1 @@
+//! Redoubt's oracle, harness and stories.

@@ -1,0 +1,1 @@
+//! The redoubt binary: the one place where the parts are wired.
