@@ -2,6 +2,7 @@
 //!
 //! Ground state. Everything in `store` can be rebuilt from what is here.
 
+pub mod codec;
 pub mod disk;
 pub mod id;
 pub mod record;

@@ -1,0 +1,267 @@
+//! Versioned bytes of records, and plain bytes of views' values: the only place
+//! that knows bincode.
+//!
+//! A record is `[kind u16 LE][version u16 LE][body]`; the kind names the
+//! [`Change`], the version names the shape of the body. Old versions decode for
+//! ever (`tests/golden`). docs/format.md, "Records", has it byte by byte.
+//!
+//! Invariants: what [`encode_record`] takes, [`decode_record`] gives back; both
+//! refuse more than [`MAX_RECORD_BYTES`] and [`MAX_CHANGES`]; no length in the
+//! bytes makes more than a few megabytes be allocated; nothing is left over
+//! behind a body.
+
+use bincode::config::{self, Config};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::record::{Change, MAX_CHANGES, MAX_RECORD_BYTES, Record};
+
+/// Octets before a record's body: kind and version.
+pub const RECORD_HEADER_BYTES: usize = 4;
+/// The most bytes that [`to_bytes`] makes and [`from_bytes`] takes.
+pub const MAX_VALUE_BYTES: usize = 16 * 1024 * 1024;
+
+/// bincode's limit counts the width of each number, not what it takes in the
+/// bytes, where a `u64` may be one byte: hence a factor of eight.
+const RECORD_LIMIT: usize = MAX_RECORD_BYTES * 8;
+const SMALL_VALUE: usize = 64 * 1024;
+const SMALL_LIMIT: usize = SMALL_VALUE * 8;
+const VALUE_LIMIT: usize = MAX_VALUE_BYTES * 8;
+
+/// Why a record or value was not encoded or decoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// Too few bytes for a kind and a version.
+    #[error("a record of {bytes} bytes has no room for its header of {RECORD_HEADER_BYTES}")]
+    NoHeader {
+        /// Bytes that there are.
+        bytes: usize,
+    },
+    /// A newer program wrote it.
+    #[error(
+        "record kind {kind:#06x} is not known to this version of the program: \
+         run the version that the other members run"
+    )]
+    UnknownKind {
+        /// Its kind.
+        kind: u16,
+        /// Its version.
+        version: u16,
+    },
+    /// A newer program wrote it.
+    #[error(
+        "version {version} of record kind {kind:#06x} is not known to this version of the \
+         program: run the version that the other members run"
+    )]
+    UnknownVersion {
+        /// Its kind.
+        kind: u16,
+        /// Its version.
+        version: u16,
+    },
+    /// More than a record or value may have.
+    #[error("{bytes} bytes are more than the {max} allowed")]
+    TooLong {
+        /// Bytes that there are.
+        bytes: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// More items than a record may change.
+    #[error("{changes} changes in one record are more than the {max} allowed")]
+    TooManyChanges {
+        /// Items that there are.
+        changes: usize,
+        /// Items allowed.
+        max: usize,
+    },
+    /// Something stands behind the body.
+    #[error("{bytes} bytes are left over behind a complete value")]
+    Trailing {
+        /// Bytes left over.
+        bytes: usize,
+    },
+    /// The body does not read as what it claims to be.
+    #[error("malformed: {0}")]
+    Malformed(String),
+    /// The value cannot be written at all.
+    #[error("cannot be encoded: {0}")]
+    Unencodable(String),
+}
+
+/// The bytes of a record, in its kind's newest version.
+///
+/// # Errors
+/// [`CodecError::TooManyChanges`] and [`CodecError::TooLong`]: cut the work into
+/// several records.
+pub fn encode_record(record: &Record) -> Result<Vec<u8>, CodecError> {
+    check_changes(&record.change)?;
+    let mut bytes = Vec::with_capacity(256);
+    bytes.extend_from_slice(&record.change.kind().to_le_bytes());
+    bytes.extend_from_slice(&NEWEST.to_le_bytes());
+    encode_body(record, &mut bytes)?;
+    match bytes.len() {
+        len if len > MAX_RECORD_BYTES => {
+            Err(CodecError::TooLong { bytes: len, max: MAX_RECORD_BYTES })
+        }
+        _ => Ok(bytes),
+    }
+}
+
+/// Reads what [`encode_record`], of this or an older program, has written.
+///
+/// # Errors
+/// All of [`CodecError`]; any of them stops the shard on this node.
+pub fn decode_record(bytes: &[u8]) -> Result<Record, CodecError> {
+    if bytes.len() > MAX_RECORD_BYTES {
+        return Err(CodecError::TooLong { bytes: bytes.len(), max: MAX_RECORD_BYTES });
+    }
+    let (kind, version, body) = split_header(bytes)?;
+    let record = decode_body(kind, version, body)?;
+    check_changes(&record.change)?;
+    Ok(record)
+}
+
+/// The kind and version of a record, without reading its body.
+///
+/// # Errors
+/// [`CodecError::NoHeader`].
+pub fn record_kind(bytes: &[u8]) -> Result<(u16, u16), CodecError> {
+    split_header(bytes).map(|(kind, version, _)| (kind, version))
+}
+
+fn split_header(bytes: &[u8]) -> Result<(u16, u16, &[u8]), CodecError> {
+    let none = CodecError::NoHeader { bytes: bytes.len() };
+    let (kind, rest) = bytes.split_first_chunk().ok_or(none.clone())?;
+    let (version, body) = rest.split_first_chunk().ok_or(none)?;
+    Ok((u16::from_le_bytes(*kind), u16::from_le_bytes(*version), body))
+}
+
+fn check_changes(change: &Change) -> Result<(), CodecError> {
+    let changes = match change {
+        Change::Deliver(deliver) => deliver.recipients.len(),
+        Change::Append(append) => append.items.len(),
+        Change::Copy(copy) => copy.items.len(),
+        Change::Move(moved) => moved.items.len(),
+        Change::SetFlags(flags) => flags.uids.len(),
+        Change::Expunge(expunge) => expunge.uids.len(),
+        _ => 1,
+    };
+    match changes > MAX_CHANGES {
+        true => Err(CodecError::TooManyChanges { changes, max: MAX_CHANGES }),
+        false => Ok(()),
+    }
+}
+
+/// The version in which every kind is written today.
+const NEWEST: u16 = 1;
+
+/// One line a kind: version 1 of each body is the record's frame (stamp,
+/// operation, actor, why), then the change's own struct. A new version gets a
+/// struct of the old shape, kept here, and a line of its own.
+macro_rules! bodies {
+    ($($kind:literal => $variant:ident,)*) => {
+        /// Every kind that this program knows.
+        pub const KINDS: &[u16] = &[$($kind),*];
+
+        fn encode_body(record: &Record, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
+            let Record { stamp, operation, actor, why, change } = record;
+            match change {
+                $(Change::$variant(body) => {
+                    write((stamp, operation, actor, why, body), bytes, limited::<RECORD_LIMIT>())
+                })*
+            }
+        }
+
+        fn decode_body(kind: u16, version: u16, body: &[u8]) -> Result<Record, CodecError> {
+            match (kind, version) {
+                $(($kind, 1) => {
+                    let (stamp, operation, actor, why, body) =
+                        read(body, limited::<RECORD_LIMIT>())?;
+                    Ok(Record { stamp, operation, actor, why, change: Change::$variant(body) })
+                })*
+                $(($kind, _) => Err(CodecError::UnknownVersion { kind, version }),)*
+                _ => Err(CodecError::UnknownKind { kind, version }),
+            }
+        }
+    };
+}
+
+bodies! {
+    0x0101 => DomainAdd,
+    0x0102 => DomainSet,
+    0x0103 => DomainRemove,
+    0x0110 => AccountAdd,
+    0x0111 => AccountSet,
+    0x0112 => AccountRename,
+    0x0120 => AliasAdd,
+    0x0121 => AliasRemove,
+    0x0130 => CredentialSet,
+    0x0131 => CredentialRemove,
+    0x0201 => MailboxCreate,
+    0x0202 => MailboxRename,
+    0x0203 => MailboxDelete,
+    0x0204 => Subscribe,
+    0x0301 => Deliver,
+    0x0302 => Append,
+    0x0303 => Copy,
+    0x0304 => Move,
+    0x0305 => SetFlags,
+    0x0306 => Expunge,
+    0x0701 => Version,
+    0x0702 => CheckpointMark,
+}
+
+/// The bytes of a view's value or a cache's: no version of its own, its holder
+/// knows what it is.
+///
+/// # Errors
+/// [`CodecError::TooLong`] above [`MAX_VALUE_BYTES`]; [`CodecError::Unencodable`].
+pub fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = Vec::new();
+    write(value, &mut bytes, limited::<VALUE_LIMIT>())?;
+    match bytes.len() {
+        len if len > MAX_VALUE_BYTES => {
+            Err(CodecError::TooLong { bytes: len, max: MAX_VALUE_BYTES })
+        }
+        _ => Ok(bytes),
+    }
+}
+
+/// Reads what [`to_bytes`] has written, all of it.
+///
+/// # Errors
+/// [`CodecError::TooLong`], [`CodecError::Trailing`], [`CodecError::Malformed`].
+pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    match bytes.len() {
+        len if len > MAX_VALUE_BYTES => {
+            Err(CodecError::TooLong { bytes: len, max: MAX_VALUE_BYTES })
+        }
+        len if len > SMALL_VALUE => read(bytes, limited::<VALUE_LIMIT>()),
+        _ => read(bytes, limited::<SMALL_LIMIT>()),
+    }
+}
+
+fn limited<const N: usize>() -> impl Config {
+    config::standard().with_limit::<N>()
+}
+
+fn write<T: Serialize>(
+    value: T,
+    bytes: &mut Vec<u8>,
+    config: impl Config,
+) -> Result<(), CodecError> {
+    bincode::serde::encode_into_std_write(value, bytes, config)
+        .map(|_| ())
+        .map_err(|error| CodecError::Unencodable(error.to_string()))
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8], config: impl Config) -> Result<T, CodecError> {
+    let (value, used) = bincode::serde::decode_from_slice(bytes, config)
+        .map_err(|error| CodecError::Malformed(error.to_string()))?;
+    match bytes.len() - used {
+        0 => Ok(value),
+        bytes => Err(CodecError::Trailing { bytes }),
+    }
+}
+
