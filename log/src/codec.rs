@@ -264,4 +264,3 @@ fn read<T: DeserializeOwned>(bytes: &[u8], config: impl Config) -> Result<T, Cod
         bytes => Err(CodecError::Trailing { bytes }),
     }
 }
-
