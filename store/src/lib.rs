@@ -4,7 +4,9 @@
 //! function, [`apply`], and can be rebuilt.
 
 pub mod changes;
+pub mod checkpoint;
 pub mod mailstore;
 pub mod mime;
+pub mod spool;
 pub mod uids;
 pub mod view;

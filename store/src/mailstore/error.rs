@@ -1,0 +1,122 @@
+//! Why the store did not do as it was asked.
+
+use redoubt_log::id::BlobId;
+use redoubt_log::record::Rejection;
+
+/// Reading failed: corruption or the disk, never the caller's fault.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The views cannot be read.
+    #[error("the views cannot be read: {0}; stop the server, then run `redoubt rebuild`")]
+    Views(String),
+    /// A blob is missing or does not hash right.
+    #[error("blob {0} is damaged or missing: {1}; run `redoubt check`, restore it from a backup")]
+    Blob(BlobId, String),
+    /// The node stopped this shard after an error of the disk.
+    #[error("this node has stopped: {0}")]
+    Stopped(String),
+}
+
+/// A write did not happen, or it is not known whether it did.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteError {
+    /// `apply` rejected it, on every replica.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The disk's reserve is reached: what grows is refused, what shrinks passes.
+    #[error("the disk is full: {free} bytes are free, {reserve} are kept in reserve")]
+    DiskFull {
+        /// Bytes free.
+        free: u64,
+        /// Bytes kept.
+        reserve: u64,
+    },
+    /// A message above the limit.
+    #[error("the message has {size} octets, the limit is {limit}")]
+    TooLarge {
+        /// Octets.
+        size: u64,
+        /// Octets allowed.
+        limit: u64,
+    },
+    /// The request itself is wrong (a name, a number of items).
+    #[error("{0}")]
+    Invalid(String),
+    /// No leader, shutting down, or overloaded: nothing happened, try later.
+    #[error("not available: {0}; try again later")]
+    Unavailable(String),
+    /// It was proposed, and what came of it is not known: the operation id makes a retry safe.
+    #[error("the outcome is not known yet: {0}; try again")]
+    Unknown(String),
+    /// Reading failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why nobody is logged in. Never says which of name and password was wrong.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AuthError {
+    /// Wrong name or password.
+    #[error("wrong user name or password")]
+    Denied,
+    /// The right password, but the account's state forbids it.
+    #[error("this account may not log in")]
+    State,
+    /// Too many failures from there or for that name.
+    #[error("too many failed logins; try again later")]
+    TooMany,
+    /// The store cannot answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A data directory that does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{path} is in use by another process ({holder}): stop that one first")]
+    InUse {
+        /// The lock file.
+        path: String,
+        /// What the holder wrote into it.
+        holder: String,
+    },
+    /// The operating system's answer to something done with a path.
+    #[error("{path}: {error}")]
+    Io {
+        /// The path.
+        path: String,
+        /// The system's answer.
+        error: std::io::Error,
+    },
+    /// A small file of the data directory does not read.
+    #[error("{path} is damaged: {problem}; restore it from a backup")]
+    Damaged {
+        /// The path.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The log does not open.
+    #[error("the log does not open: {0}")]
+    Log(String),
+    /// The blobs do not open, or some that the log names are missing.
+    #[error("the blobs are not whole: {0}; restore them from a backup, nothing was changed")]
+    Blobs(String),
+    /// The views are missing or damaged and nothing joins the log.
+    #[error("the views cannot be rebuilt: {0}")]
+    DoesNotJoin(String),
+    /// The views do not open.
+    #[error("the views do not open: {0}")]
+    Views(String),
+    /// The node does not start.
+    #[error("the node does not start: {0}")]
+    Node(String),
+}
+
+impl OpenError {
+    /// An answer of the operating system about `path`.
+    pub(crate) fn io(path: &std::path::Path, error: std::io::Error) -> Self {
+        Self::Io { path: path.display().to_string(), error }
+    }
+}

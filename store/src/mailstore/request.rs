@@ -1,0 +1,114 @@
+//! What callers hand in.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use redoubt_log::disk::{Disk, RealDisk};
+use redoubt_log::id::{AccountId, MailboxId, ModSeq, OperationId, Timestamp, Uid};
+use redoubt_log::record::{FlagChange, Flags, Keyword};
+
+use crate::checkpoint::Bases;
+use crate::spool::Spool;
+
+/// Where and how a mailstore lives.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The seam of the file layer.
+    pub disk: Arc<dyn Disk>,
+    /// Bytes of RocksDB's block cache.
+    pub block_cache: usize,
+    /// Bytes of parsed messages kept in memory.
+    pub parsed_cache: usize,
+    /// The most octets that one message may have.
+    pub max_message: u64,
+    /// Bytes of messages that may be taken in at one time; more wait.
+    pub ingest_memory: u64,
+    /// A checkpoint into `base/` is taken after this many records; 0 is never.
+    pub checkpoint_every: u64,
+    /// Where checkpoints are kept; without it none is taken and the log alone rebuilds.
+    pub bases: Option<Arc<dyn Bases>>,
+}
+
+impl Options {
+    /// The defaults over the operating system's files.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self {
+            data: data.into(),
+            disk: Arc::new(RealDisk),
+            block_cache: 128 << 20,
+            parsed_cache: 64 << 20,
+            max_message: 100 << 20,
+            ingest_memory: 256 << 20,
+            checkpoint_every: 1_000_000,
+            bases: None,
+        }
+    }
+}
+
+/// The SMTP envelope of a delivery.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// MAIL FROM without the brackets; empty for `<>`.
+    pub sender: String,
+    /// Body type, SMTPUTF8 and other parameters, as given.
+    pub parameters: Vec<String>,
+    /// What the client called itself (LHLO).
+    pub client_name: String,
+    /// Its address, if it came over TCP.
+    pub client_address: Option<std::net::IpAddr>,
+    /// Whether it came over TLS.
+    pub tls: bool,
+}
+
+/// One accepted RCPT of a delivery.
+#[derive(Debug, Clone)]
+pub struct DeliveryRecipient {
+    /// The address as given in RCPT.
+    pub address: String,
+    /// Whose it is.
+    pub account: AccountId,
+    /// Detail of a subaddress: files into the mailbox of that name if it exists. `None` is INBOX.
+    pub detail: Option<String>,
+}
+
+/// What flags STORE changes.
+#[derive(Debug, Clone)]
+pub struct FlagUpdate {
+    /// How.
+    pub how: FlagChange,
+    /// System flags.
+    pub flags: Flags,
+    /// Keywords.
+    pub keywords: Vec<Keyword>,
+    /// RFC 7162's UNCHANGEDSINCE.
+    pub unchanged_since: Option<ModSeq>,
+}
+
+/// One message to append.
+#[derive(Debug)]
+pub struct NewMessage {
+    /// Its octets.
+    pub content: Spool,
+    /// INTERNALDATE; `None` is now.
+    pub received: Option<Timestamp>,
+    /// Flags.
+    pub flags: Flags,
+    /// Keywords.
+    pub keywords: Vec<Keyword>,
+    /// The UID that an import wants to keep.
+    pub uid: Option<Uid>,
+    /// Makes an import's retry safe.
+    pub operation: Option<OperationId>,
+}
+
+/// A mailbox of an account, for writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MailboxRef {
+    /// In which account.
+    pub account: AccountId,
+    /// Which mailbox.
+    pub mailbox: MailboxId,
+}
+
