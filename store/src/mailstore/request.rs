@@ -111,4 +111,3 @@ pub struct MailboxRef {
     /// Which mailbox.
     pub mailbox: MailboxId,
 }
-
