@@ -5,4 +5,5 @@
 pub mod codec;
 pub mod disk;
 pub mod id;
+pub mod raft;
 pub mod record;

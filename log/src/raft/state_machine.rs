@@ -1,0 +1,116 @@
+//! What a committed log is applied to: a small trait, implemented by `store`.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use crate::id::Timestamp;
+use crate::raft::types::{Head, LogEntry, LogId};
+use crate::record::{Outcome, Record};
+
+/// Why a node cannot go on with a shard: an I/O error, corruption, or a record
+/// that it does not know. Never a rejection, which is the same on every replica.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Fatal(pub String);
+
+impl Fatal {
+    /// From an error or a sentence that says what to do.
+    pub fn new(what: impl ToString) -> Self {
+        Self(what.to_string())
+    }
+}
+
+/// How far a state has come: written in the same batch as what an entry changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppliedState {
+    /// The last entry applied.
+    pub id: LogId,
+    /// The group's membership after it, in this module's own bytes.
+    pub membership: Bytes,
+    /// The chain after it: two replicas at one index have one head.
+    pub head: Head,
+    /// Its effective time.
+    pub time: Timestamp,
+}
+
+/// A committed entry, durable in this node's own log with every blob it names.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// As the log has it: id, kind, effective time, chain head after it.
+    pub entry: LogEntry,
+    /// The decoded record; `None` for Raft's own entries (blank, membership),
+    /// which change nothing but [`Committed::state`].
+    pub record: Option<Record>,
+    /// The group's membership after this entry; opaque.
+    pub membership: Bytes,
+}
+
+impl Committed {
+    /// What [`StateMachine::applied`] says once this entry is applied.
+    pub fn state(&self) -> AppliedState {
+        AppliedState {
+            id: self.entry.id,
+            membership: self.membership.clone(),
+            head: self.entry.head,
+            time: self.entry.time,
+        }
+    }
+}
+
+/// A state image, durable and verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Read from inside the finished image.
+    pub state: AppliedState,
+    /// Where it lies.
+    pub location: PathBuf,
+}
+
+/// What the log is applied to. All calls come from one thread of this node's
+/// own, in order, and may block.
+pub trait StateMachine: Send + 'static {
+    /// How far the state has come; at the start, how far it was flushed. `None`
+    /// for a state to which nothing was applied.
+    ///
+    /// # Errors
+    /// When the state cannot be read: the node does not start.
+    fn applied(&mut self) -> Result<Option<AppliedState>, Fatal>;
+
+    /// Applies one entry and writes [`Committed::state`] in the same batch. What
+    /// it did is visible to readers when it returns. Never called twice for an
+    /// index at or below [`StateMachine::applied`].
+    ///
+    /// The outcome goes to the proposer; for an entry without a record it is
+    /// not looked at.
+    ///
+    /// # Errors
+    /// Any stops the shard on this node.
+    fn apply(&mut self, entry: Committed) -> Result<Option<Outcome>, Fatal>;
+
+    /// Makes everything applied so far durable. Called before a shutdown ends.
+    ///
+    /// # Errors
+    /// Any stops the shard on this node.
+    fn flush(&mut self) -> Result<(), Fatal>;
+
+    /// The newest durable, verified checkpoint, if there is one: the log is
+    /// purged up to it at most.
+    ///
+    /// # Errors
+    /// Any stops the shard on this node.
+    fn checkpoint(&mut self) -> Result<Option<Checkpoint>, Fatal> {
+        Ok(None)
+    }
+
+    /// Replaces the state by a checkpoint that came from a peer.
+    ///
+    /// # Errors
+    /// Any stops the shard on this node.
+    fn install(&mut self, checkpoint: &Checkpoint) -> Result<(), Fatal> {
+        Err(Fatal(format!(
+            "installing the checkpoint at {:?} is not supported",
+            checkpoint.location
+        )))
+    }
+}
