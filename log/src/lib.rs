@@ -3,6 +3,7 @@
 //! Ground state. Everything in `store` can be rebuilt from what is here.
 
 pub mod codec;
+pub mod blob;
 pub mod disk;
 pub mod id;
 pub mod raft;
