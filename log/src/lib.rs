@@ -2,8 +2,8 @@
 //!
 //! Ground state. Everything in `store` can be rebuilt from what is here.
 
-pub mod codec;
 pub mod blob;
+pub mod codec;
 pub mod disk;
 pub mod id;
 pub mod raft;
