@@ -1,5 +1,6 @@
 //! Redoubt's protocols: LMTP, IMAP, socketmap. They only speak.
 
+pub mod imap;
 pub mod limits;
 pub mod server;
 pub mod stream;

@@ -7,6 +7,7 @@ pub mod changes;
 pub mod checkpoint;
 pub mod mailstore;
 pub mod mime;
+pub mod search;
 pub mod spool;
 pub mod uids;
 pub mod view;
