@@ -1,12 +1,17 @@
 //! The feed that wakes sessions: one watch an account, told after each applied
 //! record that changed something of it.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use parking_lot::Mutex;
 use redoubt_log::id::{AccountId, LogIndex};
+use tokio::sync::watch::{Receiver, Sender, channel};
 
 /// Wakes its holder when something of one account changed.
 #[derive(Debug)]
 pub struct Watch {
-    receiver: tokio::sync::watch::Receiver<LogIndex>,
+    receiver: Receiver<LogIndex>,
 }
 
 impl Watch {
@@ -19,13 +24,101 @@ impl Watch {
     }
 }
 
-/// All watches.
+const SHARDS: usize = 16;
+type Watched = HashMap<AccountId, Sender<LogIndex>>;
+
+/// All watches. Invariant: an account that nobody watches takes no room after its next change,
+/// or after as many new watches as there are old ones.
+#[derive(Debug)]
+pub struct ChangeFeed {
+    shards: [Mutex<Table>; SHARDS],
+    hasher: RandomState,
+}
+
 #[derive(Debug, Default)]
-pub struct ChangeFeed {}
+struct Table {
+    watched: Watched,
+    clean_at: usize,
+}
+
+impl Default for ChangeFeed {
+    fn default() -> Self {
+        Self { shards: Default::default(), hasher: RandomState::new() }
+    }
+}
 
 impl ChangeFeed {
     /// A watch over one account.
-    pub fn subscribe(&self, _account: AccountId) -> Watch {
-        todo!()
+    pub fn subscribe(&self, account: AccountId) -> Watch {
+        let mut table = self.table(account).lock();
+        table.clean();
+        let sender = table.watched.entry(account).or_insert_with(|| channel(LogIndex(0)).0);
+        Watch { receiver: sender.subscribe() }
+    }
+
+    /// Wakes who watches the account: the record at `index` changed something of it.
+    pub(crate) fn wake(&self, account: AccountId, index: LogIndex) {
+        let mut table = self.table(account).lock();
+        let Some(sender) = table.watched.get(&account) else { return };
+        if sender.send(index).is_err() {
+            table.watched.remove(&account);
+        }
+    }
+
+    fn table(&self, account: AccountId) -> &Mutex<Table> {
+        let [first, ..] = &self.shards;
+        let at = self.hasher.hash_one(account) as usize % SHARDS;
+        self.shards.get(at).unwrap_or(first)
+    }
+}
+
+impl Table {
+    fn clean(&mut self) {
+        if self.watched.len() < self.clean_at.max(64) {
+            return;
+        }
+        self.watched.retain(|_, sender| sender.receiver_count() > 0);
+        self.clean_at = self.watched.len() * 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_wakes_those_who_watch_and_nobody_else() {
+        let feed = ChangeFeed::default();
+        let (mut one, mut two) = (feed.subscribe(AccountId(1)), feed.subscribe(AccountId(1)));
+        let mut other = feed.subscribe(AccountId(2));
+        feed.wake(AccountId(1), LogIndex(7));
+        one.changed().await;
+        two.changed().await;
+        assert!(!other.receiver.has_changed().unwrap_or(true));
+        tokio::select! {
+            biased;
+            () = one.changed() => panic!("woken twice by one change"),
+            () = other.changed() => panic!("woken by another account"),
+            () = std::future::ready(()) => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_before_the_wait_is_not_lost() {
+        let feed = ChangeFeed::default();
+        let mut watch = feed.subscribe(AccountId(1));
+        feed.wake(AccountId(1), LogIndex(1));
+        feed.wake(AccountId(1), LogIndex(2));
+        watch.changed().await;
+    }
+
+    #[test]
+    fn forgotten_watches_take_no_room() {
+        let feed = ChangeFeed::default();
+        for account in 0..100_000 {
+            drop(feed.subscribe(AccountId(account)));
+        }
+        let held: usize = feed.shards.iter().map(|table| table.lock().watched.len()).sum();
+        assert!(held <= SHARDS * 65, "{held}");
     }
 }

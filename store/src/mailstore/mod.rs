@@ -14,10 +14,15 @@ use crate::mime::Parsed;
 use crate::view::{Account, Mailbox, View};
 
 mod error;
+mod gate;
+mod layout;
+mod names;
 mod request;
 
 pub use crate::spool::Spool;
 pub use error::{AuthError, OpenError, StoreError, WriteError};
+pub use layout::{Layout, Lock, NodeFile, ShardSecret};
+pub use names::MailboxPath;
 pub use request::{DeliveryRecipient, Envelope, FlagUpdate, MailboxRef, NewMessage, Options};
 
 /// A message's octets, piece by piece.
