@@ -3,6 +3,7 @@
 //! Derived state. Everything here is built from `redoubt-log` by one pure
 //! function, [`apply`], and can be rebuilt.
 
+pub mod auth;
 pub mod changes;
 pub mod checkpoint;
 pub mod mailstore;
