@@ -3,8 +3,10 @@
 //! Ground state. Everything in `store` can be rebuilt from what is here.
 
 pub mod blob;
+pub mod chain;
 pub mod codec;
 pub mod disk;
 pub mod id;
 pub mod raft;
 pub mod record;
+pub mod segment;
