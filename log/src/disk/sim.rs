@@ -1,1 +1,430 @@
-//! A disk in memory that forgets what was not synced.
+//! A disk in memory that forgets what was not synced, for tests.
+//!
+//! [`SimDisk::crash`] gives the disk as it might be found after power loss: of
+//! what was written and not synced some is there, some is not, some is torn; of
+//! names that were not made durable with their folder likewise. Everything
+//! random comes from a seed. The old disk lives on beside the new one, so that
+//! threads that still write to it disturb nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+use super::{Disk, DiskFile, Space};
+
+mod power;
+#[cfg(test)]
+mod tests;
+
+const DEFAULT_TOTAL: u64 = 1 << 40;
+
+/// A disk in memory. Clones are the same disk.
+#[derive(Debug, Clone)]
+pub struct SimDisk(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    files: Vec<Contents>,
+    /// What is seen now, and what a crash is sure to leave.
+    names: BTreeMap<PathBuf, usize>,
+    durable_names: BTreeMap<PathBuf, usize>,
+    name_changes: Vec<NameChange>,
+    folders: BTreeSet<PathBuf>,
+    faults: Faults,
+    total: u64,
+    syncs: u64,
+    rng: SmallRng,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    power_off_after: Option<u64>,
+    fail_syncs_after: Option<u64>,
+    ignored_syncs: Option<String>,
+    failing_reads: Option<String>,
+}
+
+/// A file's bytes: as seen now, as a crash is sure to leave them, and what lies between.
+#[derive(Debug, Default, Clone)]
+struct Contents {
+    now: Vec<u8>,
+    durable: Vec<u8>,
+    pending: Vec<Change>,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Write { offset: usize, bytes: Vec<u8> },
+    Length(usize),
+}
+
+#[derive(Debug, Clone)]
+enum NameChange {
+    Link(PathBuf, usize),
+    Rename(PathBuf, PathBuf),
+    Unlink(PathBuf),
+}
+
+#[derive(Debug)]
+struct SimFile {
+    disk: SimDisk,
+    file: usize,
+    path: PathBuf,
+}
+
+impl SimDisk {
+    /// An empty disk of a terabyte.
+    pub fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            files: Vec::new(),
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            name_changes: Vec::new(),
+            folders: BTreeSet::new(),
+            faults: Faults::default(),
+            total: DEFAULT_TOTAL,
+            syncs: 0,
+            rng: SmallRng::seed_from_u64(seed),
+        })))
+    }
+
+    /// The disk as it might be found after power loss now, without faults set.
+    #[must_use]
+    pub fn crash(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.0.lock().after_power_loss())))
+    }
+
+    /// A copy of the disk as it is seen now, all of it durable, without faults set.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.0.lock().settled())))
+    }
+
+    /// After `operations` more writes, syncs and changes of names every call
+    /// fails; the last of them may be found done, not done or torn after a crash.
+    pub fn power_off_after(&self, operations: u64) {
+        self.0.lock().faults.power_off_after = Some(operations);
+    }
+
+    /// After `syncs` more syncs of files or folders each one fails.
+    pub fn fail_syncs_after(&self, syncs: u64) {
+        self.0.lock().faults.fail_syncs_after = Some(syncs);
+    }
+
+    /// Syncs of files and folders whose path contains `part` are said to be done and are
+    /// not. For tests that must then fail.
+    pub fn ignore_syncs_of(&self, part: &str) {
+        self.0.lock().faults.ignored_syncs = Some(part.to_owned());
+    }
+
+    /// Reads of files whose path contains `part` fail.
+    pub fn fail_reads_of(&self, part: &str) {
+        self.0.lock().faults.failing_reads = Some(part.to_owned());
+    }
+
+    /// All faults end.
+    pub fn heal(&self) {
+        self.0.lock().faults = Faults::default();
+    }
+
+    /// The disk has so many bytes in all from now on.
+    pub fn set_total(&self, bytes: u64) {
+        self.0.lock().total = bytes;
+    }
+
+    /// Syncs of files and folders so far.
+    pub fn syncs(&self) -> u64 {
+        self.0.lock().syncs
+    }
+
+    /// The paths of all files, sorted.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.0.lock().names.keys().cloned().collect()
+    }
+
+    /// A file's bytes as seen now.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let state = self.0.lock();
+        let file = state.find(path)?;
+        Ok(state.files.get(file).map(|contents| contents.now.clone()).unwrap_or_default())
+    }
+
+    /// Turns the bits of `mask` over in one byte, durably, as a decaying disk does.
+    ///
+    /// # Errors
+    /// `NotFound`; `UnexpectedEof` behind the end.
+    pub fn flip(&self, path: &Path, offset: usize, mask: u8) -> io::Result<()> {
+        let mut state = self.0.lock();
+        let file = state.find(path)?;
+        let contents = state.contents(file)?;
+        let byte = contents.now.get_mut(offset).ok_or(io::ErrorKind::UnexpectedEof)?;
+        *byte ^= mask;
+        if let Some(byte) = contents.durable.get_mut(offset) {
+            *byte ^= mask;
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn find(&self, path: &Path) -> io::Result<usize> {
+        self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn contents(&mut self, file: usize) -> io::Result<&mut Contents> {
+        self.files.get_mut(file).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn used(&self) -> u64 {
+        let len = |file: &usize| self.files.get(*file).map_or(0, |c| c.now.len() as u64);
+        self.names.values().map(len).sum()
+    }
+
+    /// Whether the power is still on, for something that changes nothing.
+    fn powered(&self) -> io::Result<()> {
+        match self.faults.power_off_after {
+            Some(0) => Err(power_is_off()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts a change: `Ok(true)` when it is the last one, which is begun and not finished.
+    fn step(&mut self) -> io::Result<bool> {
+        self.powered()?;
+        if let Some(left) = &mut self.faults.power_off_after {
+            *left -= 1;
+        }
+        Ok(self.faults.power_off_after == Some(0))
+    }
+
+    /// Counts a sync: `Ok(false)` when it is to be skipped in silence.
+    fn sync_step(&mut self, path: &Path) -> io::Result<bool> {
+        if self.step()? {
+            return Err(power_is_off());
+        }
+        match &mut self.faults.fail_syncs_after {
+            Some(0) => return Err(io::Error::other("the sync was made to fail")),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        self.syncs += 1;
+        Ok(!matches(&self.faults.ignored_syncs, path))
+    }
+
+    fn change_name(&mut self, change: NameChange) -> io::Result<()> {
+        let last = self.step()?;
+        change.apply(&mut self.names);
+        self.name_changes.push(change);
+        if last { Err(power_is_off()) } else { Ok(()) }
+    }
+
+    fn change(&mut self, file: usize, change: Change) -> io::Result<()> {
+        let last = self.step()?;
+        let len = self.contents(file)?.now.len();
+        let grows = change.end().saturating_sub(len) as u64;
+        if grows > 0 && self.used() + grows > self.total {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let contents = self.contents(file)?;
+        change.apply(&mut contents.now);
+        contents.pending.push(change);
+        if last { Err(power_is_off()) } else { Ok(()) }
+    }
+}
+
+fn power_is_off() -> io::Error {
+    io::Error::other("the power is off")
+}
+
+fn matches(part: &Option<String>, path: &Path) -> bool {
+    part.as_ref().is_some_and(|part| path.to_string_lossy().contains(part.as_str()))
+}
+
+impl Change {
+    fn end(&self) -> usize {
+        match self {
+            Self::Write { offset, bytes } => offset + bytes.len(),
+            Self::Length(len) => *len,
+        }
+    }
+
+    fn apply(&self, file: &mut Vec<u8>) {
+        match self {
+            Self::Length(len) => file.resize(*len, 0),
+            Self::Write { offset, bytes } => {
+                if file.len() < self.end() {
+                    file.resize(self.end(), 0);
+                }
+                if let Some(place) = file.get_mut(*offset..self.end()) {
+                    place.copy_from_slice(bytes);
+                }
+            }
+        }
+    }
+}
+
+impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<PathBuf, usize>) {
+        match self {
+            Self::Link(path, file) => drop(names.insert(path.clone(), *file)),
+            Self::Unlink(path) => drop(names.remove(path)),
+            Self::Rename(from, to) => {
+                if let Some(file) = names.remove(from) {
+                    names.insert(to.clone(), file);
+                }
+            }
+        }
+    }
+
+    fn is_in(&self, dir: &Path) -> bool {
+        match self {
+            Self::Link(path, _) | Self::Unlink(path) => path.parent() == Some(dir),
+            Self::Rename(from, to) => from.parent() == Some(dir) || to.parent() == Some(dir),
+        }
+    }
+}
+
+impl Disk for SimDisk {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut state = self.0.lock();
+        state.powered()?;
+        if state.names.contains_key(path) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if path.parent().is_none_or(|dir| !state.folders.contains(dir)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let file = state.files.len();
+        state.files.push(Contents::default());
+        state.change_name(NameChange::Link(path.to_owned(), file))?;
+        Ok(self.handle(file, path))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let state = self.0.lock();
+        state.powered()?;
+        let file = state.find(path)?;
+        Ok(self.handle(file, path))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let state = self.0.lock();
+        state.powered()?;
+        if !state.folders.contains(dir) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let paths = state.names.keys().chain(&state.folders);
+        let names = paths.filter(|path| path.parent() == Some(dir)).filter_map(|p| p.file_name());
+        let mut names: Vec<String> = names.map(|n| n.to_string_lossy().into_owned()).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.powered()?;
+        state.folders.extend(dir.ancestors().map(Path::to_owned));
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.find(from)?;
+        state.change_name(NameChange::Rename(from.to_owned(), to.to_owned()))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.find(path)?;
+        state.change_name(NameChange::Unlink(path.to_owned()))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut guard = self.0.lock();
+        let state = &mut *guard;
+        if state.sync_step(dir)? {
+            let durable = &mut state.durable_names;
+            state.name_changes.retain(|change| {
+                let done = change.is_in(dir);
+                if done {
+                    change.apply(durable);
+                }
+                !done
+            });
+        }
+        Ok(())
+    }
+
+    fn space(&self, _dir: &Path) -> io::Result<Space> {
+        let state = self.0.lock();
+        state.powered()?;
+        Ok(Space { free: state.total.saturating_sub(state.used()), total: state.total })
+    }
+}
+
+impl SimDisk {
+    fn handle(&self, file: usize, path: &Path) -> Arc<dyn DiskFile> {
+        Arc::new(SimFile { disk: self.clone(), file, path: path.to_owned() })
+    }
+}
+
+impl DiskFile for SimFile {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let mut state = self.disk.0.lock();
+        state.powered()?;
+        if matches(&state.faults.failing_reads, &self.path) {
+            return Err(io::Error::other("the read was made to fail"));
+        }
+        let start = to_usize(offset)?;
+        let end = start.checked_add(buffer.len()).ok_or(io::ErrorKind::InvalidInput)?;
+        let contents = state.contents(self.file)?;
+        let bytes = contents.now.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let offset = to_usize(offset)?;
+        self.disk.0.lock().change(self.file, Change::Write { offset, bytes: bytes.to_vec() })
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        match self.len()? < len {
+            true => self.set_len(len),
+            false => Ok(()),
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let len = to_usize(len)?;
+        self.disk.0.lock().change(self.file, Change::Length(len))
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        let mut state = self.disk.0.lock();
+        state.powered()?;
+        Ok(state.contents(self.file)?.now.len() as u64)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.disk.0.lock();
+        if state.sync_step(&self.path)? {
+            let contents = state.contents(self.file)?;
+            let pending = std::mem::take(&mut contents.pending);
+            pending.iter().for_each(|change| change.apply(&mut contents.durable));
+        }
+        Ok(())
+    }
+}
+
+fn to_usize(offset: u64) -> io::Result<usize> {
+    usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
