@@ -92,5 +92,8 @@ fn the_hashes_are_fixed() {
         head.chain.to_string(),
         "362dd8be495231ade53d290c1073a85751373a01442f2ec55cfcc713c8658fcb"
     );
-    assert_eq!(head.root().to_string(), "0df97ae253de9652da25cad707bff7c83d221ff643ab2a9379a3adca466833d3");
+    assert_eq!(
+        head.root().to_string(),
+        "0df97ae253de9652da25cad707bff7c83d221ff643ab2a9379a3adca466833d3"
+    );
 }
