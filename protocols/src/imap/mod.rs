@@ -5,3 +5,4 @@ pub mod frame;
 pub mod limits;
 pub mod parse;
 pub mod types;
+pub mod utf7;

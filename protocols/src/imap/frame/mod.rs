@@ -1,21 +1,18 @@
 //! Commands cut out of the stream of octets, before they are read: a pure state
 //! machine. Octets go in, frames come out; nothing desynchronizes it.
 
-use bytes::{Bytes, BytesMut};
+mod framer;
+mod literal;
+mod skip;
+#[cfg(test)]
+mod tests;
 
-use super::limits::Limits;
+use bytes::Bytes;
+
+pub use framer::Framer;
+pub use literal::Literal;
+
 use super::types::Tag;
-
-/// A literal's header: `{5}`, `{5+}` (RFC 7888), `~{5}` (RFC 3516).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Literal {
-    /// Octets that follow the line end.
-    pub size: u64,
-    /// The client waits for a continuation request before it sends them.
-    pub synchronizing: bool,
-    /// literal8: NUL may be in it.
-    pub binary: bool,
-}
 
 /// What came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,64 +92,4 @@ pub enum FrameError {
         /// Octets allowed.
         limit: u64,
     },
-}
-
-/// Cuts the client's octets into frames.
-#[derive(Debug)]
-pub struct Framer {
-    limits: Limits,
-    buffer: BytesMut,
-}
-
-#[allow(unused_variables)]
-impl Framer {
-    /// A framer at the start of a stream.
-    pub fn new(limits: Limits) -> Self {
-        Self { limits, buffer: BytesMut::new() }
-    }
-    /// Sets limits, for what comes next (after login).
-    pub fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
-    }
-    /// Where the client's octets are appended (`AsyncReadExt::read_buf`). Read only when
-    /// [`Framer::next`] (or what is called in its place) has nothing to give, and a
-    /// bounded piece at a time: what is held stays within the limits and one such piece.
-    pub fn buffer_mut(&mut self) -> &mut BytesMut {
-        &mut self.buffer
-    }
-    /// The next frame; `None` until more octets came.
-    #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> Option<Frame> {
-        todo!()
-    }
-    /// The next line without its end, when it is no command: DONE, a SASL response.
-    /// `None` until more octets came.
-    ///
-    /// # Errors
-    /// When it is too long: close the connection.
-    pub fn next_line(&mut self) -> Option<Result<Bytes, FrameError>> {
-        todo!()
-    }
-    /// Takes APPEND's message: its octets come from [`Framer::literal_bytes`].
-    pub fn accept_literal(&mut self) {
-        todo!()
-    }
-    /// Octets of the accepted literal that are here already; `None` until more came, or when
-    /// [`Framer::literal_left`] is 0 and [`Framer::next`] goes on.
-    pub fn literal_bytes(&mut self) -> Option<Bytes> {
-        todo!()
-    }
-    /// Octets of the accepted literal that [`Framer::literal_bytes`] has not given yet.
-    pub fn literal_left(&self) -> u64 {
-        todo!()
-    }
-    /// The literal just offered by [`Framer::next`] is not wanted, or the accepted one
-    /// not any more: the rest of the command is skipped. Answer the command once.
-    pub fn refuse_literal(&mut self) {
-        todo!()
-    }
-    /// Forgets what was received and not read: before TLS starts (RFC 9051 section 11.1).
-    pub fn discard(&mut self) -> usize {
-        todo!()
-    }
 }

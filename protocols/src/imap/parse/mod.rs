@@ -1,6 +1,23 @@
 //! The grammar (RFC 9051 section 9, RFC 3501 section 9 and the extensions'), total:
 //! any octets give a command or an error that names the octet.
 
+mod append;
+mod auth;
+mod command;
+mod date;
+mod fetch;
+mod flags;
+mod input;
+mod list;
+mod mailbox;
+mod search;
+mod select;
+mod set;
+mod store;
+mod strings;
+#[cfg(test)]
+mod tests;
+
 use super::limits::Limits;
 use super::types::{AppendItem, Tag, TaggedCommand};
 
@@ -27,7 +44,7 @@ pub struct CommandError {
 
 /// What is wrong with a command. All are answered with BAD, but
 /// [`ErrorKind::Charset`] with `NO [BADCHARSET (…)]`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ErrorKind {
     /// The grammar wants something else there.
     #[error("expected {0}")]
@@ -47,15 +64,21 @@ pub enum ErrorKind {
 ///
 /// # Errors
 /// When it does not read.
-pub fn command(_frame: &[u8], _mode: &Mode) -> Result<TaggedCommand, CommandError> {
-    todo!()
+pub fn command(frame: &[u8], mode: &Mode) -> Result<TaggedCommand, CommandError> {
+    let mut input = input::new(frame, mode);
+    let tag = input::run(&mut input, command::tag).map_err(|error| error.of(None))?;
+    match input::run(&mut input, command::command) {
+        Ok(command) => Ok(TaggedCommand { tag, command }),
+        Err(error) => Err(error.of(Some(tag))),
+    }
 }
 
 /// Reads what follows an APPEND's message: `None` at the command's end, or the
 /// next message's head (RFC 3502).
 ///
 /// # Errors
-/// When it does not read.
-pub fn append_rest(_frame: &[u8], _mode: &Mode) -> Result<Option<AppendItem>, CommandError> {
-    todo!()
+/// When it does not read; the tag is not in it.
+pub fn append_rest(frame: &[u8], mode: &Mode) -> Result<Option<AppendItem>, CommandError> {
+    let mut input = input::new(frame, mode);
+    input::run(&mut input, append::rest).map_err(|error| error.of(None))
 }

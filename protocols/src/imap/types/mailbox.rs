@@ -26,6 +26,12 @@ impl MailboxName {
         &self.0
     }
 
+    /// CREATE's name may end with a separator, which is no part of it (RFC 9051 section 6.3.4).
+    #[must_use]
+    pub fn without_trailing_separator(self) -> Self {
+        Self(self.0.strip_suffix('/').map_or_else(|| self.0.clone(), str::to_owned))
+    }
+
     /// Whether it is the inbox.
     pub fn is_inbox(&self) -> bool {
         self.0 == "INBOX"

@@ -1,0 +1,39 @@
+//! Sets of numbers.
+
+use winnow::combinator::{alt, opt, preceded, separated};
+use winnow::prelude::*;
+use winnow::stream::Location;
+
+use super::ErrorKind;
+use super::input::{Input, Parsed, expected, fail_here, next_octet};
+use super::strings::nz_number;
+use crate::imap::types::{SequenceSet, SetNumber, SetRange};
+
+/// sequence-set without `$`
+pub(super) fn sequence_set(input: &mut Input<'_>) -> Parsed<SequenceSet> {
+    let most = input.state.mode.limits.ranges;
+    let ranges: Vec<_> = separated(1..=most, range, b',').parse_next(input)?;
+    if ranges.len() == most && next_octet(input) == Some(b',') {
+        return fail_here(input, ErrorKind::Limit("ranges in a set", most));
+    }
+    Ok(SequenceSet { ranges })
+}
+
+/// known-uids and the like of RFC 7162: a set without `*`.
+pub(super) fn set_without_star(input: &mut Input<'_>) -> Parsed<SequenceSet> {
+    let start = input.current_token_start();
+    let set = sequence_set(input)?;
+    let star = |range: &SetRange| [range.first, range.last].contains(&SetNumber::Star);
+    if set.ranges.iter().any(star) { expected(start, "a set without *") } else { Ok(set) }
+}
+
+fn range(input: &mut Input<'_>) -> Parsed<SetRange> {
+    let (first, last) = (number, opt(preceded(b':', number))).parse_next(input)?;
+    Ok(SetRange { first, last: last.unwrap_or(first) })
+}
+
+fn number(input: &mut Input<'_>) -> Parsed<SetNumber> {
+    alt((b'*'.value(SetNumber::Star), nz_number.map(SetNumber::Number)))
+        .context("a number or *")
+        .parse_next(input)
+}
