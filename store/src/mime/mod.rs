@@ -1,5 +1,43 @@
 //! What a message is made of: envelope, body structure, headers, preview, text.
 //! Pure: bytes in, values out; any input, bounded work.
+//!
+//! Where parts lie and what their fields say is read here, octet by octet:
+//! IMAP hands out spans and raw values, and no library keeps both exactly.
+//! Decoded text (charsets, HTML's entities) is `encoding_rs`' and
+//! `mail-parser`'s.
+
+mod address;
+mod budget;
+mod content;
+mod date;
+mod decode;
+mod describe;
+mod encoded_word;
+mod envelope;
+mod header;
+mod html;
+mod lexer;
+mod part;
+mod preview;
+mod structure;
+mod subject;
+mod text;
+mod thread;
+
+pub use address::addresses;
+pub use content::MAX_PARAMETERS;
+pub use date::{SentDate, sent_date};
+pub use decode::{TransferEncoding, decode_transfer};
+pub use encoded_word::decode_words;
+pub use header::{Field, Fields, fields, first, header_fields, unfold};
+pub use html::html_to_text;
+pub use part::{MIN_PART, PartHint, part_hints};
+pub use structure::slice;
+pub use subject::{base_subject, is_reply_or_forward};
+pub use text::{charset_is_known, decode_charset, part_text};
+pub use thread::{
+    MAX_MESSAGE_ID, MAX_MESSAGE_IDS, ThreadInputs, message_id, references, thread_inputs,
+};
 
 /// A range of octets of the message: from `start`, `len` long.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -107,7 +145,19 @@ pub const MAX_DEPTH: usize = 64;
 /// Parts beyond this number are not taken apart.
 pub const MAX_PARTS: usize = 2000;
 
-/// Takes a message apart. Total: any bytes give an answer.
-pub fn parse(_message: &[u8]) -> Parsed {
-    todo!()
+/// Octets of one header that are read for their meaning; what is behind counts only as octets.
+pub const MAX_HEADER: usize = 256 * 1024;
+/// Addresses of one message's envelopes, nested ones' included; more are left out.
+pub const MAX_ADDRESSES: usize = 20_000;
+/// Octets of field values kept of one message, in its envelopes and structure.
+pub const MAX_VALUES: usize = 4 * 1024 * 1024;
+
+/// Takes a message apart. Total: any bytes give an answer, in time that rises
+/// with their number and in memory bounded by the limits here.
+pub fn parse(message: &[u8]) -> Parsed {
+    let Nested { envelope, structure } = structure::message(message);
+    let header = slice(message, structure.header);
+    let header = (header.len() <= MAX_CACHED_HEADER).then(|| header.to_vec());
+    let preview = preview::preview(message, &structure);
+    Parsed { size: message.len() as u64, header, envelope, structure, preview }
 }
