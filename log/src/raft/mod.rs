@@ -1,19 +1,32 @@
 //! One shard's Raft group on this node: the only place that imports openraft,
 //! and nothing of its types leaves here.
 //!
-//! - [`state_machine`] our small trait, and the thread that applies
-//! - [`node`] what the rest of the program sees: propose, read, shut down
-//! - `storage` the segment log as openraft's log, behind the gate for blobs
+//! - [`StateMachine`] our small trait; `apply` the thread that calls it
+//! - [`Node`] what the rest of the program sees: propose, read, shut down
+//! - `storage` the segment log as openraft's log, behind the `gate` for blobs
 //! - `network` the way to peers
 //!
 //! Invariants: a node holds an entry only when it holds every blob that the
 //! entry names; nothing is applied before it is durable in this node's own log;
 //! nothing is served before the committed index is recovered.
 
-pub mod node;
-pub mod state_machine;
-pub mod types;
+mod apply;
+mod error;
+mod gate;
+mod network;
+mod node;
+mod open;
+mod read_index;
+mod state_machine;
+mod stop;
+mod storage;
+mod types;
 
-pub use node::{Node, NodeOptions, ProposeError, ReadError, Status, Stopped};
+pub use error::{OpenError, ProposeError, ReadError};
+pub use node::{Node, NodeOptions, Status};
 pub use state_machine::{AppliedState, Checkpoint, Committed, Fatal, StateMachine};
-pub use types::{EntryKind, Head, LogEntry, LogId};
+pub use stop::Stopped;
+pub use types::record_of;
+
+pub use crate::chain::Head;
+pub use crate::segment::{EntryKind, LogEntry, LogId};

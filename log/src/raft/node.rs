@@ -1,12 +1,30 @@
 //! One shard's replica on this node, as the rest of the program sees it.
 
+use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::id::{BlobId, Hash, LogIndex, NodeId, ShardId, Term};
-use crate::raft::state_machine::StateMachine;
-use crate::raft::types::{LogEntry, LogId};
-use crate::record::{Outcome, Record};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::ClientWriteError;
+use openraft::impls::ProgressResponder;
+use openraft::raft::ClientWriteResult;
+use parking_lot::Mutex;
+use tokio::time::timeout_at;
+
+use crate::blob::{BlobError, BlobStore};
+use crate::chain::Head;
+use crate::id::{Hash, LogIndex, NodeId, ShardId, Term};
+use crate::raft::apply::{AppliedCell, Applier, ApplyHandle};
+use crate::raft::error::{OpenError, ProposeError, ReadError};
+use crate::raft::gate::{Blobs, Gate};
+use crate::raft::open::{self, Parts, Running};
+use crate::raft::read_index::{Raft, ReadIndex};
+use crate::raft::state_machine::{AppliedState, StateMachine};
+use crate::raft::stop::{StopCell, Stopped};
+use crate::raft::types::{Proposal, TypeConfig};
+use crate::record::{Change, Outcome, Record};
+use crate::segment::{LogEntry, LogId, SegmentLog};
 
 /// How a replica runs.
 #[derive(Debug, Clone)]
@@ -22,6 +40,8 @@ pub struct NodeOptions {
     /// How long [`Node::open`] may take until the committed index is recovered
     /// and applied; replay after a crash is part of it.
     pub recovery: Duration,
+    /// Threads that Raft has for itself.
+    pub threads: usize,
 }
 
 impl NodeOptions {
@@ -32,70 +52,10 @@ impl NodeOptions {
             shard,
             heartbeat: Duration::from_millis(100),
             election: Duration::from_millis(300)..Duration::from_millis(500),
-            recovery: Duration::from_secs(600),
+            recovery: Duration::from_secs(3600),
+            threads: 1,
         }
     }
-}
-
-/// Why a proposal has no outcome. All but [`ProposeError::Unknown`] mean that
-/// nothing happened and nothing will.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ProposeError {
-    /// Another node leads.
-    #[error("this node does not lead shard {shard}; node {leader:?} does")]
-    NotLeader {
-        /// The shard.
-        shard: ShardId,
-        /// Who leads, where that is known.
-        leader: Option<NodeId>,
-    },
-    /// The deadline passed before the record was handed in.
-    #[error("the log took no record before the deadline")]
-    Unavailable,
-    /// The record was handed in, and what came of it is not known: a retry with
-    /// the same operation id is safe.
-    #[error("whether the record was committed is not known: {0}")]
-    Unknown(String),
-    /// More than one record may have.
-    #[error("the record is too large: {0}")]
-    TooLarge(String),
-    /// A blob that the record names is not here.
-    #[error("the record names blob {0}, which this node does not hold")]
-    MissingBlob(BlobId),
-    /// The disk has too little room for anything that grows.
-    #[error("the disk is too full for mail to grow")]
-    DiskFull,
-    /// The replica has stopped.
-    #[error("shard {shard} has stopped on this node: {why}")]
-    Stopped {
-        /// The shard.
-        shard: ShardId,
-        /// Why.
-        why: String,
-    },
-}
-
-/// Why a read has no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
-    /// Another node leads, or a quorum does not answer.
-    #[error("this node does not lead the shard, or no quorum answers")]
-    NotLeader,
-    /// The log does not reach there (purged), or a file of it is bad.
-    #[error("the log cannot be read: {0}")]
-    Log(String),
-    /// The replica has stopped.
-    #[error("the shard has stopped on this node: {0}")]
-    Stopped(String),
-}
-
-/// Why a replica stopped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stopped {
-    /// It was told to.
-    Shutdown,
-    /// It could not go on; what to do is in the text.
-    Fatal(String),
 }
 
 /// How a replica is.
@@ -111,23 +71,89 @@ pub struct Status {
     pub leader: Option<NodeId>,
     /// The last entry in the log.
     pub last: Option<LogId>,
+    /// The last entry durable in this node's own log.
+    pub durable: Option<LogId>,
     /// The last entry known to be committed.
     pub committed: Option<LogIndex>,
-    /// The last entry applied.
-    pub applied: Option<LogIndex>,
+    /// The last entry applied, with the chain after it.
+    pub applied: Option<AppliedState>,
     /// The last entry purged.
     pub purged: Option<LogId>,
-    /// The chain after the last entry applied.
-    pub chain: Option<Hash>,
+    /// Whether the disk has room for mail to grow.
+    pub growth_allowed: bool,
     /// Why it has stopped, if it has.
     pub stopped: Option<Stopped>,
 }
 
-/// One shard's replica on this node. Clones are handles on the same one.
-#[derive(Debug, Clone)]
-pub struct Node {}
+impl Status {
+    /// The chain after the last entry applied.
+    pub fn chain(&self) -> Option<Hash> {
+        self.applied.as_ref().map(|state| state.chain)
+    }
+}
+
+/// One shard's replica on this node. Clones are handles on the same one; when
+/// the last goes without [`Node::shutdown`], it ends as by a crash.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    raft: Raft,
+    reads: ReadIndex,
+    running: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    applier: Applier,
+    thread: ApplyHandle,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("options", &self.0.parts.options).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A runtime that is dropped blocks, which a task of another must not.
+        if let Some(threads) = self.running.get_mut().take() {
+            threads.runtime.shutdown_background();
+        }
+    }
+}
 
 impl Node {
+    /// Opens a replica over its log, its blobs and what the log is applied to.
+    /// The first time it makes a group of one voter, this node. Returns when the
+    /// committed index is recovered and applied. Blocks; not for a tokio worker.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; nothing was changed but Raft's own entries.
+    pub fn open(
+        options: NodeOptions,
+        log: SegmentLog,
+        blobs: BlobStore,
+        machine: Box<dyn StateMachine>,
+    ) -> Result<Self, OpenError> {
+        Self::open_with(options, log, Gate::new(Arc::new(blobs) as Arc<dyn Blobs>), machine)
+    }
+
+    pub(crate) fn open_with(
+        options: NodeOptions,
+        log: SegmentLog,
+        gate: Gate,
+        machine: Box<dyn StateMachine>,
+    ) -> Result<Self, OpenError> {
+        let (applied, stop) = (Arc::new(AppliedCell::default()), StopCell::new());
+        let parts = Parts { options, log, gate, applied, stop };
+        let Running { raft, reads, applier, thread, runtime } = open::start(&parts, machine)?;
+        let running = Mutex::new(Some(Threads { applier, thread, runtime }));
+        Ok(Self(Arc::new(Inner { parts, raft, reads, running })))
+    }
+
     /// Proposes a record and waits until it is committed by a quorum, durable
     /// there with its blobs, and applied here.
     ///
@@ -138,8 +164,76 @@ impl Node {
         record: Record,
         deadline: Instant,
     ) -> Result<Outcome, ProposeError> {
-        let _ = (record, deadline);
-        Err(ProposeError::Unavailable)
+        self.refuse_if_stopped()?;
+        if grows(&record.change) && !self.0.parts.log.growth_allowed() {
+            return Err(ProposeError::DiskFull);
+        }
+        let mut proposal =
+            Proposal::new(&record).map_err(|error| ProposeError::TooLarge(error.to_string()))?;
+        drop(record);
+        let deadline = tokio::time::Instant::from_std(deadline);
+        let held = timeout_at(deadline, self.0.parts.gate.pass(&mut proposal)).await;
+        held.map_err(|_| ProposeError::Unavailable)?.map_err(|error| self.refused(error))?;
+        let (responder, answer) = ProgressResponder::complete_only();
+        let handed_in = self.0.raft.client_write_ff(proposal, Some(responder));
+        // Dropped before it is done, the hand-over has not happened.
+        let handed_in = timeout_at(deadline, handed_in).await;
+        handed_in
+            .map_err(|_| ProposeError::Unavailable)?
+            .map_err(|error| self.stopped_by(error))?;
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(answer)) => self.outcome(answer),
+            Ok(Err(_)) => Err(ProposeError::Unknown(self.why())),
+            Err(_) => Err(ProposeError::Unknown("the deadline passed".to_owned())),
+        }
+    }
+
+    fn outcome(&self, answer: ClientWriteResult<TypeConfig>) -> Result<Outcome, ProposeError> {
+        match answer {
+            Ok(response) => response.data.0.ok_or_else(|| {
+                ProposeError::Unknown("the record was applied without an outcome".to_owned())
+            }),
+            // Said only of what was never appended.
+            Err(ClientWriteError::ForwardToLeader(to)) => Err(ProposeError::NotLeader {
+                shard: self.0.parts.options.shard,
+                leader: to.leader_id.map(NodeId),
+            }),
+            Err(error) => Err(ProposeError::Unknown(error.to_string())),
+        }
+    }
+
+    fn refused(&self, error: BlobError) -> ProposeError {
+        let why = error.to_string();
+        match error {
+            BlobError::Missing(blob) | BlobError::Part { blob, .. } => {
+                ProposeError::Blob { blob, why }
+            }
+            BlobError::DiskFull { .. } => ProposeError::DiskFull,
+            _ => {
+                self.0.parts.stop.fatal(&why);
+                self.stopped_by(why)
+            }
+        }
+    }
+
+    fn refuse_if_stopped(&self) -> Result<(), ProposeError> {
+        let stop = &self.0.parts.stop;
+        if let Some(why) = self.0.parts.gate.poisoned() {
+            stop.fatal(why);
+        }
+        match stop.get() {
+            Some(why) => Err(self.stopped_by(why)),
+            None => Ok(()),
+        }
+    }
+
+    fn stopped_by(&self, why: impl ToString) -> ProposeError {
+        let why = self.0.parts.stop.get().map_or_else(|| why.to_string(), |why| why.to_string());
+        ProposeError::Stopped { shard: self.0.parts.options.shard, why }
+    }
+
+    fn why(&self) -> String {
+        self.0.parts.stop.get().map_or_else(|| "Raft has ended".to_owned(), |why| why.to_string())
     }
 
     /// Waits until everything committed before this call is applied here, and
@@ -148,49 +242,141 @@ impl Node {
     /// # Errors
     /// [`ReadError::NotLeader`], [`ReadError::Stopped`].
     pub async fn read_index(&self) -> Result<LogIndex, ReadError> {
-        Err(ReadError::NotLeader)
+        match self.0.reads.read().await {
+            Some(index) => index,
+            None => Err(ReadError::Stopped(self.why())),
+        }
     }
 
     /// Applied entries of a range, as many as fit into `max_bytes` and at least
-    /// one, every checksum verified. Blocks on files.
+    /// one if the range has any, every checksum verified. Blocks on files.
     ///
     /// # Errors
-    /// [`ReadError::Log`], [`ReadError::Stopped`].
+    /// [`ReadError::Log`].
     pub fn read(
         &self,
         range: Range<LogIndex>,
         max_bytes: usize,
     ) -> Result<Vec<LogEntry>, ReadError> {
-        let _ = (range, max_bytes);
-        Ok(Vec::new())
+        let applied = self.0.parts.applied.index().map_or(0, |index| index.0 + 1);
+        let range = range.start..range.end.min(LogIndex(applied));
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.0.parts.log.read(range, max_bytes).map_err(|error| ReadError::Log(error.to_string()))
+    }
+
+    /// Chain, time and tree after an applied entry. May read a segment: blocks.
+    ///
+    /// # Errors
+    /// [`ReadError::Log`], also for an entry that is not applied.
+    pub fn head_at(&self, index: LogIndex) -> Result<Head, ReadError> {
+        if self.0.parts.applied.index() < Some(index) {
+            return Err(ReadError::Log(format!("entry {index} is not applied")));
+        }
+        self.0.parts.log.head_at(index).map_err(|error| ReadError::Log(error.to_string()))
     }
 
     /// How the replica is.
-    pub fn status(&self) -> Option<Status> {
-        None
+    pub fn status(&self) -> Status {
+        let Parts { options, log, applied, stop, .. } = &self.0.parts;
+        let metrics = self.0.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        Status {
+            shard: options.shard,
+            node: options.node,
+            term: Term(metrics.current_term),
+            leader: metrics.current_leader.map(NodeId),
+            last: log.last(),
+            durable: log.durable(),
+            committed: metrics.local_committed.map(|id| LogIndex(id.index)),
+            applied: applied.get(),
+            purged: log.purged(),
+            growth_allowed: log.growth_allowed(),
+            stopped: stop.get(),
+        }
     }
 
-    /// Purges the log up to and with `upto`, never past the newest checkpoint.
+    /// Purges the log up to and with `upto`, which a checkpoint must cover.
     ///
     /// # Errors
-    /// [`ReadError::Log`], [`ReadError::Stopped`].
+    /// [`ReadError::NoCheckpoint`], [`ReadError::Stopped`].
     pub async fn purge(&self, upto: LogIndex) -> Result<(), ReadError> {
-        let _ = upto;
-        Ok(())
+        let applier = self.0.running.lock().as_ref().map(|threads| threads.applier.clone());
+        let stopped = |_| ReadError::Stopped(self.why());
+        let applier = applier.ok_or(()).map_err(stopped)?;
+        let checkpoint = applier.checkpoint().await.map_err(|_| stopped(()))?;
+        if checkpoint.map(|checkpoint| checkpoint.state.id.index) < Some(upto) {
+            return Err(ReadError::NoCheckpoint(upto));
+        }
+        self.purge_covered(upto.0).await.ok_or(()).map_err(stopped)
+    }
+
+    async fn purge_covered(&self, upto: u64) -> Option<()> {
+        let (raft, wait) = (&self.0.raft, self.0.raft.wait(None));
+        raft.trigger().snapshot().await.ok()?;
+        wait.metrics(|m| m.snapshot.map(|id| id.index) >= Some(upto), "covered").await.ok()?;
+        raft.trigger().purge_log(upto).await.ok()?;
+        wait.metrics(|m| m.purged.map(|id| id.index) >= Some(upto), "purged").await.ok()?;
+        Some(())
     }
 
     /// Resolves when the replica has stopped, for whatever reason.
     pub async fn stopped(&self) -> Stopped {
-        std::future::pending().await
+        self.0.parts.stop.wait().await
     }
 
-    /// Leaves Raft, applies what was handed to the apply thread, and flushes.
+    /// Leaves Raft, flushes what was applied, and closes the log. Proposals that
+    /// wait get [`ProposeError::Unknown`]. A second call does nothing.
     ///
     /// # Errors
-    /// When the flush fails.
+    /// [`ReadError::Stopped`] when it had stopped before or the flush fails;
+    /// [`ReadError::Log`] when the log fails to close.
     pub async fn shutdown(&self) -> Result<(), ReadError> {
-        Ok(())
+        let threads = self.0.running.lock().take();
+        let Some(Threads { applier, thread, runtime }) = threads else { return Ok(()) };
+        self.0.parts.stop.set(Stopped::Shutdown);
+        drop(self.0.raft.shutdown().await);
+        drop(applier);
+        let log = self.0.parts.log.clone();
+        let end = runtime.handle().spawn_blocking(move || finish(thread, &log)).await;
+        runtime.shutdown_background();
+        end.unwrap_or_else(|error| Err(ReadError::Stopped(error.to_string())))
     }
 }
 
-fn _object_safe(_: Box<dyn StateMachine>) {}
+fn finish(thread: ApplyHandle, log: &SegmentLog) -> Result<(), ReadError> {
+    let flushed = thread.join().map_err(|_| ReadError::Stopped("apply has panicked".to_owned()));
+    let closed = log.close().map_err(|error| ReadError::Log(error.to_string()));
+    flushed?.map_err(|why| ReadError::Stopped(why.to_string()))?;
+    closed
+}
+
+/// Whether a change needs room that stays taken. What shrinks, and what an
+/// administrator needs to make room, passes on a full disk.
+fn grows(change: &Change) -> bool {
+    match change {
+        Change::Deliver(_)
+        | Change::Append(_)
+        | Change::Copy(_)
+        | Change::DomainAdd(_)
+        | Change::AccountAdd(_)
+        | Change::AliasAdd(_)
+        | Change::MailboxCreate(_)
+        | Change::Subscribe(_) => true,
+        Change::DomainSet(_)
+        | Change::DomainRemove(_)
+        | Change::AccountSet(_)
+        | Change::AccountRename(_)
+        | Change::AliasRemove(_)
+        | Change::CredentialSet(_)
+        | Change::CredentialRemove(_)
+        | Change::MailboxRename(_)
+        | Change::MailboxDelete(_)
+        | Change::Move(_)
+        | Change::SetFlags(_)
+        | Change::Expunge(_)
+        | Change::Version(_)
+        | Change::CheckpointMark(_) => false,
+    }
+}

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
-use crate::id::Timestamp;
-use crate::raft::types::{Head, LogEntry, LogId};
+use crate::chain::Head;
+use crate::id::{Hash, Timestamp};
 use crate::record::{Outcome, Record};
+use crate::segment::{LogEntry, LogId};
 
 /// Why a node cannot go on with a shard: an I/O error, corruption, or a record
 /// that it does not know. Never a rejection, which is the same on every replica.
@@ -28,8 +29,8 @@ pub struct AppliedState {
     pub id: LogId,
     /// The group's membership after it, in this module's own bytes.
     pub membership: Bytes,
-    /// The chain after it: two replicas at one index have one head.
-    pub head: Head,
+    /// The running chain after it: two replicas at one index have the same.
+    pub chain: Hash,
     /// Its effective time.
     pub time: Timestamp,
 }
@@ -37,7 +38,7 @@ pub struct AppliedState {
 /// A committed entry, durable in this node's own log with every blob it names.
 #[derive(Debug, Clone)]
 pub struct Committed {
-    /// As the log has it: id, kind, effective time, chain head after it.
+    /// As the log has it: id, kind, effective time, chain after it.
     pub entry: LogEntry,
     /// The decoded record; `None` for Raft's own entries (blank, membership),
     /// which change nothing but [`Committed::state`].
@@ -52,7 +53,7 @@ impl Committed {
         AppliedState {
             id: self.entry.id,
             membership: self.membership.clone(),
-            head: self.entry.head,
+            chain: self.entry.chain,
             time: self.entry.time,
         }
     }
@@ -63,6 +64,9 @@ impl Committed {
 pub struct Checkpoint {
     /// Read from inside the finished image.
     pub state: AppliedState,
+    /// Chain, time and tree after its last entry ([`Node::head_at`](super::Node::head_at)):
+    /// a log may begin behind it.
+    pub head: Head,
     /// Where it lies.
     pub location: PathBuf,
 }

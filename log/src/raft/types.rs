@@ -1,54 +1,277 @@
-//! The log's types as the state machine sees them.
+//! openraft's types filled in with ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use bytes::Bytes;
+use openraft::alias::{LogIdOf, StoredMembershipOf, VoteOf};
+use openraft::entry::{RaftEntry, RaftPayload};
+use openraft::impls::Vote;
+use openraft::impls::leader_id_std::LeaderId;
+use openraft::vote::{RaftLeaderId, RaftVote};
+use openraft::{EntryPayload, Membership};
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Hash, LogIndex, Term, Timestamp};
+use crate::codec::{self, CodecError};
+use crate::id::{BlobId, LogIndex, Term, Timestamp};
+use crate::record::{Outcome, Record};
 
-/// A position in the log and the term that wrote it.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
-pub struct LogId {
-    /// The term of the leader that wrote it.
-    pub term: Term,
-    /// Where it stands.
-    pub index: LogIndex,
+use crate::segment::{EntryKind, LogEntry, LogId, NewEntry};
+
+openraft::declare_raft_types!(
+    /// What our Raft is made of.
+    pub(crate) TypeConfig:
+        D = Proposal,
+        R = Answer,
+        NodeId = u64,
+        Node = Member,
+        Term = u64,
+        LeaderId = LeaderId<u64, u64>,
+        Vote = Vote<LeaderId<u64, u64>>,
+        Payload = Payload,
+        Entry = Entry,
+);
+
+pub(crate) type RaftLogId = LogIdOf<TypeConfig>;
+pub(crate) type RaftMembership = Membership<u64, Member>;
+pub(crate) type RaftStoredMembership = StoredMembershipOf<TypeConfig>;
+pub(crate) type RaftVoteType = VoteOf<TypeConfig>;
+pub(crate) type Payload = EntryPayload<Proposal, u64, Member>;
+type CommittedLeader = <LeaderId<u64, u64> as RaftLeaderId>::Committed;
+
+/// Bytes of salt before each record, so that a leaf of the Merkle tree tells
+/// nothing of a record that may be guessed.
+pub(crate) const SALT_BYTES: usize = 16;
+
+/// What a membership says of a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Member {
+    /// Where its peers reach it; empty for a node without peers.
+    pub(crate) address: String,
 }
 
-/// What an entry is to Raft.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryKind {
-    /// Begins a term.
-    Blank,
-    /// Changes the group's members.
-    Membership,
-    /// Carries a record.
-    Record,
+/// A record on its way into the log: salt, then the encoded record.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Proposal {
+    payload: Bytes,
+    stamp: Timestamp,
+    blobs: Vec<BlobId>,
+    held: bool,
 }
 
-/// The chain after an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
-    /// The running hash.
-    pub chain: Hash,
-    /// The Merkle tree's root (RFC 6962 section 2.1).
-    pub root: Hash,
+impl Proposal {
+    /// Salts and encodes a record.
+    pub(crate) fn new(record: &Record) -> Result<Self, CodecError> {
+        let encoded = codec::encode_record(record)?;
+        let mut payload = Vec::with_capacity(SALT_BYTES + encoded.len());
+        payload.extend_from_slice(&rand::random::<[u8; SALT_BYTES]>());
+        payload.extend_from_slice(&encoded);
+        let blobs = record.blobs().into_iter().collect();
+        Ok(Self { payload: payload.into(), stamp: record.stamp, blobs, held: false })
+    }
+
+    /// One that this node's own log holds, and so its blobs.
+    fn stored(entry: &LogEntry) -> Self {
+        let (payload, stamp) = (entry.payload.clone(), entry.stamp);
+        Self { payload, stamp, blobs: Vec::new(), held: true }
+    }
+
+    /// The blobs that it names and that are not yet known to be durable here.
+    pub(crate) fn unheld(&self) -> &[BlobId] {
+        match self.held {
+            true => &[],
+            false => &self.blobs,
+        }
+    }
+
+    /// Only the gate says so.
+    pub(super) fn set_held(&mut self) {
+        self.held = true;
+    }
 }
 
-/// An entry as the log has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogEntry {
-    /// Where it stands.
-    pub id: LogId,
-    /// What it is.
-    pub kind: EntryKind,
-    /// Its effective time.
-    pub time: Timestamp,
-    /// The leader's clock when it was written.
-    pub stamp: Timestamp,
-    /// For a record: 16 bytes of salt, then the record.
-    pub payload: Bytes,
-    /// The chain after it.
-    pub head: Head,
+impl fmt::Debug for Proposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "record of {} bytes", self.payload.len())
+    }
+}
+
+impl fmt::Display for Proposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What a proposer gets; `None` for Raft's own entries.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer(pub(crate) Option<Outcome>);
+
+/// An entry, as openraft handles it.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    id: RaftLogId,
+    payload: Payload,
+    stamp: Timestamp,
+    stored: Option<LogEntry>,
+}
+
+impl Entry {
+    /// As read from this node's own log.
+    pub(crate) fn from_log(entry: LogEntry) -> Result<Self, CodecError> {
+        let payload = match entry.kind {
+            EntryKind::Blank => EntryPayload::Blank,
+            EntryKind::Membership => EntryPayload::Membership(decode_membership(&entry.payload)?),
+            EntryKind::Record => EntryPayload::Normal(Proposal::stored(&entry)),
+        };
+        let (id, stamp) = (to_raft(entry.id), entry.stamp);
+        Ok(Self { id, payload, stamp, stored: Some(entry) })
+    }
+
+    /// As the log takes it.
+    pub(crate) fn to_new(&self) -> Result<NewEntry, CodecError> {
+        let (kind, payload) = match &self.payload {
+            EntryPayload::Blank => (EntryKind::Blank, Bytes::new()),
+            EntryPayload::Membership(membership) => {
+                (EntryKind::Membership, encode_membership(membership)?)
+            }
+            EntryPayload::Normal(proposal) => (EntryKind::Record, proposal.payload.clone()),
+        };
+        Ok(NewEntry { id: from_raft(self.id), kind, stamp: self.stamp, payload })
+    }
+
+    /// Blobs that it names and that are not yet known to be durable here.
+    pub(crate) fn unheld(&self) -> &[BlobId] {
+        match &self.payload {
+            EntryPayload::Normal(proposal) => proposal.unheld(),
+            _ => &[],
+        }
+    }
+
+    /// What this node's own log says of it, where it was read from there.
+    pub(crate) fn into_stored(self) -> Option<LogEntry> {
+        self.stored
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_stored(mut self, stored: LogEntry) -> Self {
+        self.stored = Some(stored);
+        self
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.id, self.payload)
+    }
+}
+
+impl RaftEntry for Entry {
+    type CommittedLeaderId = CommittedLeader;
+    type Payload = Payload;
+
+    fn new(id: RaftLogId, payload: Payload) -> Self {
+        let stamp = match &payload {
+            EntryPayload::Normal(proposal) => proposal.stamp,
+            _ => Timestamp::now(),
+        };
+        Self { id, payload, stamp, stored: None }
+    }
+
+    fn log_id_parts(&self) -> (&CommittedLeader, u64) {
+        (&self.id.leader_id, self.id.index)
+    }
+
+    fn set_log_id(&mut self, id: RaftLogId) {
+        self.id = id;
+        self.stored = None;
+    }
+
+    fn get_membership(&self) -> Option<RaftMembership> {
+        self.payload.get_membership()
+    }
+}
+
+/// openraft's log id as ours.
+pub(crate) fn from_raft(id: RaftLogId) -> LogId {
+    LogId { term: Term(id.leader_id.term), index: LogIndex(id.index) }
+}
+
+/// Our log id as openraft's.
+pub(crate) fn to_raft(id: LogId) -> RaftLogId {
+    RaftLogId::new(CommittedLeader::new(id.term.0), id.index.0)
+}
+
+/// The vote in the log: term, node (both `u64` LE), 1 if a quorum granted it.
+pub(crate) fn encode_vote(vote: &RaftVoteType) -> Bytes {
+    let mut bytes = Vec::with_capacity(VOTE_BYTES);
+    bytes.extend_from_slice(&vote.leader_id().term.to_le_bytes());
+    bytes.extend_from_slice(&vote.leader_id().voted_for.to_le_bytes());
+    bytes.push(u8::from(vote.is_committed()));
+    bytes.into()
+}
+
+const VOTE_BYTES: usize = 17;
+
+/// Reads what [`encode_vote`] writes.
+pub(crate) fn decode_vote(bytes: &[u8]) -> Result<RaftVoteType, CodecError> {
+    let wrong = || CodecError::Malformed(format!("a vote of {} bytes", bytes.len()));
+    let (term, rest) = bytes.split_first_chunk().ok_or_else(wrong)?;
+    let (node, rest) = rest.split_first_chunk().ok_or_else(wrong)?;
+    let committed = match rest {
+        [0] => false,
+        [1] => true,
+        _ => return Err(wrong()),
+    };
+    let leader = LeaderId::new(u64::from_le_bytes(*term), u64::from_le_bytes(*node));
+    Ok(Vote::from_leader_id(leader, committed))
+}
+
+/// A membership in the log and in applied states. A change of its shape gets a
+/// new number in front.
+#[derive(Serialize, Deserialize)]
+enum MembershipBytes {
+    V1 { configs: Vec<BTreeSet<u64>>, nodes: BTreeMap<u64, Member> },
+}
+
+/// A membership's bytes in an entry.
+pub(crate) fn encode_membership(membership: &RaftMembership) -> Result<Bytes, CodecError> {
+    let nodes = membership.nodes().map(|(id, node)| (*id, node.clone())).collect();
+    let configs = membership.get_joint_config().clone();
+    codec::to_bytes(&MembershipBytes::V1 { configs, nodes }).map(Bytes::from)
+}
+
+/// Reads what [`encode_membership`] writes.
+pub(crate) fn decode_membership(bytes: &[u8]) -> Result<RaftMembership, CodecError> {
+    let MembershipBytes::V1 { configs, nodes } = codec::from_bytes(bytes)?;
+    Membership::new(configs, nodes).map_err(|error| CodecError::Malformed(error.to_string()))
+}
+
+/// The bytes of a membership with the entry that it came by, as an
+/// [`AppliedState`](super::AppliedState) has it: empty for none.
+pub(crate) fn encode_stored(stored: &RaftStoredMembership) -> Result<Bytes, CodecError> {
+    match stored.log_id() {
+        None => Ok(Bytes::new()),
+        Some(id) => {
+            let membership = encode_membership(stored.membership())?;
+            codec::to_bytes(&(from_raft(*id), membership.as_ref())).map(Bytes::from)
+        }
+    }
+}
+
+/// Reads what [`encode_stored`] writes.
+pub(crate) fn decode_stored(bytes: &[u8]) -> Result<RaftStoredMembership, CodecError> {
+    if bytes.is_empty() {
+        return Ok(RaftStoredMembership::default());
+    }
+    let (id, membership): (LogId, Vec<u8>) = codec::from_bytes(bytes)?;
+    Ok(RaftStoredMembership::new(Some(to_raft(id)), decode_membership(&membership)?))
+}
+
+/// The record in an entry's payload, behind its salt.
+///
+/// # Errors
+/// Those of [`codec::decode_record`].
+pub fn record_of(payload: &[u8]) -> Result<Record, CodecError> {
+    let encoded = payload.get(SALT_BYTES..).unwrap_or_default();
+    codec::decode_record(encoded)
 }

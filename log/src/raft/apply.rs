@@ -1,0 +1,315 @@
+//! Our state machine as openraft's: a thread of its own that applies, so that
+//! no Raft task ever blocks on the views.
+
+use std::io;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use openraft::alias::{SnapshotMetaOf, SnapshotOf};
+use openraft::entry::RaftEntry;
+use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::chain::Head;
+use crate::id::LogIndex;
+use crate::raft::state_machine::{AppliedState, Checkpoint, Committed, Fatal, StateMachine};
+use crate::raft::stop::{StopCell, Stopped};
+use crate::raft::storage::DurableMark;
+use crate::raft::types::{
+    Answer, RaftLogId, RaftStoredMembership, TypeConfig, decode_stored, encode_stored, record_of,
+    to_raft,
+};
+use crate::segment::{EntryKind, LogEntry, LogId};
+
+/// The most entries that are handed to the apply thread at once.
+const BATCH: usize = 256;
+
+/// How far the state has come, for everybody to read.
+#[derive(Debug, Default)]
+pub(crate) struct AppliedCell {
+    state: Mutex<Option<AppliedState>>,
+    installed: Mutex<Option<(LogId, Head)>>,
+}
+
+impl AppliedCell {
+    pub(crate) fn get(&self) -> Option<AppliedState> {
+        self.state.lock().clone()
+    }
+
+    pub(crate) fn set(&self, state: Option<AppliedState>) {
+        *self.state.lock() = state;
+    }
+
+    pub(crate) fn index(&self) -> Option<LogIndex> {
+        self.state.lock().as_ref().map(|state| state.id.index)
+    }
+
+    /// Chain, time and tree after a checkpoint that may be ahead of the log.
+    pub(crate) fn set_head(&self, id: LogId, head: Head) {
+        *self.installed.lock() = Some((id, head));
+    }
+
+    /// What [`AppliedCell::set_head`] said of `id`.
+    pub(crate) fn head_of(&self, id: LogId) -> Option<Head> {
+        let installed = self.installed.lock();
+        installed.as_ref().filter(|(of, _)| *of == id).map(|(_, head)| head.clone())
+    }
+}
+
+/// Ends with the last [`Applier`], after an orderly stop with everything flushed.
+pub(crate) type ApplyHandle = JoinHandle<Result<(), Fatal>>;
+
+type Reply<T> = oneshot::Sender<Result<T, Fatal>>;
+
+struct Work {
+    entry: LogEntry,
+    membership: Option<Bytes>,
+    responder: Option<ApplyResponder<TypeConfig>>,
+}
+
+enum Job {
+    Apply(Vec<Work>, Reply<()>),
+    Checkpoint(Reply<Option<Checkpoint>>),
+    Install(Checkpoint, Reply<()>),
+}
+
+/// The way to the apply thread, which ends with the last of its handles.
+#[derive(Debug, Clone)]
+pub(crate) struct Applier {
+    jobs: mpsc::Sender<Job>,
+    applied: Arc<AppliedCell>,
+    stop: StopCell,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job")
+    }
+}
+
+impl Applier {
+    /// Starts the thread. `applied` holds what [`StateMachine::applied`] says.
+    pub(crate) fn start(
+        name: String,
+        machine: Box<dyn StateMachine>,
+        applied: Arc<AppliedCell>,
+        durable: Arc<DurableMark>,
+        stop: StopCell,
+    ) -> io::Result<(Self, ApplyHandle)> {
+        let (jobs, queue) = mpsc::channel();
+        let thread = ApplyThread { machine, applied: applied.clone(), durable, stop: stop.clone() };
+        let handle = thread::Builder::new().name(name).spawn(move || thread.run(&queue))?;
+        Ok((Self { jobs, applied, stop }, handle))
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> io::Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let asked = self.jobs.send(job(reply)).is_ok();
+        match answer.await {
+            Ok(result) if asked => result.map_err(io::Error::other),
+            _ => {
+                let why = "the apply thread has ended, which it only does when it panics";
+                self.stop.fatal(why);
+                Err(io::Error::other(why))
+            }
+        }
+    }
+
+    /// The newest checkpoint that the state has come up to.
+    pub(crate) async fn checkpoint(&self) -> io::Result<Option<Checkpoint>> {
+        let newest = self.ask(Job::Checkpoint).await?;
+        Ok(newest.filter(|checkpoint| Some(checkpoint.state.id.index) <= self.applied.index()))
+    }
+
+    async fn snapshot(&self) -> io::Result<Option<SnapshotOf<TypeConfig, Checkpoint>>> {
+        let checkpoint = self.checkpoint().await?;
+        checkpoint.map(as_snapshot).transpose()
+    }
+}
+
+fn as_snapshot(checkpoint: Checkpoint) -> io::Result<SnapshotOf<TypeConfig, Checkpoint>> {
+    let last_membership = stored_membership(&checkpoint.state)?;
+    let last_log_id = Some(to_raft(checkpoint.state.id));
+    let meta = SnapshotMetaOf::<TypeConfig> { last_log_id, last_membership };
+    Ok(SnapshotOf::<TypeConfig, Checkpoint> { meta, snapshot: checkpoint })
+}
+
+fn stored_membership(state: &AppliedState) -> io::Result<RaftStoredMembership> {
+    decode_stored(&state.membership).map_err(io::Error::other)
+}
+
+impl RaftStateMachine<TypeConfig> for Applier {
+    type SnapshotData = Checkpoint;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<RaftLogId>, RaftStoredMembership)> {
+        match self.applied.get() {
+            None => Ok((None, RaftStoredMembership::default())),
+            Some(state) => Ok((Some(to_raft(state.id)), stored_membership(&state)?)),
+        }
+    }
+
+    async fn apply<S>(&mut self, entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + Send,
+    {
+        let mut batches = entries.map(|item| item.and_then(to_work)).try_chunks(BATCH);
+        while let Some(batch) = batches.next().await {
+            let batch = batch.map_err(|error| error.1)?;
+            if let Some(why) = self.stop.get() {
+                return Err(io::Error::other(why));
+            }
+            self.ask(|reply| Job::Apply(batch, reply)).await?;
+        }
+        Ok(())
+    }
+
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
+        let there = force || matches!(self.checkpoint().await, Ok(Some(_)));
+        there.then(|| Builder(self.clone()))
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder(self.clone())
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        _: &SnapshotMetaOf<TypeConfig>,
+        checkpoint: Checkpoint,
+    ) -> io::Result<()> {
+        self.ask(|reply| Job::Install(checkpoint, reply)).await
+    }
+
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> io::Result<Option<SnapshotOf<TypeConfig, Checkpoint>>> {
+        self.snapshot().await
+    }
+}
+
+fn to_work((entry, responder): EntryResponder<TypeConfig>) -> io::Result<Work> {
+    let membership = match entry.get_membership() {
+        Some(membership) => {
+            let stored = RaftStoredMembership::new(Some(entry.log_id()), membership);
+            Some(encode_stored(&stored).map_err(io::Error::other)?)
+        }
+        None => None,
+    };
+    let stored = entry.into_stored();
+    let entry = stored.ok_or_else(|| io::Error::other("an entry that the log did not give"))?;
+    Ok(Work { entry, membership, responder })
+}
+
+/// "Builds" a snapshot by naming the newest checkpoint: when these are taken is
+/// the store's decision, not openraft's.
+#[derive(Debug)]
+pub(crate) struct Builder(Applier);
+
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
+    type SnapshotData = Checkpoint;
+
+    async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, Checkpoint>> {
+        let snapshot = self.0.snapshot().await?;
+        snapshot.ok_or_else(|| {
+            io::Error::other("the log is purged, and there is no checkpoint to go on from")
+        })
+    }
+}
+
+/// The thread's own state.
+struct ApplyThread {
+    machine: Box<dyn StateMachine>,
+    applied: Arc<AppliedCell>,
+    durable: Arc<DurableMark>,
+    stop: StopCell,
+}
+
+impl ApplyThread {
+    fn run(mut self, jobs: &mpsc::Receiver<Job>) -> Result<(), Fatal> {
+        let mut failed = None;
+        for job in jobs {
+            if let Some(why) = self.one(job, failed.clone()).err() {
+                self.stop.fatal(&why);
+                failed.get_or_insert(why);
+            }
+        }
+        match (failed, self.stop.get()) {
+            (Some(why), _) => Err(why),
+            (None, Some(Stopped::Shutdown)) => self.machine.flush(),
+            // Dropped without a shutdown: no more is promised than after a crash.
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// Does a job, unless an earlier one has failed: then nothing is touched any more.
+    fn one(&mut self, job: Job, failed: Option<Fatal>) -> Result<(), Fatal> {
+        match job {
+            Job::Apply(batch, reply) => answer(reply, failed, || self.batch(batch)),
+            Job::Checkpoint(reply) => answer(reply, failed, || self.machine.checkpoint()),
+            Job::Install(checkpoint, reply) => answer(reply, failed, || self.install(&checkpoint)),
+        }
+    }
+
+    fn batch(&mut self, batch: Vec<Work>) -> Result<(), Fatal> {
+        if let Some(last) = batch.last() {
+            self.durable.wait(last.entry.id)?;
+        }
+        batch.into_iter().try_for_each(|work| self.entry(work))
+    }
+
+    fn entry(&mut self, work: Work) -> Result<(), Fatal> {
+        let applied = self.applied.get();
+        let before = applied.as_ref().map(|state| state.id.index.0);
+        let index = work.entry.id.index.0;
+        if before.is_some_and(|before| index <= before) {
+            return Ok(());
+        }
+        if before.is_some_and(|before| index != before + 1) {
+            return Err(Fatal(format!("entry {index} was to be applied after entry {before:?}")));
+        }
+        let membership = work.membership.or(applied.map(|state| state.membership));
+        let committed = committed(work.entry, membership.unwrap_or_default())?;
+        let (state, record) = (committed.state(), committed.record.is_some());
+        let outcome = self.machine.apply(committed)?;
+        if record && outcome.is_none() {
+            return Err(Fatal(format!("the record at {index} was applied without an outcome")));
+        }
+        self.applied.set(Some(state));
+        if let Some(responder) = work.responder {
+            responder.send(Answer(outcome));
+        }
+        Ok(())
+    }
+
+    fn install(&mut self, checkpoint: &Checkpoint) -> Result<(), Fatal> {
+        self.machine.install(checkpoint)?;
+        self.applied.set_head(checkpoint.state.id, checkpoint.head.clone());
+        self.applied.set(self.machine.applied()?);
+        Ok(())
+    }
+}
+
+fn answer<T>(
+    reply: Reply<T>,
+    failed: Option<Fatal>,
+    job: impl FnOnce() -> Result<T, Fatal>,
+) -> Result<(), Fatal> {
+    let result = failed.map_or_else(job, Err);
+    let failure = result.as_ref().err().cloned();
+    drop(reply.send(result));
+    failure.map_or(Ok(()), Err)
+}
+
+fn committed(entry: LogEntry, membership: Bytes) -> Result<Committed, Fatal> {
+    let record = match entry.kind {
+        EntryKind::Record => Some(record_of(&entry.payload).map_err(|error| {
+            Fatal(format!("the record at {} cannot be applied: {error}", entry.id.index))
+        })?),
+        EntryKind::Blank | EntryKind::Membership => None,
+    };
+    Ok(Committed { entry, record, membership })
+}

@@ -1,0 +1,88 @@
+//! The gate for blobs: no entry's bytes are queued for a segment before every
+//! blob that it names is durable here.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::blob::{BlobError, BlobStore};
+use crate::id::BlobId;
+use crate::raft::types::{Entry, Proposal};
+
+/// What the gate asks of a blob store.
+pub(crate) trait Blobs: Debug + Send + Sync + 'static {
+    /// Resolves when these, and the parts of their recipes, are durable.
+    fn durable(&self, ids: Vec<BlobId>) -> BoxFuture<'static, Result<(), BlobError>>;
+
+    /// Why nothing more is taken.
+    fn poisoned(&self) -> Option<String>;
+}
+
+impl Blobs for BlobStore {
+    fn durable(&self, ids: Vec<BlobId>) -> BoxFuture<'static, Result<(), BlobError>> {
+        Self::durable(self, ids).boxed()
+    }
+
+    fn poisoned(&self) -> Option<String> {
+        Self::poisoned(self)
+    }
+}
+
+/// Lets entries through whose blobs are durable. A proposer passes it before
+/// Raft sees the record, so that Raft's core does not wait; what comes any
+/// other way is checked when it is appended.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate {
+    blobs: Arc<dyn Blobs>,
+    /// Mutation for the tests of this gate: everything passes unchecked.
+    #[cfg(test)]
+    pub(crate) open: bool,
+}
+
+impl Gate {
+    pub(crate) fn new(blobs: Arc<dyn Blobs>) -> Self {
+        Self {
+            blobs,
+            #[cfg(test)]
+            open: false,
+        }
+    }
+
+    /// Waits until a proposal's blobs are durable.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`] and others: the proposal must not be handed in.
+    pub(crate) async fn pass(&self, proposal: &mut Proposal) -> Result<(), BlobError> {
+        self.hold(proposal.unheld().to_vec()).await?;
+        proposal.set_held();
+        Ok(())
+    }
+
+    /// Waits until the blobs of entries that are about to be appended are durable.
+    ///
+    /// # Errors
+    /// As [`Gate::pass`]: none of the entries may be appended.
+    pub(crate) async fn admit(&self, entries: &[Entry]) -> Result<(), BlobError> {
+        let unheld = entries.iter().flat_map(|entry| entry.unheld()).copied().collect();
+        self.hold(unheld).await
+    }
+
+    /// Waits until blobs are durable.
+    pub(crate) async fn hold(&self, ids: Vec<BlobId>) -> Result<(), BlobError> {
+        #[cfg(test)]
+        if self.open {
+            return Ok(());
+        }
+        match ids.is_empty() {
+            true => Ok(()),
+            false => self.blobs.durable(ids).await,
+        }
+    }
+
+    /// Why the blob store takes nothing more.
+    pub(crate) fn poisoned(&self) -> Option<String> {
+        self.blobs.poisoned()
+    }
+}

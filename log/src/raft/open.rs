@@ -1,0 +1,239 @@
+//! How a replica comes up: what lies on the disk is checked, then Raft is
+//! started, and nothing is served before the committed index is recovered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Config, SnapshotPolicy};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::id::{BlobId, LogIndex};
+use crate::raft::apply::{AppliedCell, Applier, ApplyHandle};
+use crate::raft::error::OpenError;
+use crate::raft::gate::Gate;
+use crate::raft::network::Peers;
+use crate::raft::node::NodeOptions;
+use crate::raft::read_index::{Raft, ReadIndex, round};
+use crate::raft::state_machine::{AppliedState, StateMachine};
+use crate::raft::stop::StopCell;
+use crate::raft::storage::LogStore;
+use crate::raft::types::{Member, record_of};
+use crate::segment::{EntryKind, LogEntry, SegmentLog};
+
+/// Bytes of entries that are checked together for their blobs.
+const CHECK_BYTES: usize = 1 << 20;
+
+/// A replica that runs.
+pub(crate) struct Running {
+    pub(crate) raft: Raft,
+    pub(crate) reads: ReadIndex,
+    pub(crate) applier: Applier,
+    pub(crate) thread: ApplyHandle,
+    pub(crate) runtime: Runtime,
+}
+
+/// The parts that a replica stands on.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) options: NodeOptions,
+    pub(crate) log: SegmentLog,
+    pub(crate) gate: Gate,
+    pub(crate) applied: Arc<AppliedCell>,
+    pub(crate) stop: StopCell,
+}
+
+/// Checks, starts and recovers.
+pub(crate) fn start(
+    parts: &Parts,
+    mut machine: Box<dyn StateMachine>,
+) -> Result<Running, OpenError> {
+    let applied = machine.applied()?;
+    check_joined(parts, applied.as_ref(), machine.as_mut())?;
+    parts.applied.set(applied);
+    let runtime = runtime(&parts.options)?;
+    check_blobs(parts, &runtime)?;
+    let Parts { options, log, gate, applied, stop } = parts.clone();
+    let store = LogStore::new(log, gate, applied.clone(), stop.clone());
+    let store = store.map_err(|error| OpenError::Entry { index: None, error })?;
+    let name = format!("apply-{}", options.shard);
+    let durable = store.durable().clone();
+    let (applier, thread) = Applier::start(name, machine, applied, durable, stop)?;
+    let up = on(&runtime, come_up(options, store, applier.clone()));
+    let (raft, reads) = up.map_err(|why| did_not_come_up(parts, why))?;
+    runtime.spawn(watch(raft.clone(), parts.stop.clone()));
+    Ok(Running { raft, reads, applier, thread, runtime })
+}
+
+fn did_not_come_up(parts: &Parts, why: String) -> OpenError {
+    let why = parts.stop.get().map_or(why, |stopped| stopped.to_string());
+    OpenError::Raft { shard: parts.options.shard, why }
+}
+
+fn runtime(options: &NodeOptions) -> std::io::Result<Runtime> {
+    let name = format!("raft-{}", options.shard);
+    Builder::new_multi_thread()
+        .worker_threads(options.threads)
+        .thread_name(name)
+        .enable_all()
+        .build()
+}
+
+/// Runs on a replica's own threads and blocks this one, which may itself be one of a runtime's.
+fn on<T: Send + 'static>(runtime: &Runtime, task: impl Future<Output = T> + Send + 'static) -> T
+where
+    T: From<Ended>,
+{
+    let (tell, told) = mpsc::channel();
+    runtime.spawn(async move { drop(tell.send(task.await)) });
+    told.recv().unwrap_or_else(|_| T::from(Ended))
+}
+
+/// The task ended without an answer: it panicked.
+pub(crate) struct Ended;
+
+impl<T> From<Ended> for Result<T, String> {
+    fn from(_: Ended) -> Self {
+        Err("a task of it has panicked".to_owned())
+    }
+}
+
+/// The views must be of this log's history, and the log must reach back to them.
+fn check_joined(
+    parts: &Parts,
+    applied: Option<&AppliedState>,
+    machine: &mut dyn StateMachine,
+) -> Result<(), OpenError> {
+    let (purged, last) = (parts.log.purged(), parts.log.last());
+    let index = applied.map(|state| state.id.index);
+    if let Some(purged) = purged.filter(|purged| index < Some(purged.index)) {
+        return Err(OpenError::Gap { applied: applied.map(|state| state.id), purged });
+    }
+    let Some(state) = applied else { return Ok(()) };
+    if index <= last.map(|last| last.index) {
+        return match parts.log.chain_at(state.id.index)? == state.chain {
+            true => Ok(()),
+            false => Err(OpenError::OtherHistory { applied: state.id }),
+        };
+    }
+    // Only a checkpoint from a peer is ahead of the log, which then begins behind it.
+    match machine.checkpoint()?.filter(|checkpoint| checkpoint.state.id == state.id) {
+        Some(checkpoint) => Ok(parts.applied.set_head(state.id, checkpoint.head)),
+        None => Err(OpenError::AheadOfLog { applied: state.id, last }),
+    }
+}
+
+/// Every blob that an entry above the views names must be here.
+fn check_blobs(parts: &Parts, runtime: &Runtime) -> Result<(), OpenError> {
+    let after = parts.applied.index().max(parts.log.purged().map(|id| id.index));
+    let mut from = after.map_or(0, |index| index.0 + 1);
+    let end = parts.log.last().map_or(0, |last| last.index.0 + 1);
+    while from < end {
+        let entries = parts.log.read(LogIndex(from)..LogIndex(end), CHECK_BYTES)?;
+        let blobs = blobs_of(&entries)?;
+        let gate = parts.gate.clone();
+        let held = on(runtime, async move { Held(Some(gate.hold(blobs).await)) });
+        if let Some(Err(error)) = held.0 {
+            return Err(OpenError::Blob { from: LogIndex(from), error });
+        }
+        from += entries.len().max(1) as u64;
+    }
+    Ok(())
+}
+
+struct Held(Option<Result<(), crate::blob::BlobError>>);
+
+impl From<Ended> for Held {
+    fn from(_: Ended) -> Self {
+        Self(None)
+    }
+}
+
+fn blobs_of(entries: &[LogEntry]) -> Result<Vec<BlobId>, OpenError> {
+    let mut blobs = BTreeSet::new();
+    for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Record) {
+        let index = Some(entry.id.index);
+        let record =
+            record_of(&entry.payload).map_err(|error| OpenError::Entry { index, error })?;
+        blobs.extend(record.blobs());
+    }
+    Ok(blobs.into_iter().collect())
+}
+
+fn config(options: &NodeOptions) -> Config {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Config {
+        cluster_name: format!("shard {}", options.shard),
+        heartbeat_interval: millis(options.heartbeat),
+        election_timeout_min: millis(options.election.start),
+        election_timeout_max: millis(options.election.end),
+        // Checkpoints and purging are ours to trigger.
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: u64::MAX,
+        max_payload_entries: 256,
+        enable_pre_vote: Some(true),
+        // A restarted node proposes only in a new term.
+        enable_leader_restore: Some(false),
+        allow_log_reversion: Some(false),
+        ..Config::default()
+    }
+}
+
+async fn come_up(
+    options: NodeOptions,
+    store: LogStore,
+    applier: Applier,
+) -> Result<(Raft, ReadIndex), String> {
+    let config = config(&options).validate().map_err(|error| error.to_string())?;
+    let raft = Raft::new(options.node.0, Arc::new(config), Peers, store, applier).await;
+    let raft = raft.map_err(|error| error.to_string())?;
+    match tokio::time::timeout(options.recovery, recover(&raft, options.node.0)).await {
+        Ok(recovered) => recovered?,
+        Err(_) => return Err(format!("not recovered within {:?}", options.recovery)),
+    }
+    let reads = ReadIndex::start(raft.clone());
+    Ok((raft, reads))
+}
+
+/// Returns once everything committed is known and applied.
+async fn recover(raft: &Raft, node: u64) -> Result<(), String> {
+    if !raft.is_initialized().await.map_err(|error| error.to_string())? {
+        let members = BTreeMap::from([(node, Member::default())]);
+        raft.initialize(members).await.map_err(|error| error.to_string())?;
+    } else if is_only_voter(raft, node) {
+        // Nobody else can be elected: there is nothing to wait for.
+        raft.trigger().elect(false).await.map_err(|error| error.to_string())?;
+    }
+    let led = raft.wait(None).metrics(|metrics| metrics.current_leader.is_some(), "a leader").await;
+    match led.map_err(|error| error.to_string())?.current_leader {
+        Some(leader) if leader == node => round(raft).await.map(drop).map_err(|e| e.to_string()),
+        _ => raft.wait_for_recovery(None).await.map(drop).map_err(|error| error.to_string()),
+    }
+}
+
+fn is_only_voter(raft: &Raft, node: u64) -> bool {
+    let metrics = raft.metrics();
+    let membership = metrics.borrow_watched().membership_config.clone();
+    membership.voter_ids().all(|voter| voter == node)
+}
+
+/// Ends Raft when a part below has failed, and says so when Raft has ended.
+async fn watch(raft: Raft, stop: StopCell) {
+    let mut metrics = raft.metrics();
+    let ended = async {
+        loop {
+            if let Err(why) = &metrics.borrow_watched().running_state {
+                return why.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "Raft has ended".to_owned();
+            }
+        }
+    };
+    tokio::select! {
+        why = ended => stop.fatal(why),
+        _ = stop.wait() => drop(raft.shutdown().await),
+    }
+}
