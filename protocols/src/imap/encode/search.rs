@@ -1,0 +1,68 @@
+//! SEARCH, ESEARCH and VANISHED responses.
+
+use std::fmt::Write;
+
+use bytes::{BufMut, BytesMut};
+use redoubt_log::id::{ModSeq, Uid};
+
+use super::{number_set, quoted};
+use crate::imap::types::{Numbering, Tag};
+
+/// `* SEARCH 2 84 (MODSEQ 917162500)` (RFC 3501 section 7.2.5, RFC 7162 section 3.1.5).
+/// The MODSEQ is the highest of what was found, and only there when something was.
+pub fn search(out: &mut BytesMut, numbers: impl Iterator<Item = u32>, modseq: Option<ModSeq>) {
+    out.put_slice(b"* SEARCH");
+    for number in numbers {
+        let _ = write!(out, " {number}");
+    }
+    if let Some(modseq) = modseq {
+        let _ = write!(out, " (MODSEQ {modseq})");
+    }
+    out.put_slice(b"\r\n");
+}
+
+/// What ESEARCH says: what was asked for. MIN, MAX and ALL are left out when
+/// nothing was found (RFC 4731 section 3.1).
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(missing_docs)]
+pub struct Found<'a> {
+    pub min: Option<u32>,
+    pub max: Option<u32>,
+    pub count: Option<u32>,
+    /// Rising.
+    pub all: Option<&'a [u32]>,
+    pub modseq: Option<ModSeq>,
+}
+
+/// `* ESEARCH (TAG "a1") UID MIN 2 COUNT 3 ALL 2,10:11`
+pub fn esearch(out: &mut BytesMut, tag: &Tag, numbering: Numbering, found: &Found<'_>) {
+    out.put_slice(b"* ESEARCH (TAG ");
+    quoted(out, tag.as_str().as_bytes());
+    out.put_u8(b')');
+    if numbering == Numbering::Uid {
+        out.put_slice(b" UID");
+    }
+    for (name, value) in [("MIN", found.min), ("MAX", found.max), ("COUNT", found.count)] {
+        if let Some(value) = value {
+            let _ = write!(out, " {name} {value}");
+        }
+    }
+    if let Some(all) = found.all.filter(|all| !all.is_empty()) {
+        out.put_slice(b" ALL ");
+        number_set(out, all.iter().copied());
+    }
+    if let Some(modseq) = found.modseq {
+        let _ = write!(out, " MODSEQ {modseq}");
+    }
+    out.put_slice(b"\r\n");
+}
+
+/// `* VANISHED (EARLIER) 41,43:116` (RFC 7162 section 3.2.10); nothing for no UID.
+pub fn vanished(out: &mut BytesMut, uids: impl Iterator<Item = Uid> + Clone, earlier: bool) {
+    if uids.clone().next().is_none() {
+        return;
+    }
+    out.put_slice(if earlier { b"* VANISHED (EARLIER) " } else { b"* VANISHED " });
+    number_set(out, uids.map(Uid::get));
+    out.put_slice(b"\r\n");
+}
