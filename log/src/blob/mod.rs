@@ -1,21 +1,47 @@
-//! Message content beside the log: content-addressed, deduplicated, compressed,
-//! in append-only packs. Ground state; only `index/` is a cache.
+//! Message content beside the log: content-addressed by BLAKE3, deduplicated,
+//! compressed, in append-only packs. Ground state; only `index/` is a cache.
+//!
+//! The bytes are in docs/format.md, "Packs". All calls block, but for
+//! [`BlobStore::durable`].
 
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
 
 use crate::disk::Disk;
 use crate::id::BlobId;
 
+mod base64_lines;
+mod draft;
 mod error;
+pub mod frame;
+mod index;
+mod open;
 mod options;
+mod packs;
+mod put;
+mod read;
+mod reader;
+pub mod recipe;
+mod scan;
+mod scrub;
+mod shared;
 mod stats;
+mod syncer;
+#[cfg(test)]
+mod tests;
 
 pub use error::BlobError;
 pub use options::{BlobOptions, IndexKind};
+pub use reader::BlobReader;
 pub use stats::{BlobReport, BlobStats, Cut, ScrubReport, SyncHistogram};
+
+use shared::Shared;
 
 /// Octets of a message that may be a blob of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,93 +72,150 @@ pub struct Put {
     pub new: bool,
 }
 
-/// The blobs of one shard. Clones share it; the last one that goes ends its thread.
+/// The blobs of one shard. Clones share it; the last one that goes makes
+/// everything durable and ends the sync thread.
 #[derive(Debug, Clone)]
-pub struct BlobStore {}
+pub struct BlobStore {
+    shared: Arc<Shared>,
+    _thread: Arc<SyncThread>,
+}
 
-#[allow(unused_variables, missing_docs, clippy::todo)]
+#[derive(Debug)]
+struct SyncThread {
+    shared: Arc<Shared>,
+    handle: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for SyncThread {
+    fn drop(&mut self) {
+        self.shared.state.lock().closing = true;
+        self.shared.work.notify_all();
+        if let Some(handle) = self.handle.lock().take() {
+            drop(handle.join());
+        }
+    }
+}
+
 impl BlobStore {
+    /// Opens the packs in `dir`, makes it if it is not there, cuts torn tails, and
+    /// brings the index up to date.
+    ///
+    /// # Errors
+    /// [`BlobError::Damaged`] when octets that a sync covered have changed, in the
+    /// part that is read here (headers, footers, packs that are not sealed).
     pub fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
         options: BlobOptions,
     ) -> Result<(Self, BlobReport), BlobError> {
-        todo!()
+        let (shared, report) = open::open(disk, dir, options)?;
+        let shared = Arc::new(shared);
+        let for_thread = Arc::clone(&shared);
+        let spawned = std::thread::Builder::new()
+            .name("blob-sync".into())
+            .spawn(move || syncer::run(&for_thread));
+        let handle = spawned.map_err(|error| packs::io_error("a thread", error))?;
+        let handle = Mutex::new(Some(handle));
+        let thread = Arc::new(SyncThread { shared: Arc::clone(&shared), handle });
+        Ok((Self { shared, _thread: thread }, report))
     }
-    /// Appends; not yet durable. Blocks.
+
+    /// Stores octets, unless they are there. Not yet durable.
+    ///
+    /// # Errors
+    /// [`BlobError::DiskFull`] (nothing was stored), [`BlobError::Poisoned`], [`BlobError::Index`].
     pub fn put(&self, bytes: &[u8]) -> Result<Put, BlobError> {
-        todo!()
+        put::put(&self.shared, bytes)
     }
-    /// Appends a message, its large parts as blobs of their own; not yet durable. Blocks.
+
+    /// Stores a message, its large parts as blobs of their own that other messages
+    /// share. Not yet durable.
+    ///
+    /// # Errors
+    /// As [`BlobStore::put`]. Parts may have been stored.
     pub fn put_message(&self, bytes: &[u8], parts: &[PartHint]) -> Result<Put, BlobError> {
-        todo!()
+        put::put_message(&self.shared, bytes, parts)
     }
-    /// Blocks until these are durable, with the parts of their recipes.
+
+    /// Blocks until these are durable, and the parts of those that are recipes.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`] for one that was never put, [`BlobError::Poisoned`] when the sync
+    /// failed.
     pub fn wait_durable(&self, ids: &[BlobId]) -> Result<(), BlobError> {
-        todo!()
+        let (done, answer) = mpsc::sync_channel(1);
+        self.shared.wait(ids.to_vec(), Box::new(move |result| drop(done.send(result))));
+        answer.recv().unwrap_or_else(|_| Err(shut_down()))
     }
-    /// Like [`BlobStore::wait_durable`], for tasks. The sync begins when this is called.
+
+    /// [`BlobStore::wait_durable`] for tasks. The sync begins when this is called,
+    /// not when it is polled; dropping the future is safe.
     pub fn durable(
         &self,
         ids: Vec<BlobId>,
     ) -> impl Future<Output = Result<(), BlobError>> + Send + 'static {
-        async { todo!() }
+        let (done, answer) = tokio::sync::oneshot::channel();
+        self.shared.wait(ids, Box::new(move |result| drop(done.send(result))));
+        async { answer.await.unwrap_or_else(|_| Err(shut_down())) }
     }
+
+    /// Whether the blob is here, durable or not.
+    ///
+    /// # Errors
+    /// [`BlobError::Index`].
     pub fn contains(&self, id: &BlobId) -> Result<bool, BlobError> {
-        todo!()
+        Ok(self.shared.location(id)?.is_some())
     }
+
+    /// Whether the blob is here and a completed sync covers it and its parts.
+    ///
+    /// # Errors
+    /// [`BlobError::Index`].
     pub fn holds_durably(&self, id: &BlobId) -> Result<bool, BlobError> {
-        todo!()
+        Ok(self.shared.index.get(id).map_err(BlobError::Index)?.is_some())
     }
+
+    /// Opens a blob for reading.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`], [`BlobError::Damaged`], [`BlobError::Io`].
     pub fn reader(&self, id: &BlobId) -> Result<BlobReader, BlobError> {
-        todo!()
+        BlobReader::open(&self.shared, id)
     }
+
+    /// Its numbers.
     pub fn stats(&self) -> BlobStats {
-        todo!()
+        let state = self.shared.state.lock();
+        BlobStats {
+            blobs: state.totals.blobs,
+            raw_bytes: state.totals.raw,
+            stored_bytes: state.totals.stored,
+            dedup_hits: self.shared.dedup_hits.load(Ordering::Relaxed),
+            dedup_bytes: self.shared.dedup_bytes.load(Ordering::Relaxed),
+            packs: self.shared.packs.count(),
+            sealed_packs: state.sealed,
+            syncs: state.syncs.clone(),
+        }
     }
-    /// Verifies everything; `pace` is told the octets read, may sleep, and may end it.
+
+    /// Reads and verifies everything. `pace` is told after each frame how many
+    /// octets that was; it may sleep, and may end the scrub. Blocks for long.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`] when a pack cannot be read at all. Damage is in the report.
     pub fn scrub(
         &self,
         pace: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<ScrubReport, BlobError> {
-        todo!()
+        scrub::scrub(&self.shared, pace)
     }
+
+    /// Why nothing more is taken, if a write or sync has failed.
     pub fn poisoned(&self) -> Option<String> {
-        todo!()
+        self.shared.state.lock().poisoned.clone()
     }
 }
 
-/// Reads one blob in bounded memory. All calls block.
-#[derive(Debug)]
-pub struct BlobReader {}
-
-#[allow(unused_variables, missing_docs, clippy::todo)]
-impl BlobReader {
-    pub fn len(&self) -> u64 {
-        todo!()
-    }
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-    /// Octets from `offset`: at least one unless at the end, at most `limit` and 256 KiB.
-    pub fn piece_at(&self, offset: u64, limit: usize) -> Result<Vec<u8>, BlobError> {
-        todo!()
-    }
-    /// Octets from `offset`, all of `len` that there are.
-    pub fn read_at(&self, offset: u64, len: usize) -> Result<Vec<u8>, BlobError> {
-        todo!()
-    }
-    /// The whole, its hash verified; refused when it is longer than `limit`.
-    pub fn read_all(&self, limit: u64) -> Result<Vec<u8>, BlobError> {
-        todo!()
-    }
-    /// Octets from `offset`, at most `limit`, piece by piece.
-    pub fn for_each_chunk(
-        &self,
-        offset: u64,
-        limit: u64,
-        give: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<(), BlobError> {
-        todo!()
-    }
+fn shut_down() -> BlobError {
+    BlobError::Poisoned("the blob store was shut down".into())
 }

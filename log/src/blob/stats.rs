@@ -13,6 +13,8 @@ pub struct BlobReport {
     pub cut: Vec<Cut>,
     /// Sealed packs whose footer was damaged and has been written anew from intact frames.
     pub footers_rebuilt: Vec<String>,
+    /// Packs that the index knew and that are gone: what was only in them is missing.
+    pub missing: Vec<String>,
 }
 
 /// A torn tail that was cut.

@@ -1,0 +1,31 @@
+//! The index in memory, for tests over a simulated disk.
+
+use std::collections::HashMap;
+
+use parking_lot::RwLock;
+
+use super::{BlobIndex, Covered, Entry, Location};
+use crate::id::BlobId;
+
+/// All places in a map.
+#[derive(Debug, Default)]
+pub(in super::super) struct MemoryIndex {
+    places: RwLock<HashMap<BlobId, Location>>,
+    covered: RwLock<HashMap<u64, Covered>>,
+}
+
+impl BlobIndex for MemoryIndex {
+    fn get(&self, id: &BlobId) -> Result<Option<Location>, String> {
+        Ok(self.places.read().get(id).copied())
+    }
+
+    fn add(&self, entries: &[Entry], covered: &[(u64, Covered)]) -> Result<(), String> {
+        self.places.write().extend(entries.iter().map(|entry| (entry.id, entry.at)));
+        self.covered.write().extend(covered.iter().copied());
+        Ok(())
+    }
+
+    fn covered(&self) -> Result<HashMap<u64, Covered>, String> {
+        Ok(self.covered.read().clone())
+    }
+}

@@ -1,0 +1,142 @@
+//! The index in a RocksDB without its own log: what it loses in a crash is
+//! added again from the packs, because `covered` is lost with it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, IteratorMode, Options, WriteBatch,
+    WriteOptions,
+};
+
+use super::super::frame::{Fields, Kind};
+use super::{BlobIndex, Covered, Entry, Location};
+use crate::id::BlobId;
+
+const VERSION_KEY: &[u8] = b"v";
+const VERSION: &[u8] = b"1";
+const BLOB: u8 = b'b';
+const PACK: u8 = b'p';
+const WRITE_BUFFER: usize = 16 << 20;
+const BLOOM_BITS: f64 = 10.0;
+
+/// One column family, so that a crash leaves a prefix of what was written.
+#[derive(Debug)]
+pub(in super::super) struct RocksIndex {
+    db: DB,
+}
+
+impl RocksIndex {
+    /// Opens or makes it.
+    pub(in super::super) fn open(dir: &Path, cache: usize) -> Result<Self, String> {
+        let db = DB::open(&options(cache), dir).map_err(|error| error.to_string())?;
+        let version = db.get(VERSION_KEY).map_err(|error| error.to_string())?;
+        match version.as_deref() {
+            Some(VERSION) => {}
+            None => put_version(&db)?,
+            Some(_) => return Err("it is of another version".into()),
+        }
+        Ok(Self { db })
+    }
+
+    /// Removes it from the disk.
+    pub(in super::super) fn destroy(dir: &Path) -> std::io::Result<()> {
+        match std::fs::remove_dir_all(dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn options(cache: usize) -> Options {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(&Cache::new_lru_cache(cache));
+    blocks.set_bloom_filter(BLOOM_BITS, false);
+    blocks.set_cache_index_and_filter_blocks(true);
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_block_based_table_factory(&blocks);
+    // Keys are hashes: nothing to compress.
+    options.set_compression_type(DBCompressionType::None);
+    options.set_write_buffer_size(WRITE_BUFFER);
+    options.set_keep_log_file_num(2);
+    options
+}
+
+fn without_log() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.disable_wal(true);
+    options
+}
+
+fn put_version(db: &DB) -> Result<(), String> {
+    db.put_opt(VERSION_KEY, VERSION, &without_log()).map_err(|error| error.to_string())
+}
+
+fn blob_key(id: &BlobId) -> [u8; 33] {
+    let mut key = [BLOB; 33];
+    let (_, tail) = key.split_at_mut(1);
+    tail.copy_from_slice(&id.0);
+    key
+}
+
+fn pack_key(pack: u64) -> [u8; 9] {
+    let mut key = [PACK; 9];
+    let (_, tail) = key.split_at_mut(1);
+    tail.copy_from_slice(&pack.to_be_bytes());
+    key
+}
+
+fn encode(at: &Location) -> Vec<u8> {
+    let mut octets = vec![at.kind as u8];
+    for number in [at.pack, at.offset, at.len, at.size] {
+        octets.extend_from_slice(&number.to_le_bytes());
+    }
+    octets
+}
+
+fn decode(octets: &[u8]) -> Option<Location> {
+    let mut fields = Fields(octets);
+    let kind = Kind::from_octet(fields.u8()?)?;
+    let (pack, offset, len, size) = (fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?);
+    Some(Location { kind, pack, offset, len, size })
+}
+
+fn decode_covered(key: &[u8], value: &[u8]) -> Option<(u64, Covered)> {
+    let pack = key.get(1..)?.first_chunk().map(|id| u64::from_be_bytes(*id))?;
+    let mut fields = Fields(value);
+    Some((pack, Covered { salt: fields.array()?, to: fields.u64()? }))
+}
+
+impl BlobIndex for RocksIndex {
+    fn get(&self, id: &BlobId) -> Result<Option<Location>, String> {
+        let value = self.db.get_pinned(blob_key(id)).map_err(|error| error.to_string())?;
+        let Some(value) = value else { return Ok(None) };
+        decode(&value).map(Some).ok_or_else(|| format!("the place of {id} does not read"))
+    }
+
+    fn add(&self, entries: &[Entry], covered: &[(u64, Covered)]) -> Result<(), String> {
+        let mut batch = WriteBatch::default();
+        for entry in entries {
+            batch.put(blob_key(&entry.id), encode(&entry.at));
+        }
+        for (pack, covered) in covered {
+            let value = [covered.salt.as_slice(), &covered.to.to_le_bytes()].concat();
+            batch.put(pack_key(*pack), value);
+        }
+        self.db.write_opt(batch, &without_log()).map_err(|error| error.to_string())
+    }
+
+    fn covered(&self) -> Result<HashMap<u64, Covered>, String> {
+        let mut all = HashMap::new();
+        for item in self.db.iterator(IteratorMode::From(&[PACK], rocksdb::Direction::Forward)) {
+            let (key, value) = item.map_err(|error| error.to_string())?;
+            if key.first() != Some(&PACK) {
+                break;
+            }
+            let (pack, covered) = decode_covered(&key, &value).ok_or("a pack does not read")?;
+            all.insert(pack, covered);
+        }
+        Ok(all)
+    }
+}

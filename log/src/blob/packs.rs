@@ -1,0 +1,143 @@
+//! The packs of a store: what is known of each, and its file while it is open.
+
+use std::collections::HashMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lru::LruCache;
+use parking_lot::{Mutex, RwLock};
+
+use super::error::BlobError;
+use super::frame::{PackKey, file_name};
+use crate::disk::{Disk, DiskFile};
+use crate::id::BlobId;
+
+/// Every pack's key is in memory; files are opened when needed, the least used closed.
+#[derive(Debug)]
+pub(super) struct Packs {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    keys: RwLock<HashMap<u64, PackKey>>,
+    files: Mutex<LruCache<u64, Arc<dyn DiskFile>>>,
+}
+
+/// An open pack.
+#[derive(Debug, Clone)]
+pub(super) struct Pack {
+    pub(super) key: PackKey,
+    pub(super) file: Arc<dyn DiskFile>,
+}
+
+impl Pack {
+    pub(super) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, BlobError> {
+        let mut octets = vec![0; len];
+        match self.file.read_exact_at(&mut octets, offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(self.damaged(offset, None, "the pack ends before"))
+            }
+            Err(error) => Err(io_error(&self.key.file_name(), error)),
+            Ok(()) => Ok(octets),
+        }
+    }
+
+    pub(super) fn len(&self) -> Result<u64, BlobError> {
+        self.file.len().map_err(|error| io_error(&self.key.file_name(), error))
+    }
+
+    pub(super) fn sync(&self) -> Result<(), BlobError> {
+        self.file.sync_data().map_err(|error| io_error(&self.key.file_name(), error))
+    }
+
+    pub(super) fn damaged(&self, offset: u64, blob: Option<BlobId>, what: &str) -> BlobError {
+        BlobError::Damaged { pack: self.key.file_name(), offset, blob, what: what.into() }
+    }
+}
+
+pub(super) fn io_error(path: &str, error: io::Error) -> BlobError {
+    BlobError::Io { path: path.into(), error: Arc::new(error) }
+}
+
+impl Packs {
+    pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path, open: usize) -> Self {
+        let open = NonZeroUsize::new(open).unwrap_or(NonZeroUsize::MIN);
+        let files = Mutex::new(LruCache::new(open));
+        Self { disk, dir: dir.to_owned(), keys: RwLock::default(), files }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Names of packs on the disk, by rising id.
+    pub(super) fn list(&self) -> Result<Vec<String>, BlobError> {
+        self.disk.list(&self.dir).map_err(|error| io_error(&self.dir.to_string_lossy(), error))
+    }
+
+    pub(super) fn open_file(&self, name: &str) -> Result<Arc<dyn DiskFile>, BlobError> {
+        self.disk.open(&self.path(name)).map_err(|error| io_error(name, error))
+    }
+
+    pub(super) fn remember(&self, key: PackKey, file: Arc<dyn DiskFile>) {
+        self.files.lock().put(key.id, file);
+        self.keys.write().insert(key.id, key);
+    }
+
+    pub(super) fn key(&self, id: u64) -> Option<PackKey> {
+        self.keys.read().get(&id).copied()
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.keys.read().len() as u64
+    }
+
+    /// All packs' ids, rising.
+    pub(super) fn ids(&self) -> Vec<u64> {
+        let mut ids: Vec<u64> = self.keys.read().keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    pub(super) fn get(&self, id: u64) -> Result<Pack, BlobError> {
+        let name = file_name(id);
+        let key = self.key(id).ok_or_else(|| BlobError::Damaged {
+            pack: name.clone(),
+            offset: 0,
+            blob: None,
+            what: "the index names this pack, and it is not there".into(),
+        })?;
+        if let Some(file) = self.files.lock().get(&id) {
+            return Ok(Pack { key, file: Arc::clone(file) });
+        }
+        let file = self.open_file(&name)?;
+        self.files.lock().put(id, Arc::clone(&file));
+        Ok(Pack { key, file })
+    }
+
+    /// Makes a pack whose header and name are durable before any frame is in it.
+    pub(super) fn create(&self, key: PackKey, room: u64) -> io::Result<Pack> {
+        let path = self.path(&key.file_name());
+        let file = self.disk.create(&path)?;
+        let made = fill(&*file, &key, room).and_then(|()| self.disk.sync_dir(&self.dir));
+        if let Err(error) = made {
+            // What is left of it is an empty pack, which opening understands.
+            drop(self.disk.remove(&path));
+            return Err(error);
+        }
+        self.remember(key, Arc::clone(&file));
+        Ok(Pack { key, file })
+    }
+
+    /// Removes a pack that was never finished being made.
+    pub(super) fn remove(&self, name: &str) -> Result<(), BlobError> {
+        let removed = self.disk.remove(&self.path(name));
+        removed.and_then(|()| self.disk.sync_dir(&self.dir)).map_err(|error| io_error(name, error))
+    }
+}
+
+fn fill(file: &dyn DiskFile, key: &PackKey, room: u64) -> io::Result<()> {
+    file.allocate(room)?;
+    file.write_all_at(&key.encode(), 0)?;
+    file.sync_data()
+}

@@ -1,0 +1,294 @@
+//! What the store's callers and its sync thread share, and the way of a frame
+//! into a pack.
+//!
+//! Invariants: a pack that holds a frame has a durable header and name; a blob is
+//! in the index only once it and (for a recipe) its parts are durable; until then
+//! it is in `pending`, whose numbers rise in the order of writing, so that a sync
+//! that covers a recipe's number covers its parts'. Locks are taken in the order
+//! lanes (shared, large), state; none is held while compressing or syncing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::draft::{Draft, WriteFailure};
+use super::error::BlobError;
+use super::frame::{Entry, FOOTER_ITEM, FRAME_HEADER, Kind, Lane, Location, TRAILER, Totals};
+use super::index::BlobIndex;
+use super::options::BlobOptions;
+use super::packs::{Pack, Packs};
+use super::stats::SyncHistogram;
+use crate::id::BlobId;
+
+/// A pack that is written to, or waits to be sealed.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) pack: Pack,
+    /// Where the next frame goes.
+    pub(super) end: u64,
+    /// Where the last frame that holds a blob ends.
+    pub(super) data_end: u64,
+    /// How far completed syncs reach.
+    pub(super) synced: u64,
+    /// Frames and footer stay below this.
+    pub(super) capacity: u64,
+    pub(super) entries: Vec<Entry>,
+}
+
+/// Octets that a footer and trailer of so many items take at most.
+pub(super) fn footer_room(items: usize) -> u64 {
+    let payload = items * FOOTER_ITEM;
+    let table = payload.div_ceil(super::frame::CHUNK) * super::frame::TABLE_ITEM;
+    (FRAME_HEADER + table + payload + TRAILER) as u64
+}
+
+impl Active {
+    pub(super) fn fits(&self, size: u64) -> bool {
+        let room = footer_room(self.entries.len() + 1);
+        self.end.saturating_add(size).saturating_add(room) <= self.capacity
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        self.data_end > self.synced
+    }
+
+    /// Writes a frame at the end.
+    pub(super) fn write(&mut self, draft: &mut Draft) -> Result<Entry, WriteFailure> {
+        let offset = self.end;
+        let (header, octets) = draft.place(&self.pack.key, offset, self.synced);
+        let written = self.pack.file.write_all_at(octets, offset);
+        written.map_err(|error| WriteFailure::of(&self.pack.key.file_name(), &error))?;
+        self.end += header.size();
+        let entry = Entry::of(&header, self.pack.key.id, offset);
+        if entry.is_blob() {
+            self.data_end = self.end;
+            self.entries.push(entry);
+        }
+        Ok(entry)
+    }
+}
+
+/// A blob that no completed sync covers yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pending {
+    pub(super) at: Location,
+    /// Its number in the order of writing, from 1.
+    pub(super) number: u64,
+}
+
+/// Told once whether what it waited for is done.
+pub(super) type Done = Box<dyn FnOnce(Result<(), BlobError>) + Send>;
+
+/// Someone who waits until blobs are durable.
+pub(super) struct Waiter {
+    pub(super) ids: Vec<BlobId>,
+    pub(super) done: Done,
+}
+
+/// Someone who waits for a pack with room.
+pub(super) struct Roll {
+    pub(super) lane: Lane,
+    pub(super) size: u64,
+    pub(super) reply: SyncSender<Result<(), BlobError>>,
+}
+
+/// What is under the one short lock.
+#[derive(Default)]
+pub(super) struct State {
+    /// The number of the blob written last.
+    pub(super) written: u64,
+    pub(super) pending: HashMap<BlobId, Pending>,
+    /// Blobs that a thread is storing right now.
+    claimed: HashSet<BlobId>,
+    pub(super) waiters: Vec<Waiter>,
+    pub(super) rolls: Vec<Roll>,
+    pub(super) poisoned: Option<String>,
+    pub(super) closing: bool,
+    pub(super) totals: Totals,
+    pub(super) sealed: u64,
+    pub(super) syncs: SyncHistogram,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "State({} written, {} pending)", self.written, self.pending.len())
+    }
+}
+
+impl State {
+    pub(super) fn check(&self) -> Result<(), BlobError> {
+        self.poisoned.as_ref().map_or(Ok(()), |why| Err(BlobError::Poisoned(why.clone())))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) options: BlobOptions,
+    pub(super) packs: Packs,
+    pub(super) index: Box<dyn BlobIndex>,
+    pub(super) lanes: [Mutex<Option<Active>>; 2],
+    /// Full packs, by rising age of their last frame.
+    pub(super) sealing: Mutex<Vec<Active>>,
+    pub(super) state: Mutex<State>,
+    /// Wakes the sync thread.
+    pub(super) work: Condvar,
+    /// Wakes those who wait for another thread's claim.
+    unclaimed: Condvar,
+    pub(super) next_pack: AtomicU64,
+    pub(super) dedup_hits: AtomicU64,
+    pub(super) dedup_bytes: AtomicU64,
+}
+
+/// The right and duty to store a blob; gone when dropped.
+pub(super) struct Claim<'a> {
+    shared: &'a Shared,
+    id: BlobId,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.shared.state.lock().claimed.remove(&self.id);
+        self.shared.unclaimed.notify_all();
+    }
+}
+
+/// Whether a blob has to be stored.
+pub(super) enum Lookup<'a> {
+    Stored(Location),
+    Absent(Claim<'a>),
+}
+
+impl Shared {
+    pub(super) fn new(options: BlobOptions, packs: Packs, index: Box<dyn BlobIndex>) -> Self {
+        Self {
+            options,
+            packs,
+            index,
+            lanes: Default::default(),
+            sealing: Mutex::default(),
+            state: Mutex::default(),
+            work: Condvar::new(),
+            unclaimed: Condvar::new(),
+            next_pack: AtomicU64::new(1),
+            dedup_hits: AtomicU64::new(0),
+            dedup_bytes: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn lane(&self, lane: Lane) -> &Mutex<Option<Active>> {
+        let [shared, large] = &self.lanes;
+        match lane {
+            Lane::Shared => shared,
+            Lane::Large => large,
+        }
+    }
+
+    /// Where a blob is, durable or not.
+    pub(super) fn location(&self, id: &BlobId) -> Result<Option<Location>, BlobError> {
+        if let Some(pending) = self.state.lock().pending.get(id) {
+            return Ok(Some(pending.at));
+        }
+        self.index.get(id).map_err(BlobError::Index)
+    }
+
+    /// Finds a blob or claims it, so that of many who bring it at one time one stores it.
+    pub(super) fn claim(&self, id: &BlobId) -> Result<Lookup<'_>, BlobError> {
+        let mut state = self.state.lock();
+        loop {
+            state.check()?;
+            if let Some(pending) = state.pending.get(id) {
+                return Ok(Lookup::Stored(pending.at));
+            }
+            if state.claimed.insert(*id) {
+                break;
+            }
+            self.unclaimed.wait(&mut state);
+        }
+        drop(state);
+        let claim = Claim { shared: self, id: *id };
+        let stored = self.index.get(id).map_err(BlobError::Index)?;
+        Ok(stored.map_or(Lookup::Absent(claim), Lookup::Stored))
+    }
+
+    /// Compresses and appends a blob that is claimed.
+    pub(super) fn store(
+        &self,
+        _claim: &Claim<'_>,
+        kind: Kind,
+        id: BlobId,
+        len: u64,
+        payload: &[u8],
+    ) -> Result<(), BlobError> {
+        let draft = Draft::new(kind, id, len, payload, self.options.level);
+        let large = payload.len() as u64 > self.options.large;
+        self.append(if large { Lane::Large } else { Lane::Shared }, draft, len)
+    }
+
+    fn append(&self, lane: Lane, mut draft: Draft, len: u64) -> Result<(), BlobError> {
+        loop {
+            let mut slot = self.lane(lane).lock();
+            if let Some(active) = slot.as_mut().filter(|active| active.fits(draft.size())) {
+                return self.write(active, &mut draft, len);
+            }
+            drop(slot);
+            self.roll(lane, draft.size())?;
+        }
+    }
+
+    /// Under the lane's lock, so that numbers rise with offsets.
+    fn write(&self, active: &mut Active, draft: &mut Draft, len: u64) -> Result<(), BlobError> {
+        self.state.lock().check()?;
+        let entry = active.write(draft).map_err(|failure| self.failed(&failure, len))?;
+        let mut state = self.state.lock();
+        state.written += 1;
+        let number = state.written;
+        state.pending.insert(entry.id, Pending { at: entry.at, number });
+        state.totals.add(&entry.at);
+        Ok(())
+    }
+
+    pub(super) fn failed(&self, failure: &WriteFailure, len: u64) -> BlobError {
+        if let WriteFailure::Broken(why) = failure {
+            self.poison(why);
+        }
+        failure.error(len)
+    }
+
+    pub(super) fn poison(&self, why: &str) {
+        let mut state = self.state.lock();
+        if state.poisoned.is_none() {
+            tracing::error!(why, "the blob store stops: a write or sync failed");
+            state.poisoned = Some(why.to_owned());
+        }
+        self.work.notify_all();
+    }
+
+    /// Waits for a pack of the lane that has room.
+    fn roll(&self, lane: Lane, size: u64) -> Result<(), BlobError> {
+        let (reply, answer) = std::sync::mpsc::sync_channel(1);
+        {
+            let mut state = self.state.lock();
+            state.check()?;
+            state.rolls.push(Roll { lane, size, reply });
+            self.work.notify_all();
+        }
+        answer.recv().unwrap_or_else(|_| Err(BlobError::Poisoned("it is shut down".into())))
+    }
+
+    pub(super) fn hit(&self, len: u64) {
+        self.dedup_hits.fetch_add(1, Ordering::Relaxed);
+        self.dedup_bytes.fetch_add(len, Ordering::Relaxed);
+    }
+
+    pub(super) fn wait(&self, ids: Vec<BlobId>, done: Done) {
+        let mut state = self.state.lock();
+        if let Err(error) = state.check() {
+            drop(state);
+            return done(Err(error));
+        }
+        state.waiters.push(Waiter { ids, done });
+        self.work.notify_all();
+    }
+}
