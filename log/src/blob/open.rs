@@ -116,7 +116,7 @@ fn trailer(pack: &Pack, len: u64) -> Result<Option<Trailer>, BlobError> {
 pub(super) fn footer(pack: &Pack, offset: u64) -> Result<Vec<Entry>, BlobError> {
     let frame = FrameReader::open_at(pack.clone(), offset)?;
     let wrong = || frame.damaged("the footer does not read");
-    let len = usize::try_from(frame.len()).map_err(|_| wrong())?;
+    let len = usize::try_from(frame.payload()).map_err(|_| wrong())?;
     let octets = frame.exactly(0, len)?;
     let footer = frame.header().kind == Kind::Footer;
     decode_footer(pack.key.id, &octets).filter(|_| footer).ok_or_else(wrong)

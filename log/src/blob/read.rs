@@ -71,7 +71,7 @@ impl FrameReader {
     }
 
     /// Octets of the payload.
-    pub(super) fn len(&self) -> u64 {
+    pub(super) fn payload(&self) -> u64 {
         self.header.payload
     }
 
@@ -87,7 +87,7 @@ impl FrameReader {
     /// Payload octets from `offset` to the end of their chunk, at most `limit`; none at the end.
     pub(super) fn piece_at(&self, offset: u64, limit: usize) -> Result<Vec<u8>, BlobError> {
         let index = usize::try_from(offset / CHUNK as u64).unwrap_or(usize::MAX);
-        if offset >= self.len() {
+        if offset >= self.payload() {
             return Ok(Vec::new());
         }
         let chunk = self.chunk(index)?;

@@ -198,7 +198,7 @@ impl Recipe {
         }
         let at = self.shared.location(id)?.ok_or(BlobError::Missing(*id))?;
         let part = Arc::new(FrameReader::open(self.shared.packs.get(at.pack)?, id, &at)?);
-        if part.header().kind != Kind::Content || part.len() != len {
+        if part.header().kind != Kind::Content || part.payload() != len {
             return Err(
                 part.damaged("a recipe needs this blob as a part of another kind or length")
             );
@@ -217,5 +217,5 @@ pub(super) fn steps(frame: &FrameReader) -> Result<Vec<Step>, BlobError> {
         return Err(wrong());
     }
     let instructions = frame.exactly(size_of::<u32>() as u64, len)?;
-    recipe::decode(&instructions, frame.header().len, frame.len()).ok_or_else(wrong)
+    recipe::decode(&instructions, frame.header().len, frame.payload()).ok_or_else(wrong)
 }

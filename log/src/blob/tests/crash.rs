@@ -49,6 +49,7 @@ fn all_there(disk: &SimDisk, kept: &[Vec<u8>], scene: &str) -> Result<(), String
 
 #[test]
 fn nothing_acknowledged_is_lost() {
+    let mut acknowledged = 0;
     for seed in 0..60 {
         let mut disk = SimDisk::new(seed);
         let mut kept = Vec::new();
@@ -61,7 +62,9 @@ fn nothing_acknowledged_is_lost() {
             all_there(&after, &kept, &format!("seed {seed}, round {round}")).unwrap();
             disk = after.crash();
         }
+        acknowledged += kept.len();
     }
+    assert!(acknowledged > 500, "{acknowledged}");
 }
 
 #[test]
@@ -109,4 +112,17 @@ fn a_torn_tail_is_cut_and_reported() {
     put_durably(&store, b"more");
     drop(store);
     assert!(open(&before).1.cut.is_empty());
+}
+
+#[test]
+fn what_a_killed_process_left_is_durable_before_it_is_shown() {
+    let disk = SimDisk::new(1);
+    let (store, _) = open(&disk);
+    let id = store.put(b"written, never synced").unwrap().id;
+    // The process is gone, what it wrote is still in the system's cache.
+    std::mem::forget(store);
+    let (store, _) = open(&disk);
+    assert!(store.holds_durably(&id).unwrap());
+    let (after, _) = open(&disk.crash());
+    assert_eq!(read(&after, &id).unwrap(), b"written, never synced");
 }

@@ -1,7 +1,7 @@
 //! The index is a cache: removed, damaged or stale, it is built anew.
 
-use crate::disk::RealDisk;
 use super::*;
+use crate::disk::RealDisk;
 
 fn open_at(dir: &Path) -> (BlobStore, BlobReport) {
     let options = BlobOptions { index: IndexKind::RocksDb { cache: 1 << 20 }, ..small() };
@@ -14,7 +14,9 @@ fn blobs() -> Vec<Vec<u8>> {
 
 fn filled(dir: &Path) {
     let (store, _) = open_at(dir);
-    blobs().iter().for_each(|octets| drop(store.put(octets).unwrap()));
+    for octets in blobs() {
+        store.put(&octets).unwrap();
+    }
     let ids: Vec<_> = blobs().iter().map(|octets| BlobId::of(octets)).collect();
     store.wait_durable(&ids).unwrap();
 }

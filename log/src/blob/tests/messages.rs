@@ -79,7 +79,8 @@ fn a_message_is_durable_with_its_parts() {
 #[test]
 fn a_message_attached_whole_stays_literal_where_it_is_a_recipe() {
     let (store, _) = open(&SimDisk::new(1));
-    let inner = Message::default().literal(b"In: ner\r\n\r\n").base64(&noise(1, 30_000), 76, "\n", "");
+    let inner =
+        Message::default().literal(b"In: ner\r\n\r\n").base64(&noise(1, 30_000), 76, "\n", "");
     inner.put(&store);
     let outer = Message::default().literal(b"--b\r\n").part(&inner.octets, PartEncoding::Identity);
     let put = outer.literal(b"\r\n--b--").put(&store);
@@ -132,7 +133,14 @@ fn a_part_that_is_gone_is_named() {
 enum Piece {
     Literal(Vec<u8>),
     Raw(u64, usize),
-    Base64 { seed: u64, len: usize, line: usize, crlf: bool, last: &'static str, break_at: Option<usize> },
+    Base64 {
+        seed: u64,
+        len: usize,
+        line: usize,
+        crlf: bool,
+        last: &'static str,
+        break_at: Option<usize>,
+    },
 }
 
 fn piece() -> impl Strategy<Value = Piece> {

@@ -46,7 +46,12 @@ fn noise(seed: u64, len: usize) -> Vec<u8> {
 
 /// Octets that compress well.
 fn text(seed: u64, len: usize) -> Vec<u8> {
-    format!("{seed} lines of text, lines of text\r\n").into_bytes().into_iter().cycle().take(len).collect()
+    format!("{seed} lines of text, lines of text\r\n")
+        .into_bytes()
+        .into_iter()
+        .cycle()
+        .take(len)
+        .collect()
 }
 
 fn read(store: &BlobStore, id: &BlobId) -> Result<Vec<u8>, BlobError> {

@@ -72,7 +72,9 @@ fn packs_roll_over_are_sealed_and_come_back() {
 #[test]
 fn a_scrub_ends_when_told() {
     let (store, _) = open(&SimDisk::new(1));
-    (0..5).for_each(|n| drop(store.put(&noise(n, 100)).unwrap()));
+    for n in 0..5 {
+        store.put(&noise(n, 100)).unwrap();
+    }
     let mut octets = 0;
     let scrub = store.scrub(&mut |read| {
         octets += read;
@@ -157,7 +159,9 @@ fn a_full_disk_refuses_and_works_again_with_room() {
     drop(store);
     let (store, report) = open(&disk);
     assert!(report.cut.is_empty());
-    (0..=n).for_each(|n| assert_eq!(read(&store, &BlobId::of(&noise(n, 6_000))).unwrap(), noise(n, 6_000)));
+    (0..=n).for_each(|n| {
+        assert_eq!(read(&store, &BlobId::of(&noise(n, 6_000))).unwrap(), noise(n, 6_000))
+    });
 }
 
 #[test]
