@@ -124,12 +124,14 @@ impl<'a> Rest<'a> {
         }
     }
 
+    /// A backslash before other than `"` and `\` is one of a file's name
+    /// (`C:\TEMP`): who writes it has not heard of quoted pairs.
     fn quoted(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         while let Some(c) = self.bump() {
             match c {
                 b'"' => break,
-                b'\\' => out.extend(self.bump()),
+                b'\\' if matches!(self.0, [b'"' | b'\\', ..]) => out.extend(self.bump()),
                 _ => out.push(c),
             }
         }
@@ -269,6 +271,7 @@ mod tests {
             ("a/b; name=my file (1).pdf; x=y", "a/b;name=my file .pdf;x=y"),
             ("a/b; name=file(1).pdf", "a/b;name=file(1).pdf"),
             ("a/b; name=\"open", "a/b;name=open"),
+            ("a/b; name=\"C:\\TEMP\\a\\\\b\"", "a/b;name=C:\\TEMP\\a\\b"),
             ("a/b; novalue; =x; y=", "a/b;y="),
             ("(c) attachment (d) ; (e) filename=(f) x", "attachment;filename=x"),
             ("attachment;\r\n filename=\"a\r\n b\"", "attachment;filename=a b"),

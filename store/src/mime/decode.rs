@@ -41,14 +41,14 @@ pub fn decode_transfer(encoding: TransferEncoding, body: &[u8]) -> Cow<'_, [u8]>
     }
 }
 
-/// Several pieces, each with its own padding, may follow each other.
+/// Padding is the end (RFC 2045 section 6.8): what list servers put behind it is not content.
 pub(crate) fn base64(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len() / 4 * 3);
     let mut bits = 0u32;
     let mut have = 0u32;
     for c in body {
         if *c == b'=' {
-            (bits, have) = (0, 0);
+            break;
         }
         let Some(six) = sextet(*c) else { continue };
         bits = (bits << 6) | u32::from(six);
@@ -133,7 +133,7 @@ mod tests {
             (b"SGVs\r\nbG8=\r\n", b"Hello"),
             (b"SGVsbG8", b"Hello"),
             (b"SG!Vs*bG8=", b"Hello"),
-            (b"SGVsbG8=SGVsbG8=", b"HelloHello"),
+            (b"SGVsbG8=\r\n-- \r\nfooter", b"Hello"),
             (b"S", b""),
             (b"====", b""),
             (b"", b""),

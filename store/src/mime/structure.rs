@@ -20,6 +20,7 @@ pub(crate) fn message(message: &[u8]) -> Nested {
     let mut walk = Walk {
         message,
         at: 0,
+        header_end: 0,
         open: Vec::new(),
         lines: Lines { message, at: 0, count: 0 },
         delimiter: memmem::Finder::new(b"\n--"),
@@ -54,6 +55,8 @@ struct Walk<'a> {
     message: &'a [u8],
     /// The start of the line that comes next; a delimiter is not passed by the part it ends.
     at: usize,
+    /// Behind the last header that was read.
+    header_end: usize,
     /// Boundaries of the multiparts we are in, outermost first.
     open: Vec<Vec<u8>>,
     lines: Lines<'a>,
@@ -96,6 +99,7 @@ impl<'a> Walk<'a> {
                 break;
             }
         }
+        self.header_end = self.at;
         span(start, self.at)
     }
 
@@ -105,7 +109,7 @@ impl<'a> Walk<'a> {
         self.depth += 1;
         let end = self.content(part);
         self.depth -= 1;
-        let body_end = self.content_end(start, end);
+        let body_end = self.content_end(end);
         part.body = span(start, body_end);
         part.lines = self.lines.before(body_end) - before;
         if matches!(kind(part), Kind::Multipart) && part.children.is_empty() {
@@ -130,11 +134,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The delimiter's line end belongs to it (RFC 2046 section 5.1.1).
-    fn content_end(&self, start: usize, end: End) -> usize {
+    /// The delimiter's line end belongs to it (RFC 2046 section 5.1.1), unless
+    /// it is already a header's: then nothing is between them.
+    fn content_end(&self, end: End) -> usize {
         let End::Delimiter { .. } = end else { return self.at };
-        let content = self.message.get(start..self.at).unwrap_or_default();
-        start + without_line_end(content).len()
+        let content = self.message.get(self.header_end..self.at).unwrap_or_default();
+        self.header_end + without_line_end(content).len()
     }
 
     fn multipart(&mut self, part: &mut Part) -> End {
