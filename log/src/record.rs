@@ -762,4 +762,10 @@ pub enum Rejection {
     /// The mailbox has used its last UID.
     #[error("the mailbox has no UIDs left")]
     UidsExhausted,
+    /// A name that cannot be: of a mailbox, a keyword, an address, a domain.
+    #[error("the name is not possible: {0}")]
+    InvalidName(String),
+    /// Another mailbox of the account has this use already.
+    #[error("another mailbox has the use {0:?} already")]
+    UseTaken(SpecialUse),
 }

@@ -3,12 +3,23 @@
 //! Derived state. Everything here is built from `redoubt-log` by one pure
 //! function, [`apply`], and can be rebuilt.
 
+pub mod account;
+pub mod apply;
 pub mod auth;
 pub mod changes;
+pub mod check;
 pub mod checkpoint;
+pub mod email;
+mod hash;
+pub mod keys;
+pub mod mailbox;
 pub mod mailstore;
 pub mod mime;
+pub mod rows;
 pub mod search;
 pub mod spool;
+pub mod storage;
 pub mod uids;
 pub mod view;
+
+pub use hash::StateHash;

@@ -1,0 +1,236 @@
+//! Record → one write batch. The only place that changes views.
+//!
+//! A function of the state and the record alone: no clock, no randomness, no
+//! configuration, no network, and no table of Unicode, which differ between
+//! builds. A rejected record changes nothing but the applied index, the clock
+//! and the table of operations.
+
+mod account;
+mod append;
+mod copy;
+mod credential;
+mod deliver;
+mod domain;
+mod expunge;
+mod flags;
+mod mailbox;
+mod operations;
+mod placing;
+mod subscribe;
+mod system;
+mod tx;
+mod work;
+
+use redoubt_log::id::{LogIndex, Term, Timestamp};
+use redoubt_log::record::{Change, Done, Outcome, Record, Rejection};
+
+use crate::keys::{Key, Meta};
+use crate::rows::RecordRow;
+use crate::storage::{
+    APPLIED_KEY, Applied, Storage, StorageError, Table, Write, applied, decode, encode,
+};
+pub(crate) use tx::Tx;
+use work::Work;
+
+/// What this program's `apply` does: the highest `Version` record that it can follow.
+pub const APPLY_VERSION: u32 = 1;
+
+/// Where an entry stands in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Its index.
+    pub index: LogIndex,
+    /// Its term.
+    pub term: Term,
+    /// Its effective time.
+    pub time: Timestamp,
+    /// The caller's own bytes (membership, chain head), written in the same batch; see [`mark`].
+    pub mark: Vec<u8>,
+}
+
+/// Why a rule stopped.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The same on every replica.
+    Rejected(Rejection),
+    /// This node's state cannot be read.
+    Broken(StorageError),
+}
+
+impl From<Rejection> for Stop {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<StorageError> for Stop {
+    fn from(error: StorageError) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// What a rule answers.
+pub(crate) type Ruled<T> = Result<T, Stop>;
+
+/// Takes rejections for values, and leaves errors.
+pub(crate) fn settle<T>(ruled: Ruled<T>) -> Result<Result<T, Rejection>, StorageError> {
+    match ruled {
+        Ok(value) => Ok(Ok(value)),
+        Err(Stop::Rejected(rejection)) => Ok(Err(rejection)),
+        Err(Stop::Broken(error)) => Err(error),
+    }
+}
+
+/// Applies a record, in one batch.
+///
+/// # Errors
+/// The state cannot be read or written, or the record asks for a newer program:
+/// nothing was changed, and the shard stops on this node.
+pub fn apply<S: Storage>(
+    storage: &mut S,
+    position: &Position,
+    record: &Record,
+) -> Result<Outcome, StorageError> {
+    let time = in_order(storage, position)?;
+    let mut work = Work::new(Tx::new(storage, position.index), position.index, time);
+    let outcome = match operations::first_outcome(&work, record.operation)? {
+        Some(outcome) => outcome,
+        None => act(&mut work, record)?,
+    };
+    operations::sweep(&mut work)?;
+    let batch = storage_batch(work.tx, position, time)?;
+    storage.write(batch)?;
+    Ok(outcome)
+}
+
+/// Passes over an entry without a record (blank, membership): only the applied
+/// index, the clock and the mark go on.
+///
+/// # Errors
+/// The state cannot be read or written.
+pub fn pass<S: Storage>(storage: &mut S, position: &Position) -> Result<(), StorageError> {
+    let time = in_order(storage, position)?;
+    let batch = storage_batch(Tx::new(storage, position.index), position, time)?;
+    storage.write(batch)
+}
+
+/// The bytes given as [`Position::mark`] with the applied entry.
+///
+/// # Errors
+/// The state cannot be read.
+pub fn mark(reader: &dyn crate::storage::Read) -> Result<Option<Vec<u8>>, StorageError> {
+    reader.get(Table::Meta, &Key::Meta(Meta::Mark).bytes())
+}
+
+/// The effective time: never before the previous record's.
+fn in_order<S: Storage>(storage: &S, position: &Position) -> Result<Timestamp, StorageError> {
+    if let Some(applied) = applied(storage)?.filter(|applied| applied.index >= position.index) {
+        return Err(StorageError::OutOfOrder { index: position.index, applied: applied.index });
+    }
+    let key = Key::Meta(Meta::Clock).bytes();
+    match storage.get(Table::Meta, &key)? {
+        Some(bytes) => Ok(position.time.max(decode(Table::Meta, &key, &bytes)?)),
+        None => Ok(position.time),
+    }
+}
+
+fn act(work: &mut Work<'_>, record: &Record) -> Result<Outcome, StorageError> {
+    let result = settle(change(work, record))?;
+    match &result {
+        Ok(_) => {
+            if work.save()? {
+                let row = record_row(work, record);
+                work.tx.put(&Key::Record(work.index), &row)?;
+            }
+        }
+        Err(_) => work.tx.clear(),
+    }
+    let outcome = Outcome { index: work.index, time: work.time, result };
+    operations::remember(work, record.operation, &outcome)?;
+    Ok(outcome)
+}
+
+fn record_row(work: &Work<'_>, record: &Record) -> RecordRow {
+    RecordRow {
+        time: work.time,
+        operation: record.operation,
+        actor: record.actor.clone(),
+        why: record.why.clone(),
+        kind: record.change.kind(),
+    }
+}
+
+fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
+    let actor = &record.actor;
+    match &record.change {
+        Change::DomainAdd(r) => domain::add(work, r),
+        Change::DomainSet(r) => domain::set(work, r),
+        Change::DomainRemove(r) => domain::remove(work, r),
+        Change::AccountAdd(r) => account::add(work, r),
+        Change::AccountSet(r) => account::set(work, r),
+        Change::AccountRename(r) => account::rename(work, r),
+        Change::AliasAdd(r) => account::alias_add(work, r),
+        Change::AliasRemove(r) => account::alias_remove(work, r),
+        Change::CredentialSet(r) => credential::set(work, r),
+        Change::CredentialRemove(r) => credential::remove(work, r),
+        Change::MailboxCreate(r) => {
+            work.may_write(actor, r.account)?;
+            mailbox::create(work, r)
+        }
+        Change::MailboxRename(r) => {
+            work.may_write(actor, r.account)?;
+            mailbox::rename(work, r)
+        }
+        Change::MailboxDelete(r) => {
+            work.may_write(actor, r.account)?;
+            mailbox::delete(work, r)
+        }
+        Change::Subscribe(r) => {
+            work.may_write(actor, r.account)?;
+            subscribe::subscribe(work, r)
+        }
+        Change::Deliver(r) => deliver::deliver(work, r),
+        Change::Append(r) => {
+            work.may_write(actor, r.account)?;
+            append::append(work, r)
+        }
+        Change::Copy(r) => {
+            work.may_write(actor, r.account)?;
+            copy::copy(work, r)
+        }
+        Change::Move(r) => {
+            work.may_write(actor, r.account)?;
+            copy::move_to(work, r)
+        }
+        Change::SetFlags(r) => {
+            work.may_write(actor, r.account)?;
+            flags::set(work, r)
+        }
+        Change::Expunge(r) => {
+            work.may_write(actor, r.account)?;
+            expunge::expunge(work, r)
+        }
+        Change::Version(r) => system::version(work, *r),
+        Change::CheckpointMark(_) => Ok(Done::Unit),
+    }
+}
+
+/// The record's batch with the rows that every entry writes.
+fn storage_batch(
+    mut tx: Tx<'_>,
+    position: &Position,
+    time: Timestamp,
+) -> Result<Vec<Write>, StorageError> {
+    tx.put(&Key::Meta(Meta::Clock), &time)?;
+    tx.put_raw(&Key::Meta(Meta::Mark), position.mark.clone());
+    let (mut batch, hash) = tx.finish()?;
+    let applied = encode(&Applied { index: position.index, term: position.term, time })?;
+    batch.extend(Table::ALL.map(|table| Write {
+        table,
+        key: APPLIED_KEY.to_vec(),
+        value: Some(applied.clone()),
+    }));
+    let key = Key::Meta(Meta::StateHash).bytes();
+    batch.push(Write { table: Table::Meta, key, value: Some(hash.to_bytes()) });
+    Ok(batch)
+}

@@ -1,0 +1,442 @@
+//! The key of every row. Numbers are big-endian, so that keys sort as they
+//! count; what belongs to an account begins with the account.
+
+use redoubt_log::id::{
+    AccountId, EmailId, LogIndex, MailboxId, ModSeq, OperationId, ThreadKey, Timestamp, Uid,
+};
+use redoubt_log::record::Address;
+
+use crate::storage::{KeyRange, Table};
+
+/// UIDs in one row of the UID map.
+pub const CHUNK_UIDS: u32 = 1024;
+
+/// The chunk of a UID in the UID map.
+pub fn chunk_of(uid: Uid) -> u32 {
+    uid.get() / CHUNK_UIDS
+}
+
+/// What the history keeps versions of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Object {
+    /// A domain.
+    Domain(String),
+    /// An address, of an account or an alias.
+    Address(Address),
+    /// An account.
+    Account(AccountId),
+    /// What an account uses.
+    Usage(AccountId),
+    /// A credential: that it changed, never its hash.
+    Credential(AccountId, String),
+    /// A mailbox: name, parent, use, keywords.
+    Mailbox(AccountId, MailboxId),
+    /// A mailbox's UIDNEXT, HIGHESTMODSEQ and counts.
+    Counters(AccountId, MailboxId),
+    /// A subscription.
+    Subscription(AccountId, String),
+    /// A placement.
+    Placement(AccountId, MailboxId, Uid),
+    /// An email.
+    Email(AccountId, EmailId),
+    /// The `\Seen` of another reader than the owner, by chunk of 1,024 UIDs.
+    Seen(AccountId, MailboxId, u32, AccountId),
+}
+
+/// The key of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key<'a> {
+    /// A row of [`Table::Meta`].
+    Meta(Meta),
+    /// A domain.
+    Domain(&'a str),
+    /// An address.
+    Address(&'a Address),
+    /// An account.
+    Account(AccountId),
+    /// What an account uses.
+    Usage(AccountId),
+    /// A credential.
+    Credential(AccountId, &'a str),
+    /// An alias of an account.
+    Alias(AccountId, &'a Address),
+    /// A mailbox.
+    Mailbox(AccountId, MailboxId),
+    /// A mailbox's counters.
+    Counters(AccountId, MailboxId),
+    /// A mailbox by its parent and own name.
+    Name(AccountId, Option<MailboxId>, &'a str),
+    /// A subscription.
+    Subscription(AccountId, &'a str),
+    /// A placement.
+    Placement(AccountId, MailboxId, Uid),
+    /// An email.
+    Email(AccountId, EmailId),
+    /// Where an email stood.
+    EmailPlacement(AccountId, EmailId, MailboxId, Uid),
+    /// A chunk of the UID map.
+    UidMap(AccountId, MailboxId, u32),
+    /// A chunk of a reader's `\Seen`.
+    Seen(AccountId, MailboxId, u32, AccountId),
+    /// A change.
+    Change(AccountId, MailboxId, ModSeq, Uid),
+    /// A thread, by message-id and base subject.
+    Thread(AccountId, ThreadKey, ThreadKey),
+    /// The outcome of a record.
+    Operation(OperationId),
+    /// The outcome for one item of a record.
+    Item(OperationId, AccountId, MailboxId),
+    /// An outcome's end: when, and the key of the row that goes.
+    Expiry(Timestamp, &'a [u8]),
+    /// Who did what and when.
+    Record(LogIndex),
+    /// A version of an object.
+    History(&'a Object, LogIndex),
+    /// A mailbox to be swept.
+    Deleting(AccountId, MailboxId),
+}
+
+/// The rows of [`Table::Meta`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Meta {
+    /// The effective time of the last record.
+    Clock,
+    /// The state's hash. Not part of it.
+    StateHash,
+    /// The caller's own bytes for the applied entry. Not part of the state's hash.
+    Mark,
+    /// The next account's id.
+    NextAccount,
+    /// Up to where expired outcomes are swept.
+    Swept,
+    /// What `apply` does: the highest `Version` record.
+    Version,
+}
+
+impl Meta {
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Clock => b"clock",
+            Self::StateHash => b"state-hash",
+            Self::Mark => b"mark",
+            Self::NextAccount => b"next-account",
+            Self::Swept => b"swept",
+            Self::Version => b"version",
+        }
+    }
+}
+
+/// Builds keys, part by part.
+#[derive(Debug, Default)]
+pub(crate) struct Bytes(Vec<u8>);
+
+impl Bytes {
+    pub(crate) fn account(account: AccountId) -> Self {
+        Self::default().u64(account.0)
+    }
+    pub(crate) fn mailbox(account: AccountId, mailbox: MailboxId) -> Self {
+        Self::account(account).u32(mailbox.0)
+    }
+    pub(crate) fn u8(mut self, byte: u8) -> Self {
+        self.0.push(byte);
+        self
+    }
+    pub(crate) fn u32(mut self, number: u32) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+    pub(crate) fn u64(mut self, number: u64) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+    fn email(self, email: EmailId) -> Self {
+        self.u64(email.sequence.0).u32(email.ordinal)
+    }
+    pub(crate) fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+    fn address(self, address: &Address) -> Self {
+        self.raw(address.domain.as_bytes()).u8(0).raw(address.local.as_bytes())
+    }
+    pub(crate) fn done(self) -> Vec<u8> {
+        self.0
+    }
+    /// All keys that begin so.
+    pub(crate) fn range(self) -> KeyRange {
+        KeyRange::prefix(&self.0)
+    }
+}
+
+/// Times sort as they pass, those before 1970 too.
+pub(crate) fn ordered(time: Timestamp) -> u64 {
+    time.0.cast_unsigned() ^ (1 << 63)
+}
+
+impl Key<'_> {
+    /// Where the row stands.
+    pub fn table(&self) -> Table {
+        match self {
+            Self::Meta(_) => Table::Meta,
+            Self::Domain(_) | Self::Address(_) => Table::Directory,
+            Self::Account(_) | Self::Usage(_) | Self::Credential(..) | Self::Alias(..) => {
+                Table::Account
+            }
+            Self::Mailbox(..) | Self::Counters(..) | Self::Name(..) | Self::Subscription(..) => {
+                Table::Mailbox
+            }
+            Self::Placement(..) => Table::Placement,
+            Self::Email(..) => Table::Email,
+            Self::EmailPlacement(..) => Table::EmailPlacement,
+            Self::UidMap(..) => Table::UidMap,
+            Self::Seen(..) => Table::Seen,
+            Self::Change(..) => Table::Change,
+            Self::Thread(..) => Table::Thread,
+            Self::Operation(_) | Self::Item(..) | Self::Expiry(..) => Table::Operation,
+            Self::Record(_) => Table::Record,
+            Self::History(..) => Table::History,
+            Self::Deleting(..) => Table::Deleting,
+        }
+    }
+
+    /// The key's bytes in its table.
+    pub fn bytes(&self) -> Vec<u8> {
+        match *self {
+            Self::Meta(meta) => meta.name().to_vec(),
+            Self::Domain(name) => Bytes::default().u8(b'd').raw(name.as_bytes()).done(),
+            Self::Address(address) => Bytes::default().u8(b'n').address(address).done(),
+            Self::Account(a) => Bytes::account(a).u8(b'a').done(),
+            Self::Usage(a) => Bytes::account(a).u8(b'u').done(),
+            Self::Credential(a, name) => Bytes::account(a).u8(b'c').raw(name.as_bytes()).done(),
+            Self::Alias(a, alias) => Bytes::account(a).u8(b'i').address(alias).done(),
+            Self::Mailbox(a, m) => Bytes::account(a).u8(b'm').u32(m.0).done(),
+            Self::Counters(a, m) => Bytes::account(a).u8(b'k').u32(m.0).done(),
+            Self::Name(a, parent, name) => names_under(a, parent).raw(name.as_bytes()).done(),
+            Self::Subscription(a, name) => Bytes::account(a).u8(b's').raw(name.as_bytes()).done(),
+            Self::Placement(a, m, uid) => Bytes::mailbox(a, m).u32(uid.get()).done(),
+            Self::Email(a, email) => Bytes::account(a).email(email).done(),
+            Self::EmailPlacement(a, email, m, uid) => {
+                Bytes::account(a).email(email).u32(m.0).u32(uid.get()).done()
+            }
+            Self::UidMap(a, m, chunk) => Bytes::mailbox(a, m).u32(chunk).done(),
+            Self::Seen(a, m, chunk, reader) => Bytes::mailbox(a, m).u32(chunk).u64(reader.0).done(),
+            Self::Change(a, m, modseq, uid) => {
+                Bytes::mailbox(a, m).u64(modseq.0).u32(uid.get()).done()
+            }
+            Self::Thread(a, id, subject) => Bytes::account(a).raw(&id.0).raw(&subject.0).done(),
+            Self::Operation(op) => Bytes::default().u8(b'r').raw(&op.0).done(),
+            Self::Item(op, a, m) => items_of(op, a).u32(m.0).done(),
+            Self::Expiry(time, key) => Bytes::default().u8(b'x').u64(ordered(time)).raw(key).done(),
+            Self::Record(index) => Bytes::default().u64(index.0).done(),
+            Self::History(object, index) => Bytes(object.bytes()).u64(index.0).done(),
+            Self::Deleting(a, m) => Bytes::mailbox(a, m).done(),
+        }
+    }
+}
+
+/// The beginning of the keys of names under one parent.
+pub(crate) fn names_under(account: AccountId, parent: Option<MailboxId>) -> Bytes {
+    Bytes::account(account).u8(b'n').u32(parent.map_or(0, |p| p.0))
+}
+
+/// The beginning of the keys of an operation's items in one account.
+pub(crate) fn items_of(operation: OperationId, account: AccountId) -> Bytes {
+    Bytes::default().u8(b'i').raw(&operation.0).u64(account.0)
+}
+
+/// Expired outcomes: from behind `after` (where given) up to `now`.
+pub(crate) fn expired(after: Option<&[u8]>, now: Timestamp) -> KeyRange {
+    let from = after.map_or_else(|| vec![b'x'], <[u8]>::to_vec);
+    KeyRange { from, to: Some(Bytes::default().u8(b'x').u64(ordered(now)).done()) }
+}
+
+/// The kinds of [`Object`], as they stand in keys.
+pub(crate) mod kind {
+    pub(crate) const DOMAIN: u8 = b'd';
+    pub(crate) const ADDRESS: u8 = b'n';
+    pub(crate) const ACCOUNT: u8 = b'a';
+    pub(crate) const USAGE: u8 = b'u';
+    pub(crate) const CREDENTIAL: u8 = b'c';
+    pub(crate) const MAILBOX: u8 = b'm';
+    pub(crate) const COUNTERS: u8 = b'k';
+    pub(crate) const SUBSCRIPTION: u8 = b's';
+    pub(crate) const PLACEMENT: u8 = b'p';
+    pub(crate) const EMAIL: u8 = b'e';
+    pub(crate) const SEEN: u8 = b'r';
+}
+
+/// The directory's objects stand before all accounts, whose ids begin at 1.
+pub(crate) const DIRECTORY: AccountId = AccountId(0);
+
+/// The beginning of the history keys of an account's objects of one kind.
+pub(crate) fn objects(account: AccountId, kind: u8) -> Bytes {
+    Bytes::account(account).u8(kind)
+}
+
+impl Object {
+    /// Its bytes in the history's keys. Texts end with a zero, which none contains.
+    pub fn bytes(&self) -> Vec<u8> {
+        let text = |account, kind, text: &str| objects(account, kind).raw(text.as_bytes()).u8(0);
+        let bytes = match self {
+            Self::Domain(name) => text(DIRECTORY, kind::DOMAIN, name),
+            Self::Address(address) => objects(DIRECTORY, kind::ADDRESS).address(address).u8(0),
+            Self::Account(a) => objects(*a, kind::ACCOUNT),
+            Self::Usage(a) => objects(*a, kind::USAGE),
+            Self::Credential(a, name) => text(*a, kind::CREDENTIAL, name),
+            Self::Mailbox(a, m) => objects(*a, kind::MAILBOX).u32(m.0),
+            Self::Counters(a, m) => objects(*a, kind::COUNTERS).u32(m.0),
+            Self::Subscription(a, name) => text(*a, kind::SUBSCRIPTION, name),
+            Self::Placement(a, m, uid) => objects(*a, kind::PLACEMENT).u32(m.0).u32(uid.get()),
+            Self::Email(a, email) => objects(*a, kind::EMAIL).email(*email),
+            Self::Seen(a, m, chunk, reader) => {
+                objects(*a, kind::SEEN).u32(m.0).u32(*chunk).u64(reader.0)
+            }
+        };
+        bytes.done()
+    }
+
+    /// The keys of all its versions.
+    pub fn versions(&self) -> KeyRange {
+        KeyRange::prefix(&self.bytes())
+    }
+
+    /// The keys of its versions up to an index.
+    pub fn versions_to(&self, index: LogIndex) -> KeyRange {
+        let mut range = self.versions();
+        if let Some(next) = index.0.checked_add(1) {
+            range.to = Some(Key::History(self, LogIndex(next)).bytes());
+        }
+        range
+    }
+}
+
+/// Takes keys apart. Every method is `None` when too little is left.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts<'a>(&'a [u8]);
+
+impl<'a> Parts<'a> {
+    pub(crate) fn new(key: &'a [u8]) -> Self {
+        Self(key)
+    }
+    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(n)?;
+        self.0 = rest;
+        Some(head)
+    }
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+    pub(crate) fn u8(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+    pub(crate) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_be_bytes)
+    }
+    pub(crate) fn account(&mut self) -> Option<AccountId> {
+        self.u64().map(AccountId)
+    }
+    pub(crate) fn mailbox(&mut self) -> Option<MailboxId> {
+        self.u32().map(MailboxId)
+    }
+    pub(crate) fn uid(&mut self) -> Option<Uid> {
+        self.u32().and_then(Uid::new)
+    }
+    pub(crate) fn email(&mut self) -> Option<EmailId> {
+        let sequence = self.u64()?.into();
+        Some(EmailId { sequence, ordinal: self.u32()? })
+    }
+    pub(crate) fn thread_key(&mut self) -> Option<ThreadKey> {
+        self.array().map(ThreadKey)
+    }
+    /// Text up to the end.
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.rest()).ok()
+    }
+    /// Text up to a zero (not taken along) or the end.
+    pub(crate) fn text_to_zero(&mut self) -> Option<&'a str> {
+        let end = self.0.iter().position(|byte| *byte == 0);
+        let text = self.take(end.unwrap_or(self.0.len()))?;
+        if end.is_some() {
+            self.take(1)?;
+        }
+        std::str::from_utf8(text).ok()
+    }
+    pub(crate) fn address(&mut self) -> Option<Address> {
+        let domain = self.text_to_zero()?.to_owned();
+        Some(Address { local: self.text_to_zero()?.to_owned(), domain })
+    }
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
+    }
+    /// `Some` when nothing is left.
+    pub(crate) fn end(&self) -> Option<()> {
+        self.0.is_empty().then_some(())
+    }
+}
+
+/// The object and the index of a history key.
+pub(crate) fn parse_history(key: &[u8]) -> Option<(Object, LogIndex)> {
+    let (object, index) = key.split_at_checked(key.len().checked_sub(8)?)?;
+    Some((parse_object(object)?, LogIndex(Parts::new(index).u64()?)))
+}
+
+fn parse_object(bytes: &[u8]) -> Option<Object> {
+    let mut parts = Parts::new(bytes);
+    let a = parts.account()?;
+    let object = match parts.u8()? {
+        kind::DOMAIN => Object::Domain(parts.text_to_zero()?.to_owned()),
+        kind::ADDRESS => Object::Address(parts.address()?),
+        kind::ACCOUNT => Object::Account(a),
+        kind::USAGE => Object::Usage(a),
+        kind::CREDENTIAL => Object::Credential(a, parts.text_to_zero()?.to_owned()),
+        kind::MAILBOX => Object::Mailbox(a, parts.mailbox()?),
+        kind::COUNTERS => Object::Counters(a, parts.mailbox()?),
+        kind::SUBSCRIPTION => Object::Subscription(a, parts.text_to_zero()?.to_owned()),
+        kind::PLACEMENT => Object::Placement(a, parts.mailbox()?, parts.uid()?),
+        kind::EMAIL => Object::Email(a, parts.email()?),
+        kind::SEEN => Object::Seen(a, parts.mailbox()?, parts.u32()?, parts.account()?),
+        _ => return None,
+    };
+    parts.end().map(|()| object)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn objects_read_back() {
+        let address = Address { local: "a".into(), domain: "example.org".into() };
+        let email = EmailId { sequence: 7.into(), ordinal: 2 };
+        let (a, m, uid) = (AccountId(3), MailboxId(4), Uid::new(5).unwrap());
+        for object in [
+            Object::Domain("example.org".into()),
+            Object::Address(address),
+            Object::Account(a),
+            Object::Usage(a),
+            Object::Credential(a, "phone".into()),
+            Object::Mailbox(a, m),
+            Object::Counters(a, m),
+            Object::Subscription(a, "A/b".into()),
+            Object::Placement(a, m, uid),
+            Object::Email(a, email),
+            Object::Seen(a, m, 1, AccountId(9)),
+        ] {
+            let key = Key::History(&object, LogIndex(77)).bytes();
+            assert!(object.versions().contains(&key));
+            assert!(object.versions_to(LogIndex(77)).contains(&key));
+            assert!(!object.versions_to(LogIndex(76)).contains(&key));
+            assert_eq!(parse_history(&key), Some((object, LogIndex(77))));
+        }
+    }
+
+    #[test]
+    fn times_sort() {
+        let times = [i64::MIN, -5, 0, 5, i64::MAX].map(|t| ordered(Timestamp(t)));
+        assert!(times.is_sorted());
+    }
+}

@@ -1,0 +1,341 @@
+//! The values of the rows that `keys` names.
+
+use redoubt_log::id::{
+    AccountId, BlobId, EmailId, LogIndex, MailboxId, ModSeq, OperationId, Sequence, ThreadId,
+    Timestamp, Uid, UidValidity,
+};
+use redoubt_log::record::{
+    AccountSettings, Actor, Address, Arrival, DomainSettings, Flags, Keyword, Outcome, SpecialUse,
+    ThreadKeys, Why,
+};
+use serde::{Deserialize, Serialize};
+
+/// A domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainRow {
+    /// Its settings.
+    pub settings: DomainSettings,
+}
+
+/// What an address stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressRow {
+    /// Whose it is.
+    pub account: AccountId,
+    /// Whether it is another name, and not the account's own address.
+    pub alias: bool,
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRow {
+    /// Its address.
+    pub address: Address,
+    /// Its settings.
+    pub settings: AccountSettings,
+    /// When it was made.
+    pub created: Timestamp,
+    /// What its sequence is above the log index.
+    pub base: u64,
+    /// The next mailbox's id.
+    pub next_mailbox: u32,
+    /// Mailboxes that have a name.
+    pub mailboxes: u32,
+    /// The last UIDVALIDITY that it gave.
+    pub last_uid_validity: u32,
+}
+
+impl AccountRow {
+    /// The account's sequence at an index.
+    pub fn sequence(&self, index: LogIndex) -> Sequence {
+        Sequence(self.base.saturating_add(index.0))
+    }
+}
+
+/// What an account uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Octets of live emails, each once.
+    pub bytes: u64,
+    /// Live emails.
+    pub emails: u64,
+}
+
+/// A password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialRow {
+    /// A PHC string; empty in the history.
+    pub phc: String,
+    /// When it was set.
+    pub set: Timestamp,
+}
+
+/// What a mailbox is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MailboxState {
+    /// It can be selected.
+    Live,
+    /// A name that only has children.
+    NoSelect,
+    /// It is gone; placements of it may still be swept.
+    Deleted,
+}
+
+/// A mailbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxRow {
+    /// Its own name.
+    pub name: String,
+    /// Its parent.
+    pub parent: Option<MailboxId>,
+    /// Its use.
+    pub special_use: Option<SpecialUse>,
+    /// Whether it is there.
+    pub state: MailboxState,
+    /// UIDVALIDITY.
+    pub uid_validity: UidValidity,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Every keyword used in it so far, as first written.
+    pub keywords: Vec<Keyword>,
+}
+
+/// What is counted in a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// UIDNEXT; 2^32 when the last UID is used.
+    pub uid_next: u64,
+    /// HIGHESTMODSEQ.
+    pub highest_modseq: ModSeq,
+    /// Placements.
+    pub messages: u32,
+    /// Those without `\Seen`.
+    pub unseen: u32,
+    /// Those with `\Deleted`.
+    pub deleted: u32,
+    /// Octets of them all.
+    pub size: u64,
+}
+
+/// A placement, with what FETCH asks for most.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacementRow {
+    /// Its email.
+    pub email: EmailId,
+    /// Its thread.
+    pub thread: ThreadId,
+    /// Its content.
+    pub blob: BlobId,
+    /// RFC822.SIZE.
+    pub size: u64,
+    /// INTERNALDATE.
+    pub received: Timestamp,
+    /// What can change.
+    pub version: PlacementVersion,
+}
+
+/// What the history keeps of a placement; the rest is its email's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacementVersion {
+    /// Its email.
+    pub email: EmailId,
+    /// SAVEDATE.
+    pub saved: Timestamp,
+    /// System flags, `\Seen` being the owner's.
+    pub flags: Flags,
+    /// Keywords as the mailbox writes them, sorted without case.
+    pub keywords: Vec<Keyword>,
+    /// MODSEQ.
+    pub modseq: ModSeq,
+}
+
+/// An email, and how many placements it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmailRow {
+    /// What never changes.
+    pub data: EmailData,
+    /// Its live placements.
+    pub placements: u32,
+}
+
+/// What an email is, from its coming to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmailData {
+    /// The bytes that clients get.
+    pub blob: BlobId,
+    /// The hash of the bytes as they came, without our trace lines.
+    pub original: BlobId,
+    /// Octets of `blob`: RFC822.SIZE.
+    pub size: u64,
+    /// INTERNALDATE and JMAP's receivedAt.
+    pub received: Timestamp,
+    /// The SMTP envelope, if it was delivered.
+    pub envelope: Option<BlobId>,
+    /// Its thread.
+    pub thread: ThreadId,
+    /// What threads it.
+    pub keys: ThreadKeys,
+}
+
+/// When an email stood in a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// From which index.
+    pub from: LogIndex,
+    /// Until before which index; `None` while it is there.
+    pub until: Option<LogIndex>,
+}
+
+/// What a row of the change feed says of its UID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChangeKind {
+    /// It came or changed, and is there.
+    Live,
+    /// It was expunged.
+    Vanished,
+}
+
+/// The outcome of a record, kept for a day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationRow {
+    /// Forgotten from then on.
+    pub expires: Timestamp,
+    /// What `apply` answered.
+    pub outcome: Outcome,
+}
+
+/// The outcome of one recipient or one imported message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemRow {
+    /// Forgotten from then on.
+    pub expires: Timestamp,
+    /// Where it came to stand.
+    pub arrival: Arrival,
+}
+
+/// Who did what a record did, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordRow {
+    /// The effective time.
+    pub time: Timestamp,
+    /// The operation.
+    pub operation: OperationId,
+    /// Who.
+    pub actor: Actor,
+    /// Why.
+    pub why: Why,
+    /// The number of the change's kind.
+    pub kind: u16,
+}
+
+/// One version of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// From which index it holds, up to the next version's.
+    pub from: LogIndex,
+    /// The value; `None` from the index at which it went.
+    pub value: Option<Vec<u8>>,
+}
+
+impl Version {
+    /// The bytes in the history.
+    pub(crate) fn encode(value: Option<&[u8]>) -> Vec<u8> {
+        let Some(value) = value else { return vec![0] };
+        let mut bytes = Vec::with_capacity(value.len() + 1);
+        bytes.push(1);
+        bytes.extend_from_slice(value);
+        bytes
+    }
+
+    /// What [`Version::encode`] wrote.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Option<&[u8]>> {
+        match bytes.split_first() {
+            Some((0, [])) => Some(None),
+            Some((1, value)) => Some(Some(value)),
+            _ => None,
+        }
+    }
+}
+
+/// The bitmaps of one chunk of the UID map: bit `uid % 1024` of each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UidChunk {
+    /// UIDs that are there.
+    pub present: Bits,
+    /// Those with the owner's `\Seen`.
+    pub seen: Bits,
+    /// Those with `\Deleted`.
+    pub deleted: Bits,
+}
+
+/// 1,024 bits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bits(pub [u64; 16]);
+
+impl Bits {
+    /// Sets or clears the bit of a UID.
+    pub fn set(&mut self, uid: Uid, on: bool) {
+        let (word, mask) = Self::at(uid);
+        if let Some(word) = self.0.get_mut(word) {
+            *word = if on { *word | mask } else { *word & !mask };
+        }
+    }
+
+    /// The bit of a UID.
+    pub fn get(&self, uid: Uid) -> bool {
+        let (word, mask) = Self::at(uid);
+        self.0.get(word).is_some_and(|word| word & mask != 0)
+    }
+
+    /// Whether no bit is set.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    /// Those that are not in `other`.
+    #[must_use]
+    pub fn without(mut self, other: &Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(word, other)| *word &= !other);
+        self
+    }
+
+    fn at(uid: Uid) -> (usize, u64) {
+        let bit = uid.get() % crate::keys::CHUNK_UIDS;
+        ((bit / 64) as usize, 1 << (bit % 64))
+    }
+
+    /// As it stands in a row: 128 bytes.
+    pub fn to_bytes(self) -> Vec<u8> {
+        self.0.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    /// Reads 128 bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() != 128 {
+            return None;
+        }
+        let mut bits = Self::default();
+        for (word, chunk) in bits.0.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = u64::from_le_bytes(chunk.try_into().ok()?);
+        }
+        Some(bits)
+    }
+}
+
+impl UidChunk {
+    /// As it stands in a row: 384 bytes.
+    pub fn to_bytes(self) -> Vec<u8> {
+        [self.present, self.seen, self.deleted].into_iter().flat_map(Bits::to_bytes).collect()
+    }
+
+    /// Reads 384 bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (present, rest) = bytes.split_at_checked(128)?;
+        let (seen, deleted) = rest.split_at_checked(128)?;
+        Some(Self {
+            present: Bits::from_bytes(present)?,
+            seen: Bits::from_bytes(seen)?,
+            deleted: Bits::from_bytes(deleted)?,
+        })
+    }
+}

@@ -1,0 +1,63 @@
+//! Tables in memory, for tests.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+
+use super::{Batch, KeyRange, Order, Read, Storage, StorageError, Table, Visitor};
+
+/// Tables in memory. A clone is a snapshot.
+#[derive(Debug, Clone, Default)]
+pub struct MemStorage {
+    tables: BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>,
+}
+
+impl MemStorage {
+    /// Empty tables.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Read for MemStorage {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        Ok(self.tables.get(&table).and_then(|rows| rows.get(key)).cloned())
+    }
+
+    fn visit(
+        &self,
+        table: Table,
+        range: &KeyRange,
+        order: Order,
+        visitor: Visitor<'_>,
+    ) -> Result<(), StorageError> {
+        let Some(rows) = self.tables.get(&table) else { return Ok(()) };
+        if range.is_empty() {
+            return Ok(());
+        }
+        let to = range.to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rows = rows.range::<[u8], _>((Bound::Included(range.from.as_slice()), to));
+        loop {
+            let row = match order {
+                Order::Rising => rows.next(),
+                Order::Falling => rows.next_back(),
+            };
+            let Some((key, value)) = row else { return Ok(()) };
+            if let ControlFlow::Break(()) = visitor(key, value)? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Storage for MemStorage {
+    fn write(&mut self, batch: Batch) -> Result<(), StorageError> {
+        for write in batch {
+            let rows = self.tables.entry(write.table).or_default();
+            match write.value {
+                Some(value) => rows.insert(write.key, value),
+                None => rows.remove(&write.key),
+            };
+        }
+        Ok(())
+    }
+}

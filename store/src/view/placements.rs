@@ -1,0 +1,292 @@
+//! Which UIDs stand in a mailbox, and what stands there.
+
+use std::ops::ControlFlow;
+
+use redoubt_log::id::{AccountId, EmailId, MailboxId, Uid};
+use redoubt_log::record::Flags;
+
+use super::{
+    EmailData, Key, KeyRange, Object, Order, Parts, Placement, StorageError, StoreError, Table,
+    View, decode,
+};
+use crate::keys::{Bytes, chunk_of, kind, objects};
+use crate::rows::{Bits, PlacementRow, PlacementVersion, Standing, UidChunk};
+use crate::storage::successor;
+use crate::uids::UidSet;
+
+impl View {
+    /// The UIDs of a mailbox; none when it cannot be selected.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn uids(&self, account: AccountId, mailbox: MailboxId) -> Result<UidSet, StoreError> {
+        self.select(account, mailbox, &mut |_, chunk| Ok(chunk.present), &mut |_| Ok(true))
+    }
+
+    /// The UIDs that `reader` has not seen.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn unseen(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        reader: AccountId,
+    ) -> Result<UidSet, StoreError> {
+        self.select(
+            account,
+            mailbox,
+            &mut |number, chunk| {
+                let seen = if reader == account {
+                    chunk.seen
+                } else {
+                    self.seen_bits(account, mailbox, number, reader)?
+                };
+                Ok(chunk.present.without(&seen))
+            },
+            &mut |(uid, flags)| {
+                Ok(!self.seen_by(account, mailbox, reader, uid, flags)?.contains(Flags::SEEN))
+            },
+        )
+    }
+
+    /// The UIDs that have `\Deleted`.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn deleted(&self, account: AccountId, mailbox: MailboxId) -> Result<UidSet, StoreError> {
+        self.select(account, mailbox, &mut |_, chunk| Ok(chunk.deleted), &mut |(_, flags)| {
+            Ok(flags.contains(Flags::DELETED))
+        })
+    }
+
+    /// UIDs, of now by chunks of the UID map, of then by versions.
+    fn select(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        now: &mut dyn FnMut(u32, &UidChunk) -> Result<Bits, StorageError>,
+        then: &mut dyn FnMut((Uid, Flags)) -> Result<bool, StorageError>,
+    ) -> Result<UidSet, StoreError> {
+        let mut uids = UidSet::default();
+        if !self.is_selectable(account, mailbox)? {
+            return Ok(uids);
+        }
+        if self.source.is_past() {
+            let range = objects(account, kind::PLACEMENT).u32(mailbox.0).range();
+            self.versions(&range, &mut |uid, version| {
+                if then((uid, version.flags))? {
+                    uids.insert(uid);
+                }
+                Ok(true)
+            })?;
+            return Ok(uids);
+        }
+        let range = Bytes::mailbox(account, mailbox).range();
+        self.reader().visit(Table::UidMap, &range, Order::Rising, &mut |key, value| {
+            let number = Parts::new(key.get(12..).unwrap_or_default()).u32();
+            let (Some(number), Some(chunk)) = (number, UidChunk::from_bytes(value)) else {
+                return Err(StorageError::corrupt(Table::UidMap, key, "not three bitmaps"));
+            };
+            uids.push_chunk(number, now(number, &chunk)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(uids)
+    }
+
+    /// One placement.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn placement(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        reader: AccountId,
+        uid: Uid,
+    ) -> Result<Option<Placement>, StoreError> {
+        Ok(self.placements(account, mailbox, reader, uid, uid, 1)?.pop())
+    }
+
+    /// Placements with UIDs from `first` to `last`, rising, at most `limit`.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn placements(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        reader: AccountId,
+        first: Uid,
+        last: Uid,
+        limit: usize,
+    ) -> Result<Vec<Placement>, StoreError> {
+        if limit == 0 || last < first || !self.is_selectable(account, mailbox)? {
+            return Ok(Vec::new());
+        }
+        let mut found = if self.source.is_past() {
+            self.placements_then(account, mailbox, first, last, limit)?
+        } else if first == last {
+            let row = self.source.get(&Key::Placement(account, mailbox, first))?;
+            row.map(|row| placed(first, row)).into_iter().collect()
+        } else {
+            self.placements_now(account, mailbox, first, last, limit)?
+        };
+        if reader != account {
+            for p in &mut found {
+                p.flags = self.seen_by(account, mailbox, reader, p.uid, p.flags)?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn placements_now(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        first: Uid,
+        last: Uid,
+        limit: usize,
+    ) -> Result<Vec<Placement>, StorageError> {
+        let range = KeyRange {
+            from: Key::Placement(account, mailbox, first).bytes(),
+            to: successor(&Key::Placement(account, mailbox, last).bytes()),
+        };
+        let mut found = Vec::new();
+        self.reader().visit(Table::Placement, &range, Order::Rising, &mut |key, value| {
+            let uid = Parts::new(key.get(12..).unwrap_or_default()).uid();
+            let uid = uid.ok_or_else(|| StorageError::corrupt(Table::Placement, key, "no UID"))?;
+            found.push(placed(uid, decode(Table::Placement, key, value)?));
+            Ok(match found.len() < limit {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            })
+        })?;
+        Ok(found)
+    }
+
+    fn placements_then(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        first: Uid,
+        last: Uid,
+        limit: usize,
+    ) -> Result<Vec<Placement>, StorageError> {
+        let range = KeyRange {
+            from: Object::Placement(account, mailbox, first).bytes(),
+            to: successor(&Object::Placement(account, mailbox, last).bytes()),
+        };
+        let mut found = Vec::new();
+        self.versions(&range, &mut |uid, version| {
+            found.push((uid, version));
+            Ok(found.len() < limit)
+        })?;
+        found.into_iter().map(|(uid, version)| self.join(account, uid, version)).collect()
+    }
+
+    /// Shows the placements of then, until the witness says false.
+    pub(super) fn versions(
+        &self,
+        range: &KeyRange,
+        witness: &mut dyn FnMut(Uid, PlacementVersion) -> Result<bool, StorageError>,
+    ) -> Result<(), StorageError> {
+        self.source.objects(range, &mut |object, value| match object {
+            Object::Placement(_, _, uid) => witness(uid, decode(Table::History, &[], value)?),
+            _ => Ok(true),
+        })
+    }
+
+    fn join(
+        &self,
+        account: AccountId,
+        uid: Uid,
+        version: PlacementVersion,
+    ) -> Result<Placement, StorageError> {
+        let email = version.email;
+        let data: EmailData = self.source.email(account, email)?.ok_or_else(|| {
+            let key = Object::Email(account, email).bytes();
+            StorageError::corrupt(Table::History, &key, "a placement's email is missing")
+        })?;
+        let EmailData { thread, blob, size, received, .. } = data;
+        Ok(placed(uid, PlacementRow { email, thread, blob, size, received, version }))
+    }
+
+    /// Every standing of one email that is shown.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn placements_of(
+        &self,
+        account: AccountId,
+        email: EmailId,
+    ) -> Result<Vec<(MailboxId, Uid)>, StoreError> {
+        let mut places = Vec::new();
+        let range = KeyRange::prefix(&Key::Email(account, email).bytes());
+        self.reader().visit(Table::EmailPlacement, &range, Order::Rising, &mut |key, value| {
+            let standing: Standing = decode(Table::EmailPlacement, key, value)?;
+            let mut parts = Parts::new(key.get(20..).unwrap_or_default());
+            let (Some(mailbox), Some(uid)) = (parts.mailbox(), parts.uid()) else {
+                return Err(StorageError::corrupt(Table::EmailPlacement, key, "no placement"));
+            };
+            let at = self.index();
+            if standing.from <= at && standing.until.is_none_or(|until| until > at) {
+                places.push((mailbox, uid));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let mut shown = Vec::with_capacity(places.len());
+        for (mailbox, uid) in places {
+            if self.is_selectable(account, mailbox)? {
+                shown.push((mailbox, uid));
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Flags as a reader sees them.
+    fn seen_by(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        reader: AccountId,
+        uid: Uid,
+        flags: Flags,
+    ) -> Result<Flags, StorageError> {
+        if reader == account {
+            return Ok(flags);
+        }
+        let bits = self.seen_bits(account, mailbox, chunk_of(uid), reader)?;
+        let own = if bits.get(uid) { Flags::SEEN } else { Flags::NONE };
+        Ok(flags.without(Flags::SEEN).with(own))
+    }
+
+    fn seen_bits(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        chunk: u32,
+        reader: AccountId,
+    ) -> Result<Bits, StorageError> {
+        let key = Key::Seen(account, mailbox, chunk, reader);
+        let object = Object::Seen(account, mailbox, chunk, reader);
+        let Some(bytes) = self.source.raw(&key, &object)? else { return Ok(Bits::default()) };
+        Bits::from_bytes(&bytes)
+            .ok_or_else(|| StorageError::corrupt(Table::Seen, &key.bytes(), "not a bitmap"))
+    }
+}
+
+fn placed(uid: Uid, row: PlacementRow) -> Placement {
+    Placement {
+        uid,
+        email: row.email,
+        thread: row.thread,
+        blob: row.blob,
+        size: row.size,
+        received: row.received,
+        saved: row.version.saved,
+        flags: row.version.flags,
+        keywords: row.version.keywords,
+        modseq: row.version.modseq,
+    }
+}

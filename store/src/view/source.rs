@@ -1,0 +1,180 @@
+//! Rows of now, and versions of then.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use redoubt_log::id::{AccountId, EmailId, LogIndex, Timestamp};
+use serde::de::DeserializeOwned;
+
+use super::{
+    Applied, EmailData, EmailRow, Key, KeyRange, Object, Order, Read, RecordRow, StorageError,
+    Table, Version, applied, decode,
+};
+use crate::keys::parse_history;
+
+/// Where a view reads from.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub(super) reader: Arc<dyn Read>,
+    pub(super) applied: Option<Applied>,
+    /// A past index; `None` is now.
+    past: Option<LogIndex>,
+}
+
+/// Looks at one object of then.
+pub(super) type Witness<'a> = &'a mut dyn FnMut(Object, &[u8]) -> Result<bool, StorageError>;
+
+impl Source {
+    pub(super) fn new(reader: Arc<dyn Read>) -> Result<Self, StorageError> {
+        let applied = applied(reader.as_ref())?;
+        Ok(Self { reader, applied, past: None })
+    }
+
+    pub(super) fn at(&self, index: LogIndex) -> Self {
+        let now = self.applied.map_or(LogIndex(0), |applied| applied.index);
+        Self { past: (index < now).then_some(index), ..self.clone() }
+    }
+
+    pub(super) fn index(&self) -> LogIndex {
+        self.past.unwrap_or(self.applied.map_or(LogIndex(0), |applied| applied.index))
+    }
+
+    pub(super) fn is_past(&self) -> bool {
+        self.past.is_some()
+    }
+
+    /// A current row, whatever the view's index.
+    pub(super) fn get<T: DeserializeOwned>(
+        &self,
+        key: &Key<'_>,
+    ) -> Result<Option<T>, StorageError> {
+        let bytes = key.bytes();
+        let Some(value) = self.reader.get(key.table(), &bytes)? else { return Ok(None) };
+        decode(key.table(), &bytes, &value).map(Some)
+    }
+
+    /// The bytes of an object as of this view.
+    pub(super) fn raw(
+        &self,
+        key: &Key<'_>,
+        object: &Object,
+    ) -> Result<Option<Vec<u8>>, StorageError> {
+        match self.past {
+            None => self.reader.get(key.table(), &key.bytes()),
+            Some(index) => self.then(object, index),
+        }
+    }
+
+    /// An object as of this view, where row and version have the same bytes.
+    pub(super) fn row<T: DeserializeOwned>(
+        &self,
+        key: &Key<'_>,
+        object: &Object,
+    ) -> Result<Option<T>, StorageError> {
+        let Some(bytes) = self.raw(key, object)? else { return Ok(None) };
+        decode(key.table(), &key.bytes(), &bytes).map(Some)
+    }
+
+    pub(super) fn email(
+        &self,
+        account: AccountId,
+        email: EmailId,
+    ) -> Result<Option<EmailData>, StorageError> {
+        let Some(index) = self.past else {
+            let row: Option<EmailRow> = self.get(&Key::Email(account, email))?;
+            return Ok(row.map(|row| row.data));
+        };
+        let object = Object::Email(account, email);
+        let Some(bytes) = self.then(&object, index)? else { return Ok(None) };
+        decode(Table::History, &object.bytes(), &bytes).map(Some)
+    }
+
+    /// The newest version of an object at or before an index.
+    fn then(&self, object: &Object, index: LogIndex) -> Result<Option<Vec<u8>>, StorageError> {
+        let Some((key, value)) = self.reader.last(Table::History, &object.versions_to(index))?
+        else {
+            return Ok(None);
+        };
+        Ok(version(&key, &value)?.map(<[u8]>::to_vec))
+    }
+
+    /// Shows the objects in a range of the history that are there as of this
+    /// view, until the witness says false.
+    pub(super) fn objects(
+        &self,
+        range: &KeyRange,
+        witness: Witness<'_>,
+    ) -> Result<(), StorageError> {
+        let at = self.index();
+        let mut held: Option<(Object, Vec<u8>)> = None;
+        let mut more = true;
+        self.reader.visit(Table::History, range, Order::Rising, &mut |key, value| {
+            let (object, index) = parse_history(key)
+                .ok_or_else(|| StorageError::corrupt(Table::History, key, "no object"))?;
+            if held.as_ref().is_some_and(|(other, _)| *other != object) {
+                more = show(held.take(), witness)?;
+            }
+            if !more {
+                return Ok(ControlFlow::Break(()));
+            }
+            if index <= at {
+                held = version(key, value)?.map(|value| (object, value.to_vec()));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if more {
+            show(held, witness)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn history(&self, object: &Object) -> Result<Vec<Version>, StorageError> {
+        let mut versions = Vec::new();
+        let range = object.versions_to(self.index());
+        self.reader.visit(Table::History, &range, Order::Rising, &mut |key, value| {
+            let (_, from) = parse_history(key)
+                .ok_or_else(|| StorageError::corrupt(Table::History, key, "no object"))?;
+            let value = version(key, value)?.map(<[u8]>::to_vec);
+            versions.push(Version { from, value });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(versions)
+    }
+
+    /// Times rise with the index: halves the range until one is left.
+    pub(super) fn index_at(&self, time: Timestamp) -> Result<Option<LogIndex>, StorageError> {
+        let (mut low, mut high) = (0, self.index().0.saturating_add(1));
+        let mut best = None;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.record_from(middle)? {
+                Some((index, row)) if index.0 < high && row.time <= time => {
+                    best = Some(index);
+                    low = index.0 + 1;
+                }
+                _ => high = middle,
+            }
+        }
+        Ok(best)
+    }
+
+    fn record_from(&self, index: u64) -> Result<Option<(LogIndex, RecordRow)>, StorageError> {
+        let range = KeyRange { from: Key::Record(LogIndex(index)).bytes(), to: None };
+        let Some((key, value)) = self.reader.scan(Table::Record, &range, 1)?.into_iter().next()
+        else {
+            return Ok(None);
+        };
+        let index = crate::keys::Parts::new(&key)
+            .u64()
+            .ok_or_else(|| StorageError::corrupt(Table::Record, &key, "no index"))?;
+        Ok(Some((LogIndex(index), decode(Table::Record, &key, &value)?)))
+    }
+}
+
+fn show(held: Option<(Object, Vec<u8>)>, witness: Witness<'_>) -> Result<bool, StorageError> {
+    held.map_or(Ok(true), |(object, value)| witness(object, &value))
+}
+
+fn version<'v>(key: &[u8], value: &'v [u8]) -> Result<Option<&'v [u8]>, StorageError> {
+    Version::decode(value).ok_or_else(|| StorageError::corrupt(Table::History, key, "no version"))
+}
