@@ -163,6 +163,24 @@ impl Connection {
         Ok(read)
     }
 
+    /// Reads at most `size` octets more into a buffer of the caller's; cancel safe, no time limit.
+    ///
+    /// # Errors
+    /// As [`Connection::fill`].
+    pub async fn read_into(
+        &mut self,
+        buffer: &mut BytesMut,
+        size: usize,
+    ) -> Result<usize, StreamError> {
+        buffer.reserve(size);
+        let read = (&mut self.transport).take(size as u64).read_buf(buffer).await?;
+        if read == 0 {
+            return Err(StreamError::Closed);
+        }
+        self.stats.bytes_in.add(read as u64);
+        Ok(read)
+    }
+
     /// Like [`Connection::fill`], within `limit`.
     ///
     /// # Errors

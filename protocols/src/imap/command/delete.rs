@@ -1,0 +1,32 @@
+//! DELETE (RFC 9051 section 6.3.5).
+
+use redoubt_store::mailstore::WriteError;
+
+use crate::imap::reply::{Answer, Reply};
+use crate::imap::session::Session;
+use crate::imap::types::MailboxName;
+
+/// Deletes a mailbox. If this session has it selected, it has none selected from then on.
+pub(crate) async fn run(session: &mut Session, mailbox: MailboxName) -> Answer {
+    let user = session.user()?;
+    let (name, account) = (mailbox.as_str().to_owned(), user.account);
+    if mailbox.is_inbox() {
+        return Ok(Reply::no("CANNOT", "INBOX cannot be deleted"));
+    }
+    let store = &session.imap.store;
+    store.delete_mailbox(&user.actor, account, &name).await.map_err(explain)?;
+    if session.selected.as_ref().is_some_and(|selected| selected.name == name) {
+        session.selected = None;
+    }
+    Ok(Reply::ok("DELETE done"))
+}
+
+fn explain(error: WriteError) -> Reply {
+    use redoubt_log::record::Rejection;
+    match error {
+        WriteError::Rejected(Rejection::NoSelect) => {
+            Reply::no("HASCHILDREN", "Only the mailboxes below it are left: delete these")
+        }
+        error => error.into(),
+    }
+}

@@ -1,0 +1,192 @@
+//! SELECT and EXAMINE (RFC 9051 sections 6.3.2 and 6.3.3), with CONDSTORE and QRESYNC (RFC 7162).
+
+use redoubt_log::id::{AccountId, ModSeq, Uid};
+use redoubt_store::mailstore::{MailboxRef, StoreError};
+use redoubt_store::uids::UidSet;
+use redoubt_store::view::{Mailbox, MailboxChanges, View};
+
+use crate::imap::reply::{Answer, Reply, Trouble};
+use crate::imap::selected::{Selected, format_numbers};
+use crate::imap::session::Session;
+use crate::imap::types::{Qresync, Select, SequenceMatch};
+use crate::imap::updates::placements;
+
+/// Messages whose flags are read at one time.
+const PAGE: usize = 256;
+
+/// A mailbox as it is when it is opened; all of one view.
+struct Opened {
+    mailbox: Mailbox,
+    uids: UidSet,
+    first_unseen: Option<Uid>,
+    changes: Option<MailboxChanges>,
+}
+
+/// Leaves the mailbox of before and opens another.
+pub(crate) async fn run(session: &mut Session, select: Select) -> Answer {
+    let account = session.user()?.account;
+    if select.qresync.is_some() && !session.qresync {
+        return Ok(Reply::bad("ENABLE QRESYNC first"));
+    }
+    if session.selected.take().is_some() {
+        // RFC 7162 section 3.2.11: what follows is of the new mailbox.
+        session.untagged("OK [CLOSED] The mailbox of before is closed");
+    }
+    session.condstore |= select.condstore || select.qresync.is_some();
+    session.woken().await;
+    let Some(opened) = open(session, account, &select).await? else {
+        return Ok(Reply::nonexistent());
+    };
+    if !opened.mailbox.selectable {
+        return Ok(Reply::no("NONEXISTENT", "This name only has mailboxes below it"));
+    }
+    announce(session, account, &opened, select.read_only);
+    if let (Some(qresync), Some(changes)) = (select.qresync, opened.changes) {
+        resynchronize(session, &qresync, &changes, opened.mailbox.uid_next).await?;
+    }
+    Ok(match select.read_only {
+        true => Reply::ok("EXAMINE done").code("READ-ONLY"),
+        false => Reply::ok("SELECT done").code("READ-WRITE"),
+    })
+}
+
+async fn open(
+    session: &Session,
+    account: AccountId,
+    select: &Select,
+) -> Result<Option<Opened>, Trouble> {
+    let name = select.mailbox.as_str().to_owned();
+    let since = select.qresync.as_ref().map(|qresync| (qresync.uid_validity, qresync.mod_seq));
+    session
+        .read(move |view| {
+            let Some(mailbox) = view.mailbox_named(account, &name)? else { return Ok(None) };
+            let since = since.filter(|(validity, _)| *validity == mailbox.uid_validity);
+            opened(view, account, mailbox, since.map(|(_, modseq)| modseq)).map(Some)
+        })
+        .await
+}
+
+fn opened(
+    view: &View,
+    account: AccountId,
+    mailbox: Mailbox,
+    since: Option<ModSeq>,
+) -> Result<Opened, StoreError> {
+    let changes = since.map(|since| view.changed_since(account, mailbox.id, since)).transpose()?;
+    let unseen = view.unseen(account, mailbox.id, account)?;
+    let first_unseen = unseen.iter().next();
+    Ok(Opened { uids: view.uids(account, mailbox.id)?, first_unseen, changes, mailbox })
+}
+
+fn announce(session: &mut Session, account: AccountId, opened: &Opened, read_only: bool) {
+    let now = &opened.mailbox;
+    let reference = MailboxRef { account, mailbox: now.id };
+    let mut selected = Selected::new(reference, account, now, opened.uids.clone(), read_only);
+    let watermark = session.imap.store.recent(reference, opened.uids.last(), !read_only);
+    selected.mark_recent_above(watermark);
+    let (exists, recent) = (selected.exists(), selected.recent().len());
+    let unseen = opened.first_unseen.and_then(|uid| selected.number(uid));
+    session.selected = Some(selected);
+    session.tell_keywords();
+    session.untagged(&format!("{exists} EXISTS"));
+    session.untagged(&format!("{recent} RECENT"));
+    if let Some(unseen) = unseen {
+        session.untagged(&format!("OK [UNSEEN {unseen}] The first unseen message"));
+    }
+    session.untagged(&format!("OK [UIDVALIDITY {}] UIDs are valid", now.uid_validity));
+    let uid_next = now.uid_next.min(u64::from(u32::MAX));
+    session.untagged(&format!("OK [UIDNEXT {uid_next}] The next UID"));
+    // RFC 7162 section 3.1.2.1: told without being asked for.
+    session.untagged(&format!("OK [HIGHESTMODSEQ {}] The highest MODSEQ", now.highest_modseq));
+    session.untagged(&format!("OK [MAILBOXID ({})] The mailbox's id", now.id.object_id()));
+}
+
+/// What the client missed (RFC 7162 section 3.2.5): first what vanished, then what changed.
+async fn resynchronize(
+    session: &mut Session,
+    qresync: &Qresync,
+    changes: &MailboxChanges,
+    uid_next: u64,
+) -> Result<(), Trouble> {
+    let selected = session.selected()?;
+    let known = |uid: Uid| is_known(qresync, uid, uid_next);
+    let vanished = match changes.complete {
+        true => {
+            let gone = changes.vanished.iter().copied().filter(|uid| known(*uid));
+            format_numbers(gone.map(Uid::get))
+        }
+        false => absent(selected, qresync, uid_next),
+    };
+    if !vanished.is_empty() {
+        session.untagged(&format!("VANISHED (EARLIER) {vanished}"));
+    }
+    let changed: Vec<Uid> =
+        changes.changed.iter().map(|(uid, _)| *uid).filter(|uid| known(*uid)).collect();
+    tell_changed(session, &changed).await
+}
+
+/// Whether the client says that it knows a UID; without a list it knows all below UIDNEXT.
+fn is_known(qresync: &Qresync, uid: Uid, uid_next: u64) -> bool {
+    let highest = u32::try_from(uid_next.saturating_sub(1)).unwrap_or(u32::MAX);
+    qresync.known_uids.as_ref().is_none_or(|known| known.contains(uid.get(), highest))
+}
+
+/// When it is not remembered what vanished: every known UID that is not there, as ranges, from
+/// where the client's pairs of numbers and UIDs stop to agree with ours (section 3.2.5.2).
+fn absent(selected: &Selected, qresync: &Qresync, uid_next: u64) -> String {
+    let highest = u32::try_from(uid_next.saturating_sub(1)).unwrap_or(u32::MAX);
+    let agreed = qresync.sequence_match.as_ref().map_or(0, |pairs| agreement(selected, pairs));
+    let known = match &qresync.known_uids {
+        Some(known) => known.resolve(highest),
+        None => vec![1..=highest],
+    };
+    let mut text = Vec::new();
+    for range in known {
+        let mut from = (*range.start()).max(agreed.saturating_add(1));
+        let last = (*range.end()).min(highest);
+        let (Some(first), Some(end)) = (Uid::new(from), Uid::new(last)) else { continue };
+        for present in selected.uids().range(first, end.max(first)) {
+            push_gap(&mut text, from, present.get().saturating_sub(1));
+            from = present.get().saturating_add(1);
+        }
+        push_gap(&mut text, from, last);
+    }
+    text.join(",")
+}
+
+fn push_gap(text: &mut Vec<String>, first: u32, last: u32) {
+    match first.cmp(&last) {
+        std::cmp::Ordering::Less => text.push(format!("{first}:{last}")),
+        std::cmp::Ordering::Equal => text.push(first.to_string()),
+        std::cmp::Ordering::Greater => {}
+    }
+}
+
+/// The highest UID whose sequence number is still what the client thinks: nothing vanished below.
+fn agreement(selected: &Selected, pairs: &SequenceMatch) -> u32 {
+    let exists = selected.exists();
+    let numbers = pairs.numbers.resolve(exists).into_iter().flatten();
+    let uids = pairs.uids.resolve(u32::MAX).into_iter().flatten();
+    numbers
+        .take_while(|number| *number <= exists)
+        .zip(uids)
+        .filter(|(number, uid)| {
+            Uid::new(*uid).and_then(|uid| selected.number(uid)) == Some(*number)
+        })
+        .map(|(_, uid)| uid)
+        .max()
+        .unwrap_or(0)
+}
+
+async fn tell_changed(session: &mut Session, changed: &[Uid]) -> Result<(), Trouble> {
+    for page in changed.chunks(PAGE) {
+        let selected = session.selected()?;
+        let (mailbox, reader, page) = (selected.mailbox, selected.reader, page.to_vec());
+        let found = session.read(move |view| placements(view, mailbox, reader, &page)).await?;
+        for placement in found {
+            session.tell_placement(&placement, true);
+        }
+        session.conn.relieve().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! STATUS (RFC 9051 section 6.3.11), with SIZE (RFC 8438), HIGHESTMODSEQ (RFC 7162) and
+//! MAILBOXID (RFC 8474).
+
+use std::fmt::Write;
+
+use redoubt_log::id::{AccountId, ModSeq, Uid};
+use redoubt_store::mailstore::{MailboxRef, StoreError};
+use redoubt_store::view::{Mailbox, View};
+
+use crate::imap::reply::{Answer, Reply, Trouble};
+use crate::imap::session::Session;
+use crate::imap::types::{MailboxName, StatusItem};
+use crate::imap::wire::mailbox_name;
+
+/// Tells the items of one mailbox.
+pub(crate) async fn run(
+    session: &mut Session,
+    mailbox: MailboxName,
+    items: &[StatusItem],
+) -> Answer {
+    let account = session.user()?.account;
+    let name = mailbox.as_str().to_owned();
+    let found = session.read(move |view| view.mailbox_named(account, &name)).await?;
+    let Some(found) = found else { return Ok(Reply::nonexistent()) };
+    if !found.selectable {
+        return Ok(Reply::no("NONEXISTENT", "This name only has mailboxes below it"));
+    }
+    tell(session, account, &found, items).await?;
+    Ok(Reply::ok("STATUS done"))
+}
+
+/// Queues one mailbox's STATUS response.
+pub(crate) async fn tell(
+    session: &mut Session,
+    account: AccountId,
+    mailbox: &Mailbox,
+    items: &[StatusItem],
+) -> Result<(), Trouble> {
+    if items.contains(&StatusItem::HighestModSeq) {
+        session.enable_condstore();
+    }
+    let recent = match items.contains(&StatusItem::Recent) {
+        true => recent(session, account, mailbox).await?,
+        false => 0,
+    };
+    let highest = highest(session, mailbox);
+    let line = status_line(mailbox, items, recent, highest);
+    session.untagged(&line);
+    Ok(())
+}
+
+/// Not past an expunge that this session has not told yet.
+fn highest(session: &Session, mailbox: &Mailbox) -> ModSeq {
+    let selected = session.selected.as_ref().filter(|s| s.mailbox.mailbox == mailbox.id);
+    match selected.filter(|selected| selected.withholds()) {
+        Some(selected) => selected.highest_modseq().min(mailbox.highest_modseq),
+        None => mailbox.highest_modseq,
+    }
+}
+
+async fn recent(
+    session: &Session,
+    account: AccountId,
+    mailbox: &Mailbox,
+) -> Result<u32, Trouble> {
+    let reference = MailboxRef { account, mailbox: mailbox.id };
+    let watermark = session.imap.store.recent(reference, None, false);
+    if watermark.is_some_and(|mark| u64::from(mark.get()) + 1 >= mailbox.uid_next) {
+        return Ok(0);
+    }
+    session.read(move |view| count_above(view, reference, watermark)).await
+}
+
+fn count_above(
+    view: &View,
+    mailbox: MailboxRef,
+    watermark: Option<Uid>,
+) -> Result<u32, StoreError> {
+    let uids = view.uids(mailbox.account, mailbox.mailbox)?;
+    let first = match watermark {
+        None => Some(Uid::MIN),
+        Some(mark) => mark.get().checked_add(1).and_then(Uid::new),
+    };
+    let count = first.map_or(0, |first| uids.range(first, Uid::MAX).count());
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+fn status_line(mailbox: &Mailbox, items: &[StatusItem], recent: u32, highest: ModSeq) -> String {
+    let mut line = format!("STATUS {} (", mailbox_name(&mailbox.name));
+    for (at, item) in items.iter().enumerate() {
+        let space = if at == 0 { "" } else { " " };
+        let _ = match item {
+            StatusItem::Messages => write!(line, "{space}MESSAGES {}", mailbox.messages),
+            StatusItem::Recent => write!(line, "{space}RECENT {recent}"),
+            StatusItem::UidNext => {
+                let next = mailbox.uid_next.min(u64::from(u32::MAX));
+                write!(line, "{space}UIDNEXT {next}")
+            }
+            StatusItem::UidValidity => {
+                write!(line, "{space}UIDVALIDITY {}", mailbox.uid_validity)
+            }
+            StatusItem::Unseen => write!(line, "{space}UNSEEN {}", mailbox.unseen),
+            StatusItem::Deleted => write!(line, "{space}DELETED {}", mailbox.deleted),
+            StatusItem::Size => write!(line, "{space}SIZE {}", mailbox.size),
+            StatusItem::HighestModSeq => write!(line, "{space}HIGHESTMODSEQ {highest}"),
+            StatusItem::MailboxId => {
+                write!(line, "{space}MAILBOXID ({})", mailbox.id.object_id())
+            }
+        };
+    }
+    line.push(')');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redoubt_log::id::{MailboxId, UidValidity};
+
+    #[test]
+    fn items_come_in_the_order_asked() {
+        let mailbox = Mailbox {
+            id: MailboxId(7),
+            name: "Entwürfe".into(),
+            parent: None,
+            special_use: None,
+            selectable: true,
+            has_children: false,
+            uid_validity: UidValidity::MIN,
+            uid_next: 1 << 32,
+            highest_modseq: ModSeq(9),
+            messages: 3,
+            unseen: 2,
+            deleted: 1,
+            size: 1234,
+            keywords: Vec::new(),
+        };
+        let items = [StatusItem::UidNext, StatusItem::Size, StatusItem::MailboxId];
+        assert_eq!(
+            status_line(&mailbox, &items, 0, ModSeq(9)),
+            "STATUS \"Entw&APw-rfe\" (UIDNEXT 4294967295 SIZE 1234 MAILBOXID (m7))"
+        );
+    }
+}

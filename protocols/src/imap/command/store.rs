@@ -1,0 +1,146 @@
+//! STORE and UID STORE (RFC 9051 section 6.4.6), with UNCHANGEDSINCE (RFC 7162 section 3.1.3).
+
+use redoubt_log::id::{ModSeq, Uid};
+use redoubt_log::record::{MAX_CHANGES, Rejection};
+use redoubt_store::mailstore::FlagUpdate;
+use redoubt_store::view::{Placement, View};
+
+use crate::imap::command::fetch::modseq_line;
+use crate::imap::reply::{Answer, Reply, Trouble};
+use crate::imap::selected::format_numbers;
+use crate::imap::session::Session;
+use crate::imap::types::{Numbering, Store};
+use crate::imap::updates::placements;
+
+/// What came of the messages, over all pieces.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Those that UNCHANGEDSINCE kept.
+    modified: Vec<Uid>,
+    gone: bool,
+    refused: Option<Rejection>,
+}
+
+/// Changes flags, in pieces of one record each.
+pub(crate) async fn run(session: &mut Session, store: Store) -> Answer {
+    let selected = session.writable()?;
+    let ranges = selected
+        .targets(&store.set, store.numbering)
+        .map_err(|_| Reply::bad("There is no message of this number"))?;
+    let uids = selected.each(&ranges);
+    if store.unchanged_since.is_some() {
+        session.enable_condstore();
+    }
+    let update = FlagUpdate {
+        how: store.how,
+        flags: store.flags.flags,
+        keywords: store.flags.keywords.clone(),
+        unchanged_since: store.unchanged_since,
+    };
+    let mut tally = Tally::default();
+    for piece in uids.chunks(MAX_CHANGES) {
+        change(session, &store, &update, piece.to_vec(), &mut tally).await?;
+    }
+    Ok(reply(session, &store, tally))
+}
+
+async fn change(
+    session: &mut Session,
+    store: &Store,
+    update: &FlagUpdate,
+    uids: Vec<Uid>,
+    tally: &mut Tally,
+) -> Result<(), Trouble> {
+    let selected = session.selected()?;
+    let (mailbox, reader) = (selected.mailbox, selected.reader);
+    let actor = &session.user()?.actor;
+    let changed =
+        session.imap.store.set_flags(actor, mailbox, reader, uids, update.clone()).await?;
+    let mut done = Vec::with_capacity(changed.len());
+    for (uid, result) in changed {
+        match result {
+            Ok(modseq) => done.push((uid, modseq)),
+            Err(Rejection::Modified(_)) => tally.modified.push(uid),
+            Err(Rejection::Gone) => tally.gone = true,
+            Err(rejection) => tally.refused = Some(rejection),
+        }
+    }
+    tell(session, store, &done).await
+}
+
+/// The new flags, or with `.SILENT` only the MODSEQs that a client of CONDSTORE wants.
+async fn tell(
+    session: &mut Session,
+    store: &Store,
+    done: &[(Uid, ModSeq)],
+) -> Result<(), Trouble> {
+    for (uid, modseq) in done {
+        if let Some(selected) = &mut session.selected {
+            selected.told(*uid, *modseq);
+        }
+    }
+    match (store.silent, session.condstore) {
+        (true, false) => {}
+        (true, true) => tell_modseqs(session, done),
+        (false, _) => tell_flags(session, store, done).await?,
+    }
+    Ok(session.conn.relieve().await?)
+}
+
+fn tell_modseqs(session: &mut Session, done: &[(Uid, ModSeq)]) {
+    for (uid, modseq) in done {
+        let number = session.selected.as_ref().and_then(|selected| selected.number(*uid));
+        if let Some(number) = number {
+            modseq_line(session.conn.output(), number, *uid, *modseq);
+        }
+    }
+}
+
+async fn tell_flags(
+    session: &mut Session,
+    store: &Store,
+    done: &[(Uid, ModSeq)],
+) -> Result<(), Trouble> {
+    let selected = session.selected()?;
+    let (mailbox, reader) = (selected.mailbox, selected.reader);
+    let mut uids: Vec<Uid> = done.iter().map(|(uid, _)| *uid).collect();
+    uids.sort_unstable();
+    let job = move |view: &View| {
+        let keywords = view.mailbox(mailbox.account, mailbox.mailbox)?.map(|m| m.keywords);
+        Ok((keywords, placements(view, mailbox, reader, &uids)?))
+    };
+    let (keywords, changed): (_, Vec<Placement>) = session.read(job).await?;
+    if let (Some(selected), Some(keywords)) = (&mut session.selected, keywords)
+        && selected.keywords != keywords
+    {
+        selected.keywords = keywords;
+        session.tell_keywords();
+    }
+    for placement in &changed {
+        session.tell_placement(placement, store.numbering == Numbering::Uid);
+        session.conn.relieve().await?;
+    }
+    Ok(())
+}
+
+fn reply(session: &Session, store: &Store, tally: Tally) -> Reply {
+    let by_number = store.numbering == Numbering::Sequence;
+    if let Some(rejection) = tally.refused {
+        return rejection.into();
+    }
+    let missing = tally.gone && by_number;
+    if tally.modified.is_empty() {
+        return if missing { Reply::expunge_issued() } else { Reply::ok("STORE done") };
+    }
+    let mut modified = tally.modified;
+    modified.sort_unstable();
+    let number = |uid: &Uid| match (&session.selected, by_number) {
+        (Some(selected), true) => selected.number(*uid),
+        _ => Some(uid.get()),
+    };
+    let code = format!("MODIFIED {}", format_numbers(modified.iter().filter_map(number)));
+    match missing {
+        true => Reply::no(code, "Some messages were changed, others are gone"),
+        false => Reply::ok("Some messages were changed by others").code(code),
+    }
+}

@@ -1,0 +1,147 @@
+//! Telling a session's client what happened in its mailbox (RFC 9051 section 7).
+
+use std::fmt::Write;
+
+use redoubt_log::id::{AccountId, Uid};
+use redoubt_store::mailstore::{MailboxRef, StoreError};
+use redoubt_store::view::{Placement, View};
+
+use super::command::fetch::flags_line;
+use super::reply::{End, Trouble};
+use super::selected::{Delta, Updates, format_numbers};
+use super::session::Session;
+
+/// Messages whose flags are read at one time.
+const PAGE: usize = 256;
+
+impl Session {
+    /// Tells what happened in the selected mailbox since the last time, if anything did.
+    ///
+    /// # Errors
+    /// The store cannot be read (the next call tries again), or the client or mailbox is gone.
+    pub(super) async fn sync(&mut self, may_expunge: bool) -> Result<(), Trouble> {
+        let Some(selected) = &self.selected else { return Ok(()) };
+        let (mailbox, since) = (selected.mailbox, selected.synced());
+        let owes = may_expunge && selected.withholds();
+        if !self.woken().await && !owes {
+            return Ok(());
+        }
+        self.mark_dirty();
+        let delta = self.read(move |view| Delta::read(view, mailbox, since)).await?;
+        self.woken().await;
+        match delta {
+            Some(delta) => self.tell(delta, may_expunge).await,
+            None => Err(End::Bye("The selected mailbox was deleted".into()).into()),
+        }
+    }
+
+    async fn tell(&mut self, delta: Delta, may_expunge: bool) -> Result<(), Trouble> {
+        let Some(selected) = &mut self.selected else { return Ok(()) };
+        let last = selected.uids().last();
+        let mut updates = selected.advance(delta, may_expunge);
+        if updates.exists.is_some() {
+            self.claim_recent(last, &mut updates);
+        }
+        self.tell_expunged(&updates).await?;
+        self.tell_counts(&updates);
+        self.tell_flags(&updates.flags).await
+    }
+
+    /// New messages are recent in the one session that hears of them first.
+    fn claim_recent(&mut self, known: Option<Uid>, updates: &mut Updates) {
+        let Some(selected) = &mut self.selected else { return };
+        let claim = !selected.read_only;
+        let last = selected.uids().last();
+        let watermark = self.imap.store.recent(selected.mailbox, last, claim);
+        selected.mark_recent_above(watermark.max(known));
+        updates.recent = Some(selected.recent().len());
+    }
+
+    async fn tell_expunged(&mut self, updates: &Updates) -> Result<(), End> {
+        if updates.expunged.is_empty() {
+            return Ok(());
+        }
+        if self.qresync {
+            let uids = updates.expunged.iter().rev().map(|(_, uid)| uid.get());
+            self.untagged(&format!("VANISHED {}", format_numbers(uids)));
+            return Ok(());
+        }
+        for (number, _) in &updates.expunged {
+            let _ = write!(self.conn.output(), "* {number} EXPUNGE\r\n");
+            self.conn.relieve().await?;
+        }
+        Ok(())
+    }
+
+    fn tell_counts(&mut self, updates: &Updates) {
+        if let Some(exists) = updates.exists {
+            self.untagged(&format!("{exists} EXISTS"));
+        }
+        if let Some(recent) = updates.recent {
+            self.untagged(&format!("{recent} RECENT"));
+        }
+        if updates.new_keywords {
+            self.tell_keywords();
+        }
+    }
+
+    /// FLAGS and PERMANENTFLAGS (RFC 9051 sections 7.1 and 7.3.5).
+    pub(super) fn tell_keywords(&mut self) {
+        let Some(selected) = &self.selected else { return };
+        let mut flags = String::from("\\Answered \\Flagged \\Deleted \\Seen \\Draft");
+        for keyword in &selected.keywords {
+            flags.push(' ');
+            flags.push_str(keyword);
+        }
+        let permanent = match selected.read_only {
+            true => "()".to_owned(),
+            false => format!("({flags} \\*)"),
+        };
+        self.untagged(&format!("FLAGS ({flags})"));
+        self.untagged(&format!("OK [PERMANENTFLAGS {permanent}] Flags that are kept"));
+    }
+
+    async fn tell_flags(&mut self, uids: &[Uid]) -> Result<(), Trouble> {
+        for page in uids.chunks(PAGE) {
+            let Some(selected) = &self.selected else { return Ok(()) };
+            let (mailbox, reader, page) = (selected.mailbox, selected.reader, page.to_vec());
+            let job = move |view: &View| placements(view, mailbox, reader, &page);
+            for placement in self.read(job).await? {
+                self.tell_placement(&placement, true);
+            }
+            self.conn.relieve().await?;
+        }
+        Ok(())
+    }
+
+    /// `* n FETCH (UID … FLAGS …)`; MODSEQ too where the client wants it.
+    pub(super) fn tell_placement(&mut self, placement: &Placement, uid: bool) {
+        let Some(selected) = &self.selected else { return };
+        let Some(number) = selected.number(placement.uid) else { return };
+        let recent = selected.recent().contains(placement.uid);
+        let condstore = self.condstore;
+        flags_line(self.conn.output(), number, placement, recent, uid || condstore, condstore);
+    }
+}
+
+/// The placements of some UIDs (rising), those that are gone left out. Blocks.
+pub(super) fn placements(
+    view: &View,
+    mailbox: MailboxRef,
+    reader: AccountId,
+    uids: &[Uid],
+) -> Result<Vec<Placement>, StoreError> {
+    let MailboxRef { account, mailbox } = mailbox;
+    let (Some(first), Some(last)) = (uids.first(), uids.last()) else {
+        return Ok(Vec::new());
+    };
+    let span = u64::from(last.get()) - u64::from(first.get()) + 1;
+    if span <= uids.len() as u64 * 4 {
+        let limit = usize::try_from(span).unwrap_or(usize::MAX);
+        let mut found = view.placements(account, mailbox, reader, *first, *last, limit)?;
+        found.retain(|placement| uids.binary_search(&placement.uid).is_ok());
+        return Ok(found);
+    }
+    let read = |uid: &Uid| view.placement(account, mailbox, reader, *uid).transpose();
+    uids.iter().filter_map(read).collect()
+}
