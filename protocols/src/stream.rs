@@ -17,13 +17,13 @@ use crate::server::ProtocolStats;
 use crate::tls::Tls;
 
 /// Octets asked for in one read.
-const READ_SIZE: usize = 16 * 1024;
+pub const READ_SIZE: usize = 16 * 1024;
 /// Octets of buffer that a session keeps while it idles.
 const IDLE_BUFFER: usize = 512;
 
 /// What carries octets: a socket, TLS over one, or a pipe in tests.
-pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+pub trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
 
 /// Who is at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,13 +149,15 @@ impl Connection {
         &mut self.input
     }
 
-    /// Reads some more into [`Connection::input`]; cancel safe. Has no time limit of its own.
+    /// Reads at most `size` octets more into [`Connection::input`]; cancel safe. Has no time
+    /// limit of its own.
     ///
     /// # Errors
     /// [`StreamError::Closed`] at the end of the client's octets.
-    pub async fn fill(&mut self) -> Result<usize, StreamError> {
-        self.input.reserve(READ_SIZE);
-        let read = self.transport.read_buf(&mut self.input).await?;
+    pub async fn fill(&mut self, size: usize) -> Result<usize, StreamError> {
+        self.input.reserve(size);
+        let mut source = (&mut self.transport).take(size as u64);
+        let read = source.read_buf(&mut self.input).await?;
         if read == 0 {
             return Err(StreamError::Closed);
         }
@@ -163,30 +165,13 @@ impl Connection {
         Ok(read)
     }
 
-    /// Reads at most `size` octets more into a buffer of the caller's; cancel safe, no time limit.
-    ///
-    /// # Errors
-    /// As [`Connection::fill`].
-    pub async fn read_into(
-        &mut self,
-        buffer: &mut BytesMut,
-        size: usize,
-    ) -> Result<usize, StreamError> {
-        buffer.reserve(size);
-        let read = (&mut self.transport).take(size as u64).read_buf(buffer).await?;
-        if read == 0 {
-            return Err(StreamError::Closed);
-        }
-        self.stats.bytes_in.add(read as u64);
-        Ok(read)
-    }
-
-    /// Like [`Connection::fill`], within `limit`.
+    /// Like [`Connection::fill`] with [`READ_SIZE`], within `limit`.
     ///
     /// # Errors
     /// [`StreamError::TimedOut`] too.
     pub async fn fill_within(&mut self, limit: Duration) -> Result<usize, StreamError> {
-        timeout(limit, self.fill()).await.map_err(|_| StreamError::TimedOut("send"))?
+        let filled = timeout(limit, self.fill(READ_SIZE)).await;
+        filled.map_err(|_| StreamError::TimedOut("send"))?
     }
 
     /// Takes a line without its CRLF (or lone LF) out of the input; `None` if it is not whole yet.

@@ -2,6 +2,7 @@
 //! store go in, what the client is to be told comes out.
 
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use redoubt_log::id::{AccountId, ModSeq, Uid};
@@ -34,7 +35,7 @@ pub(crate) struct Selected {
     pub(crate) keywords: Vec<Keyword>,
     uids: Arc<UidSet>,
     withheld: UidSet,
-    recent: UidSet,
+    recent: Arc<UidSet>,
     synced: ModSeq,
     safe: ModSeq,
     own: Vec<(ModSeq, UidSet)>,
@@ -109,7 +110,7 @@ impl Selected {
             keywords: now.keywords.clone(),
             uids: Arc::new(uids),
             withheld: UidSet::default(),
-            recent: UidSet::default(),
+            recent: Arc::default(),
             synced: now.highest_modseq,
             safe: now.highest_modseq,
             own: Vec::new(),
@@ -132,7 +133,7 @@ impl Selected {
     }
 
     /// Those that `\Recent` is shown for.
-    pub(crate) fn recent(&self) -> &UidSet {
+    pub(crate) fn recent(&self) -> &Arc<UidSet> {
         &self.recent
     }
 
@@ -142,9 +143,13 @@ impl Selected {
             None => Some(Uid::MIN),
             Some(mark) => mark.get().checked_add(1).and_then(Uid::new),
         };
-        let uids = self.uids.clone();
-        for uid in first.iter().flat_map(|first| uids.range(*first, Uid::MAX)) {
-            self.recent.insert(uid);
+        let Some(first) = first else { return };
+        let mut new = self.uids.range(first, Uid::MAX).peekable();
+        if new.peek().is_some() {
+            let recent = Arc::make_mut(&mut self.recent);
+            for uid in new {
+                recent.insert(uid);
+            }
         }
     }
 
@@ -166,7 +171,9 @@ impl Selected {
     /// This session changed flags and has told its client: not to be told again.
     pub(crate) fn told(&mut self, uid: Uid, modseq: ModSeq) {
         match self.own.last_mut() {
-            Some((last, uids)) if *last == modseq => drop(uids.insert(uid)),
+            Some((last, uids)) if *last == modseq => {
+                uids.insert(uid);
+            }
             _ => {
                 let mut uids = UidSet::default();
                 uids.insert(uid);
@@ -222,9 +229,10 @@ impl Selected {
         gone.reverse();
         if !gone.is_empty() {
             let uids = Arc::make_mut(&mut self.uids);
+            let recent = Arc::make_mut(&mut self.recent);
             for (_, uid) in &gone {
                 uids.remove(*uid);
-                self.recent.remove(*uid);
+                recent.remove(*uid);
             }
         }
         gone
@@ -233,12 +241,15 @@ impl Selected {
     /// New messages are above all that the client knows of.
     fn arrive(&mut self, changed: &[(Uid, ModSeq)]) -> bool {
         let last = self.uids.last();
-        let mut arrived = changed.iter().filter(|(uid, _)| last.is_none_or(|l| *uid > l)).peekable();
+        let mut arrived =
+            changed.iter().filter(|(uid, _)| last.is_none_or(|l| *uid > l)).peekable();
         if arrived.peek().is_none() {
             return false;
         }
         let uids = Arc::make_mut(&mut self.uids);
-        arrived.for_each(|(uid, _)| drop(uids.insert(*uid)));
+        for (uid, _) in arrived {
+            uids.insert(*uid);
+        }
         true
     }
 
@@ -276,7 +287,7 @@ impl Selected {
 
     fn uid_ranges(&self, set: &SequenceSet) -> Vec<UidRange> {
         let Some(last) = self.uids.last() else { return Vec::new() };
-        let clip = |range: std::ops::RangeInclusive<u32>| {
+        let clip = |range: RangeInclusive<u32>| {
             let first = self.uids.range(uid(*range.start())?, last).next()?;
             let end = uid((*range.end()).min(last.get()))?;
             (first <= end).then_some((first, end))
@@ -284,14 +295,25 @@ impl Selected {
         set.resolve(last.get()).into_iter().filter_map(clip).collect()
     }
 
-    /// How many messages of the snapshot lie in a range.
-    pub(crate) fn count(&self, range: UidRange) -> u32 {
-        count(&self.uids, range)
-    }
-
     /// Every message of the ranges.
     pub(crate) fn each(&self, ranges: &[UidRange]) -> Vec<Uid> {
         ranges.iter().flat_map(|(first, last)| self.uids.range(*first, *last)).collect()
+    }
+
+    /// The UIDs of the ranges, up to `highest`, that no message has: as a set's text.
+    pub(crate) fn absent(&self, ranges: &[RangeInclusive<u32>], highest: u32) -> String {
+        let mut gaps = Vec::new();
+        for range in ranges {
+            let (mut from, last) = (*range.start(), (*range.end()).min(highest));
+            if let (Some(first), Some(last)) = (uid(from), uid(last)) {
+                for present in self.uids.range(first, last) {
+                    push_gap(&mut gaps, from, present.get() - 1);
+                    from = present.get().saturating_add(1);
+                }
+            }
+            push_gap(&mut gaps, from, last);
+        }
+        gaps.join(",")
     }
 }
 
@@ -299,44 +321,12 @@ fn uid(number: u32) -> Option<Uid> {
     NonZeroU32::new(number).map(Uid)
 }
 
-fn count(uids: &UidSet, (first, last): UidRange) -> u32 {
-    let below = |from: Option<Uid>| {
-        from.and_then(|from| uids.range(from, Uid::MAX).next())
-            .and_then(|uid| uids.rank(uid))
-            .map_or(uids.len(), |rank| rank - 1)
-    };
-    below(uid(last.get().saturating_add(1)).filter(|next| *next > last))
-        .saturating_sub(below(Some(first)))
-}
-
-/// UIDs or sequence numbers as a sequence set's text, neighbours joined: `1:3,7`.
-/// They are taken in the order given (COPYUID's two sets go in step).
-pub(crate) fn format_numbers(numbers: impl IntoIterator<Item = u32>) -> String {
-    let mut text = String::new();
-    let mut run: Option<(u32, u32)> = None;
-    for number in numbers {
-        run = match run {
-            Some((first, last)) if last.checked_add(1) == Some(number) => Some((first, number)),
-            Some(done) => {
-                push_run(&mut text, done);
-                Some((number, number))
-            }
-            None => Some((number, number)),
-        };
+fn push_gap(gaps: &mut Vec<String>, first: u32, last: u32) {
+    match first.cmp(&last) {
+        std::cmp::Ordering::Less => gaps.push(format!("{first}:{last}")),
+        std::cmp::Ordering::Equal => gaps.push(first.to_string()),
+        std::cmp::Ordering::Greater => {}
     }
-    if let Some(done) = run {
-        push_run(&mut text, done);
-    }
-    text
-}
-
-fn push_run(text: &mut String, (first, last): (u32, u32)) {
-    use std::fmt::Write;
-    let comma = if text.is_empty() { "" } else { "," };
-    let _ = match first == last {
-        true => write!(text, "{comma}{first}"),
-        false => write!(text, "{comma}{first}:{last}"),
-    };
 }
 
 #[cfg(test)]
@@ -352,7 +342,9 @@ mod tests {
 
     fn selected(uids: &[u32]) -> Selected {
         let mut set = UidSet::default();
-        uids.iter().for_each(|n| drop(set.insert(uid(*n))));
+        for n in uids {
+            set.insert(uid(*n));
+        }
         let now = Mailbox {
             id: MailboxId(1),
             name: "INBOX".into(),
@@ -440,18 +432,11 @@ mod tests {
         assert_eq!(uids(&[(6, 8)]), vec![]);
         assert_eq!(uids(&[(50, 0)]), vec![(uid(10), uid(10))]);
         assert_eq!(uids(&[(50, 60)]), vec![]);
-        assert_eq!(box_.count((uid(4), uid(9))), 2);
-        assert_eq!(box_.count((uid(1), Uid::MAX)), 4);
+        assert_eq!(box_.absent(&[1..=3, 5..=12], 11), "1:2,6:8,11");
         assert_eq!(box_.each(&[(uid(4), uid(9))]), vec![uid(5), uid(9)]);
         let empty = selected(&[]);
         assert_eq!(empty.targets(&set(&[(1, 0)]), Numbering::Sequence), Err(NoSuchNumber));
         assert_eq!(empty.targets(&set(&[(0, 0)]), Numbering::Sequence), Err(NoSuchNumber));
         assert_eq!(empty.targets(&set(&[(1, 0)]), Numbering::Uid), Ok(vec![]));
-    }
-
-    #[test]
-    fn numbers_are_joined_in_their_order() {
-        assert_eq!(format_numbers([1, 2, 3, 7, 6, 5, u32::MAX]), "1:3,7,6,5,4294967295");
-        assert_eq!(format_numbers([]), "");
     }
 }

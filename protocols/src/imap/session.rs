@@ -10,6 +10,7 @@ use redoubt_store::view::View;
 use tokio::time::{Instant, timeout};
 
 use super::command;
+use super::encode::code;
 use super::frame::{Frame, Framer, Refused};
 use super::limits::Limits;
 use super::parse::{self, CommandError, ErrorKind, Mode};
@@ -130,7 +131,7 @@ impl Session {
         if self.conn.is_shutting_down() {
             return Err(End::Bye("The server is shutting down".into()));
         }
-        match self.framer.next() {
+        match self.framer.next(self.conn.input()) {
             // Boxed: a session that waits does not pay for the largest command's state.
             Some(frame) => Box::pin(self.take(frame)).await,
             None => self.wait().await,
@@ -151,9 +152,9 @@ impl Session {
     /// Waits for octets; sends first what was answered. The client may be shut out meanwhile.
     async fn wait(&mut self) -> Result<(), End> {
         self.conn.flush().await?;
-        let within = self.framer.buffer_mut().is_empty();
+        let within = self.conn.input().is_empty();
         if within {
-            self.shrink();
+            self.conn.shrink();
         }
         let shutdown = self.conn.shutdown_token();
         let limit = self.patience(within);
@@ -169,7 +170,7 @@ impl Session {
 
     async fn read_some(&mut self, idle: bool) -> Result<(), StreamError> {
         let size = if idle { READ_IDLE } else { READ_BUSY };
-        self.conn.read_into(self.framer.buffer_mut(), size).await?;
+        self.conn.fill(size).await?;
         Ok(())
     }
 
@@ -189,7 +190,7 @@ impl Session {
     /// It is too long, or the client is gone.
     pub(super) async fn line(&mut self) -> Result<bytes::Bytes, End> {
         loop {
-            match self.framer.next_line() {
+            match self.framer.next_line(self.conn.input()) {
                 Some(line) => return line.map_err(|error| End::Bye(error.to_string().into())),
                 None => self.more().await?,
             }
@@ -199,20 +200,16 @@ impl Session {
     /// How long to wait: RFC 9051 section 5.4 for users, less for others.
     fn patience(&self, between_commands: bool) -> std::time::Duration {
         let limits = self.conn.limits();
-        let limit =
-            if between_commands { limits.idle_timeout } else { limits.receive_timeout };
+        let limit = if between_commands { limits.idle_timeout } else { limits.receive_timeout };
         match self.user {
             Some(_) => limit,
             None => limit.min(self.login_deadline.saturating_duration_since(Instant::now())),
         }
     }
 
-    pub(super) fn shrink(&mut self) {
-        self.conn.shrink();
-        let buffer = self.framer.buffer_mut();
-        if buffer.is_empty() {
-            *buffer = bytes::BytesMut::new();
-        }
+    /// The literal that was offered, or is being taken, is not wanted.
+    pub(super) fn refuse_literal(&mut self) {
+        self.framer.refuse_literal(self.conn.input());
     }
 
     /// Queues an untagged response.
@@ -273,7 +270,7 @@ impl Session {
             Command::StartTls => command::starttls::run(self, tag).await,
             command => {
                 let may_expunge = may_expunge(&command);
-                let answer = command::run(self, command).await;
+                let answer = command::run(self, tag, command).await;
                 self.complete(tag, answer, may_expunge).await
             }
         }
@@ -301,10 +298,7 @@ impl Session {
     /// A command that does not read: BAD, with its tag if it has one.
     pub(super) fn unreadable(&mut self, error: CommandError) -> Result<(), End> {
         let reply = match error.kind {
-            ErrorKind::Charset => {
-                let code = "BADCHARSET (US-ASCII UTF-8)";
-                Reply::no(code, "This charset is not known")
-            }
+            ErrorKind::Charset => Reply::no(code::bad_charset(), "This charset is not known"),
             _ => Reply::bad(error.to_string()),
         };
         self.bad(error.tag, &reply)

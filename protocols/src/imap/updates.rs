@@ -2,17 +2,20 @@
 
 use std::fmt::Write;
 
-use redoubt_log::id::{AccountId, Uid};
+use redoubt_log::id::{AccountId, ModSeq, Uid};
+use redoubt_log::record::Flags;
 use redoubt_store::mailstore::{MailboxRef, StoreError};
 use redoubt_store::view::{Placement, View};
 
-use super::command::fetch::flags_line;
+use super::encode::{FetchLine, code, flags, vanished};
 use super::reply::{End, Trouble};
-use super::selected::{Delta, Updates, format_numbers};
+use super::selected::{Delta, Updates};
 use super::session::Session;
 
 /// Messages whose flags are read at one time.
 const PAGE: usize = 256;
+/// Every system flag but `\Recent`.
+const ALL_FLAGS: Flags = Flags(31);
 
 impl Session {
     /// Tells what happened in the selected mailbox since the last time, if anything did.
@@ -62,8 +65,8 @@ impl Session {
             return Ok(());
         }
         if self.qresync {
-            let uids = updates.expunged.iter().rev().map(|(_, uid)| uid.get());
-            self.untagged(&format!("VANISHED {}", format_numbers(uids)));
+            let uids = updates.expunged.iter().rev().map(|(_, uid)| *uid);
+            vanished(self.conn.output(), uids, false);
             return Ok(());
         }
         for (number, _) in &updates.expunged {
@@ -88,17 +91,15 @@ impl Session {
     /// FLAGS and PERMANENTFLAGS (RFC 9051 sections 7.1 and 7.3.5).
     pub(super) fn tell_keywords(&mut self) {
         let Some(selected) = &self.selected else { return };
-        let mut flags = String::from("\\Answered \\Flagged \\Deleted \\Seen \\Draft");
-        for keyword in &selected.keywords {
-            flags.push(' ');
-            flags.push_str(keyword);
-        }
+        let keywords = &selected.keywords;
         let permanent = match selected.read_only {
-            true => "()".to_owned(),
-            false => format!("({flags} \\*)"),
+            true => code::permanent_flags(Flags::NONE, &[], false),
+            false => code::permanent_flags(ALL_FLAGS, keywords, true),
         };
-        self.untagged(&format!("FLAGS ({flags})"));
-        self.untagged(&format!("OK [PERMANENTFLAGS {permanent}] Flags that are kept"));
+        let out = self.conn.output();
+        out.extend_from_slice(b"* FLAGS ");
+        flags(out, ALL_FLAGS, keywords, false);
+        let _ = write!(out, "\r\n* OK [{permanent}] Flags that are kept\r\n");
     }
 
     async fn tell_flags(&mut self, uids: &[Uid]) -> Result<(), Trouble> {
@@ -119,8 +120,27 @@ impl Session {
         let Some(selected) = &self.selected else { return };
         let Some(number) = selected.number(placement.uid) else { return };
         let recent = selected.recent().contains(placement.uid);
-        let condstore = self.condstore;
-        flags_line(self.conn.output(), number, placement, recent, uid || condstore, condstore);
+        let (condstore, out) = (self.condstore, self.conn.output());
+        let mut line = FetchLine::begin(out, number);
+        if uid || condstore {
+            line.uid(out, placement.uid);
+        }
+        line.flags(out, placement.flags, &placement.keywords, recent);
+        if condstore {
+            line.modseq(out, placement.modseq);
+        }
+        line.end(out);
+    }
+
+    /// `* n FETCH (UID … MODSEQ …)`
+    pub(super) fn tell_modseq(&mut self, uid: Uid, modseq: ModSeq) {
+        let Some(selected) = &self.selected else { return };
+        let Some(number) = selected.number(uid) else { return };
+        let out = self.conn.output();
+        let mut line = FetchLine::begin(out, number);
+        line.uid(out, uid);
+        line.modseq(out, modseq);
+        line.end(out);
     }
 }
 

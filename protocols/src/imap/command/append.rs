@@ -1,13 +1,14 @@
 //! APPEND (RFC 9051 section 6.3.12), of several messages too (RFC 3502), with APPENDUID
 //! (RFC 4315). Octets go from the socket to the spool, never whole into memory.
 
+use redoubt_log::id::Uid;
 use redoubt_log::record::{Arrival, Rejection};
 use redoubt_store::mailstore::{MailboxRef, NewMessage, WriteError};
 
+use crate::imap::encode::code;
 use crate::imap::frame::{Frame, Literal};
 use crate::imap::parse::{self, CommandError};
 use crate::imap::reply::{Answer, End, Reply, Trouble};
-use crate::imap::selected::format_numbers;
 use crate::imap::session::Session;
 use crate::imap::types::{AppendItem, Command, MailboxName, Tag, TaggedCommand};
 
@@ -27,11 +28,11 @@ pub(crate) async fn run(session: &mut Session, head: &[u8], literal: Literal) ->
             }
         }
         Ok(TaggedCommand { tag, .. }) => {
-            session.framer.refuse_literal();
+            session.refuse_literal();
             session.complete(&tag, Ok(Reply::bad("Only APPEND has a message")), true).await
         }
         Err(error) => {
-            session.framer.refuse_literal();
+            session.refuse_literal();
             session.unreadable(error)
         }
     }
@@ -59,7 +60,7 @@ async fn take(
     let to = match destination(session, &mailbox, literal.size).await {
         Ok(to) => to,
         Err(trouble) => {
-            session.framer.refuse_literal();
+            session.refuse_literal();
             return Err(trouble.into());
         }
     };
@@ -102,7 +103,7 @@ async fn receive(
     before: usize,
 ) -> Result<NewMessage, Stop> {
     if let Err(reply) = acceptable(session, literal, before) {
-        session.framer.refuse_literal();
+        session.refuse_literal();
         return Err(reply.into());
     }
     session.framer.accept_literal();
@@ -111,12 +112,12 @@ async fn receive(
     }
     let mut content = session.imap.store.spool();
     while session.framer.literal_left() > 0 {
-        let Some(octets) = session.framer.literal_bytes() else {
+        let Some(octets) = session.framer.literal_bytes(session.conn.input()) else {
             session.more().await?;
             continue;
         };
         if let Err(error) = content.write(&octets).await {
-            session.framer.refuse_literal();
+            session.refuse_literal();
             return Err(Reply::from(error).into());
         }
     }
@@ -146,12 +147,9 @@ fn acceptable(session: &Session, literal: Literal, before: usize) -> Result<(), 
 }
 
 /// What stands behind a message: the end, or the next message's head.
-async fn rest(
-    session: &mut Session,
-    tag: &Tag,
-) -> Result<Option<(AppendItem, Literal)>, Stop> {
+async fn rest(session: &mut Session, tag: &Tag) -> Result<Option<(AppendItem, Literal)>, Stop> {
     let (head, literal) = loop {
-        match session.framer.next() {
+        match session.framer.next(session.conn.input()) {
             None => session.more().await?,
             Some(Frame::AppendRest { head, literal }) => break (head, literal),
             Some(Frame::Refused(refused)) if !refused.close => {
@@ -161,7 +159,7 @@ async fn rest(
         }
     };
     let item = parse::append_rest(&head, &session.mode()).map_err(|error| {
-        session.framer.refuse_literal();
+        session.refuse_literal();
         Stop::Unreadable(CommandError { tag: Some(tag.clone()), ..error })
     })?;
     Ok(item.zip(literal))
@@ -175,8 +173,8 @@ async fn store(session: &mut Session, to: MailboxRef, messages: Vec<NewMessage>)
     let reply = Reply::ok("APPEND done");
     Ok(match arrived.first() {
         Some(first) => {
-            let uids = format_numbers(arrived.iter().map(|arrival| arrival.uid.get()));
-            reply.code(format!("APPENDUID {} {uids}", first.uid_validity))
+            let uids: Vec<Uid> = arrived.iter().map(|arrival| arrival.uid).collect();
+            reply.code(code::append_uid(first.uid_validity, &uids))
         }
         None => reply,
     })
@@ -185,9 +183,7 @@ async fn store(session: &mut Session, to: MailboxRef, messages: Vec<NewMessage>)
 /// The mailbox went while the message came.
 fn explain(error: WriteError) -> Reply {
     match error {
-        WriteError::Rejected(Rejection::NoSuchMailbox | Rejection::NoSelect) => {
-            Reply::try_create()
-        }
+        WriteError::Rejected(Rejection::NoSuchMailbox | Rejection::NoSelect) => Reply::try_create(),
         error => error.into(),
     }
 }

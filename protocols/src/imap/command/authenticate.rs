@@ -21,17 +21,14 @@ pub(crate) async fn run(session: &mut Session, authenticate: Authenticate) -> An
     session.authenticate(plain.name, plain.password).await
 }
 
-async fn response(
-    session: &mut Session,
-) -> Result<Result<Secret, Reply>, crate::imap::reply::End> {
+async fn response(session: &mut Session) -> Result<Result<Secret, Reply>, crate::imap::reply::End> {
     session.continuation("").await?;
     let line = session.line().await?;
     Ok(match line.as_ref() {
         b"*" => Err(Reply::bad("AUTHENTICATE was cancelled")),
-        text => STANDARD
-            .decode(text)
-            .map(Secret)
-            .map_err(|_| Reply::bad("The response is not base64")),
+        text => {
+            STANDARD.decode(text).map(Secret).map_err(|_| Reply::bad("The response is not base64"))
+        }
     })
 }
 

@@ -4,8 +4,8 @@ use redoubt_log::id::{AccountId, MailboxId, Uid};
 use redoubt_log::record::{Arrival, Rejection};
 use redoubt_store::mailstore::WriteError;
 
+use crate::imap::encode::code;
 use crate::imap::reply::{Answer, Reply, Trouble};
-use crate::imap::selected::format_numbers;
 use crate::imap::session::Session;
 use crate::imap::types::{Copy, MailboxName, Numbering};
 
@@ -66,9 +66,7 @@ async fn destination(session: &Session, mailbox: &MailboxName) -> Result<Mailbox
 /// The destination went while the command ran.
 fn explain(error: WriteError) -> Reply {
     match error {
-        WriteError::Rejected(Rejection::NoSuchMailbox | Rejection::NoSelect) => {
-            Reply::try_create()
-        }
+        WriteError::Rejected(Rejection::NoSuchMailbox | Rejection::NoSelect) => Reply::try_create(),
         error => error.into(),
     }
 }
@@ -76,9 +74,8 @@ fn explain(error: WriteError) -> Reply {
 /// `COPYUID validity sources destinations`, in step.
 fn copy_uid(pairs: &[(Uid, Arrival)]) -> Option<String> {
     let (_, first) = pairs.first()?;
-    let sources = format_numbers(pairs.iter().map(|(uid, _)| uid.get()));
-    let copies = format_numbers(pairs.iter().map(|(_, arrival)| arrival.uid.get()));
-    Some(format!("COPYUID {} {sources} {copies}", first.uid_validity))
+    let pairs: Vec<(Uid, Uid)> = pairs.iter().map(|(uid, arrival)| (*uid, arrival.uid)).collect();
+    Some(code::copy_uid(first.uid_validity, &pairs))
 }
 
 /// Nothing of it was there any more (RFC 2180 section 4.4).

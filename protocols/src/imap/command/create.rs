@@ -11,9 +11,8 @@ pub(crate) async fn run(session: &mut Session, mailbox: MailboxName, uses: &[Cre
     let user = session.user()?;
     let special_use = single_use(uses)?;
     let store = &session.imap.store;
-    let made = store
-        .create_mailbox(&user.actor, user.account, mailbox.as_str(), special_use)
-        .await?;
+    let made =
+        store.create_mailbox(&user.actor, user.account, mailbox.as_str(), special_use).await?;
     let code = format!("MAILBOXID ({})", made.id.object_id());
     Ok(Reply::ok("CREATE done").code(code))
 }

@@ -9,7 +9,10 @@ use crate::imap::types::IdField;
 /// Says who we are. A trusted proxy may say who the client is.
 pub(crate) fn run(session: &mut Session, fields: &[IdField]) -> Answer {
     let peer = session.conn.peer();
-    if peer.trusted && session.user.is_none() && let Some(original) = original(fields) {
+    if peer.trusted
+        && session.user.is_none()
+        && let Some(original) = original(fields)
+    {
         session.conn.set_original(original);
     }
     session.untagged(concat!(

@@ -19,12 +19,12 @@ pub(crate) async fn run(session: &mut Session) -> Answer {
     session.continuation("idling").await?;
     let deadline = Instant::now() + session.conn.limits().idle_timeout;
     loop {
-        if let Some(line) = session.framer.next_line() {
+        if let Some(line) = session.framer.next_line(session.conn.input()) {
             return Ok(finish(&line.map_err(|error| End::Bye(error.to_string().into()))?));
         }
         let paused = tell(session).await?;
         session.conn.flush().await?;
-        session.shrink();
+        session.conn.shrink();
         match wait(session, deadline, paused).await? {
             Event::Changed => session.mark_dirty(),
             Event::Input => {}
@@ -50,7 +50,7 @@ async fn tell(session: &mut Session) -> Result<bool, End> {
 
 async fn wait(session: &mut Session, deadline: Instant, paused: bool) -> Result<Event, End> {
     let shutdown = session.conn.shutdown_token();
-    let Session { conn, framer, user, .. } = session;
+    let Session { conn, user, .. } = session;
     let Some(user) = user else { return Err(End::Logout) };
     let changed = async {
         match paused {
@@ -61,7 +61,7 @@ async fn wait(session: &mut Session, deadline: Instant, paused: bool) -> Result<
     tokio::select! {
         biased;
         () = shutdown.cancelled() => Err(End::Bye("The server is shutting down".into())),
-        read = timeout_at(deadline, conn.read_into(framer.buffer_mut(), READ)) => match read {
+        read = timeout_at(deadline, conn.fill(READ)) => match read {
             Ok(read) => read.map(|_| Event::Input).map_err(End::Gone),
             // RFC 9051 section 5.4.
             Err(_) => Err(End::Bye("Autologout: idle for too long".into())),

@@ -1,12 +1,15 @@
 //! SELECT and EXAMINE (RFC 9051 sections 6.3.2 and 6.3.3), with CONDSTORE and QRESYNC (RFC 7162).
 
+use std::ops::RangeInclusive;
+
 use redoubt_log::id::{AccountId, ModSeq, Uid};
 use redoubt_store::mailstore::{MailboxRef, StoreError};
 use redoubt_store::uids::UidSet;
 use redoubt_store::view::{Mailbox, MailboxChanges, View};
 
+use crate::imap::encode::vanished;
 use crate::imap::reply::{Answer, Reply, Trouble};
-use crate::imap::selected::{Selected, format_numbers};
+use crate::imap::selected::Selected;
 use crate::imap::session::Session;
 use crate::imap::types::{Qresync, Select, SequenceMatch};
 use crate::imap::updates::placements;
@@ -110,15 +113,14 @@ async fn resynchronize(
 ) -> Result<(), Trouble> {
     let selected = session.selected()?;
     let known = |uid: Uid| is_known(qresync, uid, uid_next);
-    let vanished = match changes.complete {
-        true => {
-            let gone = changes.vanished.iter().copied().filter(|uid| known(*uid));
-            format_numbers(gone.map(Uid::get))
+    if changes.complete {
+        let gone: Vec<Uid> = changes.vanished.iter().copied().filter(|uid| known(*uid)).collect();
+        vanished(session.conn.output(), gone.into_iter(), true);
+    } else {
+        let absent = absent(selected, qresync, uid_next);
+        if !absent.is_empty() {
+            session.untagged(&format!("VANISHED (EARLIER) {absent}"));
         }
-        false => absent(selected, qresync, uid_next),
-    };
-    if !vanished.is_empty() {
-        session.untagged(&format!("VANISHED (EARLIER) {vanished}"));
     }
     let changed: Vec<Uid> =
         changes.changed.iter().map(|(uid, _)| *uid).filter(|uid| known(*uid)).collect();
@@ -140,26 +142,12 @@ fn absent(selected: &Selected, qresync: &Qresync, uid_next: u64) -> String {
         Some(known) => known.resolve(highest),
         None => vec![1..=highest],
     };
-    let mut text = Vec::new();
-    for range in known {
-        let mut from = (*range.start()).max(agreed.saturating_add(1));
-        let last = (*range.end()).min(highest);
-        let (Some(first), Some(end)) = (Uid::new(from), Uid::new(last)) else { continue };
-        for present in selected.uids().range(first, end.max(first)) {
-            push_gap(&mut text, from, present.get().saturating_sub(1));
-            from = present.get().saturating_add(1);
-        }
-        push_gap(&mut text, from, last);
-    }
-    text.join(",")
-}
-
-fn push_gap(text: &mut Vec<String>, first: u32, last: u32) {
-    match first.cmp(&last) {
-        std::cmp::Ordering::Less => text.push(format!("{first}:{last}")),
-        std::cmp::Ordering::Equal => text.push(first.to_string()),
-        std::cmp::Ordering::Greater => {}
-    }
+    let above = |range: RangeInclusive<u32>| {
+        let first = (*range.start()).max(agreed.saturating_add(1));
+        (first <= *range.end()).then(|| first..=*range.end())
+    };
+    let unsure: Vec<_> = known.into_iter().filter_map(above).collect();
+    selected.absent(&unsure, highest)
 }
 
 /// The highest UID whose sequence number is still what the client thinks: nothing vanished below.

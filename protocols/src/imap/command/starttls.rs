@@ -12,6 +12,6 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag) -> Result<(), End> {
     }
     session.tagged(tag, &Reply::ok("Begin the TLS handshake"));
     session.conn.flush().await?;
-    session.framer.discard();
+    session.framer.discard(session.conn.input());
     session.conn.start_tls().await.map_err(End::Gone)
 }

@@ -1,16 +1,14 @@
 //! STATUS (RFC 9051 section 6.3.11), with SIZE (RFC 8438), HIGHESTMODSEQ (RFC 7162) and
 //! MAILBOXID (RFC 8474).
 
-use std::fmt::Write;
-
 use redoubt_log::id::{AccountId, ModSeq, Uid};
 use redoubt_store::mailstore::{MailboxRef, StoreError};
 use redoubt_store::view::{Mailbox, View};
 
+use crate::imap::encode::{StatusValue, status};
 use crate::imap::reply::{Answer, Reply, Trouble};
 use crate::imap::session::Session;
 use crate::imap::types::{MailboxName, StatusItem};
-use crate::imap::wire::mailbox_name;
 
 /// Tells the items of one mailbox.
 pub(crate) async fn run(
@@ -44,8 +42,8 @@ pub(crate) async fn tell(
         false => 0,
     };
     let highest = highest(session, mailbox);
-    let line = status_line(mailbox, items, recent, highest);
-    session.untagged(&line);
+    let values = values(mailbox, items, recent, highest);
+    status(session.conn.output(), &mailbox.name, false, &values);
     Ok(())
 }
 
@@ -58,11 +56,7 @@ fn highest(session: &Session, mailbox: &Mailbox) -> ModSeq {
     }
 }
 
-async fn recent(
-    session: &Session,
-    account: AccountId,
-    mailbox: &Mailbox,
-) -> Result<u32, Trouble> {
+async fn recent(session: &Session, account: AccountId, mailbox: &Mailbox) -> Result<u32, Trouble> {
     let reference = MailboxRef { account, mailbox: mailbox.id };
     let watermark = session.imap.store.recent(reference, None, false);
     if watermark.is_some_and(|mark| u64::from(mark.get()) + 1 >= mailbox.uid_next) {
@@ -85,31 +79,28 @@ fn count_above(
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-fn status_line(mailbox: &Mailbox, items: &[StatusItem], recent: u32, highest: ModSeq) -> String {
-    let mut line = format!("STATUS {} (", mailbox_name(&mailbox.name));
-    for (at, item) in items.iter().enumerate() {
-        let space = if at == 0 { "" } else { " " };
-        let _ = match item {
-            StatusItem::Messages => write!(line, "{space}MESSAGES {}", mailbox.messages),
-            StatusItem::Recent => write!(line, "{space}RECENT {recent}"),
-            StatusItem::UidNext => {
-                let next = mailbox.uid_next.min(u64::from(u32::MAX));
-                write!(line, "{space}UIDNEXT {next}")
-            }
-            StatusItem::UidValidity => {
-                write!(line, "{space}UIDVALIDITY {}", mailbox.uid_validity)
-            }
-            StatusItem::Unseen => write!(line, "{space}UNSEEN {}", mailbox.unseen),
-            StatusItem::Deleted => write!(line, "{space}DELETED {}", mailbox.deleted),
-            StatusItem::Size => write!(line, "{space}SIZE {}", mailbox.size),
-            StatusItem::HighestModSeq => write!(line, "{space}HIGHESTMODSEQ {highest}"),
-            StatusItem::MailboxId => {
-                write!(line, "{space}MAILBOXID ({})", mailbox.id.object_id())
-            }
+fn values(
+    mailbox: &Mailbox,
+    items: &[StatusItem],
+    recent: u32,
+    highest: ModSeq,
+) -> Vec<StatusValue> {
+    let value = |item: &StatusItem| {
+        let number = match item {
+            StatusItem::Messages => u64::from(mailbox.messages),
+            StatusItem::Recent => u64::from(recent),
+            // The grammar has no 2^32.
+            StatusItem::UidNext => mailbox.uid_next.min(u64::from(u32::MAX)),
+            StatusItem::UidValidity => u64::from(mailbox.uid_validity.get()),
+            StatusItem::Unseen => u64::from(mailbox.unseen),
+            StatusItem::Deleted => u64::from(mailbox.deleted),
+            StatusItem::Size => mailbox.size,
+            StatusItem::HighestModSeq => highest.0,
+            StatusItem::MailboxId => return StatusValue::MailboxId(mailbox.id),
         };
-    }
-    line.push(')');
-    line
+        StatusValue::Number(*item, number)
+    };
+    items.iter().map(value).collect()
 }
 
 #[cfg(test)]
@@ -136,9 +127,14 @@ mod tests {
             keywords: Vec::new(),
         };
         let items = [StatusItem::UidNext, StatusItem::Size, StatusItem::MailboxId];
+        let number = |item, value| StatusValue::Number(item, value);
         assert_eq!(
-            status_line(&mailbox, &items, 0, ModSeq(9)),
-            "STATUS \"Entw&APw-rfe\" (UIDNEXT 4294967295 SIZE 1234 MAILBOXID (m7))"
+            values(&mailbox, &items, 0, ModSeq(9)),
+            [
+                number(StatusItem::UidNext, u64::from(u32::MAX)),
+                number(StatusItem::Size, 1234),
+                StatusValue::MailboxId(MailboxId(7)),
+            ]
         );
     }
 }

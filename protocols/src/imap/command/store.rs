@@ -5,9 +5,8 @@ use redoubt_log::record::{MAX_CHANGES, Rejection};
 use redoubt_store::mailstore::FlagUpdate;
 use redoubt_store::view::{Placement, View};
 
-use crate::imap::command::fetch::modseq_line;
+use crate::imap::encode::code;
 use crate::imap::reply::{Answer, Reply, Trouble};
-use crate::imap::selected::format_numbers;
 use crate::imap::session::Session;
 use crate::imap::types::{Numbering, Store};
 use crate::imap::updates::placements;
@@ -69,11 +68,7 @@ async fn change(
 }
 
 /// The new flags, or with `.SILENT` only the MODSEQs that a client of CONDSTORE wants.
-async fn tell(
-    session: &mut Session,
-    store: &Store,
-    done: &[(Uid, ModSeq)],
-) -> Result<(), Trouble> {
+async fn tell(session: &mut Session, store: &Store, done: &[(Uid, ModSeq)]) -> Result<(), Trouble> {
     for (uid, modseq) in done {
         if let Some(selected) = &mut session.selected {
             selected.told(*uid, *modseq);
@@ -81,19 +76,10 @@ async fn tell(
     }
     match (store.silent, session.condstore) {
         (true, false) => {}
-        (true, true) => tell_modseqs(session, done),
+        (true, true) => done.iter().for_each(|(uid, modseq)| session.tell_modseq(*uid, *modseq)),
         (false, _) => tell_flags(session, store, done).await?,
     }
     Ok(session.conn.relieve().await?)
-}
-
-fn tell_modseqs(session: &mut Session, done: &[(Uid, ModSeq)]) {
-    for (uid, modseq) in done {
-        let number = session.selected.as_ref().and_then(|selected| selected.number(*uid));
-        if let Some(number) = number {
-            modseq_line(session.conn.output(), number, *uid, *modseq);
-        }
-    }
 }
 
 async fn tell_flags(
@@ -138,7 +124,8 @@ fn reply(session: &Session, store: &Store, tally: Tally) -> Reply {
         (Some(selected), true) => selected.number(*uid),
         _ => Some(uid.get()),
     };
-    let code = format!("MODIFIED {}", format_numbers(modified.iter().filter_map(number)));
+    let numbers: Vec<u32> = modified.iter().filter_map(number).collect();
+    let code = code::modified(&numbers);
     match missing {
         true => Reply::no(code, "Some messages were changed, others are gone"),
         false => Reply::ok("Some messages were changed by others").code(code),
