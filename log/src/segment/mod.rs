@@ -8,18 +8,31 @@
 //! only when the next one exists; only the last batch of the last segment may
 //! ever be cut, and only if nothing valid follows.
 
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 
-use crate::chain::Head;
+use crate::chain::{self, Head};
 use crate::disk::Disk;
 use crate::id::{Hash, LogIndex, Term};
 
+mod core;
 mod error;
+mod file;
+pub mod format;
+mod reader;
+mod recovery;
+mod scan;
 mod types;
+mod writer;
+
+use self::core::{Core, Place, Work, index_of};
+use self::writer::{Shared, Writer};
 
 pub use error::LogError;
 pub use types::{
@@ -29,8 +42,15 @@ pub use types::{
 
 /// A shard's log. Clones share it; when the last one goes, what is queued is
 /// still written and synced.
-#[derive(Debug, Clone)]
-pub struct SegmentLog {}
+#[derive(Clone)]
+pub struct SegmentLog {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl SegmentLog {
     /// Opens the log in `dir`, or makes an empty one, and recovers it. Blocks.
@@ -43,7 +63,12 @@ impl SegmentLog {
         dir: &Path,
         options: SegmentOptions,
     ) -> Result<(Self, Recovered), LogError> {
-        todo!("{disk:?} {dir:?} {options:?}")
+        let found = recovery::recover(&*disk, dir, &options)?;
+        let recovered = recovered(&found);
+        let shared = Arc::new(Shared::new(disk, dir, options, &found));
+        let thread = Writer::start(shared.clone(), found, dir)?;
+        let handle = Handle { shared, thread: Mutex::new(Some(thread)) };
+        Ok((Self { handle: Arc::new(handle) }, recovered))
     }
 
     /// Appends entries, at least one, that follow on the last: readable at once, durable when
@@ -53,7 +78,12 @@ impl SegmentLog {
     /// Nothing was appended and `done` is dropped: not consecutive, too large,
     /// poisoned or closed.
     pub fn append(&self, entries: Vec<NewEntry>, done: Done) -> Result<(), LogError> {
-        todo!("{} {}", entries.len(), std::mem::size_of_val(&done))
+        let max = MAX_PAYLOAD_BYTES;
+        if let Some(entry) = entries.iter().find(|entry| entry.payload.len() > max) {
+            return Err(LogError::TooLarge { bytes: entry.payload.len(), max });
+        }
+        let contents: Vec<Hash> = entries.iter().map(|e| chain::content(&e.payload)).collect();
+        self.change(|core| core.append(entries, &contents, done))
     }
 
     /// Keeps Raft's vote (opaque here, at most 4 KiB); `done` when it is durable.
@@ -61,7 +91,14 @@ impl SegmentLog {
     /// # Errors
     /// As [`SegmentLog::append`].
     pub fn save_vote(&self, vote: Bytes, done: Done) -> Result<(), LogError> {
-        todo!("{vote:?} {}", std::mem::size_of_val(&done))
+        if vote.len() > MAX_VOTE_BYTES {
+            return Err(LogError::TooLarge { bytes: vote.len(), max: MAX_VOTE_BYTES });
+        }
+        self.change(|core| {
+            core.tip.vote = Some(vote.clone());
+            core.enqueue(Work::Vote(vote), done);
+            Ok(())
+        })
     }
 
     /// Notes how far the log is known to be committed. Written with the next
@@ -70,7 +107,11 @@ impl SegmentLog {
     /// # Errors
     /// Poisoned or closed.
     pub fn save_committed(&self, committed: Option<LogId>) -> Result<(), LogError> {
-        todo!("{committed:?}")
+        let mut core = self.core();
+        core.check()?;
+        core.committed_changed |= core.tip.committed != committed;
+        core.tip.committed = committed;
+        Ok(())
     }
 
     /// Drops the entries behind `last` (all of them for `None`); `done` when that is durable.
@@ -78,7 +119,12 @@ impl SegmentLog {
     /// # Errors
     /// As [`SegmentLog::append`]; also when `last` is not in the log.
     pub fn truncate_after(&self, last: Option<LogId>, done: Done) -> Result<(), LogError> {
-        todo!("{last:?} {}", std::mem::size_of_val(&done))
+        let head = self.head_after(last)?;
+        self.change(|core| {
+            core.cut(last, head.clone());
+            core.enqueue(Work::Truncate { last, head }, done);
+            Ok(())
+        })
     }
 
     /// Entries up to `upto` are not read any more, and segment files that hold
@@ -88,7 +134,13 @@ impl SegmentLog {
     /// As [`SegmentLog::append`]; also when `upto` is not in the log: past its
     /// end, [`SegmentLog::reset`] is meant.
     pub fn purge(&self, upto: LogId, done: Done) -> Result<(), LogError> {
-        todo!("{upto:?} {}", std::mem::size_of_val(&done))
+        let upto = self.purged().filter(|purged| purged.index >= upto.index).unwrap_or(upto);
+        let head = self.head_after(Some(upto))?;
+        self.change(|core| {
+            (core.tip.purged, core.tip.purged_head) = (Some(upto), head.clone());
+            core.enqueue(Work::Purge { upto, head }, done);
+            Ok(())
+        })
     }
 
     /// The log goes on behind `last` with this head, as if all up to it had been
@@ -97,7 +149,14 @@ impl SegmentLog {
     /// # Errors
     /// As [`SegmentLog::append`].
     pub fn reset(&self, last: LogId, head: Head, done: Done) -> Result<(), LogError> {
-        todo!("{last:?} {head:?} {}", std::mem::size_of_val(&done))
+        self.change(|core| {
+            if index_of(core.tip.purged) > Some(last.index) {
+                return Err(LogError::NoSuchEntry { id: last });
+            }
+            core.reset(last, head.clone());
+            core.enqueue(Work::Reset { last, head }, done);
+            Ok(())
+        })
     }
 
     /// The entries of a range, as many from its start as fit in `max_bytes` of
@@ -111,32 +170,44 @@ impl SegmentLog {
         range: Range<LogIndex>,
         max_bytes: usize,
     ) -> Result<Vec<LogEntry>, LogError> {
-        todo!("{range:?} {max_bytes}")
+        let mut reading = Reading { next: range.start, room: max_bytes, entries: Vec::new() };
+        while reading.next < range.end {
+            let Some(place) = self.read_memory(&mut reading, range.end)? else { break };
+            let more = reader::read_place(&place, reading.next, range.end, reading.room)?;
+            let wanted = more.len();
+            more.into_iter().for_each(|entry| {
+                let _ = reading.push(entry);
+            });
+            if wanted == 0 || reading.room == 0 {
+                break;
+            }
+        }
+        Ok(reading.entries)
     }
 
     /// The last entry, durable or not; the last purged one when nothing is behind it.
     pub fn last(&self) -> Option<LogId> {
-        todo!()
+        self.core().tip.last
     }
 
     /// The last entry that was purged or that a reset stands for.
     pub fn purged(&self) -> Option<LogId> {
-        todo!()
+        self.core().tip.purged
     }
 
     /// The last entry that is durable on this disk.
     pub fn durable(&self) -> Option<LogId> {
-        todo!()
+        self.core().durable
     }
 
     /// What [`SegmentLog::save_committed`] said last.
     pub fn committed(&self) -> Option<LogId> {
-        todo!()
+        self.core().tip.committed
     }
 
     /// What [`SegmentLog::save_vote`] said last.
     pub fn vote(&self) -> Option<Bytes> {
-        todo!()
+        self.core().tip.vote.clone()
     }
 
     /// The term of an entry, without reading it where that is possible.
@@ -144,7 +215,10 @@ impl SegmentLog {
     /// # Errors
     /// As [`SegmentLog::read`].
     pub fn term_at(&self, index: LogIndex) -> Result<Term, LogError> {
-        todo!("{index}")
+        match self.purged().filter(|purged| purged.index == index) {
+            Some(purged) => Ok(purged.term),
+            None => Ok(self.entry_at(index)?.id.term),
+        }
     }
 
     /// The running chain after an entry: cheap near the end, one batch read elsewhere.
@@ -153,7 +227,15 @@ impl SegmentLog {
     /// # Errors
     /// As [`SegmentLog::read`].
     pub fn chain_at(&self, index: LogIndex) -> Result<Hash, LogError> {
-        todo!("{index}")
+        let core = self.core();
+        core.check()?;
+        match &core.tip {
+            tip if index_of(tip.purged) == Some(index) => Ok(tip.purged_head.chain),
+            _ => {
+                drop(core);
+                Ok(self.entry_at(index)?.chain)
+            }
+        }
     }
 
     /// Chain, time and tree after an entry: cheap near the end; elsewhere up to one segment
@@ -162,18 +244,34 @@ impl SegmentLog {
     /// # Errors
     /// As [`SegmentLog::read`].
     pub fn head_at(&self, index: LogIndex) -> Result<Head, LogError> {
-        todo!("{index}")
+        let place = {
+            let core = self.core();
+            core.check()?;
+            if index_of(core.tip.purged) != Some(index) {
+                core.check_index(index)?;
+            }
+            if let Some(head) = core.head_in_memory(index) {
+                return Ok(head);
+            }
+            core.place_of(index).ok_or_else(|| self.lost(index))?
+        };
+        reader::head_in_place(&place, index)
     }
 
     /// Why the log takes nothing any more, if a sync or write failed.
     pub fn poisoned(&self) -> Option<LogError> {
-        todo!()
+        self.core().check_poison().err()
     }
 
     /// Whether the reserve (one segment and 5% of the disk) is there. Without it
     /// growth is refused; records that shrink and the system's own still pass.
     pub fn reserve(&self) -> Reserve {
-        todo!()
+        let shared = &self.handle.shared;
+        let next_segment = self.core().spare.is_some();
+        let (free, total) =
+            shared.disk.space(&shared.dir).map_or((0, 0), |space| (space.free, space.total));
+        let wanted = total / 100 * shared.options.reserve_percent;
+        Reserve { free, wanted, next_segment }
     }
 
     /// Whether records that let the mail grow may be proposed.
@@ -183,7 +281,13 @@ impl SegmentLog {
 
     /// Counters since the log was opened.
     pub fn stats(&self) -> SegmentStats {
-        todo!()
+        let core = self.core();
+        let running = core.sync_began.map_or(0, |began| began.elapsed().as_micros());
+        SegmentStats {
+            sync_running_us: u64::try_from(running).unwrap_or(u64::MAX),
+            segments: core.segments.len() as u64 + u64::from(core.spare.is_some()),
+            ..core.stats
+        }
     }
 
     /// Writes and syncs what is queued, marks the log as completely synced and
@@ -192,7 +296,166 @@ impl SegmentLog {
     /// # Errors
     /// The failure that poisoned the log.
     pub fn close(&self) -> Result<(), LogError> {
-        todo!()
+        self.handle.end();
+        self.core().check_poison()
+    }
+}
+
+impl SegmentLog {
+    /// Reads all segment files from the first byte to the last and checks each
+    /// checksum and the whole chain. Blocks, and takes a segment's bytes of memory.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`] for the first thing that is wrong.
+    pub fn verify(&self) -> Result<(), LogError> {
+        let files: Vec<_> = {
+            let core = self.core();
+            core.check()?;
+            let sealed = core.segments.len().saturating_sub(1);
+            core.segments.iter().take(sealed).map(|segment| segment.file.clone()).collect()
+        };
+        files.iter().try_fold(None, |before, file| recovery::verify(file, before)).map(|_| ())?;
+        self.verify_active()
+    }
+
+    /// The segment that is written to is read entry by entry, up to the last durable one.
+    fn verify_active(&self) -> Result<(), LogError> {
+        let (place, end) = {
+            let core = self.core();
+            let Some(durable) = core.durable else { return Ok(()) };
+            let first = core.segments.last().and_then(|s| s.runs.as_slice().first().copied());
+            let Some(first) = first.filter(|run| run.first <= durable.index) else { return Ok(()) };
+            (core.place_of(first.first), LogIndex(durable.index.0 + 1))
+        };
+        let Some(mut place) = place else { return Ok(()) };
+        let mut next = place.first;
+        while next < end {
+            let entries = reader::read_place(&place, next, end, VERIFY_BYTES)?;
+            next = LogIndex(next.0 + entries.len() as u64);
+            match self.core().place_of(next).filter(|_| !entries.is_empty()) {
+                Some(behind) => place = behind,
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.handle.shared.core.lock()
+    }
+
+    /// Changes what is promised and wakes the writer.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Core) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        let mut core = self.core();
+        core.check()?;
+        change(&mut core)?;
+        self.handle.shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// The head after an entry that is named by its id; of an empty log for `None`.
+    fn head_after(&self, id: Option<LogId>) -> Result<Head, LogError> {
+        let Some(id) = id else {
+            return match self.purged() {
+                Some(purged) => Err(LogError::Purged { index: LogIndex(0), purged }),
+                None => Ok(Head::default()),
+            };
+        };
+        match self.term_at(id.index)? == id.term {
+            true => self.head_at(id.index),
+            false => Err(LogError::NoSuchEntry { id }),
+        }
+    }
+
+    fn entry_at(&self, index: LogIndex) -> Result<LogEntry, LogError> {
+        let entries = self.read(index..LogIndex(index.0.saturating_add(1)), 0)?;
+        entries.into_iter().next().ok_or_else(|| self.lost(index))
+    }
+
+    /// Takes what the tail has; gives where to read the next, if it has not got that.
+    fn read_memory(&self, reading: &mut Reading, end: LogIndex) -> Result<Option<Place>, LogError> {
+        let core = self.core();
+        core.check()?;
+        if index_of(core.tip.last) < Some(reading.next) && !reading.entries.is_empty() {
+            return Ok(None);
+        }
+        core.check_index(reading.next)?;
+        while let Some(entry) = core.in_tail(reading.next).filter(|_| reading.next < end) {
+            if !reading.push(entry.clone()) {
+                return Ok(None);
+            }
+        }
+        match reading.next < end && index_of(core.tip.last) >= Some(reading.next) {
+            true => core.place_of(reading.next).map(Some).ok_or_else(|| self.lost(reading.next)),
+            false => Ok(None),
+        }
+    }
+
+    fn lost(&self, index: LogIndex) -> LogError {
+        let what = format!("no segment has entry {index}");
+        LogError::Missing { file: self.handle.shared.dir.clone(), what }
+    }
+}
+
+const VERIFY_BYTES: usize = 4 << 20;
+
+struct Reading {
+    next: LogIndex,
+    room: usize,
+    entries: Vec<LogEntry>,
+}
+
+impl Reading {
+    /// `false` when there is no room for it.
+    fn push(&mut self, entry: LogEntry) -> bool {
+        let cost = entry.payload.len();
+        if !self.entries.is_empty() && cost > self.room {
+            self.room = 0;
+            return false;
+        }
+        self.room = self.room.saturating_sub(cost);
+        self.next = LogIndex(self.next.0 + 1);
+        self.entries.push(entry);
+        true
+    }
+}
+
+impl fmt::Debug for SegmentLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dir = &self.handle.shared.dir;
+        f.debug_struct("SegmentLog").field("dir", dir).field("last", &self.last()).finish()
+    }
+}
+
+impl Handle {
+    /// Lets the writer finish and waits for it, unless this is its own thread.
+    fn end(&self) {
+        self.shared.core.lock().closing = true;
+        self.shared.wake.notify_one();
+        let Some(thread) = self.thread.lock().take() else { return };
+        if thread.thread().id() != std::thread::current().id() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn recovered(found: &recovery::Found) -> Recovered {
+    let state = &found.before.state;
+    Recovered {
+        vote: state.vote.clone(),
+        committed: state.committed,
+        purged: state.purged,
+        last: state.last,
+        cut: found.cut.clone(),
     }
 }
 
@@ -200,3 +463,6 @@ impl SegmentLog {
 pub const MAX_PAYLOAD_BYTES: usize = 1 << 20;
 /// The most bytes that a vote may have.
 pub const MAX_VOTE_BYTES: usize = 4096;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,522 @@
+//! The one thread that writes a log: takes what is queued, writes once, syncs
+//! once, completes the callbacks in order.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::core::{Core, Task, Work};
+use super::file::SegmentFile;
+use super::format::{
+    BatchBuffer, BatchHeader, EntryFrame, Frame, SEGMENT_HEADER_BYTES, Seal, State,
+};
+use super::recovery::{Found, Segment, fresh_id};
+use super::scan::Runs;
+use super::types::{BATCH_BUCKETS, LATENCY_BUCKETS_US};
+use super::{LogEntry, LogError, SegmentOptions};
+use crate::disk::Disk;
+use crate::id::LogIndex;
+
+/// What the writer and the callers share.
+pub(super) struct Shared {
+    pub(super) core: Mutex<Core>,
+    pub(super) wake: Condvar,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
+    pub(super) options: SegmentOptions,
+}
+
+impl Shared {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: SegmentOptions,
+        found: &Found,
+    ) -> Self {
+        let core = Mutex::new(Core::new(found));
+        Self { core, wake: Condvar::new(), disk, dir: dir.to_owned(), options }
+    }
+}
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    file: Arc<SegmentFile>,
+    /// Where the next batch goes.
+    offset: u64,
+    next_batch: u64,
+    /// Where the last completed sync ended.
+    synced: (u64, u64),
+    /// The log as it is durable.
+    state: State,
+    /// Whether the last batch was a mark.
+    marked: bool,
+    buffer: BatchBuffer,
+}
+
+/// What goes into one batch.
+struct Load {
+    tasks: Vec<Task>,
+    committed: Option<Option<super::LogId>>,
+    mark: bool,
+}
+
+/// What a batch comes to.
+struct Written {
+    state: State,
+    first: Option<LogIndex>,
+    entries: u64,
+    payload: u64,
+    bytes: u64,
+    offset: u64,
+}
+
+enum Failure {
+    /// Nothing was written.
+    Full(LogError),
+    /// Nobody knows what was written.
+    Fatal(LogError),
+}
+
+impl Failure {
+    fn of(error: LogError) -> Self {
+        match error {
+            LogError::StorageFull { .. } => Self::Full(error),
+            _ => Self::Fatal(error),
+        }
+    }
+}
+
+impl Writer {
+    /// Makes the next segment ahead and starts the thread.
+    pub(super) fn start(
+        shared: Arc<Shared>,
+        found: Found,
+        dir: &Path,
+    ) -> Result<JoinHandle<()>, LogError> {
+        let empty = || LogError::Missing { file: dir.to_owned(), what: "no segment".into() };
+        let mut writer = Self {
+            file: found.segments.last().ok_or_else(empty)?.file.clone(),
+            offset: found.offset,
+            next_batch: found.before.next_batch,
+            synced: found.before.end,
+            state: found.before.state,
+            marked: found.marked,
+            buffer: BatchBuffer::default(),
+            shared,
+        };
+        writer.make_spare();
+        let thread = std::thread::Builder::new().name("log".into());
+        thread.spawn(move || writer.run()).map_err(LogError::io(dir, "start the writer"))
+    }
+
+    fn run(mut self) {
+        while let Some(load) = self.next_load() {
+            self.commit(load);
+        }
+    }
+
+    /// Waits for work; `None` ends the writer.
+    fn next_load(&mut self) -> Option<Load> {
+        let shared = self.shared.clone();
+        let mut core = shared.core.lock();
+        while core.queue.is_empty() && !core.closing && core.poison.is_none() {
+            let idle = self.wait(&mut core);
+            if idle && core.queue.is_empty() && self.wants_mark(&core) {
+                return Some(self.load(&mut core));
+            }
+        }
+        let over = core.poison.is_some() || (core.queue.is_empty() && !self.wants_mark(&core));
+        if over { None } else { Some(self.load(&mut core)) }
+    }
+
+    /// Whether the wait was as long as an idle log waits.
+    fn wait(&self, core: &mut MutexGuard<'_, Core>) -> bool {
+        match self.shared.options.idle_mark {
+            Some(idle) => self.shared.wake.wait_for(core, idle).timed_out(),
+            None => {
+                self.shared.wake.wait(core);
+                false
+            }
+        }
+    }
+
+    fn wants_mark(&self, core: &Core) -> bool {
+        !self.marked || core.committed_changed
+    }
+
+    /// A truncation or reset stands before the entries of its batch, so that no
+    /// batch has two entries of one index.
+    fn load(&self, core: &mut Core) -> Load {
+        let mut tasks: Vec<Task> = Vec::new();
+        let mut bytes = 0;
+        let limit = self.shared.options.batch_bytes;
+        while let Some(next) = core.queue.front() {
+            if !tasks.is_empty() && (next.cuts() || bytes >= limit) {
+                break;
+            }
+            bytes += next.cost();
+            tasks.extend(core.queue.pop_front());
+        }
+        let changed = std::mem::take(&mut core.committed_changed);
+        let committed = changed.then_some(core.tip.committed);
+        Load { mark: tasks.is_empty(), tasks, committed }
+    }
+
+    fn commit(&mut self, load: Load) {
+        match self.write(&load) {
+            Ok(written) => self.complete(load, written),
+            Err(Failure::Full(error)) => self.give_up(load, &error),
+            Err(Failure::Fatal(error)) => self.poison(load, &error),
+        }
+    }
+
+    fn write(&mut self, load: &Load) -> Result<Written, Failure> {
+        let fits = self.encode(load);
+        if !fits && self.offset > SEGMENT_HEADER_BYTES as u64 {
+            self.rotate()?;
+            self.encode(load);
+        }
+        let written = self.describe(load);
+        let bytes = self.put()?;
+        self.sync()?;
+        Ok(Written { bytes, ..written })
+    }
+
+    /// Whether the batch and a footer behind it fit into the segment.
+    fn encode(&mut self, load: &Load) -> bool {
+        self.begin();
+        if let Some(committed) = load.committed {
+            self.buffer.push(&Frame::Committed(committed));
+        }
+        load.tasks.iter().for_each(|task| push_task(&mut self.buffer, task));
+        if load.mark {
+            self.buffer.push(&Frame::Mark);
+        }
+        let end = self.offset + self.buffer.len() as u64 + self.footer_room();
+        end <= self.file.id.capacity
+    }
+
+    fn begin(&mut self) {
+        self.buffer.begin();
+        if self.offset == SEGMENT_HEADER_BYTES as u64 {
+            self.buffer.push(&Frame::Start(self.state.clone()));
+        }
+    }
+
+    /// About what a footer takes; a little more makes the file grow a little.
+    fn footer_room(&self) -> u64 {
+        let peaks = self.state.head.tree.peaks().len() + self.state.purged_head.tree.peaks().len();
+        let vote = self.state.vote.as_ref().map_or(0, |vote| vote.len());
+        let runs = (self.offset / (64 * 1024)) * 16;
+        (512 + vote + peaks * 32) as u64 + runs
+    }
+
+    fn describe(&self, load: &Load) -> Written {
+        let mut state = self.state.clone();
+        let (mut first, mut entries, mut payload) = (None, 0, 0);
+        if let Some(committed) = load.committed {
+            state.committed = committed;
+        }
+        for task in &load.tasks {
+            task.work.leave(&mut state);
+            if let Work::Append(appended, _) = &task.work {
+                first = first.or(appended.first().map(|entry| entry.id.index));
+                entries += appended.len() as u64;
+                payload += appended.iter().map(|entry| entry.payload.len() as u64).sum::<u64>();
+            }
+        }
+        Written { state, first, entries, payload, bytes: 0, offset: self.offset }
+    }
+
+    /// Writes the batch in the buffer.
+    fn put(&mut self) -> Result<u64, Failure> {
+        let header = BatchHeader {
+            frames_len: 0,
+            frames: 0,
+            number: self.next_batch,
+            synced: self.synced,
+            tree_size: self.state.head.tree.size(),
+            chain: self.state.head.chain,
+        };
+        let bytes = self.buffer.finish(&self.file.id, self.offset, header);
+        match self.file.file.write_all_at(bytes, self.offset) {
+            Ok(()) => {
+                self.offset += bytes.len() as u64;
+                self.next_batch += 1;
+                Ok(bytes.len() as u64)
+            }
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                let wiped = wipe(&self.file, self.offset, bytes.len());
+                let full = LogError::io(&self.file.path, "write")(error);
+                match wiped {
+                    Ok(()) => Err(Failure::Full(full)),
+                    Err(_) => Err(Failure::Fatal(full)),
+                }
+            }
+            Err(error) => Err(Failure::Fatal(LogError::io(&self.file.path, "write")(error))),
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), Failure> {
+        let began = Instant::now();
+        self.shared.core.lock().sync_began = Some(began);
+        let synced = self.file.file.sync_data();
+        let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let mut core = self.shared.core.lock();
+        core.sync_began = None;
+        core.stats.note_sync(took);
+        drop(core);
+        let failed = |error| Failure::Fatal(LogError::io(&self.file.path, "sync")(error));
+        synced.map_err(failed)?;
+        self.synced = (self.file.id.number, self.offset);
+        Ok(())
+    }
+
+    /// Seals the segment and goes on in the next, which is made first: so a sealed
+    /// segment that is the last proves that a file is missing.
+    fn rotate(&mut self) -> Result<(), Failure> {
+        let spare = self.shared.core.lock().spare.take();
+        let next = match spare {
+            Some(spare) => spare,
+            None => self.make_next().map_err(Failure::of)?,
+        };
+        self.shared.core.lock().spare = Some(next.clone());
+        self.seal()?;
+        // The zeros behind the footer are not needed; without this they stay, no more.
+        let _ = self.file.file.set_len(self.offset);
+        self.file = next.clone();
+        self.offset = SEGMENT_HEADER_BYTES as u64;
+        self.begin_segment(next);
+        self.make_spare();
+        Ok(())
+    }
+
+    fn seal(&mut self) -> Result<(), Failure> {
+        let seal = {
+            let core = self.shared.core.lock();
+            core.segments.last().map(|segment| Seal {
+                state: self.state.clone(),
+                before: segment.before,
+                chain_before: segment.chain_before,
+                first_batch: segment.first_batch,
+                runs: segment.runs.as_slice().to_vec(),
+            })
+        };
+        self.buffer.begin();
+        seal.into_iter().for_each(|seal| self.buffer.push(&Frame::Seal(Box::new(seal))));
+        self.put()?;
+        self.sync()
+    }
+
+    fn begin_segment(&self, file: Arc<SegmentFile>) {
+        let mut core = self.shared.core.lock();
+        if let Some(last) = core.segments.last_mut() {
+            last.end = self.state.last.map(|last| last.index);
+        }
+        core.spare = None;
+        core.segments.push(Segment {
+            file,
+            runs: Runs::default(),
+            before: self.state.last,
+            end: None,
+            chain_before: self.state.head.chain,
+            first_batch: self.next_batch,
+        });
+    }
+
+    fn make_next(&self) -> Result<Arc<SegmentFile>, LogError> {
+        let shared = &self.shared;
+        let id = fresh_id(self.file.id.number + 1, self.file.id.id, &shared.options);
+        SegmentFile::make(&*shared.disk, &shared.dir, id).map(Arc::new)
+    }
+
+    /// The next segment is made ahead: it is the reserve for what shrinks when
+    /// the disk is full. Failing is no failure yet.
+    fn make_spare(&mut self) {
+        if self.shared.core.lock().spare.is_some() {
+            return;
+        }
+        match self.make_next() {
+            Ok(spare) => self.shared.core.lock().spare = Some(spare),
+            Err(error) => tracing::warn!(%error, "no segment could be made ahead"),
+        }
+    }
+
+    fn complete(&mut self, load: Load, written: Written) {
+        self.marked = load.mark;
+        let purges = load.tasks.iter().any(|task| matches!(task.work, Work::Purge { .. }));
+        let unused = {
+            let mut core = self.shared.core.lock();
+            core.note_batch(&load, &written);
+            core.shrink_tail(self.shared.options.tail_bytes);
+            if purges { core.take_unused(written.state.purged) } else { Vec::new() }
+        };
+        self.state = written.state;
+        self.remove(unused);
+        load.tasks.into_iter().for_each(|task| (task.done)(Ok(())));
+    }
+
+    /// The oldest first, each durably, so that a crash leaves no gap.
+    fn remove(&mut self, unused: Vec<Segment>) {
+        let shared = &self.shared;
+        for segment in unused {
+            let path = &segment.file.path;
+            let removed = shared.disk.remove(path).and_then(|()| shared.disk.sync_dir(&shared.dir));
+            if let Err(error) = removed {
+                tracing::warn!(file = %path.display(), %error, "a purged segment stays");
+                return;
+            }
+        }
+        if shared.core.lock().spare.is_none() {
+            self.make_spare();
+        }
+    }
+
+    /// The disk is full: all that was promised is taken back.
+    fn give_up(&mut self, load: Load, error: &LogError) {
+        // A mark is tried once.
+        self.marked |= load.mark;
+        let queued = self.shared.core.lock().roll_back(&self.state);
+        fail(load.tasks.into_iter().chain(queued), error);
+    }
+
+    fn poison(&mut self, load: Load, error: &LogError) {
+        let reason: Arc<str> = error.to_string().into();
+        tracing::error!(%error, "the log is stopped");
+        let queued: Vec<Task> = {
+            let mut core = self.shared.core.lock();
+            core.poison = Some(reason.clone());
+            core.queue.drain(..).collect()
+        };
+        fail(load.tasks.into_iter().chain(queued), &LogError::Poisoned { reason });
+    }
+}
+
+fn fail(tasks: impl Iterator<Item = Task>, error: &LogError) {
+    tasks.for_each(|task| (task.done)(Err(error.clone())));
+}
+
+/// Takes back a write that found no room: what is behind the last batch is zero again.
+fn wipe(file: &SegmentFile, offset: u64, len: usize) -> io::Result<()> {
+    let there = file.file.len()?;
+    let end = there.min(offset + len as u64);
+    let zeros = vec![0; usize::try_from(end.saturating_sub(offset)).unwrap_or(0)];
+    file.file.write_all_at(&zeros, offset)?;
+    if there > file.id.capacity { file.file.set_len(file.id.capacity.max(offset)) } else { Ok(()) }
+}
+
+impl Core {
+    fn note_batch(&mut self, load: &Load, written: &Written) {
+        for task in &load.tasks {
+            if let Some(last) = task.work.cut_to() {
+                self.segments.iter_mut().for_each(|segment| segment.runs.clip(last));
+            }
+        }
+        if let (Some(first), Some(segment)) = (written.first, self.segments.last_mut()) {
+            segment.runs.note(first, written.offset);
+        }
+        if let Some(task) = load.tasks.last() {
+            self.became_durable(task.number, &written.state);
+        }
+        self.stats.note_batch(written.entries, written.bytes);
+        self.stats.backlog_bytes = self.stats.backlog_bytes.saturating_sub(written.payload);
+    }
+
+    /// The oldest segments of which nothing is needed any more.
+    fn take_unused(&mut self, purged: Option<super::LogId>) -> Vec<Segment> {
+        let purged = super::core::index_of(purged);
+        let sealed = self.segments.len().saturating_sub(1);
+        let unused = self.segments.iter().take(sealed).take_while(|s| s.end <= purged).count();
+        self.segments.drain(..unused).collect()
+    }
+}
+
+impl Work {
+    /// The log after this.
+    fn leave(&self, state: &mut State) {
+        match self {
+            Self::Append(entries, head) => {
+                state.last = entries.last().map(|entry| entry.id).or(state.last);
+                state.head = head.clone();
+            }
+            Self::Vote(vote) => state.vote = Some(vote.clone()),
+            Self::Truncate { last, head } => {
+                (state.last, state.head) = (*last, head.clone());
+            }
+            Self::Purge { upto, head } => {
+                (state.purged, state.purged_head) = (Some(*upto), head.clone());
+            }
+            Self::Reset { last, head } => state.reset(*last, head.clone()),
+        }
+    }
+
+    fn cut_to(&self) -> Option<Option<LogIndex>> {
+        match self {
+            Self::Truncate { last, .. } => Some(last.map(|last| last.index)),
+            Self::Reset { last, .. } => Some(Some(last.index)),
+            _ => None,
+        }
+    }
+}
+
+impl Task {
+    fn cuts(&self) -> bool {
+        self.work.cut_to().is_some()
+    }
+
+    fn cost(&self) -> usize {
+        match &self.work {
+            Work::Append(entries, _) => entries.iter().map(|e| e.payload.len() + 64).sum(),
+            _ => 64,
+        }
+    }
+}
+
+fn push_task(buffer: &mut BatchBuffer, task: &Task) {
+    match &task.work {
+        Work::Append(entries, _) => {
+            entries.iter().for_each(|entry| buffer.push(&Frame::Entry(entry.frame())));
+        }
+        Work::Vote(vote) => buffer.push(&Frame::Vote(vote)),
+        Work::Truncate { last, head } => {
+            buffer.push(&Frame::Truncate { last: *last, head: head.clone() });
+        }
+        Work::Purge { upto, head } => {
+            buffer.push(&Frame::Purge { upto: *upto, head: head.clone() });
+        }
+        Work::Reset { last, head } => {
+            buffer.push(&Frame::Reset { last: *last, head: head.clone() });
+        }
+    }
+}
+
+impl LogEntry {
+    fn frame(&self) -> EntryFrame<'_> {
+        let Self { id, kind, time, stamp, payload, .. } = self;
+        EntryFrame { id: *id, kind: *kind, stamp: *stamp, time: *time, payload }
+    }
+}
+
+impl super::SegmentStats {
+    fn note_sync(&mut self, took_us: u64) {
+        self.syncs += 1;
+        self.sync_us = self.sync_us.saturating_add(took_us);
+        count(&mut self.sync_latency, &LATENCY_BUCKETS_US, took_us);
+    }
+
+    fn note_batch(&mut self, entries: u64, bytes: u64) {
+        self.entries += entries;
+        self.bytes += bytes;
+        count(&mut self.batch_entries, &BATCH_BUCKETS, entries);
+    }
+}
+
+fn count(buckets: &mut [u64], bounds: &[u64], value: u64) {
+    if let Some(bucket) = buckets.get_mut(bounds.partition_point(|bound| *bound < value)) {
+        *bucket += 1;
+    }
+}
