@@ -3,7 +3,7 @@
 use winnow::combinator::separated;
 use winnow::error::{AddContext, ErrMode, ParserError};
 use winnow::prelude::*;
-use winnow::stream::{LocatingSlice, Location, Stateful, Stream};
+use winnow::stream::{LocatingSlice, Location, Offset, Stateful, Stream};
 use winnow::token::one_of;
 
 use super::{CommandError, ErrorKind, Mode};
@@ -30,6 +30,8 @@ pub(super) struct State {
 pub(super) struct Failure {
     position: usize,
     kind: Option<ErrorKind>,
+    /// What was expected is only the name of something that a larger thing begins with.
+    vague: bool,
 }
 
 impl Failure {
@@ -44,7 +46,7 @@ impl<'a> ParserError<Input<'a>> for Failure {
     type Inner = Self;
 
     fn from_input(input: &Input<'a>) -> Self {
-        Self { position: input.current_token_start(), kind: None }
+        Self { position: input.current_token_start(), kind: None, vague: true }
     }
 
     /// Of two ways that failed, the one that came further says what is wrong.
@@ -58,13 +60,17 @@ impl<'a> ParserError<Input<'a>> for Failure {
 }
 
 impl<'a> AddContext<Input<'a>, &'static str> for Failure {
+    /// The name of the largest thing that begins at the offending octet says most.
     fn add_context(
         mut self,
-        _input: &Input<'a>,
-        _start: &<Input<'a> as Stream>::Checkpoint,
+        input: &Input<'a>,
+        start: &<Input<'a> as Stream>::Checkpoint,
         expected: &'static str,
     ) -> Self {
-        self.kind = self.kind.or(Some(ErrorKind::Expected(expected)));
+        let start = input.current_token_start().saturating_sub(input.offset_from(start));
+        if self.kind.is_none() || (self.vague && self.position == start) {
+            self.kind = Some(ErrorKind::Expected(expected));
+        }
         self
     }
 }
@@ -82,13 +88,13 @@ pub(super) fn run<'a, T>(
     let here = input.current_token_start();
     parser(input).map_err(|error| match error {
         ErrMode::Backtrack(failure) | ErrMode::Cut(failure) => failure,
-        ErrMode::Incomplete(_) => Failure { position: here, kind: None },
+        ErrMode::Incomplete(_) => Failure { position: here, kind: None, vague: true },
     })
 }
 
 /// A failure at a place, past which no other way is tried.
 pub(super) fn fail<T>(position: usize, kind: ErrorKind) -> Parsed<T> {
-    Err(ErrMode::Cut(Failure { position, kind: Some(kind) }))
+    Err(ErrMode::Cut(Failure { position, kind: Some(kind), vague: false }))
 }
 
 /// A failure at the place where the input is.

@@ -1,6 +1,6 @@
 //! Sets of numbers.
 
-use winnow::combinator::{alt, opt, preceded, separated};
+use winnow::combinator::{alt, cut_err, opt, preceded, separated};
 use winnow::prelude::*;
 use winnow::stream::Location;
 
@@ -28,7 +28,7 @@ pub(super) fn set_without_star(input: &mut Input<'_>) -> Parsed<SequenceSet> {
 }
 
 fn range(input: &mut Input<'_>) -> Parsed<SetRange> {
-    let (first, last) = (number, opt(preceded(b':', number))).parse_next(input)?;
+    let (first, last) = (number, opt(preceded(b':', cut_err(number)))).parse_next(input)?;
     Ok(SetRange { first, last: last.unwrap_or(first) })
 }
 
