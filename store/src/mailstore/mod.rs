@@ -18,6 +18,8 @@ mod gate;
 mod layout;
 mod names;
 mod request;
+pub(crate) mod reserve;
+mod workers;
 
 pub use crate::spool::Spool;
 pub use error::{AuthError, OpenError, StoreError, WriteError};
