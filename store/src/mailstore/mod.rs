@@ -3,58 +3,111 @@
 //! Writers wait until their record is committed, durable with every blob it
 //! names, and applied here; then the views show it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use redoubt_log::blob::{BlobError, BlobStore};
 use redoubt_log::id::{AccountId, BlobId, LogIndex, MailboxId, ModSeq, OperationId, Uid};
-use redoubt_log::record::{Actor, Arrival, Change, Outcome, Rejection, SpecialUse};
+use redoubt_log::raft::{Node, ReadError};
+use redoubt_log::record::{AccountState, Actor, Arrival, Change, Outcome, Rejection, SpecialUse};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
-use crate::changes::Watch;
-use crate::mime::Parsed;
+use crate::auth::{Authenticator, Candidate};
+use crate::cache::ParsedCache;
+use crate::changes::{ChangeFeed, Watch};
+use crate::checkpoint::{Base, BaseError};
+use crate::ingest::Ingest;
+use crate::mime::{self, Parsed};
+use crate::spool::SpoolRoom;
+use crate::storage::RocksStorage;
 use crate::view::{Account, Mailbox, View};
 
+mod append;
+mod blob;
+mod checkpoints;
+mod deliver;
 mod error;
 mod gate;
 mod layout;
+pub(crate) mod machine;
+mod mailboxes;
 mod names;
+mod open;
+mod pieces;
+mod propose;
+mod recent;
 mod request;
 pub(crate) mod reserve;
+mod status;
+mod sweep;
+mod views;
 mod workers;
 
 pub use crate::spool::Spool;
+pub use blob::BlobReader;
 pub use error::{AuthError, OpenError, StoreError, WriteError};
 pub use layout::{Layout, Lock, NodeFile, ShardSecret};
 pub use names::MailboxPath;
+pub use open::{Rebuilt, rebuild};
 pub use request::{DeliveryRecipient, Envelope, FlagUpdate, MailboxRef, NewMessage, Options};
+pub use status::StoreStatus;
 
-/// A message's octets, piece by piece.
-#[derive(Debug)]
-pub struct BlobReader {}
+/// What all clones of a [`Mailstore`] share. The last one that goes ends it as a crash would.
+struct Inner {
+    node: Node,
+    storage: RocksStorage,
+    blobs: BlobStore,
+    cache: Arc<ParsedCache>,
+    ingest: Arc<Ingest>,
+    feed: Arc<ChangeFeed>,
+    progress: Arc<machine::Progress>,
+    spools: Arc<SpoolRoom>,
+    reserve: Arc<reserve::Reserve>,
+    auth: Authenticator,
+    workers: workers::Workers,
+    gates: gate::Gates,
+    flight: propose::Flight,
+    recent: recent::Recent,
+    sweep: Arc<Notify>,
+    checkpoints: checkpoints::Checkpoints,
+    identity: NodeFile,
+    tasks: Tasks,
+    lock: parking_lot::Mutex<Option<Lock>>,
+}
 
-#[allow(unused_variables)]
-impl BlobReader {
-    /// Octets in all.
-    pub fn len(&self) -> u64 {
-        todo!()
+/// Tasks behind the scene; they end with this.
+#[derive(Debug, Default)]
+struct Tasks(parking_lot::Mutex<Vec<AbortHandle>>);
+
+impl Tasks {
+    fn add(&self, task: AbortHandle) {
+        self.0.lock().push(task);
     }
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    fn end(&self) {
+        self.0.lock().drain(..).for_each(|task| task.abort());
     }
-    /// At most `limit` octets from `offset`; fewer only at the end. Blocks.
-    ///
-    /// # Errors
-    /// When they do not hash right.
-    pub fn read(&self, offset: u64, limit: usize) -> Result<Bytes, StoreError> {
-        todo!()
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
 /// The mailstore of one node. Clones share it.
-#[derive(Debug, Clone)]
-pub struct Mailstore {}
+#[derive(Clone)]
+pub struct Mailstore {
+    inner: Arc<Inner>,
+}
 
-#[allow(unused_variables)]
+impl fmt::Debug for Mailstore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailstore").field("node", &self.inner.identity).finish_non_exhaustive()
+    }
+}
+
 impl Mailstore {
     // ---------------------------------------------------------- life cycle
 
@@ -63,12 +116,12 @@ impl Mailstore {
     /// # Errors
     /// [`OpenError`]; nothing was changed but what a crash left half done.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
-        todo!()
+        open::open(options).await
     }
     /// Lets what was proposed end, flushes the views and gives the directory free.
     /// Calls that come later get [`WriteError::Unavailable`].
     pub async fn shutdown(&self) {
-        todo!()
+        self.inner.shutdown().await;
     }
 
     // ------------------------------------------------------------- reading
@@ -78,26 +131,26 @@ impl Mailstore {
     /// # Errors
     /// When this node cannot be sure (no leader) or has stopped.
     pub async fn view(&self) -> Result<View, StoreError> {
-        todo!()
+        self.inner.view().await
     }
     /// Wakes when something of the account changed.
     pub fn watch(&self, account: AccountId) -> Watch {
-        todo!()
+        self.inner.feed.subscribe(account)
     }
     /// Envelope, structure and headers of a message, from the cache where it is there. Blocks.
     pub fn parsed(&self, blob: &BlobId) -> Result<Arc<Parsed>, StoreError> {
-        todo!()
+        self.inner.parsed(blob)
     }
     /// All octets of a message, verified. Blocks. For large ones use [`Mailstore::open_blob`].
     pub fn blob(&self, blob: &BlobId) -> Result<Bytes, StoreError> {
-        todo!()
+        self.inner.blob(blob)
     }
     /// A message's octets piece by piece, verified, in bounded memory. Blocks.
     ///
     /// # Errors
     /// When it is missing or damaged.
     pub fn open_blob(&self, blob: &BlobId) -> Result<BlobReader, StoreError> {
-        todo!()
+        BlobReader::open(&self.inner.blobs, *blob)
     }
 
     // --------------------------------------------------------------- login
@@ -110,11 +163,11 @@ impl Mailstore {
         default_domain: &str,
         from: Option<std::net::IpAddr>,
     ) -> Result<Account, AuthError> {
-        todo!()
+        self.inner.authenticate(name, password, default_domain, from).await
     }
     /// A PHC string (argon2id) for a new password.
     pub async fn hash_password(&self, password: &[u8]) -> Result<String, WriteError> {
-        todo!()
+        Ok(self.inner.auth.hash(password.to_vec()).await?)
     }
 
     // -------------------------------------------------------------- writing
@@ -126,11 +179,11 @@ impl Mailstore {
         operation: OperationId,
         change: Change,
     ) -> Result<Outcome, WriteError> {
-        todo!()
+        self.inner.propose(actor, operation, change).await
     }
     /// A place for a message that comes in.
     pub fn spool(&self) -> Spool {
-        todo!()
+        self.inner.spools.spool()
     }
     /// Delivers one message: one record for all recipients, an answer for each in their order.
     /// `trace` is what we put before the message (Return-Path, Received).
@@ -142,7 +195,7 @@ impl Mailstore {
         content: Spool,
         recipients: Vec<DeliveryRecipient>,
     ) -> Result<Vec<Result<Arrival, Rejection>>, WriteError> {
-        todo!()
+        self.inner.deliver(actor, envelope, trace, content, recipients).await
     }
     /// Appends messages to a mailbox, all or none.
     pub async fn append(
@@ -151,7 +204,7 @@ impl Mailstore {
         to: MailboxRef,
         items: Vec<NewMessage>,
     ) -> Result<Vec<Result<Arrival, Rejection>>, WriteError> {
-        todo!()
+        self.inner.append(actor, to, items).await
     }
     /// Makes a mailbox, and those above it that are not there (RFC 9051 section 6.3.4).
     pub async fn create_mailbox(
@@ -161,7 +214,7 @@ impl Mailstore {
         name: &str,
         special_use: Option<SpecialUse>,
     ) -> Result<Mailbox, WriteError> {
-        todo!()
+        self.inner.create_mailbox(actor, account, name, special_use).await
     }
     /// Renames a mailbox; INBOX's mail moves into a new one (RFC 9051 section 6.3.6).
     pub async fn rename_mailbox(
@@ -171,7 +224,7 @@ impl Mailstore {
         from: &str,
         to: &str,
     ) -> Result<(), WriteError> {
-        todo!()
+        self.inner.rename_mailbox(actor, account, from, to).await
     }
     /// Deletes a mailbox; its emails go in pieces behind the scene.
     pub async fn delete_mailbox(
@@ -180,7 +233,7 @@ impl Mailstore {
         account: AccountId,
         name: &str,
     ) -> Result<(), WriteError> {
-        todo!()
+        self.inner.delete_mailbox(actor, account, name).await
     }
     /// Changes flags of any number of emails, in bounded records. Answers by UID in the given order.
     pub async fn set_flags(
@@ -191,7 +244,7 @@ impl Mailstore {
         uids: Vec<Uid>,
         update: FlagUpdate,
     ) -> Result<Vec<(Uid, Result<ModSeq, Rejection>)>, WriteError> {
-        todo!()
+        self.inner.set_flags(actor, mailbox, reader, uids, update).await
     }
     /// More placements in another mailbox of the account, all or none where they fit one record.
     /// Answers pairs of source and new UID; what is gone is left out.
@@ -202,7 +255,7 @@ impl Mailstore {
         to: MailboxId,
         uids: Vec<Uid>,
     ) -> Result<Vec<(Uid, Arrival)>, WriteError> {
-        todo!()
+        self.inner.copy(actor, from, to, uids).await
     }
     /// Like copy, and the source's placements go in the same record (RFC 6851).
     pub async fn move_to(
@@ -212,7 +265,7 @@ impl Mailstore {
         to: MailboxId,
         uids: Vec<Uid>,
     ) -> Result<Vec<(Uid, Arrival)>, WriteError> {
-        todo!()
+        self.inner.move_to(actor, from, to, uids).await
     }
     /// Placements go; with `only_deleted` only those that have `\Deleted`. Answers those that went.
     pub async fn expunge(
@@ -222,15 +275,120 @@ impl Mailstore {
         uids: Vec<Uid>,
         only_deleted: bool,
     ) -> Result<Vec<(Uid, ModSeq)>, WriteError> {
-        todo!()
+        self.inner.expunge(actor, mailbox, uids, only_deleted).await
     }
     /// The highest UID that a session with the right to reset `\Recent` has been told of; raises it
     /// when `claim`. Soft state (RFC 3501 section 2.3.2).
     pub fn recent(&self, mailbox: MailboxRef, last: Option<Uid>, claim: bool) -> Option<Uid> {
-        todo!()
+        self.inner.recent.get(mailbox, last, claim)
     }
     /// The index applied here.
     pub fn applied(&self) -> LogIndex {
-        todo!()
+        self.inner.progress.applied().unwrap_or_default()
+    }
+
+    // -------------------------------------------------------- housekeeping
+
+    /// Numbers for whoever watches the node.
+    pub fn status(&self) -> StoreStatus {
+        self.inner.status()
+    }
+    /// Resolves with the reason when this node has stopped serving the shard.
+    pub async fn stopped(&self) -> String {
+        self.inner.node.stopped().await.to_string()
+    }
+    /// The log's replica, for reading the log and its heads.
+    pub fn node(&self) -> &Node {
+        &self.inner.node
+    }
+    /// The blobs, for checks and scrubs.
+    pub fn blobs(&self) -> &BlobStore {
+        &self.inner.blobs
+    }
+    /// Who this node is.
+    pub fn identity(&self) -> &NodeFile {
+        &self.inner.identity
+    }
+    /// Takes a checkpoint now, verifies it, keeps the newest two.
+    ///
+    /// # Errors
+    /// [`BaseError`]; also when no place for checkpoints was given.
+    pub async fn checkpoint(&self) -> Result<Base, BaseError> {
+        self.inner.take_checkpoint().await
+    }
+}
+
+impl Inner {
+    async fn view(&self) -> Result<View, StoreError> {
+        self.node.read_index().await.map_err(not_read)?;
+        self.local_view()
+    }
+
+    /// What is applied here, perhaps not yet the newest that others were told of.
+    fn local_view(&self) -> Result<View, StoreError> {
+        Ok(View::new(self.storage.snapshot())?)
+    }
+
+    fn parsed(&self, blob: &BlobId) -> Result<Arc<Parsed>, StoreError> {
+        if let Some(parsed) = self.cache.get(blob) {
+            return Ok(parsed);
+        }
+        let parsed = Arc::new(mime::parse(&self.blob(blob)?));
+        self.cache.put(blob, &parsed);
+        Ok(parsed)
+    }
+
+    fn blob(&self, blob: &BlobId) -> Result<Bytes, StoreError> {
+        BlobReader::open(&self.blobs, *blob)?.all()
+    }
+
+    async fn authenticate(
+        &self,
+        name: &str,
+        password: &[u8],
+        default_domain: &str,
+        from: Option<std::net::IpAddr>,
+    ) -> Result<Account, AuthError> {
+        let view = self.view().await?;
+        let (asked, domain) = (name.to_owned(), default_domain.to_owned());
+        let (account, candidate) =
+            self.work(move || candidate(&view, &asked, &domain)).await??;
+        self.auth.verify(name, candidate, password, from).await?;
+        match account {
+            Some(account) if account.settings.state == AccountState::Active => Ok(account),
+            Some(_) => Err(AuthError::State),
+            None => Err(AuthError::Denied),
+        }
+    }
+}
+
+/// The account that a name means, and what is compared with the password.
+fn candidate(
+    view: &View,
+    name: &str,
+    default_domain: &str,
+) -> Result<(Option<Account>, Candidate), StoreError> {
+    let Some(account) = view.login(name, default_domain)? else {
+        return Ok((None, Candidate::default()));
+    };
+    let mut phcs = view.credentials(account.id)?;
+    phcs.sort_by_key(|(name, _)| name != MAIN_CREDENTIAL);
+    let phcs = phcs.into_iter().map(|(_, phc)| phc).collect();
+    let candidate = Candidate { account: account.id.0, phcs };
+    Ok((Some(account), candidate))
+}
+
+/// The name of an account's own password; others are app passwords.
+const MAIN_CREDENTIAL: &str = "password";
+
+fn not_read(error: ReadError) -> StoreError {
+    StoreError::Stopped(error.to_string())
+}
+
+/// What the blob store's error is to a reader.
+fn not_whole(blob: BlobId, error: &BlobError) -> StoreError {
+    match error {
+        BlobError::Poisoned(_) => StoreError::Stopped(error.to_string()),
+        _ => StoreError::Blob(blob, error.to_string()),
     }
 }

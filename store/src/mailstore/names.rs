@@ -45,6 +45,11 @@ impl MailboxPath {
         &self.0
     }
 
+    /// The lowest level: the mailbox's own name.
+    pub fn last(&self) -> &str {
+        self.0.last().map_or("", String::as_str)
+    }
+
     /// Whether it is the inbox itself.
     pub fn is_inbox(&self) -> bool {
         matches!(self.0.as_slice(), [top] if top == "INBOX")

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use redoubt_log::blob::BlobOptions;
 use redoubt_log::disk::{Disk, RealDisk};
 use redoubt_log::id::{AccountId, MailboxId, ModSeq, OperationId, Timestamp, Uid};
 use redoubt_log::record::{FlagChange, Flags, Keyword};
+
+use redoubt_log::segment::SegmentOptions;
 
 use crate::checkpoint::Bases;
 use crate::spool::Spool;
@@ -29,6 +32,10 @@ pub struct Options {
     pub checkpoint_every: u64,
     /// Where checkpoints are kept; without it none is taken and the log alone rebuilds.
     pub bases: Option<Arc<dyn Bases>>,
+    /// How the log's segments are written.
+    pub log: SegmentOptions,
+    /// How blobs are stored.
+    pub blobs: BlobOptions,
 }
 
 impl Options {
@@ -43,6 +50,8 @@ impl Options {
             ingest_memory: 256 << 20,
             checkpoint_every: 1_000_000,
             bases: None,
+            log: SegmentOptions::default(),
+            blobs: BlobOptions::default(),
         }
     }
 }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use redoubt_log::disk::{Disk, Space};
-use redoubt_log::record::{AccountState, Change, FlagChange};
 
 use super::WriteError;
 
@@ -47,29 +46,4 @@ impl Reserve {
         let (free, reserve) = self.room().unwrap_or_default();
         WriteError::DiskFull { free, reserve }
     }
-}
-
-/// Whether a change makes the store larger for good. What shrinks it, locks
-/// somebody out or keeps the shard going passes below the reserve.
-pub(crate) fn grows(change: &Change) -> bool {
-    match change {
-        Change::DomainRemove(_)
-        | Change::AliasRemove(_)
-        | Change::CredentialSet(_)
-        | Change::CredentialRemove(_)
-        | Change::MailboxDelete(_)
-        | Change::Move(_)
-        | Change::Expunge(_)
-        | Change::Version(_)
-        | Change::CheckpointMark(_) => false,
-        Change::AccountSet(set) => set.settings.state == AccountState::Active,
-        Change::SetFlags(set) => set.how == FlagChange::Add && !deletes(set.flags),
-        Change::Subscribe(subscribe) => subscribe.subscribed,
-        _ => true,
-    }
-}
-
-/// `\Deleted` is how IMAP begins to make room.
-fn deletes(flags: redoubt_log::record::Flags) -> bool {
-    flags.contains(redoubt_log::record::Flags::DELETED)
 }

@@ -1,0 +1,198 @@
+//! What the node applies the log to: the views, and who is told of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use redoubt_log::codec;
+use redoubt_log::id::{AccountId, Hash, LogIndex, Timestamp};
+use redoubt_log::raft::{AppliedState, Checkpoint, Committed, Fatal, LogId, StateMachine};
+use redoubt_log::record::{Change, Done, Outcome, Record};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use crate::apply::{self, Position};
+use crate::changes::ChangeFeed;
+use crate::checkpoint::Bases;
+use crate::storage::{self, Read, RocksStorage, StorageError};
+
+/// What the log's entries say beside their records; kept in the same batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    id: LogId,
+    time: Timestamp,
+    chain: Hash,
+    membership: Vec<u8>,
+}
+
+impl Mark {
+    fn of(entry: &Committed) -> Self {
+        Self {
+            id: entry.entry.id,
+            time: entry.entry.time,
+            chain: entry.entry.chain,
+            membership: entry.membership.to_vec(),
+        }
+    }
+}
+
+/// How far some tables have come, as the node wants to know it.
+///
+/// # Errors
+/// The tables cannot be read, or do not agree with each other.
+pub(crate) fn applied_state(reader: &dyn Read) -> Result<Option<AppliedState>, StorageError> {
+    let Some(applied) = storage::applied(reader)? else { return Ok(None) };
+    let mark = apply::mark(reader)?.unwrap_or_default();
+    let corrupt = |what: String| StorageError::corrupt(storage::Table::Meta, b"mark", what);
+    let mark: Mark = codec::from_bytes(&mark).map_err(|error| corrupt(error.to_string()))?;
+    if mark.id.index != applied.index {
+        return Err(corrupt(format!("{} beside {}", mark.id.index, applied.index)));
+    }
+    Ok(Some(AppliedState {
+        id: mark.id,
+        membership: Bytes::from(mark.membership),
+        chain: mark.chain,
+        time: mark.time,
+    }))
+}
+
+/// Numbers that change with every entry, for whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The last index applied and 1, 0 for none.
+    applied: AtomicU64,
+    /// Records applied since the start.
+    records: AtomicU64,
+    /// Records since the last checkpoint was asked for.
+    since_checkpoint: AtomicU64,
+    /// Woken when a checkpoint is due.
+    pub(crate) checkpoint_due: Notify,
+}
+
+impl Progress {
+    pub(crate) fn applied(&self) -> Option<LogIndex> {
+        self.applied.load(Ordering::Acquire).checked_sub(1).map(LogIndex)
+    }
+
+    pub(crate) fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    fn set_applied(&self, index: LogIndex) {
+        self.applied.store(index.0 + 1, Ordering::Release);
+    }
+
+    /// A mark that a checkpoint was taken asks for no other one.
+    fn count(&self, record: &Record, checkpoint_every: u64) {
+        self.records.fetch_add(1, Ordering::Relaxed);
+        if checkpoint_every == 0 || matches!(record.change, Change::CheckpointMark(_)) {
+            return;
+        }
+        let since = self.since_checkpoint.fetch_add(1, Ordering::Relaxed) + 1;
+        if since >= checkpoint_every {
+            self.since_checkpoint.store(0, Ordering::Relaxed);
+            self.checkpoint_due.notify_one();
+        }
+    }
+}
+
+/// The views of one shard on this node.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) storage: RocksStorage,
+    pub(crate) feed: Arc<ChangeFeed>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) bases: Option<Arc<dyn Bases>>,
+    pub(crate) checkpoint_every: u64,
+}
+
+impl StateMachine for Machine {
+    fn applied(&mut self) -> Result<Option<AppliedState>, Fatal> {
+        let state = applied_state(&self.storage).map_err(Fatal::new)?;
+        state.iter().for_each(|state| self.progress.set_applied(state.id.index));
+        Ok(state)
+    }
+
+    fn apply(&mut self, entry: Committed) -> Result<Option<Outcome>, Fatal> {
+        let outcome = apply_entry(&mut self.storage, &entry).map_err(Fatal::new)?;
+        let index = entry.entry.id.index;
+        self.progress.set_applied(index);
+        if let (Some(record), Some(outcome)) = (&entry.record, &outcome) {
+            self.progress.count(record, self.checkpoint_every);
+            touched(record, outcome).into_iter().for_each(|account| self.feed.wake(account, index));
+        }
+        Ok(outcome)
+    }
+
+    fn flush(&mut self) -> Result<(), Fatal> {
+        self.storage.flush().map_err(Fatal::new)
+    }
+
+    fn checkpoint(&mut self) -> Result<Option<Checkpoint>, Fatal> {
+        let Some(bases) = &self.bases else { return Ok(None) };
+        let newest = bases.newest().map_err(Fatal::new)?;
+        Ok(newest.map(|base| base.checkpoint()))
+    }
+}
+
+/// Applies an entry of the log. The same here, at a rebuild and at a replay.
+///
+/// # Errors
+/// The tables cannot be read or written: the shard stops.
+pub(crate) fn apply_entry(
+    storage: &mut RocksStorage,
+    entry: &Committed,
+) -> Result<Option<Outcome>, StorageError> {
+    let position = position(entry)?;
+    match &entry.record {
+        Some(record) => apply::apply(storage, &position, record).map(Some),
+        None => apply::pass(storage, &position).map(|()| None),
+    }
+}
+
+fn position(entry: &Committed) -> Result<Position, StorageError> {
+    let mark = codec::to_bytes(&Mark::of(entry));
+    let LogId { term, index } = entry.entry.id;
+    Ok(Position {
+        index,
+        term,
+        time: entry.entry.time,
+        mark: mark.map_err(|error| StorageError::Encode(error.to_string()))?,
+    })
+}
+
+/// Whose sessions a record concerns.
+fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
+    let Ok(done) = &outcome.result else { return BTreeSet::new() };
+    let one = |account: AccountId| BTreeSet::from([account]);
+    match &record.change {
+        Change::Deliver(deliver) => {
+            deliver.recipients.iter().map(|recipient| recipient.account).collect()
+        }
+        Change::AccountAdd(_) => match done {
+            Done::Account(account) => one(*account),
+            _ => BTreeSet::new(),
+        },
+        Change::AccountSet(r) => one(r.account),
+        Change::AccountRename(r) => one(r.account),
+        Change::AliasAdd(r) => one(r.account),
+        Change::CredentialSet(r) => one(r.account),
+        Change::CredentialRemove(r) => one(r.account),
+        Change::MailboxCreate(r) => one(r.account),
+        Change::MailboxRename(r) => one(r.account),
+        Change::MailboxDelete(r) => one(r.account),
+        Change::Subscribe(r) => one(r.account),
+        Change::Append(r) => one(r.account),
+        Change::Copy(r) => one(r.account),
+        Change::Move(r) => one(r.account),
+        Change::SetFlags(r) => one(r.account).into_iter().chain([r.reader]).collect(),
+        Change::Expunge(r) => one(r.account),
+        Change::DomainAdd(_)
+        | Change::DomainSet(_)
+        | Change::DomainRemove(_)
+        | Change::AliasRemove(_)
+        | Change::Version(_)
+        | Change::CheckpointMark(_) => BTreeSet::new(),
+    }
+}

@@ -1,0 +1,143 @@
+//! CREATE, RENAME and DELETE by whole names (RFC 9051 sections 6.3.4 to 6.3.6).
+
+use redoubt_log::id::{AccountId, MailboxId, OperationId};
+use redoubt_log::record::{
+    Actor, Change, Done, MailboxCreate, MailboxDelete, MailboxRename, Rejection, SpecialUse,
+};
+
+use super::propose::answer;
+use super::{Inner, MailboxPath, MailboxRef, StoreError, WriteError};
+use crate::view::Mailbox;
+
+impl Inner {
+    pub(super) async fn create_mailbox(
+        &self,
+        actor: &Actor,
+        account: AccountId,
+        name: &str,
+        special_use: Option<SpecialUse>,
+    ) -> Result<Mailbox, WriteError> {
+        let path = MailboxPath::parse(name)?;
+        let _turn = self.gates.enter(account).await;
+        let id = self.create_path(actor, account, &path, special_use).await?;
+        self.find(move |view| view.mailbox(account, id)).await
+    }
+
+    /// Makes what is not there of a path; its end must not be there.
+    async fn create_path(
+        &self,
+        actor: &Actor,
+        account: AccountId,
+        path: &MailboxPath,
+        special_use: Option<SpecialUse>,
+    ) -> Result<MailboxId, WriteError> {
+        let parent = self.create_above(actor, account, path).await?;
+        let name = path.last().to_owned();
+        self.create_one(actor, MailboxCreate { account, parent, name, special_use }).await
+    }
+
+    /// Makes the mailboxes above a path that are not there; the lowest one's id.
+    async fn create_above(
+        &self,
+        actor: &Actor,
+        account: AccountId,
+        path: &MailboxPath,
+    ) -> Result<Option<MailboxId>, WriteError> {
+        let mut parent = None;
+        let above = path.levels().len().saturating_sub(1);
+        for (prefix, level) in path.prefixes().zip(path.levels()).take(above) {
+            let there = self.view().await?;
+            let there = self.work(move || there.mailbox_named(account, &prefix)).await??;
+            parent = Some(match there {
+                Some(mailbox) => mailbox.id,
+                None => {
+                    let name = level.clone();
+                    let create = MailboxCreate { account, parent, name, special_use: None };
+                    self.create_one(actor, create).await?
+                }
+            });
+        }
+        Ok(parent)
+    }
+
+    async fn create_one(
+        &self,
+        actor: &Actor,
+        create: MailboxCreate,
+    ) -> Result<MailboxId, WriteError> {
+        let change = Change::MailboxCreate(create);
+        let outcome = self.propose(actor, OperationId::random(), change).await?;
+        answer(outcome, |done| match done {
+            Done::Mailbox(id, _) => Some(id),
+            _ => None,
+        })
+    }
+
+    pub(super) async fn rename_mailbox(
+        &self,
+        actor: &Actor,
+        account: AccountId,
+        from: &str,
+        to: &str,
+    ) -> Result<(), WriteError> {
+        let (from, to) = (MailboxPath::parse(from)?, MailboxPath::parse(to)?);
+        let source = self.named(account, &from).await?;
+        if from.is_inbox() {
+            return self.rename_inbox(actor, MailboxRef { account, mailbox: source.id }, &to).await;
+        }
+        if to.levels().starts_with(from.levels()) {
+            return Err(Rejection::Cycle.into());
+        }
+        let _turn = self.gates.enter(account).await;
+        let parent = self.create_above(actor, account, &to).await?;
+        let name = to.last().to_owned();
+        let rename = MailboxRename { account, mailbox: source.id, parent, name };
+        self.propose(actor, OperationId::random(), Change::MailboxRename(rename)).await?;
+        Ok(())
+    }
+
+    /// INBOX stays, with its children; its mail moves (RFC 9051 section 6.3.6).
+    async fn rename_inbox(
+        &self,
+        actor: &Actor,
+        inbox: MailboxRef,
+        to: &MailboxPath,
+    ) -> Result<(), WriteError> {
+        let turn = self.gates.enter(inbox.account).await;
+        let target = self.create_path(actor, inbox.account, to, None).await?;
+        drop(turn);
+        let view = self.view().await?;
+        let uids = move || view.uids(inbox.account, inbox.mailbox);
+        let uids = self.work(uids).await??.iter().collect();
+        self.move_to(actor, inbox, target, uids).await?;
+        Ok(())
+    }
+
+    pub(super) async fn delete_mailbox(
+        &self,
+        actor: &Actor,
+        account: AccountId,
+        name: &str,
+    ) -> Result<(), WriteError> {
+        let path = MailboxPath::parse(name)?;
+        let mailbox = self.named(account, &path).await?.id;
+        let delete = Change::MailboxDelete(MailboxDelete { account, mailbox });
+        self.propose(actor, OperationId::random(), delete).await?;
+        self.sweep.notify_one();
+        Ok(())
+    }
+
+    async fn named(&self, account: AccountId, path: &MailboxPath) -> Result<Mailbox, WriteError> {
+        let name = path.to_string();
+        self.find(move |view| view.mailbox_named(account, &name)).await
+    }
+
+    async fn find(
+        &self,
+        look: impl FnOnce(&crate::view::View) -> Result<Option<Mailbox>, StoreError> + Send + 'static,
+    ) -> Result<Mailbox, WriteError> {
+        let view = self.view().await?;
+        let found = self.work(move || look(&view)).await??;
+        found.ok_or(WriteError::Rejected(Rejection::NoSuchMailbox))
+    }
+}

@@ -1,0 +1,187 @@
+//! How a data directory is opened, closed and rebuilt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redoubt_log::blob::BlobStore;
+use redoubt_log::id::{Hash, LogIndex, ShardId};
+use redoubt_log::raft::{self, Node, NodeOptions};
+use redoubt_log::segment::SegmentLog;
+use tokio::sync::Notify;
+
+use super::machine::{Machine, Progress};
+use super::{
+    Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret, Tasks, checkpoints,
+    layout, reserve, sweep, views, workers,
+};
+use crate::auth::Authenticator;
+use crate::cache::ParsedCache;
+use crate::changes::ChangeFeed;
+use crate::hash::StateHash;
+use crate::ingest::Ingest;
+use crate::spool::SpoolRoom;
+use crate::storage::RocksStorage;
+use crate::thread_keys::KeyedHashes;
+
+/// The one shard of this node.
+const SHARD: ShardId = ShardId(0);
+/// How long a shutdown waits for what was proposed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
+    let opened = tokio::task::spawn_blocking(move || Inner::open(options)).await;
+    let inner = opened.map_err(|error| OpenError::Node(error.to_string()))??;
+    let inner = Arc::new(inner);
+    let weak = Arc::downgrade(&inner);
+    let sweeper = tokio::spawn(sweep::run(weak.clone(), inner.sweep.clone()));
+    let checkpoints = tokio::spawn(checkpoints::run(weak, inner.progress.clone()));
+    inner.tasks.add(sweeper.abort_handle());
+    inner.tasks.add(checkpoints.abort_handle());
+    Ok(Mailstore { inner })
+}
+
+/// What lies on the disk, opened and checked for itself.
+struct Ground {
+    layout: Layout,
+    lock: Lock,
+    identity: NodeFile,
+    log: SegmentLog,
+}
+
+impl Ground {
+    fn open(options: &Options) -> Result<Self, OpenError> {
+        let layout = Layout::new(&options.data);
+        let lock = Lock::take(&layout)?;
+        layout.prepare()?;
+        layout::empty_spool(&layout)?;
+        let identity = NodeFile::load_or_make(&layout)?;
+        let opened = SegmentLog::open(options.disk.clone(), &layout.log(), options.log.clone());
+        let (log, recovered) = opened.map_err(|error| OpenError::Log(error.to_string()))?;
+        if let Some(cut) = &recovered.cut {
+            tracing::warn!(?cut, "the last write to the log was torn by a crash and never acknowledged");
+        }
+        Ok(Self { layout, lock, identity, log })
+    }
+}
+
+impl Inner {
+    fn open(options: Options) -> Result<Self, OpenError> {
+        let Ground { layout, lock, identity, log } = Ground::open(&options)?;
+        let secret = ShardSecret::load_or_make(&layout, log.last().is_some())?;
+        let blobs = open_blobs(&layout, &options)?;
+        let storage = views::open(&layout, &options, &log)?;
+        let (feed, progress) = (Arc::<ChangeFeed>::default(), Arc::<Progress>::default());
+        let machine = machine(&storage, &feed, &progress, &options);
+        let node_options = NodeOptions::new(identity.node, SHARD);
+        let node = Node::open(node_options, log, blobs.clone(), Box::new(machine));
+        let node = node.map_err(not_started)?;
+        let reserve = Arc::new(reserve::Reserve::new(options.disk.clone(), layout.blobs()));
+        let cache = Arc::new(ParsedCache::new(storage.clone(), options.parsed_cache));
+        let ingest = Arc::new(Ingest {
+            blobs: blobs.clone(),
+            cache: cache.clone(),
+            keys: KeyedHashes::new(&secret),
+            reserve: reserve.clone(),
+        });
+        let spools = Arc::new(SpoolRoom::new(
+            layout.spool(),
+            options.max_message,
+            options.ingest_memory,
+            reserve.clone(),
+        ));
+        Ok(Self {
+            node,
+            storage,
+            blobs,
+            cache,
+            ingest,
+            feed,
+            progress,
+            spools,
+            reserve,
+            auth: Authenticator::new().map_err(|error| OpenError::Node(error.to_string()))?,
+            workers: workers::Workers::start().map_err(|e| OpenError::Node(e.to_string()))?,
+            gates: Default::default(),
+            flight: Default::default(),
+            recent: Default::default(),
+            sweep: Arc::new(Notify::new()),
+            checkpoints: checkpoints::Checkpoints::new(options.bases),
+            identity,
+            tasks: Tasks::default(),
+            lock: parking_lot::Mutex::new(Some(lock)),
+        })
+    }
+
+    pub(super) async fn shutdown(&self) {
+        self.tasks.end();
+        self.flight.close(PATIENCE).await;
+        if let Err(error) = self.node.shutdown().await {
+            tracing::error!(%error, "the shutdown did not end well; the log has everything");
+        }
+        self.lock.lock().take();
+    }
+}
+
+fn open_blobs(layout: &Layout, options: &Options) -> Result<BlobStore, OpenError> {
+    let opened = BlobStore::open(options.disk.clone(), &layout.blobs(), options.blobs.clone());
+    let (blobs, report) = opened.map_err(|error| OpenError::Blobs(error.to_string()))?;
+    tracing::info!(?report, "blobs");
+    Ok(blobs)
+}
+
+fn machine(
+    storage: &RocksStorage,
+    feed: &Arc<ChangeFeed>,
+    progress: &Arc<Progress>,
+    options: &Options,
+) -> Machine {
+    Machine {
+        storage: storage.clone(),
+        feed: feed.clone(),
+        progress: progress.clone(),
+        bases: options.bases.clone(),
+        checkpoint_every: options.checkpoint_every,
+    }
+}
+
+fn not_started(error: raft::OpenError) -> OpenError {
+    match error {
+        raft::OpenError::Blob { .. } => OpenError::Blobs(error.to_string()),
+        raft::OpenError::Log(_) => OpenError::Log(error.to_string()),
+        _ => OpenError::Node(error.to_string()),
+    }
+}
+
+/// What a rebuild came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// The index that the views have come to: that known to be committed.
+    pub index: Option<LogIndex>,
+    /// The state's hash there.
+    pub state_hash: Hash,
+    /// Entries that were applied.
+    pub entries: u64,
+}
+
+/// Throws the views away and builds them anew while no server runs: from the
+/// newest sound checkpoint and the log, or from the log alone. Blocks.
+///
+/// # Errors
+/// [`OpenError::DoesNotJoin`] when neither reaches; the views are then gone, the
+/// ground state is as it was.
+pub fn rebuild(options: &Options, from_base: bool) -> Result<Rebuilt, OpenError> {
+    let Ground { layout, lock: _lock, log, .. } = Ground::open(options)?;
+    let views = layout.views();
+    if views.exists() {
+        std::fs::remove_dir_all(&views).map_err(|error| OpenError::io(&views, error))?;
+    }
+    let storage = views::rebuild(&layout, options, &log, from_base)?;
+    let options = Options { checkpoint_every: 0, ..options.clone() };
+    let mut machine = machine(&storage, &Arc::default(), &Arc::default(), &options);
+    let replayed = raft::replay(&log, log.committed(), &mut machine);
+    let entries = replayed.map_err(|error| OpenError::Views(error.to_string()))?;
+    storage.flush().map_err(|error| OpenError::Views(error.to_string()))?;
+    let state_hash = StateHash::stored(&storage).map_err(|e| OpenError::Views(e.to_string()))?;
+    let index = machine.progress.applied();
+    Ok(Rebuilt { index, state_hash: state_hash.digest(), entries })
+}

@@ -1,0 +1,97 @@
+//! The one way into the log.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redoubt_log::id::{OperationId, Timestamp};
+use redoubt_log::raft::ProposeError;
+use redoubt_log::record::{Actor, Change, Done, Outcome, Record, Why};
+use tokio::sync::Semaphore;
+
+use super::{Inner, StoreError, WriteError};
+
+/// How long a record may wait for a leader.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Records on their way at one time; more wait.
+const IN_FLIGHT: u32 = 8192;
+
+/// Counts what is on its way, so that a shutdown can wait for it.
+#[derive(Debug)]
+pub(super) struct Flight {
+    slots: Arc<Semaphore>,
+}
+
+impl Default for Flight {
+    fn default() -> Self {
+        Self { slots: Arc::new(Semaphore::new(IN_FLIGHT as usize)) }
+    }
+}
+
+impl Flight {
+    async fn board(&self) -> Result<tokio::sync::SemaphorePermit<'_>, WriteError> {
+        let stopping = |_| WriteError::Unavailable("the node is shutting down".to_owned());
+        self.slots.acquire().await.map_err(stopping)
+    }
+
+    /// Lets nobody aboard any more and waits, at most `patience`, until all have landed.
+    pub(super) async fn close(&self, patience: Duration) {
+        let all = self.slots.acquire_many(IN_FLIGHT);
+        if tokio::time::timeout(patience, all).await.is_err() {
+            tracing::warn!("some writes had no outcome before the shutdown");
+        }
+        self.slots.close();
+    }
+}
+
+impl Inner {
+    /// Proposes a change and waits until it is applied here. A record that `apply`
+    /// rejects as a whole is an error. Below the disk's reserve what grows is refused.
+    pub(super) async fn propose(
+        &self,
+        actor: &Actor,
+        operation: OperationId,
+        change: Change,
+    ) -> Result<Outcome, WriteError> {
+        let _aboard = self.flight.board().await?;
+        let stamp = Timestamp::now();
+        let record =
+            Record { stamp, operation, actor: actor.clone(), why: Why::default(), change };
+        let outcome = self.node.propose(record, Instant::now() + DEADLINE).await;
+        let outcome = outcome.map_err(|error| self.not_proposed(error))?;
+        match outcome.result {
+            Err(rejection) => Err(WriteError::Rejected(rejection)),
+            Ok(_) => Ok(outcome),
+        }
+    }
+
+    /// Runs what blocks on the store's own threads.
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.workers.run(work).await.map_err(|gone| StoreError::Stopped(gone.to_string()))
+    }
+
+    fn not_proposed(&self, error: ProposeError) -> WriteError {
+        let text = error.to_string();
+        match error {
+            ProposeError::NotLeader { .. } | ProposeError::Unavailable => {
+                WriteError::Unavailable(text)
+            }
+            ProposeError::Unknown(_) => WriteError::Unknown(text),
+            ProposeError::TooLarge(_) => WriteError::Invalid(text),
+            ProposeError::DiskFull => self.reserve.full(),
+            ProposeError::Blob { blob, .. } => StoreError::Blob(blob, text).into(),
+            ProposeError::Stopped { .. } => StoreError::Stopped(text).into(),
+        }
+    }
+}
+
+/// What a record answered, if it is of the wanted kind; anything else is a bug of `apply`.
+pub(super) fn answer<T>(
+    outcome: Outcome,
+    wanted: impl FnOnce(Done) -> Option<T>,
+) -> Result<T, WriteError> {
+    let other = || StoreError::Views("apply gave an answer of the wrong kind".to_owned()).into();
+    wanted(outcome.result?).ok_or_else(other)
+}
