@@ -175,7 +175,7 @@ pub(crate) fn install(base: &Path, views: &Path) -> io::Result<()> {
         let name = entry?.file_name();
         let (from, to) = (base.join(&name), views.join(&name));
         let text = name.to_string_lossy();
-        let part = is_part_of_image(&text) && !text.ends_with(".json");
+        let part = is_part_of_image(&text) && !text.starts_with("base.manifest");
         let table = text.ends_with(".sst");
         if part && !(table && fs::hard_link(&from, &to).is_ok()) {
             fs::copy(&from, &to)?;

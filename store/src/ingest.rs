@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use redoubt_log::blob::{BlobError, BlobStore, PartEncoding, PartHint};
 use redoubt_log::id::BlobId;
-use redoubt_log::record::{JunkHeader, Message, ThreadKeys};
+use redoubt_log::record::{JunkHeader, Message};
 
 use crate::cache::ParsedCache;
 use crate::mailstore::reserve::Reserve;
 use crate::mailstore::{StoreError, WriteError};
-use crate::mime::{self, Parsed, Part, header};
-use crate::thread_keys::{Ids, KeyedHashes};
+use crate::mime::{self, Parsed};
+use crate::keyed::KeyedHashes;
 
 /// Takes messages in.
 #[derive(Debug)]
@@ -37,15 +37,15 @@ impl Ingest {
     pub(crate) fn take(&self, bytes: &[u8], trace: usize) -> Result<Taken, WriteError> {
         self.reserve.check()?;
         let parsed = Arc::new(mime::parse(bytes));
-        let put = self.blobs.put_message(bytes, &hints(&parsed.structure));
+        let put = self.blobs.put_message(bytes, &hints(&parsed));
         let blob = put.map_err(|error| self.failed(error))?.id;
         self.cache.put(&blob, &parsed);
-        let header = header_octets(bytes, &parsed);
+        let header = mime::slice(bytes, parsed.structure.header);
         let original = match trace {
             0 => blob,
             _ => BlobId::of(bytes.get(trace..).unwrap_or_default()),
         };
-        let thread = self.thread(header, &parsed);
+        let thread = self.keys.thread(&mime::thread_inputs(header));
         let message = Message { blob, original, size: bytes.len() as u64, thread };
         Ok(Taken { message, header: header.to_vec() })
     }
@@ -65,49 +65,28 @@ impl Ingest {
             other => WriteError::Store(StoreError::Stopped(other.to_string())),
         }
     }
-
-    fn thread(&self, head: &[u8], parsed: &Parsed) -> ThreadKeys {
-        let value = |name| header::first(head, name).map_or(&b""[..], |field| field.value);
-        let ids = Ids {
-            message_id: value("Message-ID"),
-            in_reply_to: value("In-Reply-To"),
-            references: value("References"),
-        };
-        self.keys.thread(ids, parsed.envelope.subject.as_deref().unwrap_or_default())
-    }
 }
 
 impl Taken {
     /// Whether a spam filter before us marked it so.
     pub(crate) fn is_junk(&self, rule: &JunkHeader) -> bool {
         let prefix = rule.value_prefix.as_bytes();
-        header::fields(&self.header)
+        mime::fields(&self.header)
             .filter(|field| field.is(rule.name.as_bytes()))
-            .map(|field| header::unfold(field.value))
+            .map(|field| mime::unfold(field.value))
             .any(|v| v.get(..prefix.len()).is_some_and(|v| v.eq_ignore_ascii_case(prefix)))
     }
 }
 
-fn header_octets<'a>(bytes: &'a [u8], parsed: &Parsed) -> &'a [u8] {
-    let end = usize::try_from(parsed.structure.header.len).unwrap_or(usize::MAX);
-    bytes.get(..end).unwrap_or(bytes)
-}
-
 /// The parts that may be worth a blob of their own, by rising offset.
-fn hints(part: &Part) -> Vec<PartHint> {
-    let mut hints = Vec::new();
-    collect(part, &mut hints);
-    hints
-}
-
-fn collect(part: &Part, hints: &mut Vec<PartHint>) {
-    if let Some(nested) = &part.message {
-        return collect(&nested.structure, hints);
-    }
-    if !part.children.is_empty() {
-        return part.children.iter().for_each(|child| collect(child, hints));
-    }
-    let base64 = part.encoding.eq_ignore_ascii_case(b"base64");
-    let encoding = if base64 { PartEncoding::Base64 } else { PartEncoding::Identity };
-    hints.push(PartHint { start: part.body.start, len: part.body.len, encoding });
+fn hints(parsed: &Parsed) -> Vec<PartHint> {
+    let hint = |part: mime::PartHint| PartHint {
+        start: part.start,
+        len: part.len,
+        encoding: match part.is_base64 {
+            true => PartEncoding::Base64,
+            false => PartEncoding::Identity,
+        },
+    };
+    mime::part_hints(parsed).into_iter().map(hint).collect()
 }

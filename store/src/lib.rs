@@ -6,11 +6,14 @@
 pub mod account;
 pub mod apply;
 pub mod auth;
+mod cache;
 pub mod changes;
 pub mod check;
 pub mod checkpoint;
-pub mod email;
+mod email;
 mod hash;
+mod ingest;
+mod keyed;
 pub mod keys;
 pub mod mailbox;
 pub mod mailstore;

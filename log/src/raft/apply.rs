@@ -304,7 +304,7 @@ fn answer<T>(
     failure.map_or(Ok(()), Err)
 }
 
-fn committed(entry: LogEntry, membership: Bytes) -> Result<Committed, Fatal> {
+pub(crate) fn committed(entry: LogEntry, membership: Bytes) -> Result<Committed, Fatal> {
     let record = match entry.kind {
         EntryKind::Record => Some(record_of(&entry.payload).map_err(|error| {
             Fatal(format!("the record at {} cannot be applied: {error}", entry.id.index))

@@ -17,6 +17,7 @@ mod network;
 mod node;
 mod open;
 mod read_index;
+mod replay;
 mod state_machine;
 mod stop;
 mod storage;
@@ -24,6 +25,7 @@ mod types;
 
 pub use error::{OpenError, ProposeError, ReadError};
 pub use node::{Node, NodeOptions, Status};
+pub use replay::replay;
 pub use state_machine::{AppliedState, Checkpoint, Committed, Fatal, StateMachine};
 pub use stop::Stopped;
 pub use types::record_of;

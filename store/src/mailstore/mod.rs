@@ -326,7 +326,7 @@ impl Inner {
 
     /// What is applied here, perhaps not yet the newest that others were told of.
     fn local_view(&self) -> Result<View, StoreError> {
-        Ok(View::new(self.storage.snapshot())?)
+        View::new(Arc::new(self.storage.snapshot()))
     }
 
     fn parsed(&self, blob: &BlobId) -> Result<Arc<Parsed>, StoreError> {
@@ -371,9 +371,9 @@ fn candidate(
     let Some(account) = view.login(name, default_domain)? else {
         return Ok((None, Candidate::default()));
     };
-    let mut phcs = view.credentials(account.id)?;
-    phcs.sort_by_key(|(name, _)| name != MAIN_CREDENTIAL);
-    let phcs = phcs.into_iter().map(|(_, phc)| phc).collect();
+    let mut credentials = view.credentials(account.id)?;
+    credentials.sort_by_key(|credential| credential.name != MAIN_CREDENTIAL);
+    let phcs = credentials.into_iter().map(|credential| credential.phc).collect();
     let candidate = Candidate { account: account.id.0, phcs };
     Ok((Some(account), candidate))
 }

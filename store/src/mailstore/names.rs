@@ -3,13 +3,7 @@
 use unicode_normalization::UnicodeNormalization;
 
 use super::WriteError;
-
-/// The most octets of one level of a name.
-pub const MAX_LEVEL: usize = 255;
-/// The most octets of a whole name.
-pub const MAX_NAME: usize = 2048;
-/// The most levels of a name.
-pub const MAX_LEVELS: usize = 32;
+use crate::mailbox::{MAX_LEVEL, MAX_LEVELS, MAX_NAME};
 
 /// A mailbox's name taken apart: NFC, each level checked, `INBOX` in capitals at the top.
 #[derive(Debug, Clone, PartialEq, Eq)]

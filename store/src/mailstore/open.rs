@@ -21,7 +21,7 @@ use crate::hash::StateHash;
 use crate::ingest::Ingest;
 use crate::spool::SpoolRoom;
 use crate::storage::RocksStorage;
-use crate::thread_keys::KeyedHashes;
+use crate::keyed::KeyedHashes;
 
 /// The one shard of this node.
 const SHARD: ShardId = ShardId(0);

@@ -46,10 +46,10 @@ impl Inner {
     async fn next_to_sweep(&self) -> Result<Option<(MailboxRef, Vec<Uid>)>, WriteError> {
         let view = self.view().await?;
         let next = move || {
-            let Some((account, mailbox)) = view.deleting(1)?.into_iter().next() else {
+            let Some((account, mailbox)) = view.sweeps(1)?.into_iter().next() else {
                 return Ok(None);
             };
-            let uids = view.uids(account, mailbox)?.iter().take(PIECE).collect();
+            let uids = view.sweep_uids(account, mailbox, PIECE)?;
             Ok(Some((MailboxRef { account, mailbox }, uids)))
         };
         self.work(next).await?

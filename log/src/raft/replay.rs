@@ -1,0 +1,54 @@
+//! The log applied while no replica runs: for rebuilding what is derived from it.
+
+use bytes::Bytes;
+
+use crate::codec;
+use crate::id::LogIndex;
+use crate::raft::apply::committed;
+use crate::raft::state_machine::{Fatal, StateMachine};
+use crate::segment::{EntryKind, LogEntry, LogId, SegmentLog};
+
+/// Bytes of entries that are read together.
+const READ_BYTES: usize = 4 << 20;
+
+/// Applies the entries above the machine's state up to and with `upto`, as a
+/// replica would, and gives how many. Blocks.
+///
+/// # Errors
+/// The log cannot be read, begins behind the machine's state or has another
+/// chain there; or the machine says so.
+pub fn replay(
+    log: &SegmentLog,
+    upto: Option<LogId>,
+    machine: &mut dyn StateMachine,
+) -> Result<u64, Fatal> {
+    let applied = machine.applied()?;
+    let mut membership = Bytes::new();
+    let mut next = LogIndex(0);
+    if let Some(state) = applied {
+        if log.chain_at(state.id.index).map_err(Fatal::new)? != state.chain {
+            return Err(Fatal(format!("at {} the log has another chain than the views", state.id)));
+        }
+        membership = state.membership;
+        next = LogIndex(state.id.index.0 + 1);
+    }
+    let (begin, end) = (next, LogIndex(upto.map_or(0, |id| id.index.0 + 1)));
+    while next < end {
+        for entry in log.read(next..end, READ_BYTES).map_err(Fatal::new)? {
+            next = LogIndex(entry.id.index.0 + 1);
+            membership = membership_after(&entry, membership)?;
+            machine.apply(committed(entry, membership.clone())?)?;
+        }
+    }
+    Ok(next.0 - begin.0)
+}
+
+/// As `types::encode_stored` writes it.
+fn membership_after(entry: &LogEntry, before: Bytes) -> Result<Bytes, Fatal> {
+    match entry.kind {
+        EntryKind::Membership => codec::to_bytes(&(entry.id, entry.payload.as_ref()))
+            .map(Bytes::from)
+            .map_err(Fatal::new),
+        EntryKind::Blank | EntryKind::Record => Ok(before),
+    }
+}

@@ -1,0 +1,145 @@
+//! `shards/<id>/base/`: the verified checkpoints of this node, one folder each,
+//! named by index in twenty digits.
+//!
+//! Invariant: a folder with a manifest is a whole image; one without is what a
+//! crash left, and is removed when the next is made.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redoubt_log::chain::Head;
+use redoubt_log::disk::Disk;
+use redoubt_log::id::LogIndex;
+use redoubt_store::checkpoint::{Base, BaseError, Bases, Image, is_part_of_image};
+
+use crate::manifest::{self, FileEntry, Manifest};
+
+const TAKING: &str = "taking";
+const GONE: &str = "gone";
+
+/// The state images in one folder.
+#[derive(Debug, Clone)]
+pub struct BaseDir {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+}
+
+impl BaseDir {
+    /// Those in `dir`, which is made when the first image is.
+    pub fn new(disk: Arc<dyn Disk>, dir: impl Into<PathBuf>) -> Self {
+        Self { disk, dir: dir.into() }
+    }
+
+    fn folder(&self, index: LogIndex) -> PathBuf {
+        self.dir.join(format!("{:020}", index.0))
+    }
+
+    fn names(&self) -> Result<Vec<String>, BaseError> {
+        match self.disk.list(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            names => names.map_err(|error| BaseError::io(&self.dir, error)),
+        }
+    }
+
+    /// What a crash left: images without a manifest, images half removed.
+    fn tidy(&self) -> Result<(), BaseError> {
+        for name in self.names()? {
+            let path = self.dir.join(&name);
+            let manifest = self.disk.open(&path.join(manifest::NAME));
+            let unfinished =
+                matches!(&manifest, Err(error) if error.kind() == io::ErrorKind::NotFound);
+            if name.starts_with(GONE) || name == TAKING || unfinished {
+                fs::remove_dir_all(&path).map_err(|error| BaseError::io(&path, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&self, index: LogIndex) -> Result<(), BaseError> {
+        let (path, gone) = (self.folder(index), self.dir.join(format!("{GONE}-{index}")));
+        let remove = || {
+            self.disk.rename(&path, &gone)?;
+            self.disk.sync_dir(&self.dir)?;
+            fs::remove_dir_all(&gone)
+        };
+        remove().map_err(|error| BaseError::io(&path, error))
+    }
+
+    fn files(&self, dir: &Path) -> Result<Vec<FileEntry>, BaseError> {
+        let names = self.disk.list(dir).map_err(|error| BaseError::io(dir, error))?;
+        names
+            .iter()
+            .filter(|name| is_part_of_image(name) && !name.starts_with(manifest::NAME))
+            .map(|name| manifest::entry(&*self.disk, dir, name, true))
+            .collect()
+    }
+
+    fn load(&self, index: LogIndex) -> Result<(PathBuf, Manifest), BaseError> {
+        let dir = self.folder(index);
+        let manifest = Manifest::read(&*self.disk, &dir)?.ok_or(BaseError::NoSuch(index))?;
+        if manifest.index != index {
+            return Err(BaseError::damaged(&dir, format!("it is of index {}", manifest.index)));
+        }
+        Ok((dir, manifest))
+    }
+
+    fn verify_files(&self, dir: &Path, manifest: &Manifest) -> Result<(), BaseError> {
+        for wanted in &manifest.files {
+            let found = manifest::entry(&*self.disk, dir, &wanted.name, false)?;
+            if found != *wanted {
+                return Err(BaseError::damaged(&dir.join(&wanted.name), "its bytes have changed"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Bases for BaseDir {
+    fn place(&self) -> Result<PathBuf, BaseError> {
+        self.disk.create_dir_all(&self.dir).map_err(|error| BaseError::io(&self.dir, error))?;
+        self.tidy()?;
+        Ok(self.dir.join(TAKING))
+    }
+
+    fn keep(&self, image: &Image, head: Head) -> Result<Base, BaseError> {
+        let dir = self.folder(image.state.id.index);
+        let named = self.disk.rename(&image.dir, &dir).and_then(|()| self.disk.sync_dir(&self.dir));
+        named.map_err(|error| BaseError::io(&dir, error))?;
+        let manifest = Manifest::of(image, &head, self.files(&dir)?);
+        manifest.write(&*self.disk, &dir)?;
+        manifest.base(&dir)
+    }
+
+    fn list(&self) -> Result<Vec<Base>, BaseError> {
+        let names = self.names()?;
+        let indices = names.iter().rev().filter_map(|name| name.parse().ok().map(LogIndex));
+        let mut bases = Vec::new();
+        for index in indices {
+            match self.load(index).and_then(|(dir, manifest)| manifest.base(&dir)) {
+                Ok(base) => bases.push(base),
+                Err(BaseError::NoSuch(_)) => {}
+                Err(error @ BaseError::Io { .. }) => return Err(error),
+                Err(error) => tracing::error!(%error, "a checkpoint is passed over"),
+            }
+        }
+        Ok(bases)
+    }
+
+    fn verify(&self, index: LogIndex) -> Result<Base, BaseError> {
+        let (dir, manifest) = self.load(index)?;
+        self.verify_files(&dir, &manifest)?;
+        let base = manifest.base(&dir)?;
+        let image = Image::examine(&dir)?;
+        if image.state != base.state || image.state_hash != base.state_hash {
+            return Err(BaseError::damaged(&dir, "its state is not the one that it says"));
+        }
+        Ok(base)
+    }
+
+    fn keep_newest(&self, count: usize) -> Result<(), BaseError> {
+        let old: Vec<_> = self.list()?.into_iter().skip(count).collect();
+        old.into_iter().try_for_each(|base| self.remove(base.index()))
+    }
+}
