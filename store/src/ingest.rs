@@ -8,10 +8,10 @@ use redoubt_log::id::BlobId;
 use redoubt_log::record::{JunkHeader, Message};
 
 use crate::cache::ParsedCache;
+use crate::keyed::KeyedHashes;
 use crate::mailstore::reserve::Reserve;
 use crate::mailstore::{StoreError, WriteError};
 use crate::mime::{self, Parsed};
-use crate::keyed::KeyedHashes;
 
 /// Takes messages in.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ mod cache;
 pub mod changes;
 pub mod check;
 pub mod checkpoint;
-mod email;
+pub mod email;
 mod hash;
 mod ingest;
 mod keyed;

@@ -46,10 +46,8 @@ async fn one_copy_for_all_recipients_and_an_answer_for_each() {
     let alice = alice(&store).await;
     let small = AccountSettings { quota: Some(10), ..AccountSettings::default() };
     let bob = add_account(&store, "bob", small).await;
-    let to = vec![
-        recipient(alice, "alice@example.org", None),
-        recipient(bob, "bob@example.org", None),
-    ];
+    let to =
+        vec![recipient(alice, "alice@example.org", None), recipient(bob, "bob@example.org", None)];
     let answers = deliver_to(&store, &mail(1), to).await.unwrap();
     assert!(answers[0].is_ok());
     assert!(matches!(answers[1], Err(Rejection::OverQuota { used: 0, limit: 10 })));

@@ -11,9 +11,7 @@ use redoubt_log::record::{
     AccountSet, AccountSettings, AccountState, Actor, Change, DomainSettings, FlagChange, Flags,
 };
 use redoubt_store::mailbox::INBOX;
-use redoubt_store::mailstore::{
-    AuthError, FlagUpdate, Mailstore, OpenError, WriteError, rebuild,
-};
+use redoubt_store::mailstore::{AuthError, FlagUpdate, Mailstore, OpenError, WriteError, rebuild};
 use support::*;
 
 #[tokio::test]
@@ -189,11 +187,9 @@ async fn logins() {
     let store = world.open().await;
     add_domain(&store, DomainSettings::default()).await;
     let phc = store.hash_password(b"secret").await.unwrap();
-    let account =
-        add_account_with(&store, "alice", AccountSettings::default(), Some(phc)).await;
-    let login = async |name: &str, password: &[u8]| {
-        store.authenticate(name, password, DOMAIN, None).await
-    };
+    let account = add_account_with(&store, "alice", AccountSettings::default(), Some(phc)).await;
+    let login =
+        async |name: &str, password: &[u8]| store.authenticate(name, password, DOMAIN, None).await;
     assert_eq!(login("alice", b"secret").await.unwrap().id, account);
     assert_eq!(login("ALICE@example.org", b"secret").await.unwrap().id, account);
     for (name, password) in [("alice", &b"Secret"[..]), ("bob", b"secret"), ("", b"")] {

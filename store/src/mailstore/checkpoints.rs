@@ -7,8 +7,8 @@ use redoubt_log::id::{LogIndex, OperationId};
 use redoubt_log::raft::Node;
 use redoubt_log::record::{Actor, Change, CheckpointMark};
 
-use super::machine::Progress;
 use super::Inner;
+use super::machine::Progress;
 use crate::checkpoint::{Base, BaseError, Bases, Image};
 use crate::storage::{RocksStorage, StorageError};
 

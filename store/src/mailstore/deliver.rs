@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use redoubt_log::id::{BlobId, MailboxId, OperationId, Timestamp};
 use redoubt_log::record::{
-    Actor, Arrival, Change, Deliver, Done, DomainSettings, Flags, MAX_CHANGES, Recipient,
+    Actor, Arrival, Change, Deliver, DomainSettings, Done, Flags, MAX_CHANGES, Recipient,
     Rejection, SpecialUse,
 };
 
 use super::propose::answer;
 use super::{DeliveryRecipient, Envelope, Inner, MailboxPath, StoreError, WriteError};
-use crate::mailbox::INBOX;
 use crate::ingest::{Ingest, Taken};
+use crate::mailbox::INBOX;
 use crate::spool::{Settled, Spool};
 use crate::view::View;
 

@@ -351,8 +351,7 @@ impl Inner {
     ) -> Result<Account, AuthError> {
         let view = self.view().await?;
         let (asked, domain) = (name.to_owned(), default_domain.to_owned());
-        let (account, candidate) =
-            self.work(move || candidate(&view, &asked, &domain)).await??;
+        let (account, candidate) = self.work(move || candidate(&view, &asked, &domain)).await??;
         self.auth.verify(name, candidate, password, from).await?;
         match account {
             Some(account) if account.settings.state == AccountState::Active => Ok(account),

@@ -19,9 +19,9 @@ use crate::cache::ParsedCache;
 use crate::changes::ChangeFeed;
 use crate::hash::StateHash;
 use crate::ingest::Ingest;
+use crate::keyed::KeyedHashes;
 use crate::spool::SpoolRoom;
 use crate::storage::RocksStorage;
-use crate::keyed::KeyedHashes;
 
 /// The one shard of this node.
 const SHARD: ShardId = ShardId(0);
@@ -58,7 +58,10 @@ impl Ground {
         let opened = SegmentLog::open(options.disk.clone(), &layout.log(), options.log.clone());
         let (log, recovered) = opened.map_err(|error| OpenError::Log(error.to_string()))?;
         if let Some(cut) = &recovered.cut {
-            tracing::warn!(?cut, "the last write to the log was torn by a crash and never acknowledged");
+            tracing::warn!(
+                ?cut,
+                "the last write to the log was torn by a crash and never acknowledged"
+            );
         }
         Ok(Self { layout, lock, identity, log })
     }

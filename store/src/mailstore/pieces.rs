@@ -64,7 +64,8 @@ impl Inner {
             let series = uids.len() > PIECE;
             let outcome = self.piece(actor, account, series, Change::Expunge(expunge)).await?;
             let changed = answer(outcome, changed)?;
-            let went = piece.iter().zip(changed).filter_map(|(uid, a)| Some((*uid, a.ok()?.into())));
+            let went =
+                piece.iter().zip(changed).filter_map(|(uid, a)| Some((*uid, a.ok()?.into())));
             gone.extend(went);
         }
         Ok(gone)
@@ -78,8 +79,7 @@ impl Inner {
         uids: Vec<Uid>,
     ) -> Result<Vec<(Uid, Arrival)>, WriteError> {
         let MailboxRef { account, mailbox } = from;
-        let record =
-            |items: Vec<Placed>| Change::Copy(Copy { account, from: mailbox, to, items });
+        let record = |items: Vec<Placed>| Change::Copy(Copy { account, from: mailbox, to, items });
         self.transfer(actor, from, uids, record).await
     }
 
@@ -91,8 +91,7 @@ impl Inner {
         uids: Vec<Uid>,
     ) -> Result<Vec<(Uid, Arrival)>, WriteError> {
         let MailboxRef { account, mailbox } = from;
-        let record =
-            |items: Vec<Placed>| Change::Move(Move { account, from: mailbox, to, items });
+        let record = |items: Vec<Placed>| Change::Move(Move { account, from: mailbox, to, items });
         self.transfer(actor, from, uids, record).await
     }
 

@@ -54,8 +54,7 @@ impl Inner {
     ) -> Result<Outcome, WriteError> {
         let _aboard = self.flight.board().await?;
         let stamp = Timestamp::now();
-        let record =
-            Record { stamp, operation, actor: actor.clone(), why: Why::default(), change };
+        let record = Record { stamp, operation, actor: actor.clone(), why: Why::default(), change };
         let outcome = self.node.propose(record, Instant::now() + DEADLINE).await;
         let outcome = outcome.map_err(|error| self.not_proposed(error))?;
         match outcome.result {

@@ -59,6 +59,23 @@ impl RocksStorage {
         Ok(Self { db: Arc::new(db) })
     }
 
+    /// Opens tables that nobody else has open, for reading: no file of theirs changes.
+    ///
+    /// # Errors
+    /// The disk, or corruption.
+    pub fn open_read_only(path: &Path, options: &RocksOptions) -> Result<Self, StorageError> {
+        let cache = Cache::new_lru_cache(options.block_cache);
+        let families = Table::ALL.map(Table::name).into_iter().chain([CACHE]);
+        let families =
+            families.map(|name| ColumnFamilyDescriptor::new(name, family(&cache, options)));
+        let mut database = database(options);
+        database.create_if_missing(false);
+        database.create_missing_column_families(false);
+        let db = DB::open_cf_descriptors_read_only(&database, path, families, false)
+            .map_err(|e| StorageError::Io { table: "all", error: e.to_string() })?;
+        Ok(Self { db: Arc::new(db) })
+    }
+
     /// Everything as it is now, for readers.
     pub fn snapshot(&self) -> RocksSnapshot {
         let cell = SnapshotCell::new(Arc::clone(&self.db), |db| Pinned(db.snapshot()));

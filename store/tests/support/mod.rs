@@ -9,7 +9,7 @@ use bytes::Bytes;
 use redoubt_log::disk::{Disk, DiskFile, RealDisk, Space};
 use redoubt_log::id::{AccountId, MailboxId, OperationId, Uid};
 use redoubt_log::record::{
-    AccountAdd, AccountSettings, Actor, Address, Arrival, Change, Done, DomainAdd, DomainSettings,
+    AccountAdd, AccountSettings, Actor, Address, Arrival, Change, DomainAdd, DomainSettings, Done,
     Flags, Rejection,
 };
 use redoubt_store::mailbox::INBOX;
