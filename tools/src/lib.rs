@@ -1,1 +1,9 @@
 //! The redoubt binary: the one place where the parts are wired.
+
+pub mod admin;
+pub mod cmd;
+pub mod config;
+pub mod exit;
+pub mod import;
+pub mod output;
+pub mod telemetry;

@@ -1,1 +1,7 @@
-fn main() {}
+//! `redoubt <verb>`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    redoubt_tools::cmd::main()
+}

@@ -1,0 +1,263 @@
+//! The configuration file: every key with its default. docs/configuration.md
+//! describes each; a test holds the two together.
+
+mod load;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, load};
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The data directory.
+    pub data: PathBuf,
+    /// A login or recipient without `@` is looked up here.
+    pub default_domain: String,
+    /// How this server calls itself in greetings and Received lines; empty for the machine's name.
+    pub hostname: String,
+    /// Networks that may hand on a client's address.
+    pub trusted: Vec<String>,
+    /// Where it listens.
+    pub listen: Listen,
+    /// Certificate and key.
+    pub tls: Tls,
+    /// Who may log in how.
+    pub auth: Auth,
+    /// Bounds.
+    pub limits: Limits,
+    /// Caches and checkpoints.
+    pub store: Store,
+    /// What is logged and how.
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("./redoubt-data"),
+            default_domain: "example.org".into(),
+            hostname: String::new(),
+            trusted: vec!["127.0.0.0/8".into(), "::1".into()],
+            listen: Listen::default(),
+            tls: Tls::default(),
+            auth: Auth::default(),
+            limits: Limits::default(),
+            store: Store::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// One or more addresses, or `"off"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Addresses {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+impl Addresses {
+    fn one(text: &str) -> Self {
+        Self::One(text.into())
+    }
+
+    /// The addresses, none for `"off"`.
+    ///
+    /// # Errors
+    /// Names the text that does not read as an address.
+    pub fn parse(&self) -> Result<Vec<ListenAddress>, String> {
+        let texts = match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts.as_slice(),
+        };
+        texts.iter().filter(|text| *text != "off").map(|text| text.parse()).collect()
+    }
+}
+
+/// A place to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(Self::Unix(path.into()));
+        }
+        text.parse().map(Self::Tcp).map_err(|_| {
+            format!("{text:?} is not an address: write \"127.0.0.1:7143\", \"[::1]:7143\", \"unix:PATH\" or \"off\"")
+        })
+    }
+}
+
+/// `[listen]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Listen {
+    pub lmtp: Addresses,
+    pub imap: Addresses,
+    pub imaps: Addresses,
+    pub pop3: Addresses,
+    pub pop3s: Addresses,
+    pub https: Addresses,
+    pub admin_https: Addresses,
+    pub peer: Addresses,
+    pub socketmap: Addresses,
+    pub milter: Addresses,
+    /// The Unix socket of the verbs; empty for `DATA/admin.sock`.
+    pub admin: String,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let off = || Addresses::one("off");
+        Self {
+            lmtp: Addresses::one("127.0.0.1:7025"),
+            imap: Addresses::one("127.0.0.1:7143"),
+            imaps: Addresses::one("127.0.0.1:7993"),
+            pop3: off(),
+            pop3s: off(),
+            https: off(),
+            admin_https: Addresses::one("127.0.0.1:7071"),
+            peer: off(),
+            socketmap: Addresses::one("127.0.0.1:7073"),
+            milter: off(),
+            admin: String::new(),
+        }
+    }
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// PEM file with the certificate and its chain; empty for a self-signed one in `DATA/tls`.
+    pub certificate: String,
+    /// PEM file with its key.
+    pub key: String,
+}
+
+/// `[auth]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Whether passwords may come over connections without TLS.
+    pub plaintext: Plaintext,
+}
+
+/// `auth.plaintext`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plaintext {
+    /// Never.
+    Never,
+    /// From this machine only.
+    #[default]
+    Loopback,
+    /// From anywhere.
+    Always,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Limits {
+    pub connections: usize,
+    pub connections_per_address: usize,
+    pub connections_per_user: usize,
+    pub message_bytes: u64,
+    pub lmtp_recipients: usize,
+    pub imap_idle_seconds: u64,
+    pub lmtp_idle_seconds: u64,
+    pub shutdown_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 20_000,
+            connections_per_address: 10_000,
+            connections_per_user: 100,
+            message_bytes: 50 * 1024 * 1024,
+            lmtp_recipients: 1_000,
+            imap_idle_seconds: 30 * 60,
+            lmtp_idle_seconds: 5 * 60,
+            shutdown_seconds: 10,
+        }
+    }
+}
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Store {
+    pub block_cache_mib: usize,
+    pub parsed_cache_mib: usize,
+    pub ingest_memory_mib: u64,
+    pub checkpoint_records: u64,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            block_cache_mib: 256,
+            parsed_cache_mib: 32,
+            ingest_memory_mib: 256,
+            checkpoint_records: 200_000,
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives by module.
+    pub level: String,
+    /// `text` or `json`.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Text }
+    }
+}
+
+/// `log.format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+impl Config {
+    /// The Unix socket of the verbs.
+    pub fn admin_socket(&self) -> PathBuf {
+        if self.listen.admin.is_empty() {
+            return self.data.join("admin.sock");
+        }
+        let path = &self.listen.admin;
+        PathBuf::from(path.strip_prefix("unix:").unwrap_or(path))
+    }
+}
