@@ -1,0 +1,65 @@
+//! Errors as the admin API answers them.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use redoubt_log::record::Rejection;
+use redoubt_store::mailstore::{StoreError, WriteError};
+
+use super::wire::ErrorBody;
+
+/// A status and a text.
+#[derive(Debug)]
+pub struct ApiError(pub StatusCode, pub String);
+
+impl ApiError {
+    /// 400 with a text that says what to do.
+    pub fn bad(text: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, text.into())
+    }
+
+    /// 404.
+    pub fn not_found(text: impl Into<String>) -> Self {
+        Self(StatusCode::NOT_FOUND, text.into())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.0, Json(ErrorBody { error: self.1 })).into_response()
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+impl From<Rejection> for ApiError {
+    fn from(rejection: Rejection) -> Self {
+        let status = match rejection {
+            Rejection::Exists(_) => StatusCode::CONFLICT,
+            Rejection::NoSuchDomain(_)
+            | Rejection::NoSuchAccount
+            | Rejection::NoSuchMailbox
+            | Rejection::NotFound(_) => StatusCode::NOT_FOUND,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self(status, rejection.to_string())
+    }
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
+        let status = match &error {
+            WriteError::Rejected(rejection) => return rejection.clone().into(),
+            WriteError::Invalid(_) => StatusCode::BAD_REQUEST,
+            WriteError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            WriteError::DiskFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
+            WriteError::Unavailable(_) | WriteError::Unknown(_) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self(status, error.to_string())
+    }
+}

@@ -1,0 +1,87 @@
+//! Listeners for the admin API: a Unix socket, and TLS over TCP.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use redoubt_protocols::tls::Tls;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::mpsc;
+use tokio_rustls::server::TlsStream;
+
+/// How long a client may take to shake hands.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Finished handshakes that wait to be taken.
+const BACKLOG: usize = 64;
+
+/// Binds the Unix socket, in place of one that a killed server left; only the
+/// server's own user may connect.
+///
+/// # Errors
+/// When the path cannot be bound. The data directory's lock keeps two servers apart.
+pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// TLS over TCP; handshakes are made beside each other, so that a slow client
+/// keeps nobody waiting.
+#[derive(Debug)]
+pub struct TlsListener {
+    address: SocketAddr,
+    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+}
+
+impl TlsListener {
+    /// Binds an address.
+    ///
+    /// # Errors
+    /// When it is taken or not ours.
+    pub async fn bind(address: SocketAddr, tls: Tls) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let (sender, ready) = mpsc::channel(BACKLOG);
+        tokio::spawn(accept_all(listener, tls, sender));
+        Ok(Self { address, ready })
+    }
+}
+
+async fn accept_all(
+    listener: TcpListener,
+    tls: Tls,
+    ready: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
+) {
+    while let Ok(permit) = ready.clone().reserve_owned().await {
+        let Ok((stream, address)) = listener.accept().await else { continue };
+        let acceptor = tls.acceptor();
+        tokio::spawn(async move {
+            let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
+            if let Ok(Ok(stream)) = handshake.await {
+                permit.send((stream, address));
+            }
+        });
+    }
+}
+
+impl axum::serve::Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        match self.ready.recv().await {
+            Some(connection) => connection,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+}

@@ -1,0 +1,111 @@
+//! The admin API: what the verbs call over the Unix socket, and what
+//! monitoring reads over HTTPS. It alone may use snapshot and protocols together.
+
+pub mod client;
+mod directory;
+mod error;
+mod health;
+mod listen;
+mod mail;
+mod mailboxes;
+mod ops;
+pub mod wire;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
+use redoubt_log::record::Actor;
+use redoubt_protocols::server::ProtocolStats;
+use redoubt_store::mailstore::Mailstore;
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+
+pub use error::ApiError;
+pub use listen::{TlsListener, bind_unix};
+
+/// What an operator asks of the running server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// End, after draining.
+    Stop,
+    /// Read certificates and the log level again.
+    Reload,
+}
+
+/// What the admin API works on.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// The store.
+    pub mailstore: Mailstore,
+    /// A name without `@` belongs here.
+    pub default_domain: Arc<str>,
+    /// Counters by protocol.
+    pub stats: Arc<BTreeMap<&'static str, Arc<ProtocolStats>>>,
+    /// Where it listens, by protocol.
+    pub listen: Arc<BTreeMap<String, Vec<String>>>,
+    /// Where wishes go.
+    pub wishes: mpsc::Sender<Wish>,
+    /// When it began to take connections.
+    pub started: Instant,
+    /// The uid that runs the server.
+    pub server_uid: u32,
+}
+
+/// Who is at the other end of the Unix socket.
+#[derive(Debug, Clone)]
+pub struct Caller(pub Actor);
+
+impl Connected<IncomingStream<'_, UnixListener>> for Caller {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        let uid = stream.io().peer_cred().map_or(u32::MAX, |cred| cred.uid());
+        Self(Actor::admin(uid))
+    }
+}
+
+/// All calls: for the Unix socket, whose file mode says who may.
+pub fn router(app: App) -> Router {
+    monitoring(app.clone())
+        .merge(ops::routes(app.clone()))
+        .merge(directory::routes(app.clone()))
+        .merge(mailboxes::routes(app.clone()))
+        .merge(mail::routes(app))
+}
+
+/// `/livez`, `/readyz` and `/metrics`: for monitoring, harmless to read.
+pub fn monitoring(app: App) -> Router {
+    health::routes(app)
+}
+
+impl App {
+    /// Runs `read` over a view on the blocking pool.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&redoubt_store::view::View) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let view = self.mailstore.view().await?;
+        let task = tokio::task::spawn_blocking(move || read(&view));
+        task.await.map_err(|error| {
+            ApiError(axum::http::StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+        })?
+    }
+
+    /// The account with this id or address.
+    pub(crate) async fn account(
+        &self,
+        name: &str,
+    ) -> Result<redoubt_store::view::Account, ApiError> {
+        let (name, domain) = (name.to_string(), self.default_domain.clone());
+        self.read(move |view| {
+            let found = match name.parse() {
+                Ok(id) => view.account(id)?,
+                Err(_) => view.login(&name, &domain)?,
+            };
+            found.ok_or_else(|| ApiError::not_found(format!("there is no account {name}")))
+        })
+        .await
+    }
+}

@@ -1,0 +1,182 @@
+//! What goes over the admin socket as JSON. docs/operations.md lists the calls.
+
+use std::collections::BTreeMap;
+
+use redoubt_log::id::{AccountId, OperationId, Timestamp};
+use redoubt_log::record::{AccountState, DomainSettings, SpecialUse};
+use serde::{Deserialize, Serialize};
+
+/// Why a call was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What went wrong and what to do.
+    pub error: String,
+}
+
+/// A new domain, or a domain's settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainBody {
+    /// Its name.
+    pub name: String,
+    /// Its settings.
+    #[serde(default)]
+    pub settings: DomainSettings,
+}
+
+/// A new account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NewAccount {
+    /// Its address.
+    pub address: String,
+    /// A name for listings.
+    pub display_name: String,
+    /// Bytes; absent for the domain's default.
+    pub quota: Option<u64>,
+    /// Its password; without one nobody logs in.
+    pub password: Option<String>,
+}
+
+/// What changes of an account; what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccountPatch {
+    /// A name for listings.
+    pub display_name: Option<String>,
+    /// What it may do.
+    pub state: Option<AccountState>,
+    /// Bytes; `Some(None)` for the domain's default.
+    #[serde(with = "double_option", skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Option<u64>>,
+    /// Its address.
+    pub address: Option<String>,
+    /// Its password.
+    pub password: Option<String>,
+}
+
+mod double_option {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(
+        value: &Option<Option<u64>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.flatten().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Option<u64>>, D::Error> {
+        Option::deserialize(deserializer).map(Some)
+    }
+}
+
+/// An alias.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasBody {
+    /// The other name.
+    pub alias: String,
+    /// The account's address (or id) that it stands for.
+    pub account: String,
+}
+
+/// A new mailbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewMailbox {
+    /// The whole name, `/` between levels.
+    pub name: String,
+    /// Its use.
+    #[serde(default)]
+    pub special_use: Option<SpecialUse>,
+}
+
+/// Another name for a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenameMailbox {
+    /// The name now.
+    pub from: String,
+    /// The name wished.
+    pub to: String,
+}
+
+/// What came of a delivery, an object a recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// The address as given.
+    pub recipient: String,
+    /// Whether it is delivered.
+    pub delivered: bool,
+    /// The email.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email_id: Option<String>,
+    /// Its UID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The head of one message of an import; `size` octets follow it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportHead {
+    /// Octets of the message that follow.
+    pub size: u64,
+    /// System flags as bits.
+    pub flags: u8,
+    /// Keywords.
+    pub keywords: Vec<String>,
+    /// INTERNALDATE.
+    pub received: Option<Timestamp>,
+    /// The UID it had; a new one is given where that is taken.
+    pub uid: Option<u32>,
+    /// Makes a retry safe.
+    pub operation: OperationId,
+}
+
+/// What came of one message of an import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// The email, unless it failed.
+    pub email_id: Option<String>,
+    /// Its UID.
+    pub uid: Option<u32>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// An account with its numbers, for listings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountLine {
+    /// Its id.
+    pub id: AccountId,
+    /// Its address.
+    pub address: String,
+    /// A name.
+    pub display_name: String,
+    /// What it may do.
+    pub state: AccountState,
+    /// Live emails.
+    pub emails: u64,
+    /// Their bytes.
+    pub used_bytes: u64,
+    /// The quota in force.
+    pub quota: Option<u64>,
+}
+
+/// The server's state; names and meaning are stable, more may come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusBody {
+    /// The program's version.
+    pub version: String,
+    /// Seconds since it took connections.
+    pub uptime_seconds: u64,
+    /// `serving`, or why it does not.
+    pub state: String,
+    /// Where it listens, by protocol.
+    pub listen: BTreeMap<String, Vec<String>>,
+    /// Connections now, by protocol.
+    pub sessions: BTreeMap<String, u64>,
+    /// What the store says of itself.
+    pub store: serde_json::Value,
+}

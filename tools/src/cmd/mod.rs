@@ -1,0 +1,154 @@
+//! The verbs, one file each.
+
+pub mod account;
+pub mod alias;
+pub mod check;
+pub mod config;
+pub mod deliver;
+pub mod domain;
+pub mod dump;
+pub mod import;
+pub mod mailbox;
+pub mod rebuild;
+pub mod reload;
+pub mod serve;
+pub mod status;
+pub mod stop;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::admin::client::Client;
+use crate::config::Config;
+use crate::exit::{Exit, Failure, code_of};
+
+/// A mailstore on a redo log: nothing lost, any moment back.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 partly done or not proven,
+/// 4 server not reachable, 5 refused, 6 needs --yes.
+#[derive(Debug, Parser)]
+#[command(name = "redoubt", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// The configuration file (TOML).
+    #[arg(long, global = true, value_name = "FILE", env = "REDOUBT_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The data directory; above the configuration's `data`.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Print one JSON object a line.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Do it without asking.
+    #[arg(long, global = true)]
+    pub yes: bool,
+}
+
+impl Common {
+    /// The configuration with what the command line says above it.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] with the key and what to write instead.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        let mut config = crate::config::load(self.config.as_deref(), |name| std::env::var(name).ok())
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        if let Some(data) = &self.data {
+            config.data.clone_from(data);
+        }
+        Ok(config)
+    }
+
+    /// The running server.
+    ///
+    /// # Errors
+    /// Those of [`Common::config`].
+    pub fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::new(self.config()?.admin_socket()))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the server
+    Serve(serve::Serve),
+    /// Stop the running server, after its sessions' commands have ended
+    Stop(stop::Stop),
+    /// Read certificates again, without a pause
+    Reload,
+    /// Show what the running server does
+    Status,
+    /// Check every invariant and every blob of a data directory
+    Check(check::Check),
+    /// Build the views again from the log
+    Rebuild(rebuild::Rebuild),
+    /// Print the log
+    Dump(dump::Dump),
+    /// Domains
+    #[command(subcommand)]
+    Domain(domain::Domain),
+    /// Accounts
+    #[command(subcommand)]
+    Account(account::Account),
+    /// Other names for accounts
+    #[command(subcommand)]
+    Alias(alias::Alias),
+    /// Mailboxes of an account
+    #[command(subcommand)]
+    Mailbox(mailbox::Mailbox),
+    /// Deliver a message through the running server
+    Deliver(deliver::Deliver),
+    /// Take over mail from mbox, Maildir or EML files
+    Import(import::Import),
+    /// The configuration
+    #[command(subcommand)]
+    Config(config::ConfigVerb),
+}
+
+/// Runs the verb that the command line names.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("redoubt: {error:#}");
+            code_of(&error).into()
+        }
+    }
+}
+
+fn run(Cli { common, verb }: Cli) -> anyhow::Result<Exit> {
+    if let Verb::Serve(verb) = verb {
+        return serve::run(&common, verb);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(client_verb(&common, verb))
+}
+
+async fn client_verb(common: &Common, verb: Verb) -> anyhow::Result<Exit> {
+    match verb {
+        Verb::Serve(_) => Err(Failure::usage("serve needs a runtime of its own").into()),
+        Verb::Stop(verb) => stop::run(common, verb).await,
+        Verb::Reload => reload::run(common).await,
+        Verb::Status => status::run(common).await,
+        Verb::Check(verb) => check::run(common, verb).await,
+        Verb::Rebuild(verb) => rebuild::run(common, verb).await,
+        Verb::Dump(verb) => dump::run(common, verb),
+        Verb::Domain(verb) => domain::run(common, verb).await,
+        Verb::Account(verb) => account::run(common, verb).await,
+        Verb::Alias(verb) => alias::run(common, verb).await,
+        Verb::Mailbox(verb) => mailbox::run(common, verb).await,
+        Verb::Deliver(verb) => deliver::run(common, verb).await,
+        Verb::Import(verb) => import::run(common, verb).await,
+        Verb::Config(verb) => config::run(common, verb),
+    }
+}
