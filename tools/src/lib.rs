@@ -6,4 +6,5 @@ pub mod config;
 pub mod exit;
 pub mod import;
 pub mod output;
+pub mod server;
 pub mod telemetry;

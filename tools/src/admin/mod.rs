@@ -9,6 +9,7 @@ mod listen;
 mod mail;
 mod mailboxes;
 mod ops;
+mod metrics;
 pub mod wire;
 
 use std::collections::BTreeMap;
@@ -51,8 +52,6 @@ pub struct App {
     pub wishes: mpsc::Sender<Wish>,
     /// When it began to take connections.
     pub started: Instant,
-    /// The uid that runs the server.
-    pub server_uid: u32,
 }
 
 /// Who is at the other end of the Unix socket.

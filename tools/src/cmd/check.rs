@@ -1,0 +1,1 @@
+//! `redoubt check`

@@ -1,0 +1,194 @@
+//! `redoubt serve`: a process around one node.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use redoubt_log::id::OperationId;
+use redoubt_log::record::{
+    AccountAdd, AccountSettings, Actor, Address, Change, DomainAdd, DomainSettings,
+};
+use redoubt_store::mailstore::Mailstore;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Common;
+use crate::admin::Wish;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::server::{self, Running};
+use crate::telemetry::{self, Level};
+
+/// Runs the server until it is told to stop.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// In an empty store make the default domain with accounts alice and bob; prints their passwords once.
+    #[arg(long)]
+    demo: bool,
+}
+
+/// # Errors
+/// What cannot be opened or bound, and what to do.
+pub fn run(common: &Common, verb: Serve) -> anyhow::Result<Exit> {
+    let config = common.config()?;
+    let level = telemetry::start(&config.log)?;
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(common, config, verb, level))
+}
+
+async fn serve(common: &Common, config: Config, verb: Serve, level: Level) -> anyhow::Result<Exit> {
+    server::make_data_directory(&config.data)?;
+    let mut signals = Signals::new()?;
+    let mut running = Running::start(config.clone(), server::options(&config)).await?;
+    if verb.demo {
+        demo(running.mailstore(), &config, running.listen()).await?;
+    }
+    let pid_file = PidFile::write(&config.data)?;
+    ready(common.json, running.listen())?;
+    loop {
+        tokio::select! {
+            wish = running.wish() => if wish == Wish::Stop { break } else { reload(common, &running, &level) },
+            wish = signals.next() => if wish == Wish::Stop { break } else { reload(common, &running, &level) },
+        }
+    }
+    tell_systemd(&[NotifyState::Stopping]);
+    tracing::info!("stopping: no new connections, running commands end");
+    let cut = running.shutdown().await;
+    tracing::info!(sessions_cut_off = cut, "stopped");
+    drop(pid_file);
+    Ok(Exit::Done)
+}
+
+fn ready(json: bool, listen: &BTreeMap<String, Vec<String>>) -> anyhow::Result<()> {
+    tell_systemd(&[NotifyState::Ready]);
+    if json {
+        println!("{}", serde_json::json!({ "ready": true, "listen": listen }));
+    } else {
+        println!("ready");
+    }
+    tracing::info!(?listen, "ready");
+    Ok(())
+}
+
+fn reload(common: &Common, running: &Running, level: &Level) {
+    let done = common.config().and_then(|config| {
+        level.set(&config.log.level)?;
+        running.reload()
+    });
+    match done {
+        Ok(()) => tracing::info!("certificates and log level are read again"),
+        Err(error) => tracing::error!("nothing was reloaded: {error:#}"),
+    }
+}
+
+fn tell_systemd(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "systemd was not told");
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::Stop,
+            _ = self.interrupt.recv() => Wish::Stop,
+            _ = self.hangup.recv() => Wish::Reload,
+        }
+    }
+}
+
+/// `DATA/redoubt.pid`, gone with the process's orderly end.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    fn write(data: &Path) -> anyhow::Result<Self> {
+        let path = data.join("redoubt.pid");
+        std::fs::write(&path, format!("{}\n", std::process::id()))
+            .with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Ten thousand connections need as many descriptors; the hard limit says how many are allowed.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
+/// The domain and accounts of a first try.
+async fn demo(
+    mailstore: &Mailstore,
+    config: &Config,
+    listen: &BTreeMap<String, Vec<String>>,
+) -> anyhow::Result<()> {
+    let view = mailstore.view().await?;
+    let domains = tokio::task::spawn_blocking(move || view.domains()).await??;
+    if !domains.is_empty() {
+        return Ok(());
+    }
+    let domain = &config.default_domain;
+    let add = DomainAdd { domain: domain.clone(), settings: DomainSettings::default() };
+    submit(mailstore, Change::DomainAdd(add)).await?;
+    let alice = demo_account(mailstore, "alice", domain).await?;
+    let bob = demo_account(mailstore, "bob", domain).await?;
+    println!("accounts, their passwords shown this once:\n  alice@{domain}  {alice}\n  bob@{domain}    {bob}\n");
+    println!("what to type next, in another terminal:\n");
+    println!("  printf 'Subject: hello\\n\\nhi\\n' | redoubt deliver --to alice@{domain} -");
+    if let Some(imap) = listen.get("imap").and_then(|addresses| addresses.first()) {
+        println!("  curl -u alice:{alice} 'imap://{imap}/INBOX;MAILINDEX=1'");
+    }
+    println!("  redoubt status\n");
+    Ok(())
+}
+
+async fn demo_account(mailstore: &Mailstore, name: &str, domain: &str) -> anyhow::Result<String> {
+    let password = random_password();
+    let add = AccountAdd {
+        address: Address { local: name.into(), domain: domain.into() },
+        settings: AccountSettings::default(),
+        password: Some(mailstore.hash_password(password.as_bytes()).await?),
+    };
+    submit(mailstore, Change::AccountAdd(add)).await?;
+    Ok(password)
+}
+
+async fn submit(mailstore: &Mailstore, change: Change) -> anyhow::Result<()> {
+    let outcome = mailstore.submit(&Actor::SYSTEM, OperationId::random(), change).await?;
+    outcome.result.map(drop).map_err(Into::into)
+}
+
+fn random_password() -> String {
+    const LETTERS: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let bytes: [u8; 16] = rand::random();
+    bytes
+        .iter()
+        .filter_map(|byte| LETTERS.get(usize::from(*byte) % LETTERS.len()))
+        .map(|letter| char::from(*letter))
+        .collect()
+}

@@ -1,0 +1,297 @@
+//! One node, wired: store, protocols, admin API. `cmd/serve.rs` gives it a
+//! process, tests run it as it is.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use redoubt_protocols::limits::{Limits, Networks, PlaintextPolicy};
+use redoubt_protocols::server::{Address, Listen, Protocol, ProtocolStats, Server, TlsMode};
+use redoubt_protocols::tls::{CertificateFiles, Tls};
+use redoubt_store::mailstore::{Mailstore, Options};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, App, TlsListener, Wish};
+use crate::config::{Addresses, Config, ListenAddress, Plaintext};
+
+/// A node that takes connections.
+#[derive(Debug)]
+pub struct Running {
+    mailstore: Mailstore,
+    tls: Tls,
+    servers: Vec<Server>,
+    admin: Vec<JoinHandle<()>>,
+    ended: CancellationToken,
+    wishes: mpsc::Receiver<Wish>,
+    listen: Arc<BTreeMap<String, Vec<String>>>,
+    grace: Duration,
+}
+
+/// What is given to each protocol's server.
+struct Wiring {
+    config: Config,
+    tls: Tls,
+    limits: Limits,
+    stats: BTreeMap<&'static str, Arc<ProtocolStats>>,
+    listen: BTreeMap<String, Vec<String>>,
+    servers: Vec<Server>,
+}
+
+impl Running {
+    /// Opens the store and listens everywhere the configuration says.
+    ///
+    /// # Errors
+    /// What cannot be opened or bound, and what to do.
+    pub async fn start(config: Config, options: Options) -> anyhow::Result<Self> {
+        let mailstore = Mailstore::open(options).await?;
+        match Self::serve(config, mailstore.clone()).await {
+            Ok(running) => Ok(running),
+            Err(error) => {
+                mailstore.shutdown().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn serve(config: Config, mailstore: Mailstore) -> anyhow::Result<Self> {
+        let mut wiring = Wiring::new(config)?;
+        wiring.protocols(&mailstore)?;
+        let (sender, wishes) = mpsc::channel(4);
+        let ended = CancellationToken::new();
+        let https = wiring.bind_https().await?;
+        let socket = admin::bind_unix(&wiring.config.admin_socket())
+            .with_context(|| wiring.config.admin_socket().display().to_string())?;
+        let listen = Arc::new(wiring.listen);
+        let app = App {
+            mailstore: mailstore.clone(),
+            default_domain: wiring.config.default_domain.as_str().into(),
+            stats: Arc::new(wiring.stats),
+            listen: listen.clone(),
+            wishes: sender,
+            started: Instant::now(),
+        };
+        let mut admin = vec![spawn_unix(socket, app.clone(), ended.clone())];
+        admin.extend(https.into_iter().map(|listener| spawn_https(listener, app.clone(), ended.clone())));
+        Ok(Self {
+            mailstore,
+            tls: wiring.tls,
+            servers: wiring.servers,
+            admin,
+            ended,
+            wishes,
+            listen,
+            grace: Duration::from_secs(wiring.config.limits.shutdown_seconds),
+        })
+    }
+
+    /// Where it listens, by the keys of `[listen]`, free ports resolved.
+    pub fn listen(&self) -> &BTreeMap<String, Vec<String>> {
+        &self.listen
+    }
+
+    /// The first TCP address of a key of `[listen]`.
+    pub fn tcp(&self, key: &str) -> Option<SocketAddr> {
+        self.listen.get(key)?.iter().find_map(|text| text.parse().ok())
+    }
+
+    /// The store.
+    pub fn mailstore(&self) -> &Mailstore {
+        &self.mailstore
+    }
+
+    /// Waits for what an operator asks for next.
+    pub async fn wish(&mut self) -> Wish {
+        match self.wishes.recv().await {
+            Some(wish) => wish,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Reads certificates again.
+    ///
+    /// # Errors
+    /// When they do not read; the old ones stay.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        Ok(self.tls.reload()?)
+    }
+
+    /// Stops accepting, lets commands end, closes the store. Answers how many
+    /// sessions had to be cut off.
+    pub async fn shutdown(self) -> usize {
+        let drained = self.servers.iter().map(|server| server.shutdown(self.grace));
+        let mut cut = 0;
+        for server in drained {
+            cut += server.await;
+        }
+        self.ended.cancel();
+        for task in self.admin {
+            let _ = task.await;
+        }
+        self.mailstore.shutdown().await;
+        cut
+    }
+}
+
+impl Wiring {
+    fn new(config: Config) -> anyhow::Result<Self> {
+        let tls = Tls::open(vec![certificate(&config)?])?;
+        let limits = limits(&config)?;
+        Ok(Self {
+            config,
+            tls,
+            limits,
+            stats: BTreeMap::new(),
+            listen: BTreeMap::new(),
+            servers: Vec::new(),
+        })
+    }
+
+    fn protocols(&mut self, mailstore: &Mailstore) -> anyhow::Result<()> {
+        let _ = mailstore;
+        Ok(())
+    }
+
+    /// Starts the listeners of one protocol, which may have several keys.
+    fn start<P: Protocol>(
+        &mut self,
+        name: &'static str,
+        protocol: P,
+        keys: &[(&str, &Addresses, TlsMode)],
+        limits: Limits,
+    ) -> anyhow::Result<()> {
+        let mut listens = Vec::new();
+        let mut owners = Vec::new();
+        for (key, addresses, tls) in keys {
+            for address in addresses.parse().map_err(anyhow::Error::msg)? {
+                let address = match address {
+                    ListenAddress::Tcp(address) => Address::Tcp(address),
+                    ListenAddress::Unix(path) => Address::Unix(path),
+                };
+                listens.push(Listen { address, tls: tls.clone() });
+                owners.push(*key);
+            }
+        }
+        let stats = Arc::<ProtocolStats>::default();
+        let server = Server::start(Arc::new(protocol), listens, limits, stats.clone())
+            .with_context(|| format!("listen.{name}"))?;
+        for (key, address) in owners.iter().zip(server.addresses()) {
+            self.listen.entry((*key).to_string()).or_default().push(text(address));
+        }
+        self.stats.insert(name, stats);
+        self.servers.push(server);
+        Ok(())
+    }
+
+    async fn bind_https(&mut self) -> anyhow::Result<Vec<TlsListener>> {
+        let mut listeners = Vec::new();
+        for address in self.config.listen.admin_https.parse().map_err(anyhow::Error::msg)? {
+            let ListenAddress::Tcp(address) = address else {
+                anyhow::bail!("listen.admin_https takes \"ADDRESS:PORT\" or \"off\"; the Unix socket is listen.admin");
+            };
+            let listener = TlsListener::bind(address, self.tls.clone())
+                .await
+                .with_context(|| format!("listen.admin_https {address}"))?;
+            let bound = axum::serve::Listener::local_addr(&listener)?;
+            self.listen.entry("admin_https".into()).or_default().push(bound.to_string());
+            listeners.push(listener);
+        }
+        Ok(listeners)
+    }
+}
+
+fn text(address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+fn certificate(config: &Config) -> anyhow::Result<CertificateFiles> {
+    if config.tls.certificate.is_empty() {
+        let names = [hostname(config), "localhost".into()];
+        return Ok(CertificateFiles::self_signed(&config.data.join("tls"), &names)?);
+    }
+    Ok(CertificateFiles {
+        certificate: config.tls.certificate.clone().into(),
+        key: config.tls.key.clone().into(),
+    })
+}
+
+/// How the server calls itself.
+pub fn hostname(config: &Config) -> String {
+    if !config.hostname.is_empty() {
+        return config.hostname.clone();
+    }
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn limits(config: &Config) -> anyhow::Result<Limits> {
+    let limits = &config.limits;
+    Ok(Limits {
+        connections: limits.connections,
+        connections_per_address: limits.connections_per_address,
+        connections_per_user: limits.connections_per_user,
+        idle_timeout: Duration::from_secs(limits.imap_idle_seconds),
+        trusted: Networks::parse(&config.trusted)
+            .map_err(|error| anyhow::anyhow!("trusted: {error}"))?,
+        ..Limits::default()
+    })
+}
+
+/// The policy that `auth.plaintext` names.
+pub fn plaintext(config: &Config) -> PlaintextPolicy {
+    match config.auth.plaintext {
+        Plaintext::Never => PlaintextPolicy::Never,
+        Plaintext::Loopback => PlaintextPolicy::Loopback,
+        Plaintext::Always => PlaintextPolicy::Always,
+    }
+}
+
+/// What the configuration says of the store.
+pub fn options(config: &Config) -> Options {
+    let mib = |count: usize| count.saturating_mul(1024 * 1024);
+    Options {
+        block_cache: mib(config.store.block_cache_mib),
+        parsed_cache: mib(config.store.parsed_cache_mib),
+        max_message: config.limits.message_bytes,
+        ingest_memory: config.store.ingest_memory_mib.saturating_mul(1024 * 1024),
+        checkpoint_every: config.store.checkpoint_records,
+        ..Options::new(&config.data)
+    }
+}
+
+fn spawn_unix(
+    listener: tokio::net::UnixListener,
+    app: App,
+    ended: CancellationToken,
+) -> JoinHandle<()> {
+    let service = admin::router(app).into_make_service_with_connect_info::<admin::Caller>();
+    spawn(async move { axum::serve(listener, service).with_graceful_shutdown(ended.cancelled_owned()).await })
+}
+
+fn spawn_https(listener: TlsListener, app: App, ended: CancellationToken) -> JoinHandle<()> {
+    let service = admin::monitoring(app).into_make_service();
+    spawn(async move { axum::serve(listener, service).with_graceful_shutdown(ended.cancelled_owned()).await })
+}
+
+fn spawn(serve: impl Future<Output = io::Result<()>> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        if let Err(error) = serve.await {
+            tracing::error!(%error, "the admin API ended");
+        }
+    })
+}
+
+/// Makes the data directory if it is not there.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_data_directory(data: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(data).with_context(|| format!("the data directory {}", data.display()))
+}
