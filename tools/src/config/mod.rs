@@ -261,3 +261,26 @@ impl Config {
         PathBuf::from(path.strip_prefix("unix:").unwrap_or(path))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_names_every_key_with_its_default() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let defaults = toml::Table::try_from(Config::default()).unwrap();
+        for (key, value) in &defaults {
+            let section = value.as_table();
+            if section.is_some() {
+                assert!(document.contains(&format!("## `[{key}]`")), "[{key}]");
+            }
+            let single = toml::Table::from_iter([(key.clone(), value.clone())]);
+            for (key, value) in section.unwrap_or(&single) {
+                let row = document.lines().find(|line| line.contains(&format!("`{key}`")));
+                assert!(row.is_some_and(|row| row.contains(&format!("`{value}`"))), "{key} = {value}");
+            }
+        }
+    }
+}
