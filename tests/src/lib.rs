@@ -1,1 +1,8 @@
-//! Redoubt's oracle, harness and stories.
+//! Redoubt's oracle, harness and stories: what tests of the whole product and
+//! the crash test share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod imap;
+pub mod lmtp;
+pub mod messages;
+pub mod process;
