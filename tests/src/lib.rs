@@ -6,3 +6,4 @@ pub mod imap;
 pub mod lmtp;
 pub mod messages;
 pub mod process;
+pub mod programs;
