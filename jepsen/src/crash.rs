@@ -58,7 +58,12 @@ impl fmt::Display for Report {
             f,
             "{} kills: {} deliveries acknowledged, all there once; {} without an answer, {} of them there; \
              {} edits; slowest start {:?}",
-            self.rounds, self.acknowledged, self.unknown, self.unknown_present, self.edits, self.slowest_start
+            self.rounds,
+            self.acknowledged,
+            self.unknown,
+            self.unknown_present,
+            self.edits,
+            self.slowest_start
         )
     }
 }

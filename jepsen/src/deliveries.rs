@@ -85,7 +85,9 @@ impl Ledger {
             for ((_, token), (_, known)) in of_account {
                 match (known, present.get(token).copied().unwrap_or(0)) {
                     (Known::Acknowledged, 1) | (Known::Unknown, 0 | 1) => {}
-                    (known, times) => panic!("after kill {round}: {account} has {token} ({known:?}) {times} times"),
+                    (known, times) => panic!(
+                        "after kill {round}: {account} has {token} ({known:?}) {times} times"
+                    ),
                 }
             }
             for token in present.keys() {
@@ -128,14 +130,20 @@ impl Ledger {
         let state = self.0.lock().unwrap();
         let sent = state.sent.get(&(account.to_string(), token.clone()));
         let (size, _) = sent.unwrap_or_else(|| panic!("{account} has {token}, which nobody sent"));
-        assert!(original == message(&token, *size), "{account}: {token} came back with other bytes");
+        assert!(
+            original == message(&token, *size),
+            "{account}: {token} came back with other bytes"
+        );
     }
 
     /// Fills in the numbers of deliveries.
     pub fn count(&self, report: &mut Report) {
         let state = self.0.lock().unwrap();
-        let seen: std::collections::HashSet<(&str, &str)> =
-            state.bindings.iter().map(|((account, _, _), token)| (account.as_str(), token.as_str())).collect();
+        let seen: std::collections::HashSet<(&str, &str)> = state
+            .bindings
+            .iter()
+            .map(|((account, _, _), token)| (account.as_str(), token.as_str()))
+            .collect();
         for ((account, token), (_, known)) in &state.sent {
             match known {
                 Known::Acknowledged => report.acknowledged += 1,
@@ -149,13 +157,20 @@ impl Ledger {
 }
 
 /// Delivers until the server is gone.
-pub fn mailer(ledger: &Ledger, lmtp: SocketAddr, name: &str, mut chance: StdRng, over: &AtomicBool) {
+pub fn mailer(
+    ledger: &Ledger,
+    lmtp: SocketAddr,
+    name: &str,
+    mut chance: StdRng,
+    over: &AtomicBool,
+) {
     let Ok(mut client) = Lmtp::connect(lmtp) else { return };
     let mut count = 0;
     while !over.load(Ordering::SeqCst) {
         count += 1;
         let token = format!("{name}n{count}");
-        let size = if chance.random_ratio(1, 20) { 200_000 } else { chance.random_range(500..40_000) };
+        let size =
+            if chance.random_ratio(1, 20) { 200_000 } else { chance.random_range(500..40_000) };
         let first = chance.random_range(0..ACCOUNTS.len());
         let to = &ACCOUNTS[first..chance.random_range(first..ACCOUNTS.len()) + 1];
         to.iter().for_each(|account| ledger.note(account, &token, size, Known::Unknown));

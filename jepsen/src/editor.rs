@@ -102,7 +102,8 @@ impl Editor {
     }
 
     fn some_flags(&mut self) -> Vec<String> {
-        let mut flags: Vec<String> = FLAGS.iter().filter(|_| self.chance.random()).map(|f| (*f).into()).collect();
+        let mut flags: Vec<String> =
+            FLAGS.iter().filter(|_| self.chance.random()).map(|f| (*f).into()).collect();
         flags.sort();
         flags
     }
@@ -128,13 +129,21 @@ impl Editor {
     fn store(&mut self, client: &mut Imap, mailbox: usize, uid: u32) -> io::Result<()> {
         let flags = self.some_flags();
         client.ok(&format!("SELECT {}", MAILBOXES[mailbox]))?;
-        self.pending = Some(Pending { flags: Some((mailbox, uid, flags.clone())), ..Pending::default() });
+        self.pending =
+            Some(Pending { flags: Some((mailbox, uid, flags.clone())), ..Pending::default() });
         ok(&client.command(&format!("UID STORE {uid} FLAGS.SILENT ({})", flags.join(" ")))?);
         self.mailboxes[mailbox].get_mut(&uid).unwrap().flags = flags;
         Ok(())
     }
 
-    fn transfer(&mut self, client: &mut Imap, verb: &str, from: usize, uid: u32, to: usize) -> io::Result<()> {
+    fn transfer(
+        &mut self,
+        client: &mut Imap,
+        verb: &str,
+        from: usize,
+        uid: u32,
+        to: usize,
+    ) -> io::Result<()> {
         client.ok(&format!("SELECT {}", MAILBOXES[from]))?;
         let entry = self.mailboxes[from][&uid].clone();
         let gone = (verb == "MOVE").then_some((from, uid));
@@ -153,7 +162,8 @@ impl Editor {
         let mut flags = self.mailboxes[mailbox][&uid].flags.clone();
         flags.push("\\Deleted".into());
         flags.sort();
-        self.pending = Some(Pending { flags: Some((mailbox, uid, flags.clone())), ..Pending::default() });
+        self.pending =
+            Some(Pending { flags: Some((mailbox, uid, flags.clone())), ..Pending::default() });
         ok(&client.command(&format!("UID STORE {uid} +FLAGS.SILENT (\\Deleted)"))?);
         self.mailboxes[mailbox].get_mut(&uid).unwrap().flags = flags;
         self.pending = Some(Pending { gone: Some((mailbox, uid)), ..Pending::default() });
@@ -215,8 +225,13 @@ fn differences(
                 return Err(format!("{name} {uid} is {:?}, not {entry:?}", found[number].get(uid)));
             }
         }
-        let extra: Vec<_> = found[number].iter().filter(|(uid, _)| !expected[number].contains_key(uid)).collect();
-        let arrived = pending.arrived.as_ref().filter(|(mailbox, _)| *mailbox == number).map(|(_, entry)| entry);
+        let extra: Vec<_> =
+            found[number].iter().filter(|(uid, _)| !expected[number].contains_key(uid)).collect();
+        let arrived = pending
+            .arrived
+            .as_ref()
+            .filter(|(mailbox, _)| *mailbox == number)
+            .map(|(_, entry)| entry);
         match (extra.as_slice(), arrived) {
             ([], None) => {}
             ([(uid, entry)], Some(arrived)) if *entry == arrived && **uid > highest[number] => {}

@@ -46,7 +46,8 @@ impl Imap {
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;
-        let mut client = Self { reader: BufReader::new(stream.try_clone()?), writer: stream, tag: 0 };
+        let mut client =
+            Self { reader: BufReader::new(stream.try_clone()?), writer: stream, tag: 0 };
         client.response()?;
         Ok(client)
     }
@@ -203,7 +204,9 @@ impl Reply {
     /// FETCH responses: the sequence number and the items by name in capitals.
     pub fn fetches(&self) -> Vec<(u32, Vec<(String, Value)>)> {
         let fetch = |values: Vec<Value>| match values.as_slice() {
-            [Value::Atom(number), Value::Atom(word), Value::List(items)] if word.eq_ignore_ascii_case("FETCH") => {
+            [Value::Atom(number), Value::Atom(word), Value::List(items)]
+                if word.eq_ignore_ascii_case("FETCH") =>
+            {
                 Some((number.parse().ok()?, pairs(items)))
             }
             _ => None,
@@ -214,10 +217,12 @@ impl Reply {
     /// The numbers of `* SEARCH`.
     pub fn search(&self) -> Vec<u32> {
         let lines = self.untagged.iter().filter_map(|line| line.strip_prefix(b"SEARCH"));
-        lines.flat_map(|line| {
-            let text = String::from_utf8_lossy(line).into_owned();
-            text.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<u32>>()
-        }).collect()
+        lines
+            .flat_map(|line| {
+                let text = String::from_utf8_lossy(line).into_owned();
+                text.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<u32>>()
+            })
+            .collect()
     }
 }
 
@@ -342,7 +347,8 @@ mod tests {
     #[test]
     fn responses_read() {
         let line = b"3 FETCH (UID 7 FLAGS (\\Seen) BODY[HEADER.FIELDS (A B)] {3}\r\nx)y ENVELOPE (\"a\\\"b\" NIL))";
-        let reply = Reply { untagged: vec![line.to_vec()], tagged: "OK [COPYUID 1 2:3 4:5] done".into() };
+        let reply =
+            Reply { untagged: vec![line.to_vec()], tagged: "OK [COPYUID 1 2:3 4:5] done".into() };
         let fetches = reply.fetches();
         let (number, items) = &fetches[0];
         assert_eq!(*number, 3);

@@ -37,12 +37,8 @@ impl Redoubt {
     pub fn start_with(data: &Path, environment: &[(&str, &str)]) -> Self {
         let own = |(name, value): &(&str, &str)| ((*name).to_string(), (*value).to_string());
         let environment = environment.iter().map(own).collect();
-        let mut server = Self {
-            data: data.into(),
-            child: None,
-            listen: BTreeMap::new(),
-            environment,
-        };
+        let mut server =
+            Self { data: data.into(), child: None, listen: BTreeMap::new(), environment };
         server.start_again();
         server
     }
@@ -72,7 +68,10 @@ impl Redoubt {
             child.wait().unwrap();
             let log = std::fs::read_to_string(&log).unwrap_or_default();
             let tail: Vec<&str> = log.lines().rev().take(20).collect();
-            return Err(format!("redoubt is not ready, it said {line:?}; the end of its log, newest first:\n{}", tail.join("\n")));
+            return Err(format!(
+                "redoubt is not ready, it said {line:?}; the end of its log, newest first:\n{}",
+                tail.join("\n")
+            ));
         };
         self.listen = serde_json::from_value(ready["listen"].clone()).unwrap();
         self.child = Some(child);

@@ -13,7 +13,8 @@ fn a_message_goes_up_and_comes_down() {
     scene.run("curl", &[user.as_slice(), &["-T", file.to_str().unwrap(), &inbox]].concat());
     let down = scene.run("curl", &[user.as_slice(), &[&format!("{inbox};UID=1")]].concat());
     assert_eq!(down, message("curl", 50_000));
-    let found = scene.run("curl", &[user.as_slice(), &[&inbox, "-X", "SEARCH SUBJECT CURL"]].concat());
+    let found =
+        scene.run("curl", &[user.as_slice(), &[&inbox, "-X", "SEARCH SUBJECT CURL"]].concat());
     assert_eq!(String::from_utf8_lossy(&found).trim(), "* SEARCH 1");
 }
 

@@ -30,7 +30,9 @@ fn configure(scene: &Scene) -> String {
 fn maildir(scene: &Scene, mailbox: &str) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     for part in ["cur", "new"] {
-        let Ok(entries) = fs::read_dir(scene.home().join("mail").join(mailbox).join(part)) else { continue };
+        let Ok(entries) = fs::read_dir(scene.home().join("mail").join(mailbox).join(part)) else {
+            continue;
+        };
         for entry in entries {
             let path = entry.unwrap().path();
             found.insert(token(&fs::read(&path).unwrap()).unwrap(), path);
@@ -67,7 +69,11 @@ fn both_sides_follow_each_other() {
     // Delivered mail comes down with its bytes.
     let mut lmtp = Lmtp::connect(scene.server.lmtp()).unwrap();
     for n in 0..20 {
-        let answers = lmtp.deliver("s@example.net", &["alice@example.org"], &message(&format!("down{n}"), 500 + n * 997));
+        let answers = lmtp.deliver(
+            "s@example.net",
+            &["alice@example.org"],
+            &message(&format!("down{n}"), 500 + n * 997),
+        );
         assert_eq!(answers.unwrap()[0].code, 250);
     }
     sync();

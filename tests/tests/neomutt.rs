@@ -11,7 +11,8 @@ fn keys_pressed_change_the_mailboxes() {
     let scene = Scene::new();
     let mut lmtp = Lmtp::connect(scene.server.lmtp()).unwrap();
     for n in 0..5 {
-        lmtp.deliver("s@example.net", &["alice@example.org"], &message(&format!("m{n}"), 800)).unwrap();
+        lmtp.deliver("s@example.net", &["alice@example.org"], &message(&format!("m{n}"), 800))
+            .unwrap();
     }
     let imap = scene.server.imap();
     let rc = scene.file("muttrc", format!(

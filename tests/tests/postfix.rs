@@ -40,10 +40,12 @@ impl Postfix {
             if line.starts_with("smtp      inet") {
                 format!("127.0.0.1:{port} inet n - n - - smtpd")
             } else {
-                line.replacen(" -       y       ", " -       n       ", 1).replace("  y       ", "  n       ")
+                line.replacen(" -       y       ", " -       n       ", 1)
+                    .replace("  y       ", "  n       ")
             }
         });
-        let services = services.collect::<Vec<_>>().join("\n") + "\npostlog unix-dgram n - n - 1 postlogd\n";
+        let services =
+            services.collect::<Vec<_>>().join("\n") + "\npostlog unix-dgram n - n - 1 postlogd\n";
         scene.file("postfix/master.cf", services);
         let config = format!("{home}/postfix");
         scene.run("postfix", &["-c", &config, "start"]);
@@ -66,7 +68,10 @@ fn send(scene: &Scene, port: u16, to: &str, data: &str) -> (bool, String) {
     let file = scene.file("mail.eml", data);
     let server = format!("127.0.0.1:{port}");
     let data = format!("@{}", file.display());
-    let output = scene.try_run("swaks", &["--server", &server, "--to", to, "--from", "s@example.net", "--data", &data]);
+    let output = scene.try_run(
+        "swaks",
+        &["--server", &server, "--to", to, "--from", "s@example.net", "--data", &data],
+    );
     (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

@@ -30,8 +30,15 @@ const ONLY_IN: [(&str, &[&str]); 7] = [
 
 /// What `apply` must not read: the record carries what it needs.
 const NOT_IN_APPLY: [&str; 9] = [
-    "Timestamp::now", "SystemTime", "Instant::", "rand::", "std::env", "std::fs", "std::net::Tcp",
-    "HashMap", "HashSet",
+    "Timestamp::now",
+    "SystemTime",
+    "Instant::",
+    "rand::",
+    "std::env",
+    "std::fs",
+    "std::net::Tcp",
+    "HashMap",
+    "HashSet",
 ];
 
 const LONGEST_FILE: usize = 800;
@@ -104,7 +111,8 @@ fn each_tool_stays_where_it_belongs() {
 #[test]
 fn apply_reads_only_the_record_and_the_state() {
     let sources = files("rs");
-    let apply: Vec<_> = sources.iter().filter(|(file, _)| file.starts_with("store/src/apply")).collect();
+    let apply: Vec<_> =
+        sources.iter().filter(|(file, _)| file.starts_with("store/src/apply")).collect();
     assert!(!apply.is_empty(), "store/src/apply is gone: tell this test where it is");
     let mut wrong = Vec::new();
     for (file, text) in apply {
@@ -137,7 +145,10 @@ fn nothing_is_left_undone_or_slept_over() {
 fn files_hold_one_idea() {
     let long = files("rs").into_iter().map(|(file, text)| (file, text.lines().count()));
     let long = long.filter(|(_, lines)| *lines > LONGEST_FILE);
-    assert_none("split these", long.map(|(file, lines)| format!("{file}: {lines} lines")).collect());
+    assert_none(
+        "split these",
+        long.map(|(file, lines)| format!("{file}: {lines} lines")).collect(),
+    );
 }
 
 #[test]

@@ -77,7 +77,11 @@ pub fn confirm(plan: &str, yes: bool) -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    Err(crate::exit::Failure::new(crate::exit::Exit::NeedsYes, "nothing was done; say --yes to do it").into())
+    Err(crate::exit::Failure::new(
+        crate::exit::Exit::NeedsYes,
+        "nothing was done; say --yes to do it",
+    )
+    .into())
 }
 
 #[cfg(test)]

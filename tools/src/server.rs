@@ -77,7 +77,9 @@ impl Running {
             started: Instant::now(),
         };
         let mut admin = vec![spawn_unix(socket, app.clone(), ended.clone())];
-        admin.extend(https.into_iter().map(|listener| spawn_https(listener, app.clone(), ended.clone())));
+        admin.extend(
+            https.into_iter().map(|listener| spawn_https(listener, app.clone(), ended.clone())),
+        );
         Ok(Self {
             mailstore,
             tls: wiring.tls,
@@ -192,7 +194,9 @@ impl Wiring {
         let mut listeners = Vec::new();
         for address in self.config.listen.admin_https.parse().map_err(anyhow::Error::msg)? {
             let ListenAddress::Tcp(address) = address else {
-                anyhow::bail!("listen.admin_https takes \"ADDRESS:PORT\" or \"off\"; the Unix socket is listen.admin");
+                anyhow::bail!(
+                    "listen.admin_https takes \"ADDRESS:PORT\" or \"off\"; the Unix socket is listen.admin"
+                );
             };
             let listener = TlsListener::bind(address, self.tls.clone())
                 .await
@@ -272,12 +276,16 @@ fn spawn_unix(
     ended: CancellationToken,
 ) -> JoinHandle<()> {
     let service = admin::router(app).into_make_service_with_connect_info::<admin::Caller>();
-    spawn(async move { axum::serve(listener, service).with_graceful_shutdown(ended.cancelled_owned()).await })
+    spawn(async move {
+        axum::serve(listener, service).with_graceful_shutdown(ended.cancelled_owned()).await
+    })
 }
 
 fn spawn_https(listener: TlsListener, app: App, ended: CancellationToken) -> JoinHandle<()> {
     let service = admin::monitoring(app).into_make_service();
-    spawn(async move { axum::serve(listener, service).with_graceful_shutdown(ended.cancelled_owned()).await })
+    spawn(async move {
+        axum::serve(listener, service).with_graceful_shutdown(ended.cancelled_owned()).await
+    })
 }
 
 fn spawn(serve: impl Future<Output = io::Result<()>> + Send + 'static) -> JoinHandle<()> {

@@ -30,8 +30,9 @@ fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
 /// # Errors
 /// When the level does not read, or logging was started before.
 pub fn start(log: &Log) -> anyhow::Result<Level> {
-    let filter = filter(&log.level)
-        .map_err(|error| anyhow::anyhow!("log.level: {error}; write error, warn, info, debug or trace"))?;
+    let filter = filter(&log.level).map_err(|error| {
+        anyhow::anyhow!("log.level: {error}; write error, warn, info, debug or trace")
+    })?;
     let (filter, handle) = reload::Layer::new(filter);
     let layer = fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);

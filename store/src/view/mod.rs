@@ -29,7 +29,7 @@ use crate::storage::{Applied, KeyRange, Order, Read, Row, StorageError, Table, a
 use source::Source;
 
 /// A domain as it is.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Domain {
     /// Its name.
     pub name: String,
@@ -38,7 +38,7 @@ pub struct Domain {
 }
 
 /// An account as it is.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Account {
     /// Its id, for ever.
     pub id: AccountId,
@@ -59,7 +59,7 @@ pub struct Account {
 }
 
 /// A mailbox as it is.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Mailbox {
     /// Its id, for ever.
     pub id: MailboxId,

@@ -91,7 +91,8 @@ impl Client {
             .header("host", "localhost")
             .header("content-type", "application/json")
             .body(Full::new(body))?;
-        let lost = |error| Failure::new(Exit::NotReachable, format!("the server broke off: {error}"));
+        let lost =
+            |error| Failure::new(Exit::NotReachable, format!("the server broke off: {error}"));
         Ok(sender.send_request(request).await.map_err(lost)?)
     }
 }

@@ -6,9 +6,9 @@ use axum::{Json, Router};
 use redoubt_log::id::{AccountId, OperationId};
 use redoubt_log::record::{
     AccountAdd, AccountRename, AccountSet, AccountSettings, Address, AliasAdd, AliasRemove, Change,
-    CredentialSet, Done, DomainAdd, DomainRemove, DomainSet, Outcome,
+    CredentialSet, DomainAdd, DomainRemove, DomainSet, Done, Outcome,
 };
-use redoubt_store::address;
+use redoubt_store::account::{normal_domain, normal_local};
 use redoubt_store::view::{Account, Domain};
 use serde::Deserialize;
 
@@ -39,13 +39,16 @@ impl App {
     }
 
     fn address(&self, text: &str) -> Result<Address, ApiError> {
-        address::parse(text, &self.default_domain)
-            .map_err(|error| ApiError::bad(format!("{text:?}: {error}")))
+        let (local, domain) = text.rsplit_once('@').unwrap_or((text, &self.default_domain));
+        let local = normal_local(local).ok_or_else(|| {
+            ApiError::bad(format!("{local:?} is not the local part of an address"))
+        })?;
+        Ok(Address { local, domain: domain_name(domain)? })
     }
 }
 
 fn domain_name(text: &str) -> Result<String, ApiError> {
-    address::domain(text).map_err(|error| ApiError::bad(format!("{text:?}: {error}")))
+    normal_domain(text).ok_or_else(|| ApiError::bad(format!("{text:?} is not a domain name")))
 }
 
 async fn domains(State(app): State<App>) -> Result<Json<Vec<Domain>>, ApiError> {
@@ -172,7 +175,11 @@ async fn changes(app: &App, now: &Account, patch: AccountPatch) -> Result<Vec<Ch
     }
     if let Some(password) = patch.password {
         let phc = app.mailstore.hash_password(password.as_bytes()).await?;
-        changes.push(Change::CredentialSet(CredentialSet { account, name: "password".into(), phc }));
+        changes.push(Change::CredentialSet(CredentialSet {
+            account,
+            name: "password".into(),
+            phc,
+        }));
     }
     let settings = AccountSettings {
         display_name: patch.display_name.unwrap_or_else(|| now.settings.display_name.clone()),

@@ -8,9 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
 use redoubt_log::id::{Timestamp, Uid};
 use redoubt_log::record::{Arrival, Flags, Rejection};
-use redoubt_store::mailstore::{
-    DeliveryRecipient, Envelope, MailboxRef, NewMessage, Spool,
-};
+use redoubt_store::mailstore::{DeliveryRecipient, Envelope, MailboxRef, NewMessage, Spool};
 use redoubt_store::view::Resolved;
 use serde::Deserialize;
 
@@ -72,11 +70,9 @@ async fn resolve(
     app.read(move |view| {
         let found = recipients.iter().map(|address| {
             Ok(match view.resolve(address, &domain)? {
-                Resolved::Account { account, detail } => Ok(DeliveryRecipient {
-                    address: address.clone(),
-                    account: account.id,
-                    detail,
-                }),
+                Resolved::Account { account, detail } => {
+                    Ok(DeliveryRecipient { address: address.clone(), account: account.id, detail })
+                }
                 Resolved::NoSuchUser => Err("there is no such user".to_string()),
                 Resolved::NoSuchDomain => Err("the domain is not served here".to_string()),
                 Resolved::Invalid => Err("this is not an address".to_string()),
@@ -244,4 +240,3 @@ impl Octets {
         Ok(())
     }
 }
-

@@ -67,13 +67,13 @@ fn protocols(out: &mut Out<'_>, app: &App) -> Result<(), Error> {
 struct Out<'a>(DescriptorEncoder<'a>);
 
 impl Out<'_> {
-    fn metric(
-        &mut self,
-        name: &str,
+    fn metric<'s>(
+        &'s mut self,
+        name: &'s str,
         help: &str,
-        unit: Option<&Unit>,
+        unit: Option<&'s Unit>,
         kind: MetricType,
-    ) -> Result<MetricEncoder<'_>, Error> {
+    ) -> Result<MetricEncoder<'s>, Error> {
         self.0.encode_descriptor(name, help, unit, kind)
     }
 

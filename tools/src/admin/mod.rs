@@ -8,8 +8,8 @@ mod health;
 mod listen;
 mod mail;
 mod mailboxes;
-mod ops;
 mod metrics;
+mod ops;
 pub mod wire;
 
 use std::collections::BTreeMap;

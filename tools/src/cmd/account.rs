@@ -110,12 +110,16 @@ pub async fn run(common: &Common, verb: Account) -> anyhow::Result<Exit> {
             send(&client, &one, &AccountPatch { password, ..AccountPatch::default() }).await?;
         }
         Account::Rename { one, to } => {
-            send(&client, &one, &AccountPatch { address: Some(to), ..AccountPatch::default() }).await?;
+            send(&client, &one, &AccountPatch { address: Some(to), ..AccountPatch::default() })
+                .await?;
         }
         Account::Lock(one) => state(&client, &one, AccountState::Locked).await?,
         Account::Unlock(one) => state(&client, &one, AccountState::Active).await?,
         Account::Close(one) => {
-            output::confirm(&format!("account {} is closed; its mail stays", one.account), common.yes)?;
+            output::confirm(
+                &format!("account {} is closed; its mail stays", one.account),
+                common.yes,
+            )?;
             state(&client, &one, AccountState::Closed).await?;
         }
     }

@@ -75,7 +75,8 @@ pub async fn run(common: &Common, verb: Domain) -> anyhow::Result<Exit> {
     let client = common.client()?;
     match verb {
         Domain::Add { name, if_missing, settings } => {
-            let there = list(&client).await?.iter().any(|domain| domain.name.eq_ignore_ascii_case(&name));
+            let there =
+                list(&client).await?.iter().any(|domain| domain.name.eq_ignore_ascii_case(&name));
             if !(there && if_missing) {
                 let settings = settings.apply(&client, DomainSettings::default()).await?;
                 let body = DomainBody { name, settings };
@@ -120,7 +121,11 @@ fn show(domain: &view::Domain) -> anyhow::Result<()> {
 }
 
 impl Settings {
-    async fn apply(self, client: &Client, mut now: DomainSettings) -> anyhow::Result<DomainSettings> {
+    async fn apply(
+        self,
+        client: &Client,
+        mut now: DomainSettings,
+    ) -> anyhow::Result<DomainSettings> {
         if let Some(text) = self.subaddress {
             now.subaddress_separator = separator(&text)?;
         }

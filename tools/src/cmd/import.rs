@@ -16,6 +16,7 @@ use clap::Args;
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use redoubt_log::id::{OperationId, Timestamp};
+use redoubt_store::mime;
 
 use super::Common;
 use crate::admin::client::{Client, encode};
@@ -63,8 +64,16 @@ pub async fn run(common: &Common, verb: Import) -> anyhow::Result<Exit> {
     println!("{}: {} messages in a {}", verb.path.display(), source.items.len(), source.kind);
     let progress = Progress::new(source.items.len() as u64);
     let account = account.id.to_string();
-    let mut importer =
-        Importer { client, account, journal, progress, failed: source.unreadable, done: 0, skipped: 0, moved: 0 };
+    let mut importer = Importer {
+        client,
+        account,
+        journal,
+        progress,
+        failed: source.unreadable,
+        done: 0,
+        skipped: 0,
+        moved: 0,
+    };
     importer.all(&source.items).await?;
     importer.report(common)
 }
@@ -179,14 +188,20 @@ impl Importer {
         let Self { done, skipped, moved, failed, .. } = self;
         if common.json {
             output::json_lines(&failed)?;
-            println!("{}", serde_json::json!({
-                "imported": done, "skipped": skipped, "failed": failed.len(), "new_uid": moved
-            }));
+            println!(
+                "{}",
+                serde_json::json!({
+                    "imported": done, "skipped": skipped, "failed": failed.len(), "new_uid": moved
+                })
+            );
         } else {
             for Unreadable { place, reason } in &failed {
                 println!("not imported: {place}: {reason}");
             }
-            println!("{done} imported, {skipped} were there already, {} not imported", failed.len());
+            println!(
+                "{done} imported, {skipped} were there already, {} not imported",
+                failed.len()
+            );
             if moved > 0 {
                 println!("{moved} got a new UID, since theirs were used in the mailbox already");
             }
@@ -218,7 +233,12 @@ fn operation(account: &str, item: &Item, message: &[u8]) -> OperationId {
     OperationId(id)
 }
 
-fn add(batch: &mut Batch<'_>, item: &Item, operation: OperationId, message: &[u8]) -> anyhow::Result<()> {
+fn add(
+    batch: &mut Batch<'_>,
+    item: &Item,
+    operation: OperationId,
+    message: &[u8],
+) -> anyhow::Result<()> {
     let (flags, keywords) = match item.place {
         Place::Mbox { .. } => mbox::header_flags(message),
         Place::File(_) => (item.flags, item.keywords.clone()),
@@ -238,9 +258,14 @@ fn add(batch: &mut Batch<'_>, item: &Item, operation: OperationId, message: &[u8
     Ok(())
 }
 
-/// The moment at which the last server took it (its first Received), else its Date.
+/// The moment at which the last server took it (its newest Received), else its Date.
 fn header_date(message: &[u8]) -> Option<Timestamp> {
-    redoubt_store::mime::received_or_sent(message)
+    let received = mime::first(message, "Received").and_then(|field| {
+        let date = field.value.rsplit(|byte| *byte == b';').next()?;
+        mime::sent_date(date)
+    });
+    let sent = || mime::sent_date(mime::first(message, "Date")?.value);
+    received.or_else(sent).map(|date| date.time)
 }
 
 /// Operation ids that are done, one a line.
@@ -279,9 +304,9 @@ impl Journal {
 }
 
 fn default_journal(account: &str, mailbox: &str, path: &Path) -> anyhow::Result<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(|| {
-        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"))
-    });
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
     let state = state.ok_or_else(|| Failure::usage("no HOME: name a journal with --journal"))?;
     let key = blake3::hash(format!("{account}\n{mailbox}\n{}", path.display()).as_bytes());
     Ok(state.join("redoubt").join(format!("import-{}", key.to_hex().get(..16).unwrap_or_default())))
@@ -299,9 +324,11 @@ struct Progress {
 impl Progress {
     fn new(total: u64) -> Self {
         let terminal = io::stderr().is_terminal();
-        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target =
+            if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let template = "{wide_bar} {pos}/{len} messages, {per_sec}, {eta} left";
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style =
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(total), target).with_style(style);
         let now = Instant::now();
         Self { bar, terminal, printed: now, started: now, total }

@@ -60,8 +60,9 @@ impl Common {
     /// # Errors
     /// [`Exit::Usage`] with the key and what to write instead.
     pub fn config(&self) -> anyhow::Result<Config> {
-        let mut config = crate::config::load(self.config.as_deref(), |name| std::env::var(name).ok())
-            .map_err(|error| Failure::usage(error.to_string()))?;
+        let mut config =
+            crate::config::load(self.config.as_deref(), |name| std::env::var(name).ok())
+                .map_err(|error| Failure::usage(error.to_string()))?;
         if let Some(data) = &self.data {
             config.data.clone_from(data);
         }

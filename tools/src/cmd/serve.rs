@@ -157,7 +157,9 @@ async fn demo(
     submit(mailstore, Change::DomainAdd(add)).await?;
     let alice = demo_account(mailstore, "alice", domain).await?;
     let bob = demo_account(mailstore, "bob", domain).await?;
-    println!("accounts, their passwords shown this once:\n  alice@{domain}  {alice}\n  bob@{domain}    {bob}\n");
+    println!(
+        "accounts, their passwords shown this once:\n  alice@{domain}  {alice}\n  bob@{domain}    {bob}\n"
+    );
     println!("what to type next, in another terminal:\n");
     println!("  printf 'Subject: hello\\n\\nhi\\n' | redoubt deliver --to alice@{domain} -");
     if let Some(imap) = listen.get("imap").and_then(|addresses| addresses.first()) {

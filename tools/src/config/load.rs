@@ -16,7 +16,7 @@ pub enum ConfigError {
     #[error("{path}: {error}", path = .0.display(), error = .1)]
     Syntax(PathBuf, toml::de::Error),
     /// A key that does not exist.
-    #[error("unknown key {key}{}", suggestion(.suggestion))]
+    #[error("unknown key {key}{}", hint(.suggestion))]
     Unknown {
         /// The key with its table.
         key: String,
@@ -28,7 +28,7 @@ pub enum ConfigError {
     Value(String),
 }
 
-fn suggestion(key: &Option<String>) -> String {
+fn hint(key: &Option<String>) -> String {
     key.as_ref().map_or_else(
         || "; docs/configuration.md lists them all".into(),
         |key| format!(": did you mean {key}?"),
@@ -43,7 +43,8 @@ pub fn load(
     file: Option<&Path>,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Config, ConfigError> {
-    let known = Table::try_from(Config::default()).map_err(|e| ConfigError::Value(e.to_string()))?;
+    let known =
+        Table::try_from(Config::default()).map_err(|e| ConfigError::Value(e.to_string()))?;
     let mut table = match file {
         Some(path) => read(path)?,
         None => Table::new(),
@@ -184,7 +185,8 @@ mod tests {
     #[test]
     fn the_environment_stands_above_the_file() {
         let file = "[listen]\nimap = \"127.0.0.1:1\"\n[limits]\nconnections = 5\n";
-        let environment = [("REDOUBT_LISTEN_IMAP", "127.0.0.1:2,[::1]:2"), ("REDOUBT_LIMITS_CONNECTIONS", "9")];
+        let environment =
+            [("REDOUBT_LISTEN_IMAP", "127.0.0.1:2,[::1]:2"), ("REDOUBT_LIMITS_CONNECTIONS", "9")];
         let config = from(file, &environment).unwrap();
         let expected = vec!["127.0.0.1:2".to_string(), "[::1]:2".to_string()];
         assert_eq!(config.listen.imap, Addresses::Many(expected));

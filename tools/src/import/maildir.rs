@@ -144,7 +144,15 @@ mod tests {
     #[test]
     fn flags_keywords_uids_and_folders_are_kept() {
         let dir = tempfile::tempdir().unwrap();
-        for folder in ["cur", "new", "tmp", ".Work.2026/cur", ".Work.2026/new", ".Entw&APw-rfe/cur", ".Entw&APw-rfe/new"] {
+        for folder in [
+            "cur",
+            "new",
+            "tmp",
+            ".Work.2026/cur",
+            ".Work.2026/new",
+            ".Entw&APw-rfe/cur",
+            ".Entw&APw-rfe/new",
+        ] {
             fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         fs::write(dir.path().join("dovecot-uidlist"), "3 V7 N9\n3 :2.b\n4 :1.a\n").unwrap();

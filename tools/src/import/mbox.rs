@@ -140,7 +140,8 @@ fn unquote(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.len());
     for line in message.split_inclusive(|byte| *byte == b'\n') {
         let quotes = line.iter().take_while(|byte| **byte == b'>').count();
-        let is_from = quotes > 0 && line.get(quotes..).is_some_and(|rest| rest.starts_with(b"From "));
+        let is_from =
+            quotes > 0 && line.get(quotes..).is_some_and(|rest| rest.starts_with(b"From "));
         out.extend_from_slice(line.get(usize::from(is_from)..).unwrap_or(line));
     }
     out
@@ -190,7 +191,9 @@ mod tests {
         items
             .into_iter()
             .map(|item| match item.place {
-                Place::Mbox { path, start, len } => (read(&path, start, len).unwrap(), item.received),
+                Place::Mbox { path, start, len } => {
+                    (read(&path, start, len).unwrap(), item.received)
+                }
                 Place::File(_) => unreachable!(),
             })
             .collect()
@@ -223,7 +226,8 @@ mod tests {
 
     #[test]
     fn status_headers_are_flags() {
-        let (flags, keywords) = header_flags(b"Status: RO\r\nX-Status: AF\r\nX-Keywords: work  home\r\n\r\nStatus: D");
+        let (flags, keywords) =
+            header_flags(b"Status: RO\r\nX-Status: AF\r\nX-Keywords: work  home\r\n\r\nStatus: D");
         assert_eq!(flags, Flags::SEEN.with(Flags::ANSWERED).with(Flags::FLAGGED));
         assert_eq!(keywords, ["work", "home"]);
     }

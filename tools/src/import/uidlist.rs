@@ -21,7 +21,8 @@ pub fn parse(text: &str) -> Result<UidList, String> {
     let mut list = UidList { uid_validity: header(first)?, ..UidList::default() };
     let mut last = 0;
     for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
-        let (uid, name) = entry(line).ok_or_else(|| format!("line {}: not a uid and a file", number + 1))?;
+        let (uid, name) =
+            entry(line).ok_or_else(|| format!("line {}: not a uid and a file", number + 1))?;
         if uid <= last {
             return Err(format!("line {}: UID {uid} does not rise", number + 1));
         }
