@@ -2,6 +2,8 @@
 
 pub mod imap;
 pub mod limits;
+pub mod lmtp;
 pub mod server;
+pub mod socketmap;
 pub mod stream;
 pub mod tls;
