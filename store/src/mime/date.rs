@@ -17,6 +17,15 @@ pub struct SentDate {
     pub time: Timestamp,
 }
 
+impl SentDate {
+    /// The day as written, counted from 1970-01-01.
+    pub fn days(&self) -> i64 {
+        let midnight = self.day.to_datetime(Time::midnight());
+        let utc = jiff::tz::Offset::UTC.to_timestamp(midnight);
+        utc.map_or(0, |utc| utc.as_second().div_euclid(24 * 60 * 60))
+    }
+}
+
 /// Reads a Date field's value; `None` when there is no day in it.
 pub fn sent_date(value: &[u8]) -> Option<SentDate> {
     let mut read = Read::default();

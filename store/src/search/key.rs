@@ -74,6 +74,10 @@ pub enum SearchKey {
     SavedOn(Day),
     /// SAVEDATE within or later than the day.
     SavedSince(Day),
+    /// INTERNALDATE at least this many seconds ago (RFC 5032).
+    Older(u32),
+    /// INTERNALDATE at most this many seconds ago (RFC 5032).
+    Younger(u32),
     /// The mailbox keeps SAVEDATE (RFC 8514 section 4.3): every message, since all of ours do.
     SaveDateSupported,
     /// More octets than this.

@@ -1,8 +1,112 @@
-//! IMAP SEARCH (RFC 9051 section 6.4.4, RFC 3501 section 6.4.4): what is asked.
-//! The grammar that makes it lies in protocols; what it means, here.
+//! IMAP SEARCH (RFC 9051 section 6.4.4, RFC 3501 section 6.4.4): what is asked,
+//! and by scan what matches. The grammar that makes the keys lies in protocols;
+//! an index will name candidates, and this confirms them.
+//!
+//! Strings are searched as substrings under i;unicode-casemap (RFC 5051), in
+//! decoded text: header fields unfolded and RFC 2047 decoded, bodies without
+//! transfer encoding and charset, HTML by its text. TEXT looks into the headers
+//! of all parts and nested messages, and into bodies; BODY only into bodies.
+//! Line breaks stay: a word cut by one is not found whole.
 
+mod casemap;
+mod evaluate;
 mod key;
+mod query;
 mod set;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use redoubt_log::id::{BlobId, ModSeq, Uid};
+
+use crate::mailstore::{Mailstore, StoreError};
+use crate::mime::Parsed;
+use crate::view::Placement;
+
+pub use casemap::casemap;
 pub use key::{Day, SearchKey};
+pub use query::{Query, Scope};
 pub use set::{SequenceSet, SetNumber, SetRange};
+
+/// Where messages are read from.
+pub trait Reader {
+    /// A message taken apart, from the cache where it is there. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn parsed(&self, blob: &BlobId) -> Result<Arc<Parsed>, StoreError>;
+    /// A message's octets. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn content(&self, blob: &BlobId) -> Result<Bytes, StoreError>;
+}
+
+impl Reader for Mailstore {
+    fn parsed(&self, blob: &BlobId) -> Result<Arc<Parsed>, StoreError> {
+        Mailstore::parsed(self, blob)
+    }
+    fn content(&self, blob: &BlobId) -> Result<Bytes, StoreError> {
+        self.blob(blob)
+    }
+}
+
+/// A message that may match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its standing in the mailbox.
+    pub placement: Placement,
+    /// Its message sequence number.
+    pub sequence: u32,
+    /// Whether it is `\Recent` in the session (RFC 3501).
+    pub recent: bool,
+}
+
+/// A message that matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Match {
+    /// Its UID.
+    pub uid: Uid,
+    /// Its message sequence number.
+    pub sequence: u32,
+    /// Its MODSEQ, for RFC 7162 section 3.1.5's answer.
+    pub modseq: ModSeq,
+}
+
+/// A search gave no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SearchError {
+    /// The cancellation flag was set.
+    #[error("the search was cancelled")]
+    Cancelled,
+    /// A message cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The candidates that match, in their order. Blocks: call it on the blocking
+/// pool, with as many candidates at a time as one piece shall be; `cancel` is
+/// looked at before each of them.
+///
+/// # Errors
+/// [`SearchError::Cancelled`], or when candidates or messages cannot be read.
+pub fn search(
+    reader: &impl Reader,
+    candidates: impl IntoIterator<Item = Result<Candidate, StoreError>>,
+    query: &Query,
+    cancel: &AtomicBool,
+) -> Result<Vec<Match>, SearchError> {
+    let mut found = Vec::new();
+    for candidate in candidates {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(SearchError::Cancelled);
+        }
+        let candidate = candidate?;
+        if query.matches(reader, &candidate)? {
+            let Placement { uid, modseq, .. } = candidate.placement;
+            found.push(Match { uid, sequence: candidate.sequence, modseq });
+        }
+    }
+    Ok(found)
+}
