@@ -448,6 +448,8 @@ impl Printer {
             SearchKey::SavedBefore(day) => self.day_key("SAVEDBEFORE", *day),
             SearchKey::SavedOn(day) => self.day_key("SAVEDON", *day),
             SearchKey::SavedSince(day) => self.day_key("SAVEDSINCE", *day),
+            SearchKey::Older(seconds) => self.text(&format!("OLDER {seconds}")),
+            SearchKey::Younger(seconds) => self.text(&format!("YOUNGER {seconds}")),
             SearchKey::Larger(size) => self.text(&format!("LARGER {size}")),
             SearchKey::Smaller(size) => self.text(&format!("SMALLER {size}")),
             SearchKey::ModSeq(value) if value.0 % 2 == 0 => self.text(&format!("MODSEQ {value}")),
