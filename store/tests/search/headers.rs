@@ -82,7 +82,7 @@ fn sent_days_are_as_written() {
         assert_eq!(world.has(key.clone()), found, "{key:?}");
     }
     let dateless = World::of(&["Subject: x\n\n", "Date: whenever\n\n"]);
-    assert_eq!(dateless.find(SearchKey::SentBefore(Day(i32::MAX))), []);
+    assert!(!dateless.has(SearchKey::SentBefore(Day(i32::MAX))));
     assert_eq!(dateless.find(not(SearchKey::SentSince(Day(0)))), [1, 2]);
 }
 
