@@ -61,7 +61,7 @@ impl Delta {
         since: ModSeq,
     ) -> Result<Option<Self>, StoreError> {
         let MailboxRef { account, mailbox } = mailbox;
-        let Some(now) = view.mailbox(account, mailbox)? else {
+        let Some(now) = view.mailbox(account, mailbox)?.filter(|now| now.selectable) else {
             return Ok(None);
         };
         let mut delta =
