@@ -1,0 +1,89 @@
+//! CONDSTORE and QRESYNC (RFC 7162).
+
+use crate::client::{Client, mail};
+use crate::world::World;
+
+async fn number(client: &mut Client, item: &str) -> u64 {
+    let said = client.ok(&format!("STATUS INBOX ({item})")).await;
+    let at = said.find(&format!("({item} ")).unwrap() + item.len() + 2;
+    said[at..].split(')').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_store_that_came_too_late_changes_nothing() {
+    let world = World::new().await;
+    let mut one = world.inbox(3).await;
+    let before = number(&mut one, "HIGHESTMODSEQ").await;
+    let mut two = world.alice().await;
+    two.ok("SELECT INBOX (CONDSTORE)").await;
+    one.ok("STORE 2 +FLAGS.SILENT (\\Flagged)").await;
+    let said = two.ok(&format!("STORE 1:3 (UNCHANGEDSINCE {before}) +FLAGS (\\Seen)")).await;
+    assert!(said.contains("OK [MODIFIED 2] "), "{said}");
+    assert!(said.contains("* 1 FETCH (UID 1 FLAGS (\\Seen) MODSEQ ("), "{said}");
+    assert!(said.contains("* 2 FETCH (UID 2 FLAGS (\\Flagged) MODSEQ ("), "{said}");
+    let said = two.ok(&format!("UID STORE 1 (UNCHANGEDSINCE {before}) FLAGS ()")).await;
+    assert!(said.contains("OK [MODIFIED 1] "), "{said}");
+    let silent = two.ok("STORE 3 +FLAGS.SILENT (\\Draft)").await;
+    assert!(silent.starts_with("* 3 FETCH (UID 3 MODSEQ ("), "{silent}");
+    let changed = two.ok(&format!("FETCH 1:3 FLAGS (CHANGEDSINCE {before})")).await;
+    assert_eq!(changed.matches("MODSEQ (").count(), 3, "{changed}");
+    let now = number(&mut two, "HIGHESTMODSEQ").await;
+    two.says(&format!("FETCH 1:3 FLAGS (CHANGEDSINCE {now})"), &[]).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn highestmodseq_never_passes_a_withheld_expunge() {
+    let world = World::new().await;
+    let mut one = world.inbox(3).await;
+    let mut two = world.alice().await;
+    two.ok("ENABLE CONDSTORE").await;
+    two.ok("SELECT INBOX").await;
+    let before = number(&mut two, "HIGHESTMODSEQ").await;
+    one.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    one.ok("EXPUNGE").await;
+    one.ok("STORE 1 +FLAGS.SILENT (\\Seen)").await;
+    two.ok("FETCH 3 UID").await;
+    // STATUS may tell the expunge, and does so before it tells the number.
+    let said = two.ok("STATUS INBOX (HIGHESTMODSEQ)").await;
+    let told = said.find("* 1 EXPUNGE").unwrap();
+    assert!(told < said.find("* STATUS").unwrap(), "{said}");
+    assert!(number(&mut two, "HIGHESTMODSEQ").await > before);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn qresync_tells_what_was_missed() {
+    let world = World::new().await;
+    let mut one = world.inbox(5).await;
+    one.ok("ENABLE QRESYNC").await;
+    let (validity, modseq) =
+        (number(&mut one, "UIDVALIDITY").await, number(&mut one, "HIGHESTMODSEQ").await);
+    let mut two = world.alice().await;
+    two.refused(&format!("SELECT INBOX (QRESYNC ({validity} {modseq}))"), "BAD").await;
+    two.ok("ENABLE QRESYNC").await;
+
+    one.ok("STORE 2,4 +FLAGS.SILENT (\\Deleted)").await;
+    let said = one.ok("EXPUNGE").await;
+    assert!(said.starts_with("* VANISHED 2,4\r\nOK [HIGHESTMODSEQ "), "{said}");
+    one.ok("UID STORE 5 +FLAGS.SILENT (\\Flagged)").await;
+    one.append("INBOX", &mail(6)).await;
+
+    let said = two.ok(&format!("SELECT INBOX (QRESYNC ({validity} {modseq}))")).await;
+    assert!(said.contains("* VANISHED (EARLIER) 2,4\r\n"), "{said}");
+    assert!(said.contains("* 3 FETCH (UID 5 FLAGS (\\Flagged) MODSEQ ("), "{said}");
+    assert!(said.contains("* 4 FETCH (UID 6 FLAGS ("), "{said}");
+    assert!(!said.contains("UID 1 "), "{said}");
+    let said = two.ok(&format!("SELECT INBOX (QRESYNC ({validity} {modseq} 1:3))")).await;
+    assert!(said.contains("* VANISHED (EARLIER) 2\r\n") && !said.contains("UID 5"), "{said}");
+    let said = two.ok(&format!("SELECT INBOX (QRESYNC ({} {modseq}))", validity + 1)).await;
+    assert!(!said.contains("VANISHED") && !said.contains("FETCH"), "{said}");
+
+    let said = two.ok(&format!("UID FETCH 1:* (FLAGS) (CHANGEDSINCE {modseq} VANISHED)")).await;
+    assert!(said.starts_with("* VANISHED (EARLIER) 2,4\r\n"), "{said}");
+    assert!(said.contains("UID 5 FLAGS (\\Flagged) MODSEQ (") && !said.contains("UID 3"));
+    one.ok("UID STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    one.ok("UID EXPUNGE 1").await;
+    two.says("NOOP", &["* VANISHED 1"]).await;
+    world.stop().await;
+}

@@ -1,0 +1,15 @@
+//! IMAP over TCP against a whole mailstore: stories of sessions, as clients see them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod append;
+mod bad_input;
+mod client;
+mod condstore;
+mod fetch;
+mod login;
+mod mailboxes;
+mod search;
+mod select;
+mod sharing;
+mod store;
+mod world;

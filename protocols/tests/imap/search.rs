@@ -1,0 +1,47 @@
+use crate::world::World;
+
+#[tokio::test]
+async fn keys_find_what_they_mean() {
+    let world = World::new().await;
+    let mut alice = world.inbox(4).await;
+    alice.ok("STORE 2 +FLAGS (\\Flagged urgent)").await;
+    for (key, expected) in [
+        ("ALL", "* SEARCH 1 2 3 4"),
+        ("FLAGGED", "* SEARCH 2"),
+        ("NOT FLAGGED", "* SEARCH 1 3 4"),
+        ("KEYWORD URGENT", "* SEARCH 2"),
+        ("SUBJECT \"NUMBER 3\"", "* SEARCH 3"),
+        ("BODY \"body of 4\"", "* SEARCH 4"),
+        ("TEXT blurdybloop 2:3", "* SEARCH 2 3"),
+        ("OR UID 1 SUBJECT \"number 4\"", "* SEARCH 1 4"),
+        ("UNSEEN RECENT 3:*", "* SEARCH 3 4"),
+        ("SENTON 7-Feb-1994", "* SEARCH 1 2 3 4"),
+        ("BEFORE 1-Jan-2000", "* SEARCH"),
+        ("CHARSET UTF-8 FROM foobar UNKEYWORD urgent LARGER 10", "* SEARCH 1 3 4"),
+    ] {
+        alice.says(&format!("SEARCH {key}"), &[expected]).await;
+    }
+    alice.says("UID SEARCH UID 3:4 UNSEEN", &["* SEARCH 3 4"]).await;
+    alice.refused("SEARCH CHARSET X-NONE ALL", "NO [BADCHARSET").await;
+    alice.refused("SEARCH", "BAD").await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn esearch_returns_what_was_asked_for() {
+    let world = World::new().await;
+    let mut alice = world.inbox(4).await;
+    alice.ok("EXPUNGE").await;
+    alice.send("x UID SEARCH RETURN (MIN MAX COUNT) 2:4\r\n").await;
+    let said = alice.until("x").await;
+    assert!(said.starts_with("* ESEARCH (TAG \"x\") UID MIN 2 MAX 4 COUNT 3\r\n"), "{said}");
+    alice.send("y SEARCH RETURN () NOT 2\r\n").await;
+    let said = alice.until("y").await;
+    assert!(said.starts_with("* ESEARCH (TAG \"y\") ALL 1,3:4\r\n"), "{said}");
+    alice.send("z SEARCH RETURN (MIN COUNT) DELETED\r\n").await;
+    let said = alice.until("z").await;
+    assert!(said.starts_with("* ESEARCH (TAG \"z\") COUNT 0\r\n"), "{said}");
+    let modseq = alice.ok("SEARCH MODSEQ 1").await;
+    assert!(modseq.contains("* SEARCH 1 2 3 4 (MODSEQ "), "{modseq}");
+    world.stop().await;
+}
