@@ -30,7 +30,6 @@ pub(crate) struct NoSuchNumber;
 pub(crate) struct Selected {
     pub(crate) mailbox: MailboxRef,
     pub(crate) reader: AccountId,
-    pub(crate) name: String,
     pub(crate) read_only: bool,
     pub(crate) keywords: Vec<Keyword>,
     uids: Arc<UidSet>,
@@ -105,7 +104,6 @@ impl Selected {
         Self {
             mailbox,
             reader,
-            name: now.name.clone(),
             read_only,
             keywords: now.keywords.clone(),
             uids: Arc::new(uids),

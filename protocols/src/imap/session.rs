@@ -5,7 +5,7 @@ use std::sync::Arc;
 use redoubt_log::id::AccountId;
 use redoubt_log::record::Actor;
 use redoubt_store::changes::Watch;
-use redoubt_store::mailstore::{Mailstore, StoreError};
+use redoubt_store::mailstore::{MailboxPath, Mailstore, StoreError};
 use redoubt_store::view::View;
 use tokio::time::{Instant, timeout};
 
@@ -16,7 +16,7 @@ use super::limits::Limits;
 use super::parse::{self, CommandError, ErrorKind, Mode};
 use super::reply::{End, Reply, Text, Trouble};
 use super::selected::Selected;
-use super::types::{Command, Numbering, Tag, TaggedCommand};
+use super::types::{Command, MailboxName, Numbering, Tag, TaggedCommand};
 use crate::limits::{PlaintextPolicy, Refusal};
 use crate::server::Protocol;
 use crate::stream::{Connection, StreamError};
@@ -396,6 +396,14 @@ impl Session {
         let view = self.imap.store.view().await?;
         blocking(move || job(&view)).await
     }
+}
+
+/// A name as the store has it: NFC, each level checked.
+///
+/// # Errors
+/// NO for what no mailbox can be called.
+pub(super) fn stored_name(mailbox: &MailboxName) -> Result<String, Reply> {
+    Ok(MailboxPath::parse(mailbox.as_str())?.to_string())
 }
 
 /// Runs what blocks where it may.

@@ -8,10 +8,12 @@ async fn a_message_is_appended_with_flags_and_date() {
     let world = World::new().await;
     let mut alice = world.alice().await;
     let message = mail(1);
-    alice.send(format!(
-        "a APPEND Drafts (\\Seen \\Draft todo) \"17-Jul-1996 02:44:25 -0700\" {{{}}}\r\n",
-        message.len()
-    )).await;
+    alice
+        .send(format!(
+            "a APPEND Drafts (\\Seen \\Draft todo) \"17-Jul-1996 02:44:25 -0700\" {{{}}}\r\n",
+            message.len()
+        ))
+        .await;
     assert_eq!(alice.response().await, "+ OK\r\n");
     alice.send(format!("{message}\r\n")).await;
     let done = alice.until("a").await;

@@ -32,9 +32,8 @@ async fn sections_and_partials() {
     let mut alice = world.inbox(1).await;
     let whole = mail(1);
     let (header, body) = whole.split_at(whole.find("\r\n\r\n").unwrap() + 4);
-    let content = |name: &str, text: &str| {
-        format!("* 1 FETCH ({name} {{{}}}\r\n{text})\r\n", text.len())
-    };
+    let content =
+        |name: &str, text: &str| format!("* 1 FETCH ({name} {{{}}}\r\n{text})\r\n", text.len());
     for (ask, name, text) in [
         ("BODY.PEEK[]", "BODY[]", whole.as_str()),
         ("BODY.PEEK[HEADER]", "BODY[HEADER]", header),
@@ -64,7 +63,12 @@ async fn reading_a_body_marks_it_seen_and_says_so() {
     let mut alice = world.inbox(3).await;
     let said = alice.ok("FETCH 1:2 BODY[TEXT]").await;
     assert!(said.contains("body of 1\r\n FLAGS (\\Seen \\Recent))\r\n"), "{said}");
-    alice.says("FETCH 3 (FLAGS BODY.PEEK[1]<0.4>)", &["* 3 FETCH (FLAGS (\\Recent) BODY[1]<0> {4}", "body)"]).await;
+    alice
+        .says(
+            "FETCH 3 (FLAGS BODY.PEEK[1]<0.4>)",
+            &["* 3 FETCH (FLAGS (\\Recent) BODY[1]<0> {4}", "body)"],
+        )
+        .await;
     let again = alice.ok("FETCH 1 BODY[TEXT]").await;
     assert!(!again.contains("FLAGS"), "{again}");
     alice.ok("EXAMINE INBOX").await;

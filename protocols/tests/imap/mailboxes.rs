@@ -83,7 +83,12 @@ async fn renaming_inbox_moves_its_mail() {
     let world = World::new().await;
     let mut alice = world.inbox(3).await;
     alice.ok("RENAME INBOX old-mail").await;
-    alice.says("STATUS old-mail (MESSAGES)", &["* 3 EXPUNGE", "* 2 EXPUNGE", "* 1 EXPUNGE", "* STATUS \"old-mail\" (MESSAGES 3)"]).await;
+    alice
+        .says(
+            "STATUS old-mail (MESSAGES)",
+            &["* 3 EXPUNGE", "* 2 EXPUNGE", "* 1 EXPUNGE", "* STATUS \"old-mail\" (MESSAGES 3)"],
+        )
+        .await;
     alice.says("STATUS INBOX (MESSAGES)", &["* STATUS \"INBOX\" (MESSAGES 0)"]).await;
     world.stop().await;
 }

@@ -46,11 +46,10 @@ async fn commands_by_uid_tell_expunges() {
     two.ok("SELECT INBOX").await;
     one.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
     one.ok("EXPUNGE").await;
-    two.says("UID FETCH 1:* FLAGS", &[
-        "* 1 EXPUNGE",
-        "* 1 FETCH (UID 2 FLAGS ())",
-        "* 2 FETCH (UID 3 FLAGS ())",
-    ])
+    two.says(
+        "UID FETCH 1:* FLAGS",
+        &["* 1 EXPUNGE", "* 1 FETCH (UID 2 FLAGS ())", "* 2 FETCH (UID 3 FLAGS ())"],
+    )
     .await;
     world.stop().await;
 }

@@ -5,7 +5,10 @@ async fn flags_are_set_and_told() {
     let world = World::new().await;
     let mut alice = world.inbox(3).await;
     alice
-        .says("STORE 1 FLAGS (\\Seen \\Flagged)", &["* 1 FETCH (FLAGS (\\Flagged \\Seen \\Recent))"])
+        .says(
+            "STORE 1 FLAGS (\\Seen \\Flagged)",
+            &["* 1 FETCH (FLAGS (\\Flagged \\Seen \\Recent))"],
+        )
         .await;
     alice
         .says(
@@ -19,7 +22,9 @@ async fn flags_are_set_and_told() {
     alice.says("STORE 1:3 -FLAGS.SILENT (\\Answered \\Seen)", &[]).await;
     alice.says("FETCH 1 FLAGS", &["* 1 FETCH (FLAGS (\\Flagged \\Recent))"]).await;
     let new = alice.ok("STORE 3 +FLAGS ($Forwarded)").await;
-    assert!(new.starts_with("* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded)\r\n"));
+    assert!(
+        new.starts_with("* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded)\r\n")
+    );
     assert!(new.contains("* 3 FETCH (FLAGS (\\Recent $Forwarded))"), "{new}");
     alice.refused("STORE 4 +FLAGS (\\Seen)", "BAD").await;
     alice.says("UID STORE 40 +FLAGS (\\Seen)", &[]).await;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use redoubt_log::id::{AccountId, OperationId};
 use redoubt_log::record::{
-    AccountAdd, AccountSettings, Actor, Address as MailAddress, Change, Done, DomainAdd,
-    DomainSettings,
+    AccountAdd, AccountSettings, Actor, Address as MailAddress, Change, DomainAdd, DomainSettings,
+    Done,
 };
 use redoubt_protocols::imap::{Config, Imap};
 use redoubt_protocols::limits::{Limits, PlaintextPolicy};
@@ -56,7 +56,8 @@ impl World {
     pub(crate) async fn with(wishes: Wishes) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Mailstore::open(options(folder.path())).await.unwrap();
-        let domain = DomainAdd { domain: "example.org".into(), settings: DomainSettings::default() };
+        let domain =
+            DomainAdd { domain: "example.org".into(), settings: DomainSettings::default() };
         submit(&store, Change::DomainAdd(domain)).await;
         let alice = add_account(&store, "alice", wishes.quota).await;
         add_account(&store, "bob", None).await;

@@ -9,7 +9,7 @@ use crate::imap::encode::code;
 use crate::imap::frame::{Frame, Literal};
 use crate::imap::parse::{self, CommandError};
 use crate::imap::reply::{Answer, End, Reply, Trouble};
-use crate::imap::session::Session;
+use crate::imap::session::{Session, stored_name};
 use crate::imap::types::{AppendItem, Command, MailboxName, Tag, TaggedCommand};
 
 /// The most messages that one command may bring.
@@ -80,7 +80,7 @@ async fn destination(
     size: u64,
 ) -> Result<MailboxRef, Trouble> {
     let account = session.user()?.account;
-    let name = mailbox.as_str().to_owned();
+    let name = stored_name(mailbox)?;
     let (found, account) = session
         .read(move |view| Ok((view.mailbox_named(account, &name)?, view.account(account)?)))
         .await?;

@@ -3,19 +3,22 @@
 use redoubt_store::mailstore::WriteError;
 
 use crate::imap::reply::{Answer, Reply};
-use crate::imap::session::Session;
+use crate::imap::session::{Session, stored_name};
 use crate::imap::types::MailboxName;
 
 /// Deletes a mailbox. If this session has it selected, it has none selected from then on.
 pub(crate) async fn run(session: &mut Session, mailbox: MailboxName) -> Answer {
     let user = session.user()?;
-    let (name, account) = (mailbox.as_str().to_owned(), user.account);
+    let (name, account) = (stored_name(&mailbox)?, user.account);
     if mailbox.is_inbox() {
         return Ok(Reply::no("CANNOT", "INBOX cannot be deleted"));
     }
     let store = &session.imap.store;
+    let wanted = name.clone();
+    let found = session.read(move |view| view.mailbox_named(account, &wanted)).await?;
     store.delete_mailbox(&user.actor, account, &name).await.map_err(explain)?;
-    if session.selected.as_ref().is_some_and(|selected| selected.name == name) {
+    let gone = found.map(|mailbox| mailbox.id);
+    if session.selected.as_ref().map(|selected| selected.mailbox.mailbox) == gone {
         session.selected = None;
     }
     Ok(Reply::ok("DELETE done"))

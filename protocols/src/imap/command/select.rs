@@ -10,7 +10,7 @@ use redoubt_store::view::{Mailbox, MailboxChanges, View};
 use crate::imap::encode::vanished;
 use crate::imap::reply::{Answer, Reply, Trouble};
 use crate::imap::selected::Selected;
-use crate::imap::session::Session;
+use crate::imap::session::{Session, stored_name};
 use crate::imap::types::{Qresync, Select, SequenceMatch};
 use crate::imap::updates::placements;
 
@@ -58,7 +58,7 @@ async fn open(
     account: AccountId,
     select: &Select,
 ) -> Result<Option<Opened>, Trouble> {
-    let name = select.mailbox.as_str().to_owned();
+    let name = stored_name(&select.mailbox)?;
     let since = select.qresync.as_ref().map(|qresync| (qresync.uid_validity, qresync.mod_seq));
     session
         .read(move |view| {

@@ -7,7 +7,7 @@ use redoubt_store::view::{Mailbox, View};
 
 use crate::imap::encode::{StatusValue, status};
 use crate::imap::reply::{Answer, Reply, Trouble};
-use crate::imap::session::Session;
+use crate::imap::session::{Session, stored_name};
 use crate::imap::types::{MailboxName, StatusItem};
 
 /// Tells the items of one mailbox.
@@ -17,7 +17,7 @@ pub(crate) async fn run(
     items: &[StatusItem],
 ) -> Answer {
     let account = session.user()?.account;
-    let name = mailbox.as_str().to_owned();
+    let name = stored_name(&mailbox)?;
     let found = session.read(move |view| view.mailbox_named(account, &name)).await?;
     let Some(found) = found else { return Ok(Reply::nonexistent()) };
     if !found.selectable {
