@@ -24,7 +24,6 @@ pub(crate) const PASSWORD: &str = "correct horse";
 
 pub(crate) struct World {
     pub(crate) store: Mailstore,
-    pub(crate) alice: AccountId,
     pub(crate) server: Server,
     pub(crate) connector: TlsConnector,
     _folder: tempfile::TempDir,
@@ -59,7 +58,7 @@ impl World {
         let domain =
             DomainAdd { domain: "example.org".into(), settings: DomainSettings::default() };
         submit(&store, Change::DomainAdd(domain)).await;
-        let alice = add_account(&store, "alice", wishes.quota).await;
+        add_account(&store, "alice", wishes.quota).await;
         add_account(&store, "bob", None).await;
         let (tls, connector) = certificate(&folder.path().join("tls"));
         let imap = Imap::new(store.clone(), wishes.config);
@@ -69,7 +68,7 @@ impl World {
         };
         let stats = Arc::new(ProtocolStats::default());
         let server = Server::start(imap, vec![listen], wishes.limits, stats).unwrap();
-        Self { store, alice, server, connector, _folder: folder }
+        Self { store, server, connector, _folder: folder }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

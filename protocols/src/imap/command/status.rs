@@ -17,6 +17,7 @@ pub(crate) async fn run(
     items: &[StatusItem],
 ) -> Answer {
     let account = session.user()?.account;
+    session.sync(true).await?;
     let name = stored_name(&mailbox)?;
     let found = session.read(move |view| view.mailbox_named(account, &name)).await?;
     let Some(found) = found else { return Ok(Reply::nonexistent()) };
@@ -47,10 +48,10 @@ pub(crate) async fn tell(
     Ok(())
 }
 
-/// Not past an expunge that this session has not told yet.
+/// Not past an expunge that this session has not told yet, of its own mailbox.
 fn highest(session: &Session, mailbox: &Mailbox) -> ModSeq {
     let selected = session.selected.as_ref().filter(|s| s.mailbox.mailbox == mailbox.id);
-    match selected.filter(|selected| selected.withholds()) {
+    match selected {
         Some(selected) => selected.highest_modseq().min(mailbox.highest_modseq),
         None => mailbox.highest_modseq,
     }
