@@ -7,3 +7,6 @@ pub mod lmtp;
 pub mod messages;
 pub mod process;
 pub mod programs;
+//! Redoubt's oracle, harness and stories.
+
+pub mod model;

@@ -1,0 +1,124 @@
+//! Domains, addresses, accounts.
+
+use redoubt_log::id::AccountId;
+
+use super::{Checked, Checker};
+use crate::keys::{Key, Meta, Parts};
+use crate::rows::{AccountRow, AddressRow, CredentialRow, DomainRow, EmailRow, Usage};
+use crate::storage::{KeyRange, Table};
+
+impl Checker<'_> {
+    pub(super) fn directory(&mut self) -> Checked {
+        self.domains()?;
+        self.addresses()?;
+        self.accounts()
+    }
+
+    fn domains(&mut self) -> Checked {
+        let name = |mut parts: Parts<'_>| parts.u8().and(parts.text()).map(str::to_owned);
+        self.rows(Table::Directory, &KeyRange::prefix(b"d"), name, |c, name, row: DomainRow| {
+            let Some(account) = row.settings.catch_all else { return Ok(()) };
+            let there = c.has(&Key::Account(account))?;
+            c.expect(
+                there,
+                "domain",
+                name,
+                format!("its catch-all account {account} is not there"),
+            );
+            Ok(())
+        })
+    }
+
+    fn addresses(&mut self) -> Checked {
+        let address = |mut parts: Parts<'_>| parts.u8().and_then(|_| parts.address());
+        let range = KeyRange::prefix(b"n");
+        self.rows(Table::Directory, &range, address, |c, address, row: AddressRow| {
+            let known = c.has(&Key::Domain(&address.domain))?;
+            c.expect(known, "address", &address, "its domain is not there");
+            let account: Option<AccountRow> = c.get(&Key::Account(row.account))?;
+            let own = account.is_some_and(|account| account.address == address);
+            let listed = c.has(&Key::Alias(row.account, &address))?;
+            let what = format!("account {} does not know it", row.account);
+            c.expect(own != row.alias && listed == row.alias, "address", &address, what);
+            Ok(())
+        })
+    }
+
+    fn accounts(&mut self) -> Checked {
+        let next: u64 = self.get(&Key::Meta(Meta::NextAccount))?.unwrap_or(1);
+        self.raw_rows(Table::Account, &KeyRange::all(), |c, key, value| {
+            let mut parts = Parts::new(key);
+            let (Some(id), Some(kind)) = (parts.account(), parts.u8()) else {
+                c.unreadable(Table::Account, key, "the key cannot be read");
+                return Ok(());
+            };
+            c.expect(id.0 < next, "account", id, format!("the next account is {next}"));
+            match kind {
+                b'a' => c.account(id, key, value),
+                b'u' => c.usage(id, key, value),
+                b'c' => c.row_reads::<CredentialRow>(key, value),
+                b'i' => {
+                    c.row_reads::<()>(key, value)?;
+                    c.alias(id, key, parts)
+                }
+                _ => {
+                    c.unreadable(Table::Account, key, "no such kind of row");
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    fn row_reads<T: serde::de::DeserializeOwned>(&mut self, key: &[u8], value: &[u8]) -> Checked {
+        if let Err(error) = crate::storage::decode::<T>(Table::Account, key, value) {
+            self.unreadable(Table::Account, key, error);
+        }
+        Ok(())
+    }
+
+    fn account(&mut self, id: AccountId, key: &[u8], value: &[u8]) -> Checked {
+        let Ok(row) = crate::storage::decode::<AccountRow>(Table::Account, key, value) else {
+            return self.row_reads::<AccountRow>(key, value);
+        };
+        let address: Option<AddressRow> = self.get(&Key::Address(&row.address))?;
+        let own = address == Some(AddressRow { account: id, alias: false });
+        self.expect(own, "account", id, format!("{} is not its address", row.address));
+        let usage = self.has(&Key::Usage(id))?;
+        self.expect(usage, "usage", id, "the account has no row of its usage");
+        Ok(())
+    }
+
+    /// Quota equals the sum of what is there.
+    fn usage(&mut self, id: AccountId, key: &[u8], value: &[u8]) -> Checked {
+        let Ok(kept) = crate::storage::decode::<Usage>(Table::Account, key, value) else {
+            return self.row_reads::<Usage>(key, value);
+        };
+        let there = self.has(&Key::Account(id))?;
+        self.expect(there, "usage", id, "there is no such account");
+        let mut sum = Usage::default();
+        let range = crate::keys::Bytes::account(id).range();
+        self.rows(
+            Table::Email,
+            &range,
+            |mut parts| parts.account(),
+            |_, _, row: EmailRow| {
+                sum.bytes = sum.bytes.saturating_add(row.data.size);
+                sum.emails += 1;
+                Ok(())
+            },
+        )?;
+        self.expect(sum == kept, "usage", id, format!("{kept:?} is kept, {sum:?} is there"));
+        Ok(())
+    }
+
+    fn alias(&mut self, id: AccountId, key: &[u8], mut parts: Parts<'_>) -> Checked {
+        let Some(alias) = parts.address() else {
+            self.unreadable(Table::Account, key, "the key cannot be read");
+            return Ok(());
+        };
+        let row: Option<AddressRow> = self.get(&Key::Address(&alias))?;
+        let right = row == Some(AddressRow { account: id, alias: true });
+        self.expect(right, "alias", &alias, format!("the directory does not know it for {id}"));
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! Whether a view says what the model says, of everything.
+
+use redoubt_store::view::{Account, Mailbox, MailboxChanges, Placement, View};
+
+use super::*;
+
+/// Panics where they differ.
+pub fn agree(view: &View, state: &State) {
+    directory(view, state);
+    for (id, account) in &state.accounts {
+        assert_eq!(view.account(*id).unwrap(), Some(expected_account(state, *id, account)));
+        assert_eq!(
+            view.subscriptions(*id).unwrap(),
+            account.subscriptions.iter().cloned().collect::<Vec<_>>()
+        );
+        mailboxes(view, *id, account);
+        for (email, data) in &account.emails {
+            standings(view, *id, account, *email);
+            let found = view.email(*id, *email).unwrap().unwrap();
+            assert_eq!((found.blob, found.thread), (data.blob, data.thread));
+        }
+        for mailbox in &account.mailboxes {
+            for reader in [*id, AccountId(1), AccountId(2)] {
+                messages(view, *id, account, mailbox, reader);
+            }
+            changes(view, *id, mailbox);
+        }
+    }
+}
+
+fn directory(view: &View, state: &State) {
+    let domains: Vec<_> =
+        view.domains().unwrap().into_iter().map(|d| (d.name, d.settings)).collect();
+    assert_eq!(domains, state.domains.clone().into_iter().collect::<Vec<_>>());
+    let ids: Vec<_> = view.accounts(None, 100).unwrap().iter().map(|a| a.id).collect();
+    assert_eq!(ids, state.accounts.keys().copied().collect::<Vec<_>>());
+    let mut aliases = view.aliases(None).unwrap();
+    aliases.sort();
+    assert_eq!(aliases, state.aliases.clone().into_iter().collect::<Vec<_>>());
+    for (alias, owner) in &state.aliases {
+        assert!(view.aliases(Some(*owner)).unwrap().contains(&(alias.clone(), *owner)));
+        assert_eq!(view.login(&alias.to_string(), "x").unwrap().unwrap().id, *owner);
+    }
+}
+
+fn expected_account(state: &State, id: AccountId, account: &AccountM) -> Account {
+    Account {
+        id,
+        address: account.address.clone(),
+        settings: account.settings.clone(),
+        used_bytes: account.used(),
+        emails: account.emails.len() as u64,
+        quota: state.quota(id),
+        created: account.created,
+        base: 0,
+    }
+}
+
+fn mailboxes(view: &View, id: AccountId, account: &AccountM) {
+    let shown = account.mailboxes.iter().filter(|m| m.stage != Stage::Deleted);
+    let mut expected: Vec<Mailbox> = shown.map(|m| expected_mailbox(account, m)).collect();
+    expected.sort_by(|a, b| a.name.cmp(&b.name));
+    let found: Vec<Mailbox> = view.mailboxes(id).unwrap().into_iter().map(sorted).collect();
+    assert_eq!(found, expected);
+    for mailbox in expected {
+        let found = view.mailbox(id, mailbox.id).unwrap().map(sorted);
+        assert_eq!(found.as_ref(), Some(&mailbox));
+        assert_eq!(view.mailbox_named(id, &mailbox.name).unwrap().map(sorted), Some(mailbox));
+    }
+    assert_eq!(view.mailbox_named(id, "iNboX").unwrap().unwrap().id, MailboxId(1));
+    assert_eq!(view.mailbox_named(id, "no/such").unwrap(), None);
+}
+
+/// In which order a mailbox came to know its keywords is nobody's matter.
+fn sorted(mut mailbox: Mailbox) -> Mailbox {
+    mailbox.keywords.sort();
+    mailbox
+}
+
+fn expected_mailbox(account: &AccountM, m: &MailboxM) -> Mailbox {
+    let shown: &[MessageM] = if m.stage == Stage::Live { &m.messages } else { &[] };
+    let count =
+        |flag: u8, on: bool| shown.iter().filter(|p| (p.flags & flag != 0) == on).count() as u32;
+    sorted(Mailbox {
+        id: m.id,
+        name: account.whole_name(m.id),
+        parent: m.parent,
+        special_use: m.special_use,
+        selectable: m.stage == Stage::Live,
+        has_children: account
+            .mailboxes
+            .iter()
+            .any(|c| c.parent == Some(m.id) && c.stage != Stage::Deleted),
+        uid_validity: UidValidity::new(m.validity).unwrap(),
+        uid_next: m.uid_next,
+        highest_modseq: ModSeq(m.highest),
+        messages: shown.len() as u32,
+        unseen: count(1, false),
+        deleted: count(8, true),
+        size: shown.iter().map(|p| account.emails[&p.email].size).sum(),
+        keywords: m.keywords.clone(),
+    })
+}
+
+fn expected_placement(
+    account: &AccountM,
+    owner: bool,
+    reader: AccountId,
+    p: &MessageM,
+) -> Placement {
+    let email = &account.emails[&p.email];
+    let seen = if owner { p.flags & 1 } else { u8::from(p.readers.contains(&reader)) };
+    Placement {
+        uid: p.uid,
+        email: p.email,
+        thread: email.thread,
+        blob: email.blob,
+        size: email.size,
+        received: email.received,
+        saved: p.saved,
+        flags: Flags(p.flags & !1 | seen),
+        keywords: p.keywords.clone(),
+        modseq: ModSeq(p.modseq),
+    }
+}
+
+fn messages(view: &View, id: AccountId, account: &AccountM, m: &MailboxM, reader: AccountId) {
+    let shown: &[MessageM] = if m.stage == Stage::Live { &m.messages } else { &[] };
+    let expected: Vec<Placement> =
+        shown.iter().map(|p| expected_placement(account, reader == id, reader, p)).collect();
+    let found = view.placements(id, m.id, reader, Uid::MIN, Uid::MAX, 10_000).unwrap();
+    assert_eq!(found, expected, "mailbox {} of {id} for {reader}", m.id);
+    let uids: Vec<Uid> = view.uids(id, m.id).unwrap().iter().collect();
+    assert_eq!(uids, expected.iter().map(|p| p.uid).collect::<Vec<_>>());
+    let unseen: Vec<Uid> = view.unseen(id, m.id, reader).unwrap().iter().collect();
+    let dark = expected.iter().filter(|p| !p.flags.contains(Flags::SEEN));
+    assert_eq!(unseen, dark.map(|p| p.uid).collect::<Vec<_>>());
+    let deleted: Vec<Uid> = view.deleted(id, m.id).unwrap().iter().collect();
+    let marked = expected.iter().filter(|p| p.flags.contains(Flags::DELETED));
+    assert_eq!(deleted, marked.map(|p| p.uid).collect::<Vec<_>>());
+    if let Some(last) = expected.last() {
+        let one = view.placement(id, m.id, reader, last.uid).unwrap();
+        assert_eq!(one.as_ref(), Some(last));
+    }
+}
+
+fn standings(view: &View, id: AccountId, account: &AccountM, email: EmailId) {
+    let live = account.mailboxes.iter().filter(|m| m.stage == Stage::Live);
+    let mut expected: Vec<(MailboxId, Uid)> = live
+        .flat_map(|m| m.messages.iter().filter(|p| p.email == email).map(|p| (m.id, p.uid)))
+        .collect();
+    expected.sort();
+    assert_eq!(view.placements_of(id, email).unwrap(), expected);
+}
+
+fn changes(view: &View, id: AccountId, m: &MailboxM) {
+    for since in [0, m.highest / 2, m.highest.saturating_sub(1), m.highest] {
+        let mut expected = MailboxChanges { complete: true, ..Default::default() };
+        if m.stage == Stage::Live {
+            let changed = m.messages.iter().filter(|p| p.modseq > since);
+            expected.changed = changed.map(|p| (p.uid, ModSeq(p.modseq))).collect();
+            let vanished = m.vanished.iter().filter(|(_, modseq)| *modseq > since);
+            expected.vanished = vanished.map(|(uid, _)| *uid).collect();
+            expected.changed.sort();
+            expected.vanished.sort();
+        }
+        assert_eq!(view.changed_since(id, m.id, ModSeq(since)).unwrap(), expected);
+    }
+}

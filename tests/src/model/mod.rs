@@ -1,0 +1,198 @@
+//! A naive mailstore, as oracle: plain lists, written from the RFCs and the
+//! design, sharing no rule with `store`. Slow, and easy to see through.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(missing_docs)]
+
+mod agree;
+mod directory;
+mod emails;
+mod mailboxes;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use redoubt_log::id::*;
+use redoubt_log::record::*;
+
+pub use agree::agree;
+
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    pub domains: BTreeMap<String, DomainSettings>,
+    pub accounts: BTreeMap<AccountId, AccountM>,
+    pub aliases: BTreeMap<Address, AccountId>,
+}
+
+#[derive(Debug, Clone)]
+pub struct AccountM {
+    pub address: Address,
+    pub settings: AccountSettings,
+    pub created: Timestamp,
+    pub credentials: BTreeMap<String, String>,
+    pub mailboxes: Vec<MailboxM>,
+    pub subscriptions: BTreeSet<String>,
+    pub emails: BTreeMap<EmailId, EmailM>,
+    pub threads: Vec<(ThreadKey, ThreadKey, ThreadId)>,
+    pub mailboxes_made: u32,
+    pub last_validity: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Live,
+    OnlyName,
+    Deleted,
+}
+
+#[derive(Debug, Clone)]
+pub struct MailboxM {
+    pub id: MailboxId,
+    pub name: String,
+    pub parent: Option<MailboxId>,
+    pub special_use: Option<SpecialUse>,
+    pub stage: Stage,
+    pub validity: u32,
+    pub uid_next: u64,
+    pub highest: u64,
+    pub keywords: Vec<String>,
+    pub messages: Vec<MessageM>,
+    pub vanished: Vec<(Uid, u64)>,
+}
+
+#[derive(Debug, Clone)]
+pub struct MessageM {
+    pub uid: Uid,
+    pub email: EmailId,
+    pub flags: u8,
+    pub keywords: Vec<String>,
+    pub saved: Timestamp,
+    pub modseq: u64,
+    pub readers: BTreeSet<AccountId>,
+}
+
+#[derive(Debug, Clone)]
+pub struct EmailM {
+    pub blob: BlobId,
+    pub size: u64,
+    pub received: Timestamp,
+    pub thread: ThreadId,
+}
+
+/// An outcome that is remembered until a time.
+#[derive(Debug, Clone)]
+struct Memory<T> {
+    until: i64,
+    value: T,
+}
+
+#[derive(Debug, Default)]
+pub struct Model {
+    pub now: State,
+    /// The state after each index.
+    pub past: BTreeMap<LogIndex, State>,
+    clock: i64,
+    records: BTreeMap<OperationId, Memory<Outcome>>,
+    deliveries: BTreeMap<(OperationId, AccountId), Memory<Arrival>>,
+    imports: Vec<((OperationId, AccountId, MailboxId), Memory<Arrival>)>,
+    accounts_made: u64,
+}
+
+/// One record at work.
+struct At {
+    index: u64,
+    time: Timestamp,
+}
+
+type Answer<T> = Result<T, Rejection>;
+
+const HOUR: i64 = 3600 * 1000;
+
+impl Model {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn apply(&mut self, index: LogIndex, time: Timestamp, record: &Record) -> Outcome {
+        self.clock = self.clock.max(time.0);
+        let outcome = self.remembered(index, record);
+        self.past.insert(index, self.now.clone());
+        outcome
+    }
+
+    fn remembered(&mut self, index: LogIndex, record: &Record) -> Outcome {
+        let clock = self.clock;
+        if let Some(memory) = self.records.get(&record.operation).filter(|m| m.until > clock) {
+            return memory.value.clone();
+        }
+        let at = At { index: index.0, time: Timestamp(clock) };
+        let before =
+            (self.now.clone(), self.deliveries.clone(), self.imports.clone(), self.accounts_made);
+        let result = self.change(&at, record);
+        if result.is_err() {
+            (self.now, self.deliveries, self.imports, self.accounts_made) = before;
+        }
+        let outcome = Outcome { index, time: at.time, result };
+        let memory = Memory { until: clock + 24 * HOUR, value: outcome.clone() };
+        self.records.insert(record.operation, memory);
+        outcome
+    }
+
+    fn change(&mut self, at: &At, record: &Record) -> Answer<Done> {
+        self.check_actor(record)?;
+        match &record.change {
+            Change::DomainAdd(r) => self.domain_add(r),
+            Change::DomainSet(r) => self.domain_set(r),
+            Change::DomainRemove(r) => self.domain_remove(r),
+            Change::AccountAdd(r) => self.account_add(at, r),
+            Change::AccountSet(r) => self.account_set(r),
+            Change::AccountRename(r) => self.account_rename(r),
+            Change::AliasAdd(r) => self.alias_add(r),
+            Change::AliasRemove(r) => self.alias_remove(r),
+            Change::CredentialSet(r) => self.credential_set(r),
+            Change::CredentialRemove(r) => self.credential_remove(r),
+            Change::MailboxCreate(r) => self.now.account(r.account)?.create(at, r),
+            Change::MailboxRename(r) => self.now.account(r.account)?.rename(r),
+            Change::MailboxDelete(r) => self.now.account(r.account)?.delete(r),
+            Change::Subscribe(r) => self.now.account(r.account)?.subscribe(r),
+            Change::Deliver(r) => Ok(self.deliver(at, r)),
+            Change::Append(r) => self.append(at, r),
+            Change::Copy(r) => self.now.account(r.account)?.copy(at, r.from, r.to, &r.items, false),
+            Change::Move(r) => self.now.account(r.account)?.copy(at, r.from, r.to, &r.items, true),
+            Change::SetFlags(r) => self.set_flags(at, r),
+            Change::Expunge(r) => self.now.account(r.account)?.expunge(at, r),
+            Change::Version(_) | Change::CheckpointMark(_) => Ok(Done::Unit),
+        }
+    }
+
+    /// A user that is locked out changes nothing of its own any more.
+    fn check_actor(&mut self, record: &Record) -> Answer<()> {
+        let account = match &record.change {
+            Change::MailboxCreate(r) => r.account,
+            Change::MailboxRename(r) => r.account,
+            Change::MailboxDelete(r) => r.account,
+            Change::Subscribe(r) => r.account,
+            Change::Append(r) => r.account,
+            Change::Copy(r) => r.account,
+            Change::Move(r) => r.account,
+            Change::SetFlags(r) => r.account,
+            Change::Expunge(r) => r.account,
+            _ => return Ok(()),
+        };
+        let state = self.now.account(account)?.settings.state;
+        if record.actor.principal == Principal::Account(account) && state != AccountState::Active {
+            return Err(Rejection::AccountState(state));
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn account(&mut self, id: AccountId) -> Answer<&mut AccountM> {
+        self.accounts.get_mut(&id).ok_or(Rejection::NoSuchAccount)
+    }
+
+    fn quota(&self, id: AccountId) -> Option<u64> {
+        let account = &self.accounts[&id];
+        account.settings.quota.or(self.domains[&account.address.domain].default_quota)
+    }
+}

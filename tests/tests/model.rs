@@ -1,0 +1,135 @@
+//! `apply` against the model: random operations, in memory and in RocksDB.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod operations;
+
+use std::sync::Arc;
+
+use operations::{Step, steps, to_record};
+use proptest::prelude::*;
+use redoubt_log::id::{Hash, LogIndex, Term, Timestamp};
+use redoubt_log::record::{Done, Outcome, Record, Rejection};
+use redoubt_store::StateHash;
+use redoubt_store::apply::{Position, apply, pass};
+use redoubt_store::check::check;
+use redoubt_store::storage::{MemStorage, Read, RocksOptions, RocksStorage, Storage};
+use redoubt_store::view::View;
+use redoubt_tests::model::{Model, agree};
+
+const SMALL: RocksOptions = RocksOptions { block_cache: 1 << 20, write_buffers: 1 << 20 };
+
+fn position(index: u64, time: Timestamp) -> Position {
+    Position { index: LogIndex(index), term: Term(1), time, mark: index.to_le_bytes().to_vec() }
+}
+
+/// Texts in rejections are for people; the model does not repeat them.
+fn bare(rejection: Rejection) -> Rejection {
+    match rejection {
+        Rejection::InvalidName(_) => Rejection::InvalidName(String::new()),
+        Rejection::Limit(_) => Rejection::Limit(String::new()),
+        Rejection::NotFound(_) => Rejection::NotFound(String::new()),
+        Rejection::Exists(_) => Rejection::Exists(String::new()),
+        other => other,
+    }
+}
+
+fn bare_all<T>(answers: Vec<Result<T, Rejection>>) -> Vec<Result<T, Rejection>> {
+    answers.into_iter().map(|answer| answer.map_err(bare)).collect()
+}
+
+fn bare_outcome(outcome: Outcome) -> Outcome {
+    let result = match outcome.result {
+        Ok(Done::Delivered(answers)) => Ok(Done::Delivered(bare_all(answers))),
+        Ok(Done::Arrived(answers)) => Ok(Done::Arrived(bare_all(answers))),
+        Ok(Done::Changed(answers)) => Ok(Done::Changed(bare_all(answers))),
+        Ok(done) => Ok(done),
+        Err(rejection) => Err(bare(rejection)),
+    };
+    Outcome { result, ..outcome }
+}
+
+fn hash(reader: &dyn Read) -> Hash {
+    StateHash::stored(reader).unwrap().digest()
+}
+
+fn replay(log: &[(u64, Timestamp, Record)], storage: &mut impl Storage) {
+    for (index, time, record) in log {
+        apply(storage, &position(*index, *time), record).unwrap();
+    }
+}
+
+fn view_of(storage: &MemStorage) -> View {
+    View::new(Arc::new(storage.clone())).unwrap()
+}
+
+fn clean(view: &View) {
+    assert_eq!(check(view, &|_| Ok(()), 20).unwrap(), []);
+}
+
+fn run(steps: &[Step]) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut memory = MemStorage::new();
+    let mut rocks = RocksStorage::open(dir.path(), &SMALL).unwrap();
+    let mut model = Model::new();
+    let mut log = Vec::new();
+    let mut clock = 1_700_000_000_000;
+    for (n, step) in (1..).zip(steps) {
+        clock += step.passes();
+        let (index, time) = (n * 2, Timestamp(clock));
+        let record = to_record(step, &model.now, n);
+        let at = position(index, time);
+        let outcome = apply(&mut memory, &at, &record).unwrap();
+        assert_eq!(apply(&mut rocks, &at, &record).unwrap(), outcome);
+        let expected = model.apply(LogIndex(index), time, &record);
+        assert_eq!(bare_outcome(outcome), bare_outcome(expected), "{record:#?}");
+        assert_eq!(hash(&memory), hash(&rocks));
+        log.push((index, time, record));
+    }
+    compare(&memory, &rocks, &model);
+    let mut again = MemStorage::new();
+    replay(&log, &mut again);
+    assert_eq!(hash(&again), hash(&memory));
+    let before = hash(&rocks);
+    rocks.flush().unwrap();
+    drop(rocks);
+    let rocks = RocksStorage::open(dir.path(), &SMALL).unwrap();
+    assert_eq!((hash(&rocks), StateHash::recompute(&rocks).unwrap().digest()), (before, before));
+}
+
+fn compare(memory: &MemStorage, rocks: &RocksStorage, model: &Model) {
+    let view = view_of(memory);
+    let rocks_view = View::new(Arc::new(rocks.snapshot())).unwrap();
+    agree(&view, &model.now);
+    agree(&rocks_view, &model.now);
+    for (index, state) in &model.past {
+        agree(&view.at(*index), state);
+    }
+    if let Some((index, state)) = model.past.iter().nth(model.past.len() / 2) {
+        agree(&rocks_view.at(*index), state);
+    }
+    clean(&view);
+    clean(&rocks_view);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, max_shrink_iters: 400, ..Default::default() })]
+
+    #[test]
+    fn apply_does_what_the_model_does(steps in steps(100..160)) {
+        run(&steps);
+    }
+}
+
+#[test]
+fn entries_without_records_only_move_the_index() {
+    let mut memory = MemStorage::new();
+    pass(&mut memory, &position(0, Timestamp(5))).unwrap();
+    let before = hash(&memory);
+    pass(&mut memory, &position(1, Timestamp(5))).unwrap();
+    assert_eq!(hash(&memory), before);
+    assert_eq!(view_of(&memory).index(), LogIndex(1));
+    let mark = redoubt_store::apply::mark(&memory).unwrap();
+    assert_eq!(mark, Some(1u64.to_le_bytes().to_vec()));
+    assert!(pass(&mut memory, &position(1, Timestamp(5))).is_err());
+}

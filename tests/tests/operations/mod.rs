@@ -1,0 +1,390 @@
+//! Random operations: small numbers that are resolved against the model's state,
+//! so that most hit something and some miss.
+
+use std::ops::Range;
+
+use proptest::prelude::*;
+use redoubt_log::id::*;
+use redoubt_log::record::*;
+use redoubt_tests::model::State;
+
+/// What happens, by small numbers.
+#[derive(Debug, Clone)]
+pub struct Step {
+    what: What,
+    time: u8,
+    operation: u8,
+    own: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Marks {
+    flags: u8,
+    keywords: Vec<u8>,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Domain { how: u8, name: u8, quota: Option<u16>, catch_all: u8 },
+    Account { how: u8, account: u8, address: u8, state: u8, quota: Option<u16> },
+    Alias { add: bool, account: u8, address: u8 },
+    Credential { set: bool, account: u8, name: u8 },
+    Create { account: u8, parent: u8, name: u8, special_use: u8 },
+    Rename { account: u8, mailbox: u8, parent: u8, name: u8 },
+    Delete { account: u8, mailbox: u8 },
+    Subscribe { account: u8, name: u8, subscribed: bool },
+    Deliver { size: u8, ids: Vec<u8>, subject: u8, to: Vec<(u8, u8, Marks, u8)> },
+    Append { account: u8, mailbox: u8, items: Vec<(u8, u8, u8, Marks, Option<u32>)> },
+    Copy { account: u8, from: u8, to: u8, uids: Vec<u8>, leave: bool, lie: bool },
+    Flags { account: u8, mailbox: u8, reader: u8, uids: Vec<u8>, how: u8, marks: Marks, since: u8 },
+    Expunge { account: u8, mailbox: u8, uids: Vec<u8>, only_deleted: bool },
+}
+
+fn marks() -> impl Strategy<Value = Marks> {
+    (0u8..32, prop::collection::vec(0u8..8, 0..3))
+        .prop_map(|(flags, keywords)| Marks { flags, keywords })
+}
+
+fn uids() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(0u8..9, 0..5)
+}
+
+fn directory() -> impl Strategy<Value = What> {
+    let quota = || prop::option::weighted(0.3, 100u16..2000);
+    prop_oneof![
+        (0u8..3, 0u8..4, quota(), 0u8..5).prop_map(|(how, name, quota, catch_all)| What::Domain {
+            how,
+            name,
+            quota,
+            catch_all
+        }),
+        (0u8..3, 0u8..5, 0u8..9, 0u8..8, quota()).prop_map(
+            |(how, account, address, state, quota)| What::Account {
+                how,
+                account,
+                address,
+                state,
+                quota
+            }
+        ),
+        (any::<bool>(), 0u8..5, 0u8..9).prop_map(|(add, account, address)| What::Alias {
+            add,
+            account,
+            address
+        }),
+        (any::<bool>(), 0u8..5, 0u8..3).prop_map(|(set, account, name)| What::Credential {
+            set,
+            account,
+            name
+        }),
+    ]
+}
+
+fn tree() -> impl Strategy<Value = What> {
+    prop_oneof![
+        3 => (0u8..4, 0u8..14, 0u8..10, 0u8..20).prop_map(
+            |(account, parent, name, special_use)| What::Create { account, parent, name, special_use }
+        ),
+        2 => (0u8..4, 0u8..14, 0u8..14, 0u8..10).prop_map(
+            |(account, mailbox, parent, name)| What::Rename { account, mailbox, parent, name }
+        ),
+        2 => (0u8..4, 0u8..14).prop_map(|(account, mailbox)| What::Delete { account, mailbox }),
+        1 => (0u8..4, 0u8..10, any::<bool>()).prop_map(
+            |(account, name, subscribed)| What::Subscribe { account, name, subscribed }
+        ),
+    ]
+}
+
+fn mail() -> impl Strategy<Value = What> {
+    let ids = || prop::collection::vec(0u8..6, 0..4);
+    let to = || prop::collection::vec((0u8..4, 0u8..14, marks(), 0u8..6), 1..4);
+    let wish = || prop::option::weighted(0.2, prop_oneof![3 => 1u32..12, 1 => Just(u32::MAX)]);
+    let item = move || (0u8..100, 0u8..6, 0u8..8, marks(), wish());
+    prop_oneof![
+        4 => (0u8..100, ids(), 0u8..2, to())
+            .prop_map(|(size, ids, subject, to)| What::Deliver { size, ids, subject, to }),
+        3 => (0u8..4, 0u8..14, prop::collection::vec(item(), 1..4))
+            .prop_map(|(account, mailbox, items)| What::Append { account, mailbox, items }),
+        4 => (0u8..4, 0u8..14, 0u8..14, uids(), any::<bool>(), prop::bool::weighted(0.1)).prop_map(
+            |(account, from, to, uids, leave, lie)| What::Copy { account, from, to, uids, leave, lie }
+        ),
+        4 => (0u8..4, 0u8..14, 0u8..4, uids(), 0u8..3, marks(), 0u8..12).prop_map(
+            |(account, mailbox, reader, uids, how, marks, since)| What::Flags {
+                account, mailbox, reader, uids, how, marks, since
+            }
+        ),
+        3 => (0u8..4, 0u8..14, uids(), any::<bool>()).prop_map(
+            |(account, mailbox, uids, only_deleted)| What::Expunge {
+                account, mailbox, uids, only_deleted
+            }
+        ),
+    ]
+}
+
+/// A beginning with two domains and three accounts, then anything.
+pub fn steps(count: Range<usize>) -> impl Strategy<Value = Vec<Step>> {
+    let what = prop_oneof![1 => directory(), 3 => tree(), 12 => mail()];
+    let step = (what, any::<u8>(), any::<u8>(), any::<bool>())
+        .prop_map(|(what, time, operation, own)| Step { what, time, operation, own });
+    prop::collection::vec(step, count).prop_map(|rest| {
+        let mut steps: Vec<Step> = beginning().into_iter().map(plain).collect();
+        steps.extend(rest);
+        steps
+    })
+}
+
+fn plain(what: What) -> Step {
+    Step { what, time: 0, operation: 255, own: false }
+}
+
+fn beginning() -> Vec<What> {
+    let domain = |name| What::Domain { how: 0, name, quota: None, catch_all: 0 };
+    let account = |address| What::Account { how: 0, account: 0, address, state: 7, quota: None };
+    vec![domain(0), domain(1), account(0), account(1), account(3)]
+}
+
+impl Step {
+    /// Milliseconds since the step before.
+    pub fn passes(&self) -> i64 {
+        match self.time {
+            0..=9 => -5_000,
+            10..=249 => i64::from(self.time) * 10,
+            250..=253 => 50 * 60 * 1000,
+            254..=255 => 13 * 3600 * 1000,
+        }
+    }
+}
+
+fn account(n: u8) -> AccountId {
+    AccountId(u64::from(n) + u64::from(n < 4))
+}
+
+fn mailbox(n: u8) -> MailboxId {
+    MailboxId(u32::from(if n == 0 { 1 } else { n }))
+}
+
+fn domain(n: u8) -> String {
+    ["example.org", "example.net", "xn--bcher-kva.example", "Not A Domain"][n as usize].into()
+}
+
+fn address(n: u8) -> Address {
+    let local = ["alice", "bob", "Upper"][usize::from(n % 3)];
+    Address { local: local.into(), domain: domain((n / 3) % 3) }
+}
+
+fn name(n: u8) -> String {
+    ["A", "b", "B", "Caf\u{e9}", "inbox", "", "a/b", "Old", "#x", "New"][n as usize].into()
+}
+
+fn keywords(list: &[u8]) -> Vec<Keyword> {
+    let all = ["$Forwarded", "$forwarded", "work", "Work", "WORK", "x", "Y", "bad one"];
+    list.iter().map(|n| all[*n as usize].to_owned()).collect()
+}
+
+fn blob(n: u64) -> BlobId {
+    BlobId::of(&n.to_le_bytes())
+}
+
+fn key(n: u8) -> ThreadKey {
+    ThreadKey([n; 16])
+}
+
+fn message(n: u64, size: u8, ids: &[u8], subject: u8) -> Message {
+    let mut message_ids: Vec<ThreadKey> = ids.iter().map(|id| key(*id)).collect();
+    message_ids.dedup();
+    let thread = ThreadKeys { message_ids, subject: key(100 + subject) };
+    Message { blob: blob(n), original: blob(n), size: u64::from(size), thread }
+}
+
+fn operation(kind: u8, n: u8) -> OperationId {
+    let mut bytes = [n; 16];
+    bytes[0] = kind;
+    OperationId(bytes)
+}
+
+/// UIDs by their place in the mailbox; some that are not there.
+fn resolve(state: &State, a: AccountId, m: MailboxId, places: &[u8]) -> Vec<Uid> {
+    let there = state.accounts.get(&a).and_then(|account| account.mailbox(m));
+    let there: Vec<Uid> = there.iter().flat_map(|m| m.messages.iter().map(|p| p.uid)).collect();
+    let uid = |place: &u8| {
+        let missing = Uid::new(u32::from(*place) + 1).unwrap();
+        there.get(usize::from(*place)).copied().unwrap_or(missing)
+    };
+    places.iter().map(uid).collect()
+}
+
+fn placed(state: &State, a: AccountId, m: MailboxId, uid: Uid, lie: bool) -> Placed {
+    let account = state.accounts.get(&a);
+    let there = account.and_then(|account| account.mailbox(m));
+    let email = there.and_then(|m| m.messages.iter().find(|p| p.uid == uid)).map(|p| p.email);
+    Placed { uid, email: email.filter(|_| !lie).unwrap_or_default() }
+}
+
+/// The record of a step.
+pub fn to_record(step: &Step, state: &State, n: u64) -> Record {
+    let change = change(&step.what, state, n);
+    let actor = match (&change, step.own) {
+        (Change::Copy(r), true) => Actor::account(r.account, None),
+        (Change::SetFlags(r), true) => Actor::account(r.account, None),
+        (Change::MailboxCreate(r), true) => Actor::account(r.account, None),
+        _ => Actor::SYSTEM,
+    };
+    let mut fresh = [0xee; 16];
+    fresh[..8].copy_from_slice(&n.to_le_bytes());
+    // One in sixteen is a retry of an earlier record, by its operation.
+    let operation = match step.operation {
+        0..16 => operation(1, step.operation % 4),
+        _ => OperationId(fresh),
+    };
+    Record { stamp: Timestamp(0), operation, actor, why: Why::default(), change }
+}
+
+fn change(what: &What, state: &State, n: u64) -> Change {
+    match what.clone() {
+        What::Domain { how, name, quota, catch_all } => domain_change(how, name, quota, catch_all),
+        What::Account { how, account: a, address: at, state, quota } => {
+            account_change(how, account(a), address(at), state, quota)
+        }
+        What::Alias { add: true, account: a, address: at } => {
+            Change::AliasAdd(AliasAdd { alias: address(at), account: account(a) })
+        }
+        What::Alias { address: at, .. } => Change::AliasRemove(AliasRemove { alias: address(at) }),
+        What::Credential { set: true, account: a, name } => Change::CredentialSet(CredentialSet {
+            account: account(a),
+            name: format!("c{name}"),
+            phc: format!("$argon2id${n}"),
+        }),
+        What::Credential { account: a, name, .. } => Change::CredentialRemove(CredentialRemove {
+            account: account(a),
+            name: format!("c{name}"),
+        }),
+        What::Create { account: a, parent, name: called, special_use } => {
+            Change::MailboxCreate(MailboxCreate {
+                account: account(a),
+                parent: (parent > 5).then_some(mailbox(parent)),
+                name: name(called),
+                special_use: [SpecialUse::Sent, SpecialUse::Archive]
+                    .get(special_use as usize)
+                    .copied(),
+            })
+        }
+        What::Rename { account: a, mailbox: m, parent, name: called } => {
+            Change::MailboxRename(MailboxRename {
+                account: account(a),
+                mailbox: mailbox(m),
+                parent: (parent > 5).then_some(mailbox(parent)),
+                name: name(called),
+            })
+        }
+        What::Delete { account: a, mailbox: m } => {
+            Change::MailboxDelete(MailboxDelete { account: account(a), mailbox: mailbox(m) })
+        }
+        What::Subscribe { account: a, name: called, subscribed } => {
+            Change::Subscribe(Subscribe { account: account(a), name: name(called), subscribed })
+        }
+        what => mail_change(what, state, n),
+    }
+}
+
+fn domain_change(how: u8, name: u8, quota: Option<u16>, catch_all: u8) -> Change {
+    let settings = DomainSettings {
+        default_quota: quota.map(u64::from),
+        catch_all: (catch_all > 0).then_some(account(catch_all)),
+        ..DomainSettings::default()
+    };
+    let domain = domain(name);
+    match how {
+        0 => Change::DomainAdd(DomainAdd { domain, settings }),
+        1 => Change::DomainSet(DomainSet { domain, settings }),
+        _ => Change::DomainRemove(DomainRemove { domain }),
+    }
+}
+
+fn account_change(
+    how: u8,
+    account: AccountId,
+    address: Address,
+    state: u8,
+    quota: Option<u16>,
+) -> Change {
+    let state = match state {
+        0 => AccountState::Closed,
+        1 => AccountState::Locked,
+        _ => AccountState::Active,
+    };
+    let settings = AccountSettings { state, quota: quota.map(u64::from), ..Default::default() };
+    match how {
+        0 => Change::AccountAdd(AccountAdd { address, settings, password: Some("$x".into()) }),
+        1 => Change::AccountSet(AccountSet { account, settings }),
+        _ => Change::AccountRename(AccountRename { account, address }),
+    }
+}
+
+fn mail_change(what: What, state: &State, n: u64) -> Change {
+    match what {
+        What::Deliver { size, ids, subject, to } => Change::Deliver(Deliver {
+            message: message(n, size, &ids, subject),
+            received: Timestamp(n as i64),
+            envelope: blob(n + 1_000_000),
+            recipients: to.into_iter().map(recipient).collect(),
+        }),
+        What::Append { account: a, mailbox: m, items } => Change::Append(Append {
+            account: account(a),
+            mailbox: mailbox(m),
+            items: (0..).zip(items).map(|(k, item)| append_item(n * 10 + k, item)).collect(),
+        }),
+        What::Copy { account: a, from, to, uids, leave, lie } => {
+            let (account, from, to) = (account(a), mailbox(from), mailbox(to));
+            let uids = resolve(state, account, from, &uids);
+            let items =
+                uids.into_iter().map(|uid| placed(state, account, from, uid, lie)).collect();
+            match leave {
+                true => Change::Move(Move { account, from, to, items }),
+                false => Change::Copy(Copy { account, from, to, items }),
+            }
+        }
+        What::Flags { account: a, mailbox: m, reader, uids, how, marks, since } => {
+            Change::SetFlags(SetFlags {
+                account: account(a),
+                mailbox: mailbox(m),
+                reader: if reader == 0 { account(a) } else { account(reader) },
+                uids: resolve(state, account(a), mailbox(m), &uids),
+                how: [FlagChange::Add, FlagChange::Remove, FlagChange::Replace][how as usize],
+                flags: Flags(marks.flags),
+                keywords: keywords(&marks.keywords),
+                unchanged_since: (since < 6).then_some(ModSeq(n * u64::from(since) / 3)),
+            })
+        }
+        What::Expunge { account: a, mailbox: m, uids, only_deleted } => Change::Expunge(Expunge {
+            account: account(a),
+            mailbox: mailbox(m),
+            uids: resolve(state, account(a), mailbox(m), &uids),
+            only_deleted,
+        }),
+        _ => unreachable!("not mail"),
+    }
+}
+
+fn recipient((a, m, marks, retry): (u8, u8, Marks, u8)) -> Recipient {
+    Recipient {
+        account: account(a),
+        mailbox: mailbox(m),
+        operation: (retry < 3).then_some(operation(2, retry)),
+        flags: Flags(marks.flags),
+        keywords: keywords(&marks.keywords),
+    }
+}
+
+fn append_item(
+    n: u64,
+    (size, id, retry, marks, uid): (u8, u8, u8, Marks, Option<u32>),
+) -> AppendItem {
+    AppendItem {
+        message: message(n, size, &[id], 0),
+        received: Timestamp(n as i64),
+        flags: Flags(marks.flags),
+        keywords: keywords(&marks.keywords),
+        uid: uid.and_then(Uid::new),
+        operation: (retry < 3).then_some(operation(3, retry)),
+    }
+}
