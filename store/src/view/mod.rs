@@ -248,8 +248,8 @@ impl View {
         Ok(self.source.index_at(time)?)
     }
 
-    /// Deleted mailboxes whose placements are still to be expunged, and how
-    /// many these are: the mailstore's sweep. At most `limit`.
+    /// Deleted mailboxes whose placements are still to be expunged: the
+    /// mailstore's sweep. At most `limit`, as they are now whatever the view's index.
     ///
     /// # Errors
     /// The state cannot be read.
