@@ -5,8 +5,6 @@
 pub mod imap;
 pub mod lmtp;
 pub mod messages;
+pub mod model;
 pub mod process;
 pub mod programs;
-//! Redoubt's oracle, harness and stories.
-
-pub mod model;
