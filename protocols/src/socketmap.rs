@@ -88,7 +88,8 @@ impl<D: Deliverer> Socketmap<D> {
     }
 
     async fn address(&self, key: &str, value: Value) -> Result<Option<String>, StoreError> {
-        let Resolved::Account { account, detail } = self.deliverer.resolve(key).await? else {
+        let found = self.deliverer.resolve(key).await?;
+        let Resolved::Account { account, detail } = found.resolved else {
             return Ok(None);
         };
         if account.settings.state == AccountState::Closed {

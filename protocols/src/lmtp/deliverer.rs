@@ -10,13 +10,24 @@ use redoubt_store::mailstore::{
 };
 use redoubt_store::view::{Resolved, View};
 
+use super::OverQuota;
+
+/// What an address stands for.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Whose it is.
+    pub resolved: Resolved,
+    /// What its domain wants an MTA to hear when it is over quota.
+    pub over_quota: OverQuota,
+}
+
 /// Takes messages in.
 pub trait Deliverer: Send + Sync + 'static {
     /// A message on its way in.
     type Content: Send;
 
     /// Whose an address is.
-    fn resolve(&self, address: &str) -> impl Future<Output = Result<Resolved, StoreError>> + Send;
+    fn resolve(&self, address: &str) -> impl Future<Output = Result<Found, StoreError>> + Send;
 
     /// Whether a domain is ours.
     fn is_ours(&self, domain: &str) -> impl Future<Output = Result<bool, StoreError>> + Send;
@@ -63,12 +74,24 @@ impl MailstoreDeliverer {
     }
 }
 
+fn over_quota(view: &View, resolved: &Resolved) -> Result<OverQuota, StoreError> {
+    let Resolved::Account { account, .. } = resolved else { return Ok(OverQuota::Refuse) };
+    let domain = view.domain(&account.address.domain)?;
+    let defers = domain.is_some_and(|domain| domain.settings.over_quota_defers);
+    Ok(if defers { OverQuota::Defer } else { OverQuota::Refuse })
+}
+
 impl Deliverer for MailstoreDeliverer {
     type Content = Spool;
 
-    async fn resolve(&self, address: &str) -> Result<Resolved, StoreError> {
+    async fn resolve(&self, address: &str) -> Result<Found, StoreError> {
         let (address, domain) = (address.to_owned(), self.default_domain.clone());
-        self.look(move |view| view.resolve(&address, &domain)).await
+        self.look(move |view| {
+            let resolved = view.resolve(&address, &domain)?;
+            let over_quota = over_quota(&view, &resolved)?;
+            Ok(Found { resolved, over_quota })
+        })
+        .await
     }
 
     async fn is_ours(&self, domain: &str) -> Result<bool, StoreError> {

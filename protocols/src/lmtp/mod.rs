@@ -28,7 +28,7 @@ mod tests;
 mod trace;
 mod unstuff;
 
-pub use deliverer::{Deliverer, MailstoreDeliverer};
+pub use deliverer::{Deliverer, Found, MailstoreDeliverer};
 use session::Session;
 
 /// What to do with a message that has a CR or LF on its own.
@@ -41,7 +41,7 @@ pub enum BareNewlines {
     Keep,
 }
 
-/// What an MTA hears when a mailbox is over quota.
+/// What an MTA hears when a mailbox is over quota: a setting of the domain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OverQuota {
     /// 552 5.2.2: the sender hears of it at once.
@@ -72,8 +72,6 @@ pub struct LmtpOptions {
     pub command_timeout: Duration,
     /// What to do with bare CR and LF.
     pub bare_newlines: BareNewlines,
-    /// What to say when a mailbox is over quota.
-    pub over_quota: OverQuota,
 }
 
 impl Default for LmtpOptions {
@@ -88,7 +86,6 @@ impl Default for LmtpOptions {
             message_timeout: Duration::from_secs(3600),
             command_timeout: Duration::from_secs(300),
             bare_newlines: BareNewlines::default(),
-            over_quota: OverQuota::default(),
         }
     }
 }

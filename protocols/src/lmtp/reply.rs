@@ -67,9 +67,9 @@ pub(super) fn too_large() -> Reply {
 }
 
 /// Why nobody got a message. Facts of our disk and files stay in our log.
-pub(super) fn failed(error: &WriteError, over_quota: OverQuota) -> Reply {
+pub(super) fn failed(error: &WriteError) -> Reply {
     match error {
-        WriteError::Rejected(rejection) => rejected(rejection, over_quota),
+        WriteError::Rejected(rejection) => rejected(rejection, OverQuota::Refuse),
         WriteError::DiskFull { .. } => reply(452, "4.3.1", "no room on the disk, try again later"),
         WriteError::TooLarge { .. } => too_large(),
         WriteError::Invalid(why) => reply_with(554, "5.6.0", why.clone()),

@@ -5,11 +5,11 @@ use std::time::Duration;
 use redoubt_store::mailstore::{DeliveryRecipient, Envelope};
 use tokio::time::Instant;
 
-use super::LmtpOptions;
 use super::command::{self, Next, Verb};
 use super::deliverer::Deliverer;
 use super::line::{self, Line};
 use super::reply::{Reply, reply};
+use super::{LmtpOptions, OverQuota};
 use crate::stream::{Connection, StreamError};
 
 /// A message's envelope as it grows.
@@ -22,6 +22,8 @@ pub(super) struct Transaction {
     /// What MAIL said of the size.
     pub(super) size: Option<u64>,
     pub(super) recipients: Vec<DeliveryRecipient>,
+    /// By recipient.
+    pub(super) over_quota: Vec<OverQuota>,
 }
 
 /// One client's session. Invariant: a transaction is there only behind LHLO, and

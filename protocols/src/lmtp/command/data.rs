@@ -9,7 +9,7 @@ use super::super::deliverer::Deliverer;
 use super::super::reply::{Reply, failed, rejected, reply, reply_with};
 use super::super::session::{Session, Transaction};
 use super::super::unstuff::Unstuffer;
-use super::super::{BareNewlines, trace};
+use super::super::{BareNewlines, OverQuota, trace};
 use super::Next;
 use crate::stream::StreamError;
 
@@ -37,14 +37,19 @@ pub(super) async fn run<D: Deliverer>(
     session.connection.flush().await?;
     let receive = tokio::time::timeout(session.options.message_timeout, receive(session)).await;
     let content = receive.map_err(|_| StreamError::TimedOut("send"))??;
-    let addresses: Vec<String> =
-        transaction.recipients.iter().map(|recipient| recipient.address.clone()).collect();
+    let recipients = recipients(&transaction);
     let delivered = match content {
         Ok(content) => deliver(session, transaction, content).await,
         Err(refused) => Err(refused),
     };
-    answer(session, &addresses, &delivered);
+    answer(session, &recipients, &delivered);
     Ok(Next::Go)
+}
+
+/// Who gets a reply, in which order.
+fn recipients(transaction: &Transaction) -> Vec<(String, OverQuota)> {
+    let addresses = transaction.recipients.iter().map(|recipient| recipient.address.clone());
+    addresses.zip(transaction.over_quota.iter().copied()).collect()
 }
 
 /// Takes the data to its end, whatever comes of it: the client sends it anyway.
@@ -59,7 +64,7 @@ async fn receive<D: Deliverer>(
         octets.clear();
         let fed = unstuffer.feed(input, &mut octets);
         input.advance(fed.taken);
-        content = add::<D>(session, content, &octets).await;
+        content = add::<D>(content, &octets).await;
         if fed.ended {
             return Ok(content.and_then(|content| check_newlines(session, &unstuffer, content)));
         }
@@ -69,7 +74,6 @@ async fn receive<D: Deliverer>(
 
 /// After an error the rest is passed over.
 async fn add<D: Deliverer>(
-    session: &Session<'_, D>,
     content: Result<D::Content, Reply>,
     octets: &[u8],
 ) -> Result<D::Content, Reply> {
@@ -79,7 +83,7 @@ async fn add<D: Deliverer>(
     }
     match D::write(&mut content, octets).await {
         Ok(()) => Ok(content),
-        Err(error) => Err(refusal(session, &error)),
+        Err(error) => Err(refusal(&error)),
     }
 }
 
@@ -113,24 +117,28 @@ async fn deliver<D: Deliverer>(
     let actor = Actor::mta(peer.ip());
     let Transaction { envelope, recipients, .. } = transaction;
     let delivered = session.deliverer.deliver(actor, envelope, lines, content, recipients).await;
-    delivered.map_err(|error| refusal(session, &error))
+    delivered.map_err(|error| refusal(&error))
 }
 
-fn refusal<D: Deliverer>(session: &Session<'_, D>, error: &WriteError) -> Reply {
-    let answer = failed(error, session.options.over_quota);
+fn refusal(error: &WriteError) -> Reply {
+    let answer = failed(error);
     if answer.is_ours() {
         tracing::warn!(%error, "a message was not taken");
     }
     answer
 }
 
-fn answer<D: Deliverer>(session: &mut Session<'_, D>, addresses: &[String], delivered: &Delivered) {
-    for (at, address) in addresses.iter().enumerate() {
+fn answer<D: Deliverer>(
+    session: &mut Session<'_, D>,
+    recipients: &[(String, OverQuota)],
+    delivered: &Delivered,
+) {
+    for (at, (address, over_quota)) in recipients.iter().enumerate() {
         let answer = match delivered {
             Err(refused) => refused.clone(),
             Ok(answers) => match answers.get(at) {
                 Some(Ok(_)) => reply(250, "2.0.0", "delivered"),
-                Some(Err(rejection)) => rejected(rejection, session.options.over_quota),
+                Some(Err(rejection)) => rejected(rejection, *over_quota),
                 None => reply(451, "4.3.0", "the outcome is not known, try again"),
             },
         };

@@ -4,11 +4,11 @@ use redoubt_log::record::AccountState;
 use redoubt_store::mailstore::DeliveryRecipient;
 use redoubt_store::view::{Account, Resolved};
 
-use super::super::LmtpOptions;
 use super::super::deliverer::Deliverer;
 use super::super::path;
 use super::super::reply::{Reply, closed, quota, reply, reply_with};
 use super::super::session::{Session, Transaction};
+use super::super::{LmtpOptions, OverQuota};
 use super::mail::{after, check_utf8};
 
 pub(super) async fn run<D: Deliverer>(session: &mut Session<'_, D>, arguments: &str) -> Reply {
@@ -17,9 +17,10 @@ pub(super) async fn run<D: Deliverer>(session: &mut Session<'_, D>, arguments: &
     };
     match recipient(session.deliverer, session.options, transaction, arguments).await {
         Err(answer) => answer,
-        Ok(recipient) => {
+        Ok((recipient, over_quota)) => {
             let text = format!("<{}> recipient ok", recipient.address);
             transaction.recipients.push(recipient);
+            transaction.over_quota.push(over_quota);
             reply_with(250, "2.1.5", text)
         }
     }
@@ -30,7 +31,7 @@ async fn recipient<D: Deliverer>(
     options: &LmtpOptions,
     transaction: &Transaction,
     arguments: &str,
-) -> Result<DeliveryRecipient, Reply> {
+) -> Result<(DeliveryRecipient, OverQuota), Reply> {
     let line = path::parse(after(arguments, "TO:")?)?;
     if !line.parameters.is_empty() {
         return Err(reply(555, "5.5.4", "a parameter that is not known here"));
@@ -40,13 +41,14 @@ async fn recipient<D: Deliverer>(
     }
     check_utf8(line.path, transaction.utf8)?;
     check_number(options, transaction, line.path)?;
-    let resolved = deliverer.resolve(&path::plain_address(line.path)).await.map_err(|error| {
+    let found = deliverer.resolve(&path::plain_address(line.path)).await.map_err(|error| {
         tracing::warn!(%error, "cannot look up a recipient");
         reply(451, "4.3.0", "the store cannot answer, try again later")
     })?;
-    let (account, detail) = accept(resolved)?;
-    check_account(options, transaction, &account)?;
-    Ok(DeliveryRecipient { address: line.path.to_owned(), account: account.id, detail })
+    let (account, detail) = accept(found.resolved)?;
+    check_account(transaction, &account, found.over_quota)?;
+    let address = line.path.to_owned();
+    Ok((DeliveryRecipient { address, account: account.id, detail }, found.over_quota))
 }
 
 /// RFC 5321 section 4.5.3.1.10: beyond its limit a server answers 452, and the client goes on
@@ -71,16 +73,16 @@ fn accept(resolved: Resolved) -> Result<(Account, Option<String>), Reply> {
 
 /// The last word is that of the delivery; this spares the client the data.
 fn check_account(
-    options: &LmtpOptions,
     transaction: &Transaction,
     account: &Account,
+    over_quota: OverQuota,
 ) -> Result<(), Reply> {
     if account.settings.state == AccountState::Closed {
         return Err(closed());
     }
     let after = account.used_bytes.saturating_add(transaction.size.unwrap_or(0).max(1));
     if account.quota.is_some_and(|limit| after > limit) {
-        return Err(quota(options.over_quota));
+        return Err(quota(over_quota));
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use redoubt_log::record::{AccountSettings, AccountState, Actor, Address, Arrival
 use redoubt_store::mailstore::{DeliveryRecipient, Envelope, StoreError, WriteError};
 use redoubt_store::view::{Account, Resolved};
 
-use crate::lmtp::Deliverer;
+use crate::lmtp::{Deliverer, Found, OverQuota};
 
 /// What came in.
 #[derive(Debug, Clone)]
@@ -34,7 +34,8 @@ struct State {
 }
 
 /// Accounts of example.org: alice (1), bob (2), full (3, over quota), closed (4),
-/// locked (5); `al` is alice's alias; anyone at catch.example is bob.
+/// locked (5); `al` is alice's alias; anyone at catch.example is bob, and
+/// that domain defers what is over quota.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Fake(Arc<Mutex<State>>);
 
@@ -109,11 +110,13 @@ fn look(address: &str) -> Resolved {
 impl Deliverer for Fake {
     type Content = Content;
 
-    async fn resolve(&self, address: &str) -> Result<Resolved, StoreError> {
+    async fn resolve(&self, address: &str) -> Result<Found, StoreError> {
         if self.0.lock().lookups_fail {
             return Err(StoreError::Stopped("a test".into()));
         }
-        Ok(look(address))
+        let defers = address.ends_with("catch.example");
+        let over_quota = if defers { OverQuota::Defer } else { OverQuota::Refuse };
+        Ok(Found { resolved: look(address), over_quota })
     }
 
     async fn is_ours(&self, domain: &str) -> Result<bool, StoreError> {

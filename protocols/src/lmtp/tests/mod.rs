@@ -16,6 +16,7 @@ use crate::tls::{CertificateFiles, Tls};
 pub(crate) mod fake;
 mod fuzz;
 mod listeners;
+mod real;
 mod scripts;
 mod socketmap;
 

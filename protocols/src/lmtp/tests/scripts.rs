@@ -271,6 +271,24 @@ async fn a_client_that_leaves_in_the_middle_has_sent_nothing() {
 }
 
 #[tokio::test]
+async fn a_domain_may_defer_what_is_over_quota() {
+    let client = connect();
+    client.fake.reject(2, Rejection::OverQuota { used: 2, limit: 1 });
+    let text = "> MAIL FROM:<a@b>
+        250 …
+        > RCPT TO:<x@catch.example>
+        250 …
+        > RCPT TO:<bob@example.org>
+        250 …
+        > DATA
+        354 …
+        > .
+        452 4.2.2 <x@catch.example> …
+        552 5.2.2 <bob@example.org> …";
+    script_of(client, &format!("{LHLO}{text}")).await;
+}
+
+#[tokio::test]
 async fn a_lookup_that_fails_is_tried_again_later() {
     let client = connect();
     client.fake.fail_lookups();
