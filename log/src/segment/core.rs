@@ -75,6 +75,8 @@ pub(super) struct Core {
     cuts: VecDeque<(u64, Option<LogId>)>,
     /// The oldest first; the last is written to.
     pub(super) segments: Vec<Segment>,
+    /// The end of the last synced batch in that last segment.
+    pub(super) written_to: u64,
     pub(super) spare: Option<Arc<SegmentFile>>,
     pub(super) committed_changed: bool,
     pub(super) closing: bool,
@@ -96,6 +98,7 @@ impl Core {
             next_task: 1,
             cuts: VecDeque::new(),
             segments: found.segments.clone(),
+            written_to: found.offset,
             spare: found.spare.clone(),
             committed_changed: false,
             closing: false,
@@ -281,8 +284,7 @@ impl Core {
                 end = end.min(next.first);
             }
             if let Some(run) = behind.checked_sub(1).and_then(|i| runs.get(i)) {
-                let (file, first, offset) = (segment.file.clone(), run.first, run.offset);
-                return Some(Place { file, first, offset, end });
+                return Some(Place { file: segment.file.clone(), offset: run.offset, end });
             }
         }
         None
@@ -292,7 +294,6 @@ impl Core {
 /// Where to read.
 pub(super) struct Place {
     pub(super) file: Arc<SegmentFile>,
-    pub(super) first: LogIndex,
     pub(super) offset: u64,
     pub(super) end: LogIndex,
 }

@@ -87,7 +87,12 @@ impl SegmentFile {
 
     /// The whole file.
     pub(super) fn read_all(&self) -> Result<Vec<u8>, LogError> {
-        let len = usize::try_from(self.len()?).unwrap_or(usize::MAX);
+        self.read_to(self.len()?)
+    }
+
+    /// The file up to `len`.
+    pub(super) fn read_to(&self, len: u64) -> Result<Vec<u8>, LogError> {
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
         self.read(0, len)?.ok_or_else(|| self.damaged(0, "the file became shorter"))
     }
 
@@ -104,6 +109,13 @@ impl SegmentFile {
             offset += piece;
         }
         Ok(true)
+    }
+
+    /// Whether the header of a first batch can be read.
+    pub(super) fn is_begun(&self) -> Result<bool, LogError> {
+        let offset = SEGMENT_HEADER_BYTES as u64;
+        let header = self.read(offset, BATCH_HEADER_BYTES)?.unwrap_or_default();
+        Ok(BatchHeader::decode(&self.id, offset, &header).is_some())
     }
 
     /// The bytes of the batch at `offset`, whose header is good.

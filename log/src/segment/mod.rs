@@ -308,36 +308,15 @@ impl SegmentLog {
     /// # Errors
     /// [`LogError::Damaged`] for the first thing that is wrong.
     pub fn verify(&self) -> Result<(), LogError> {
-        let files: Vec<_> = {
+        let (files, end) = {
             let core = self.core();
             core.check()?;
-            let sealed = core.segments.len().saturating_sub(1);
-            core.segments.iter().take(sealed).map(|segment| segment.file.clone()).collect()
+            let files = core.segments.iter().map(|segment| segment.file.clone());
+            (files.collect::<Vec<_>>(), core.written_to)
         };
-        files.iter().try_fold(None, |before, file| recovery::verify(file, before)).map(|_| ())?;
-        self.verify_active()
-    }
-
-    /// The segment that is written to is read entry by entry, up to the last durable one.
-    fn verify_active(&self) -> Result<(), LogError> {
-        let (place, end) = {
-            let core = self.core();
-            let Some(durable) = core.durable else { return Ok(()) };
-            let first = core.segments.last().and_then(|s| s.runs.as_slice().first().copied());
-            let Some(first) = first.filter(|run| run.first <= durable.index) else { return Ok(()) };
-            (core.place_of(first.first), LogIndex(durable.index.0 + 1))
-        };
-        let Some(mut place) = place else { return Ok(()) };
-        let mut next = place.first;
-        while next < end {
-            let entries = reader::read_place(&place, next, end, VERIFY_BYTES)?;
-            next = LogIndex(next.0 + entries.len() as u64);
-            match self.core().place_of(next).filter(|_| !entries.is_empty()) {
-                Some(behind) => place = behind,
-                None => return Ok(()),
-            }
-        }
-        Ok(())
+        let Some((active, sealed)) = files.split_last() else { return Ok(()) };
+        let before = sealed.iter().try_fold(None, |before, f| recovery::verify(f, before))?;
+        recovery::verify_active(active, end, before.as_ref())
     }
 
     fn core(&self) -> MutexGuard<'_, Core> {
@@ -399,8 +378,6 @@ impl SegmentLog {
         LogError::Missing { file: self.handle.shared.dir.clone(), what }
     }
 }
-
-const VERIFY_BYTES: usize = 4 << 20;
 
 struct Reading {
     next: LogIndex,

@@ -103,8 +103,10 @@ fn follow(files: Vec<Arc<SegmentFile>>, dir: &Path) -> Result<Found, LogError> {
     let mut files = files.into_iter();
     let mut known = Known::default();
     for file in files.by_ref().take(newest) {
-        let (segment, next) = sealed(file, known.before.as_ref())?;
-        known.add(segment, next);
+        match sealed(file, known.before.as_ref())? {
+            Sealed::Yes(segment, next) => known.add(*segment, *next),
+            Sealed::No(error) => return Err(blame(files.next(), error)?),
+        }
     }
     let mut last = files.next().ok_or_else(|| missing_all(dir))?;
     let mut scan = known.scan_last(&last, dir)?;
@@ -215,8 +217,32 @@ fn newest_used(files: &[Arc<SegmentFile>]) -> Result<usize, LogError> {
     Ok(0)
 }
 
+/// What a segment is behind which another has something in it.
+enum Sealed {
+    Yes(Box<Segment>, Box<Before>),
+    /// It reads well and has no footer.
+    No(LogError),
+}
+
+impl Sealed {
+    fn of((segment, next): (Segment, Before)) -> Self {
+        Self::Yes(Box::new(segment), Box::new(next))
+    }
+}
+
+/// A segment without a footer, or garbage in the next, which was never begun?
+fn blame(next: Option<Arc<SegmentFile>>, error: LogError) -> Result<LogError, LogError> {
+    match next {
+        Some(next) if !next.is_begun()? => Ok(next.damaged(
+            SEGMENT_HEADER_BYTES as u64,
+            "something stands in a segment that was made ahead and never begun",
+        )),
+        _ => Ok(error),
+    }
+}
+
 /// A segment that must have its footer.
-fn sealed(file: Arc<SegmentFile>, before: Option<&Before>) -> Result<(Segment, Before), LogError> {
+fn sealed(file: Arc<SegmentFile>, before: Option<&Before>) -> Result<Sealed, LogError> {
     let first = Before::nothing();
     let before = before.or((file.id.number == 1).then_some(&first));
     let Some((seal, number)) = file.footer()? else { return sealed_by_scan(file, before) };
@@ -239,18 +265,16 @@ fn sealed(file: Arc<SegmentFile>, before: Option<&Before>) -> Result<(Segment, B
         first_batch: seal.first_batch,
         file,
     };
-    Ok((segment, next))
+    Ok(Sealed::of((segment, next)))
 }
 
-fn sealed_by_scan(
-    file: Arc<SegmentFile>,
-    before: Option<&Before>,
-) -> Result<(Segment, Before), LogError> {
+fn sealed_by_scan(file: Arc<SegmentFile>, before: Option<&Before>) -> Result<Sealed, LogError> {
     let scan = whole(&file, before)?;
     if !scan.sealed {
-        return Err(file.damaged(scan.end, "the footer is not there, and a later segment is"));
+        let what = "the footer is not there, and a later segment is";
+        return Ok(Sealed::No(file.damaged(scan.end, what)));
     }
-    Ok(from_scan(file, scan))
+    Ok(Sealed::of(from_scan(file, scan)))
 }
 
 fn from_scan(file: Arc<SegmentFile>, scan: Scan) -> (Segment, Before) {
@@ -269,9 +293,16 @@ fn from_scan(file: Arc<SegmentFile>, scan: Scan) -> (Segment, Before) {
 
 /// Reads a whole segment in which nothing may be torn.
 pub(super) fn whole(file: &SegmentFile, before: Option<&Before>) -> Result<Scan, LogError> {
-    let bytes = file.read_all()?;
+    scan_synced(file, &file.read_all()?, before)
+}
+
+fn scan_synced(
+    file: &SegmentFile,
+    bytes: &[u8],
+    before: Option<&Before>,
+) -> Result<Scan, LogError> {
     let scan =
-        scan(&file.id, &bytes, before).map_err(|wrong| file.damaged(wrong.offset, &wrong.what))?;
+        scan(&file.id, bytes, before).map_err(|wrong| file.damaged(wrong.offset, &wrong.what))?;
     match &scan.rest {
         Some(rest) => Err(file.damaged(
             rest.at,
@@ -292,6 +323,19 @@ pub(super) fn verify(
     }
     let end = (file.id.number, scan.end);
     Ok(Some(Before { state: scan.state, next_batch: scan.next_batch, end }))
+}
+
+/// The same for the segment that is written to, up to the last synced batch.
+pub(super) fn verify_active(
+    file: &SegmentFile,
+    end: u64,
+    before: Option<&Before>,
+) -> Result<(), LogError> {
+    let scan = scan_synced(file, &file.read_to(end)?, before)?;
+    match scan.end == end {
+        true => Ok(()),
+        false => Err(file.damaged(scan.end, "a batch that was synced is not there")),
+    }
 }
 
 /// Entries of older segments that a newer one has replaced.

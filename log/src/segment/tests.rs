@@ -8,8 +8,8 @@ use crate::disk::sim::SimDisk;
 use crate::id::Timestamp;
 
 mod crash;
+mod document;
 mod flips;
-mod format;
 mod stories;
 
 fn dir() -> PathBuf {

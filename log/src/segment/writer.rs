@@ -318,6 +318,7 @@ impl Writer {
             last.end = self.state.last.map(|last| last.index);
         }
         core.spare = None;
+        core.written_to = self.offset;
         core.segments.push(Segment {
             file,
             runs: Runs::default(),
@@ -422,6 +423,7 @@ impl Core {
         if let Some(task) = load.tasks.last() {
             self.became_durable(task.number, &written.state);
         }
+        self.written_to = written.offset + written.bytes;
         self.stats.note_batch(written.entries, written.bytes);
         self.stats.backlog_bytes = self.stats.backlog_bytes.saturating_sub(written.payload);
     }

@@ -267,7 +267,7 @@ fn an_idle_log_is_marked() {
     while log.stats().bytes == written {
         std::thread::yield_now();
     }
-    let name = dir().join(super::super::format::file_name(1));
+    let name = dir().join(format::file_name(1));
     let bytes = disk.bytes(&name).unwrap();
     let used = bytes.iter().rposition(|b| *b != 0).unwrap();
     disk.flip(&name, used - 200, 1).unwrap();

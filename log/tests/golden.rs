@@ -1,0 +1,280 @@
+//! One file for each kind and version of record, in `tests/golden`: each decodes for
+//! ever, and the newest version is written to the same bytes.
+//!
+//! A new kind or version: `REDOUBT_WRITE_GOLDEN=1 cargo test -p redoubt-log --test golden`
+//! writes the files that are missing. It never changes one that is there.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use redoubt_log::codec::{self, CodecError, KINDS, decode_record, encode_record};
+use redoubt_log::id::*;
+use redoubt_log::record::*;
+
+fn dir() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn address() -> Address {
+    Address { local: "alice".into(), domain: "example.org".into() }
+}
+
+fn settings() -> DomainSettings {
+    DomainSettings {
+        catch_all: Some(AccountId(70000)),
+        junk_header: Some(JunkHeader { name: "X-Spam".into(), value_prefix: "yes".into() }),
+        default_quota: Some(1 << 40),
+        over_quota_defers: true,
+        ..DomainSettings::default()
+    }
+}
+
+fn message(n: u8) -> Message {
+    Message {
+        blob: BlobId([n; 32]),
+        original: BlobId([n + 1; 32]),
+        size: 70_000,
+        thread: ThreadKeys {
+            message_ids: vec![ThreadKey([n; 16]), ThreadKey([n + 2; 16])],
+            subject: ThreadKey([n + 3; 16]),
+        },
+    }
+}
+
+fn uid(n: u32) -> Uid {
+    Uid::new(n).unwrap()
+}
+
+fn placed() -> Vec<Placed> {
+    let email = EmailId { sequence: Sequence(1 << 33), ordinal: 3 };
+    vec![Placed { uid: uid(7), email }, Placed { uid: uid(70_000), email }]
+}
+
+fn recipients() -> Vec<Recipient> {
+    let recipient = |n: u8| Recipient {
+        account: AccountId(n.into()),
+        mailbox: MailboxId(n.into()),
+        operation: (n == 1).then_some(OperationId([n; 16])),
+        flags: Flags(n),
+        keywords: vec!["$Junk".into(); n.into()],
+    };
+    vec![recipient(0), recipient(1)]
+}
+
+fn append() -> Append {
+    let item = |n: u8| AppendItem {
+        message: message(n),
+        received: Timestamp(-1),
+        flags: Flags::SEEN,
+        keywords: vec!["grün".into()],
+        uid: (n == 1).then(|| uid(9)),
+        operation: (n == 1).then_some(OperationId([9; 16])),
+    };
+    Append { account: AccountId(1), mailbox: MailboxId(2), items: vec![item(1), item(2)] }
+}
+
+/// One of each kind, every optional field used somewhere.
+fn changes() -> Vec<Change> {
+    let (account, mailbox, from, to) = (AccountId(1), MailboxId(3), MailboxId(4), MailboxId(5));
+    let account_settings = AccountSettings {
+        display_name: "Alice".into(),
+        state: AccountState::ReceiveOnly,
+        quota: Some(1 << 30),
+    };
+    let domain = || "example.org".to_owned();
+    let alias = Address { local: "a".into(), domain: domain() };
+    vec![
+        Change::DomainAdd(DomainAdd { domain: domain(), settings: settings() }),
+        Change::DomainSet(DomainSet { domain: domain(), settings: DomainSettings::default() }),
+        Change::DomainRemove(DomainRemove { domain: domain() }),
+        Change::AccountAdd(AccountAdd {
+            address: address(),
+            settings: account_settings.clone(),
+            password: Some("$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA".into()),
+        }),
+        Change::AccountSet(AccountSet { account, settings: account_settings }),
+        Change::AccountRename(AccountRename { account, address: address() }),
+        Change::AliasAdd(AliasAdd { alias: alias.clone(), account }),
+        Change::AliasRemove(AliasRemove { alias }),
+        Change::CredentialSet(CredentialSet { account, name: "phone".into(), phc: "$x".into() }),
+        Change::CredentialRemove(CredentialRemove { account, name: "phone".into() }),
+        Change::MailboxCreate(MailboxCreate {
+            account,
+            parent: Some(mailbox),
+            name: "Entwürfe".into(),
+            special_use: Some(SpecialUse::Drafts),
+        }),
+        Change::MailboxRename(MailboxRename { account, mailbox, parent: None, name: "n".into() }),
+        Change::MailboxDelete(MailboxDelete { account, mailbox }),
+        Change::Subscribe(Subscribe { account, name: "a/b".into(), subscribed: true }),
+        Change::Deliver(Deliver {
+            message: message(1),
+            received: Timestamp(1_700_000_000_000),
+            envelope: BlobId([5; 32]),
+            recipients: recipients(),
+        }),
+        Change::Append(append()),
+        Change::Copy(Copy { account, from, to, items: placed() }),
+        Change::Move(Move { account, from, to, items: placed() }),
+        Change::SetFlags(SetFlags {
+            account,
+            mailbox,
+            reader: AccountId(2),
+            uids: vec![uid(1), uid(u32::MAX)],
+            how: FlagChange::Remove,
+            flags: Flags::FLAGGED,
+            keywords: vec!["k".into()],
+            unchanged_since: Some(ModSeq(1 << 40)),
+        }),
+        Change::Expunge(Expunge { account, mailbox, uids: vec![uid(8)], only_deleted: true }),
+        Change::Version(Version { apply: 2 }),
+        Change::CheckpointMark(CheckpointMark { index: LogIndex(9), state: Hash([6; 32]) }),
+    ]
+}
+
+fn record(change: Change) -> Record {
+    Record {
+        stamp: Timestamp(1_700_000_000_123),
+        operation: OperationId([3; 16]),
+        actor: Actor {
+            principal: Principal::Account(AccountId(300)),
+            on_behalf_of: Some(AccountId(2)),
+            from: Some("2001:db8::1".parse().unwrap()),
+        },
+        why: Why { policy: Some((4, 5)), reason: Some(BlobId([8; 32])) },
+        change,
+    }
+}
+
+fn path(kind: u16, version: u16) -> PathBuf {
+    dir().join(format!("record-{kind:04x}-v{version}.bin"))
+}
+
+#[test]
+fn every_kind_reads_and_writes_as_it_always_did() {
+    let write = std::env::var_os("REDOUBT_WRITE_GOLDEN").is_some();
+    let mut kinds = BTreeSet::new();
+    for change in changes() {
+        let record = record(change);
+        let bytes = encode_record(&record).unwrap();
+        let (kind, version) = codec::record_kind(&bytes).unwrap();
+        let path = path(kind, version);
+        if write && !path.exists() {
+            fs::write(&path, &bytes).unwrap();
+        }
+        let golden = fs::read(&path).expect("a golden file for each kind and version");
+        assert_eq!(bytes, golden, "{} is written otherwise", path.display());
+        assert_eq!(decode_record(&golden), Ok(record));
+        kinds.insert(kind);
+    }
+    assert_eq!(kinds, KINDS.iter().copied().collect(), "one of each kind");
+}
+
+#[test]
+fn every_file_decodes() {
+    let mut seen = 0;
+    for entry in fs::read_dir(dir()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("record-")) {
+            let record = decode_record(&fs::read(&path).unwrap()).unwrap();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            assert!(name.contains(&format!("{:04x}", record.change.kind())), "{name}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= KINDS.len());
+}
+
+/// The numbers of the variants are in the bytes: their order is fixed.
+#[test]
+fn the_order_of_variants_is_fixed() {
+    use serde::Serialize;
+    fn numbers<T: Serialize>(values: &[T]) -> Vec<u8> {
+        values.iter().map(|value| codec::to_bytes(value).unwrap()[0]).collect()
+    }
+    let system = Principal::System;
+    let principals =
+        [system, Principal::Mta, Principal::Account(AccountId(1)), Principal::LocalUser(1)];
+    assert_eq!(numbers(&principals), [0, 1, 2, 3]);
+    use AccountState as S;
+    assert_eq!(numbers(&[S::Active, S::Locked, S::ReceiveOnly, S::Closed]), [0, 1, 2, 3]);
+    use SpecialUse as U;
+    assert_eq!(numbers(&[U::Archive, U::Drafts, U::Junk, U::Sent, U::Trash]), [0, 1, 2, 3, 4]);
+    use FlagChange as F;
+    assert_eq!(numbers(&[F::Add, F::Remove, F::Replace]), [0, 1, 2]);
+}
+
+#[test]
+fn every_cut_and_every_byte_behind_is_refused() {
+    for change in changes() {
+        let bytes = encode_record(&record(change)).unwrap();
+        for len in 0..bytes.len() {
+            assert!(decode_record(&bytes[..len]).is_err());
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(decode_record(&longer), Err(CodecError::Trailing { bytes: 1 }));
+    }
+}
+
+#[test]
+fn what_is_not_known_is_said_to_be_so() {
+    let known = encode_record(&record(Change::Version(Version { apply: 1 }))).unwrap();
+    let mut bytes = known.clone();
+    bytes[2] = 9;
+    let newer = CodecError::UnknownVersion { kind: 0x0701, version: 9 };
+    assert_eq!(decode_record(&bytes), Err(newer));
+    bytes[0] = 0xff;
+    assert_eq!(decode_record(&bytes), Err(CodecError::UnknownKind { kind: 0x07ff, version: 9 }));
+    assert_eq!(decode_record(&known[..3]), Err(CodecError::NoHeader { bytes: 3 }));
+}
+
+#[test]
+fn bounds_hold_both_ways() {
+    let flags = |count: u32| {
+        record(Change::Expunge(Expunge {
+            account: AccountId(1),
+            mailbox: MailboxId(1),
+            uids: (1..=count).map(uid).collect(),
+            only_deleted: false,
+        }))
+    };
+    let most = u32::try_from(MAX_CHANGES).unwrap();
+    let full = encode_record(&flags(most)).unwrap();
+    assert_eq!(decode_record(&full), Ok(flags(most)));
+    let over = CodecError::TooManyChanges { changes: MAX_CHANGES + 1, max: MAX_CHANGES };
+    assert_eq!(encode_record(&flags(most + 1)), Err(over.clone()));
+    assert_eq!(decode_record(&one_more(&full)), Err(over));
+
+    let name = "x".repeat(MAX_RECORD_BYTES);
+    let alias = Subscribe { account: AccountId(1), name, subscribed: true };
+    let long = encode_record(&record(Change::Subscribe(alias)));
+    assert!(matches!(long, Err(CodecError::TooLong { .. })));
+    let long = decode_record(&vec![0; MAX_RECORD_BYTES + 1]);
+    assert!(matches!(long, Err(CodecError::TooLong { .. })));
+    let value = codec::to_bytes(&vec![7_u8; codec::MAX_VALUE_BYTES]);
+    assert!(matches!(value, Err(CodecError::TooLong { .. })));
+}
+
+/// The full expunge with one UID more than allowed: its count and its list altered.
+fn one_more(full: &[u8]) -> Vec<u8> {
+    let count = u16::try_from(MAX_CHANGES).unwrap();
+    let place = full.windows(3).position(|w| w == [251, count.to_le_bytes()[0], count.to_le_bytes()[1]]);
+    let place = place.unwrap() + 1;
+    let mut bytes = full.to_vec();
+    bytes[place..place + 2].copy_from_slice(&(count + 1).to_le_bytes());
+    bytes.insert(place + 2, 1);
+    bytes
+}
+
+#[test]
+fn a_hostile_length_allocates_little() {
+    let mut bytes = vec![0x04, 0x02, 1, 0];
+    bytes.extend_from_slice(&[0; 22]);
+    bytes.extend_from_slice(&[253, 255, 255, 255, 255, 255, 255, 255, 127]);
+    assert!(decode_record(&bytes).is_err());
+    let value = codec::from_bytes::<String>(&[253, 255, 255, 255, 255, 255, 255, 255, 127]);
+    assert!(value.is_err());
+}
