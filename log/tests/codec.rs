@@ -24,8 +24,12 @@ fn keys() -> impl Strategy<Value = ThreadKeys> {
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    (blob(), blob(), any::<u64>(), keys())
-        .prop_map(|(blob, original, size, thread)| Message { blob, original, size, thread })
+    (blob(), blob(), any::<u64>(), keys()).prop_map(|(blob, original, size, thread)| Message {
+        blob,
+        original,
+        size,
+        thread,
+    })
 }
 
 fn recipient() -> impl Strategy<Value = Recipient> {

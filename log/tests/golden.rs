@@ -261,7 +261,8 @@ fn bounds_hold_both_ways() {
 /// The full expunge with one UID more than allowed: its count and its list altered.
 fn one_more(full: &[u8]) -> Vec<u8> {
     let count = u16::try_from(MAX_CHANGES).unwrap();
-    let place = full.windows(3).position(|w| w == [251, count.to_le_bytes()[0], count.to_le_bytes()[1]]);
+    let place =
+        full.windows(3).position(|w| w == [251, count.to_le_bytes()[0], count.to_le_bytes()[1]]);
     let place = place.unwrap() + 1;
     let mut bytes = full.to_vec();
     bytes[place..place + 2].copy_from_slice(&(count + 1).to_le_bytes());

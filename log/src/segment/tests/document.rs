@@ -37,9 +37,9 @@ fn fields(title: &str) -> BTreeMap<String, Range<usize>> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    let lines = bytes.chunks(16).map(|line| {
-        line.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
-    });
+    let lines = bytes
+        .chunks(16)
+        .map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" "));
     lines.collect::<Vec<_>>().join("\n")
 }
 
