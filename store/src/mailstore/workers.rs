@@ -105,7 +105,7 @@ impl Drop for Workers {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::panic)]
+    #![allow(clippy::panic, clippy::unwrap_used)]
     use super::*;
 
     #[tokio::test]

@@ -1,5 +1,5 @@
 //! A store in a temporary folder, and the shortest way to what tests ask of it.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, dead_code)]
+#![allow(clippy::unwrap_used, clippy::panic, dead_code, unreachable_pub, missing_docs)]
 
 use std::path::Path;
 use std::sync::Arc;
