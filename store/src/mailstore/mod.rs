@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 use crate::auth::{Authenticator, Candidate};
 use crate::cache::ParsedCache;
 use crate::changes::{ChangeFeed, Watch};
+use crate::check::Violation;
 use crate::checkpoint::{Base, BaseError};
 use crate::ingest::Ingest;
 use crate::mime::{self, Parsed};
@@ -27,6 +28,7 @@ use crate::view::{Account, Mailbox, View};
 mod append;
 mod blob;
 mod checkpoints;
+mod checks;
 mod deliver;
 mod error;
 mod gate;
@@ -47,6 +49,7 @@ mod workers;
 
 pub use crate::spool::Spool;
 pub use blob::BlobReader;
+pub use checks::check_at_rest;
 pub use error::{AuthError, OpenError, StoreError, WriteError};
 pub use layout::{Layout, Lock, NodeFile, ShardSecret};
 pub use names::MailboxPath;
@@ -308,6 +311,14 @@ impl Mailstore {
     /// Who this node is.
     pub fn identity(&self) -> &NodeFile {
         &self.inner.identity
+    }
+    /// Runs the invariants over everything as of now, every blob read through: at most
+    /// `limit` violations. Reads the whole store; others go on meanwhile.
+    ///
+    /// # Errors
+    /// When something cannot be read at all.
+    pub async fn check(&self, limit: usize) -> Result<Vec<Violation>, StoreError> {
+        self.inner.check(limit).await
     }
     /// Takes a checkpoint now, verifies it, keeps the newest two.
     ///

@@ -125,7 +125,7 @@ impl Inner {
     }
 }
 
-fn open_blobs(layout: &Layout, options: &Options) -> Result<BlobStore, OpenError> {
+pub(super) fn open_blobs(layout: &Layout, options: &Options) -> Result<BlobStore, OpenError> {
     let opened = BlobStore::open(options.disk.clone(), &layout.blobs(), options.blobs.clone());
     let (blobs, report) = opened.map_err(|error| OpenError::Blobs(error.to_string()))?;
     tracing::info!(?report, "blobs");

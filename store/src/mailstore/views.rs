@@ -97,7 +97,7 @@ fn joins(base: &Base, log: &SegmentLog) -> bool {
     Some(index) >= begins && log.chain_at(index).is_ok_and(|chain| chain == base.state.chain)
 }
 
-fn rocks(options: &Options) -> RocksOptions {
+pub(super) fn rocks(options: &Options) -> RocksOptions {
     RocksOptions { block_cache: options.block_cache, ..RocksOptions::default() }
 }
 
