@@ -35,6 +35,7 @@ async fn base_and_log_give_the_same_state_as_the_log_alone() {
     let hash = store.view().await.unwrap().state_hash().unwrap();
     store.shutdown().await;
     drop(store);
+    world.wait_until_free().await;
     assert_eq!(bases.newest().unwrap().unwrap(), base);
     let from_log = rebuild(&world.options, false).unwrap();
     let from_base = rebuild(&world.options, true).unwrap();
@@ -58,6 +59,7 @@ async fn views_begin_with_the_newest_sound_checkpoint() {
     let third = store.checkpoint().await.unwrap();
     store.shutdown().await;
     drop(store);
+    world.wait_until_free().await;
     let kept: Vec<_> = bases.list().unwrap().iter().map(|base| base.index()).collect();
     assert_eq!(kept, [third.index(), second.index()]);
     assert!(matches!(bases.verify(first.index()), Err(BaseError::NoSuch(_))));

@@ -67,7 +67,7 @@ mod tests {
     fn hashes_depend_on_the_secret_and_on_every_part() {
         let one = KeyedHashes::new(&ShardSecret([1; 32]));
         let two = KeyedHashes::new(&ShardSecret([2; 32]));
-        let reply = thread_inputs(b"Message-ID: <b@x>\r\nIn-Reply-To: <a@x>\r\nSubject: Re: x\r\n");
+        let reply = thread_inputs(b"Message-ID: <b@x>\r\nIn-Reply-To: <a@x>\r\nSubject: Re: X\r\n");
         let first = thread_inputs(b"Message-ID: <a@x>\r\nSubject: X\r\n");
         let (reply_keys, first_keys) = (one.thread(&reply), one.thread(&first));
         assert_eq!(reply_keys.subject, first_keys.subject);

@@ -57,6 +57,7 @@ async fn missing_views_are_built_anew() {
     let arrival = deliver(&store, account, &mail(1)).await;
     store.shutdown().await;
     drop(store);
+    world.wait_until_free().await;
     std::fs::remove_dir_all(world.data().join("shards/0/views")).unwrap();
     let store = world.open().await;
     assert!(read_back(&store, account, &arrival).await.ends_with(&mail(1)));
@@ -70,6 +71,7 @@ async fn damaged_views_are_built_anew() {
     let arrival = deliver(&store, account, &mail(1)).await;
     store.shutdown().await;
     drop(store);
+    world.wait_until_free().await;
     let views = world.data().join("shards/0/views");
     let manifest = std::fs::read_dir(&views).unwrap().map(|entry| entry.unwrap().path());
     let manifest = manifest.filter(|p| p.to_string_lossy().contains("MANIFEST")).max().unwrap();
@@ -90,6 +92,7 @@ async fn a_rebuild_from_the_log_gives_the_same_state() {
     drop(view);
     store.shutdown().await;
     drop(store);
+    world.wait_until_free().await;
     let rebuilt = rebuild(&world.options, false).unwrap();
     assert_eq!((rebuilt.index, rebuilt.state_hash), (Some(index), hash));
     let store = world.open().await;
@@ -119,22 +122,13 @@ async fn what_was_acknowledged_survives_power_loss() {
         }
         let after = disk.crash();
         drop((tasks, store));
+        world.wait_until_free().await;
         world.options.disk = on(&after);
         // The views lie on the system's own disk: what they have must be no more than the log.
         std::fs::remove_dir_all(world.data().join("shards/0/views")).unwrap();
-        let store = reopen(&world).await;
+        let store = world.open().await;
         for (n, arrival) in acknowledged {
             assert!(read_back(&store, account, &arrival).await.ends_with(&mail(n)));
-        }
-    }
-}
-
-/// The tasks that were dropped may hold the old store a moment longer.
-async fn reopen(world: &World) -> Mailstore {
-    loop {
-        match Mailstore::open(world.options.clone()).await {
-            Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
-            opened => return opened.unwrap(),
         }
     }
 }
@@ -175,6 +169,7 @@ async fn a_missing_blob_above_the_views_refuses_the_start() {
     let account = alice(&store).await;
     deliver(&store, account, &mail(1)).await;
     drop(store);
+    world.wait_until_free().await;
     std::fs::remove_dir_all(world.data().join("shards/0/blobs")).unwrap();
     std::fs::remove_dir_all(world.data().join("shards/0/views")).unwrap();
     let refused = Mailstore::open(world.options.clone()).await;

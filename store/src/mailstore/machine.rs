@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use crate::apply::{self, Position};
 use crate::changes::ChangeFeed;
 use crate::checkpoint::Bases;
+use crate::mailstore::Lock;
 use crate::storage::{self, Read, RocksStorage, StorageError};
 
 /// What the log's entries say beside their records; kept in the same batch.
@@ -105,6 +106,8 @@ pub(crate) struct Machine {
     pub(crate) progress: Arc<Progress>,
     pub(crate) bases: Option<Arc<dyn Bases>>,
     pub(crate) checkpoint_every: u64,
+    /// The last to go: who gets it finds the views closed.
+    pub(crate) _lock: Arc<Lock>,
 }
 
 impl StateMachine for Machine {

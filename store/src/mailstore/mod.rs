@@ -77,7 +77,8 @@ struct Inner {
     checkpoints: checkpoints::Checkpoints,
     identity: NodeFile,
     tasks: Tasks,
-    lock: parking_lot::Mutex<Option<Lock>>,
+    /// The last to go, here and in the machine: who gets it finds the views closed.
+    _lock: Arc<Lock>,
 }
 
 /// Tasks behind the scene; they end with this.

@@ -43,7 +43,7 @@ pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
 /// What lies on the disk, opened and checked for itself.
 struct Ground {
     layout: Layout,
-    lock: Lock,
+    lock: Arc<Lock>,
     identity: NodeFile,
     log: SegmentLog,
 }
@@ -51,7 +51,7 @@ struct Ground {
 impl Ground {
     fn open(options: &Options) -> Result<Self, OpenError> {
         let layout = Layout::new(&options.data);
-        let lock = Lock::take(&layout)?;
+        let lock = Arc::new(Lock::take(&layout)?);
         layout.prepare()?;
         layout::empty_spool(&layout)?;
         let identity = NodeFile::load_or_make(&layout)?;
@@ -74,7 +74,7 @@ impl Inner {
         let blobs = open_blobs(&layout, &options)?;
         let storage = views::open(&layout, &options, &log)?;
         let (feed, progress) = (Arc::<ChangeFeed>::default(), Arc::<Progress>::default());
-        let machine = machine(&storage, &feed, &progress, &options);
+        let machine = machine(&storage, &feed, &progress, &options, &lock);
         let node_options = NodeOptions::new(identity.node, SHARD);
         let node = Node::open(node_options, log, blobs.clone(), Box::new(machine));
         let node = node.map_err(not_started)?;
@@ -111,7 +111,7 @@ impl Inner {
             checkpoints: checkpoints::Checkpoints::new(options.bases),
             identity,
             tasks: Tasks::default(),
-            lock: parking_lot::Mutex::new(Some(lock)),
+            _lock: lock,
         })
     }
 
@@ -121,7 +121,6 @@ impl Inner {
         if let Err(error) = self.node.shutdown().await {
             tracing::error!(%error, "the shutdown did not end well; the log has everything");
         }
-        self.lock.lock().take();
     }
 }
 
@@ -137,6 +136,7 @@ fn machine(
     feed: &Arc<ChangeFeed>,
     progress: &Arc<Progress>,
     options: &Options,
+    lock: &Arc<Lock>,
 ) -> Machine {
     Machine {
         storage: storage.clone(),
@@ -144,6 +144,7 @@ fn machine(
         progress: progress.clone(),
         bases: options.bases.clone(),
         checkpoint_every: options.checkpoint_every,
+        _lock: lock.clone(),
     }
 }
 
@@ -173,14 +174,14 @@ pub struct Rebuilt {
 /// [`OpenError::DoesNotJoin`] when neither reaches; the views are then gone, the
 /// ground state is as it was.
 pub fn rebuild(options: &Options, from_base: bool) -> Result<Rebuilt, OpenError> {
-    let Ground { layout, lock: _lock, log, .. } = Ground::open(options)?;
+    let Ground { layout, lock, log, .. } = Ground::open(options)?;
     let views = layout.views();
     if views.exists() {
         std::fs::remove_dir_all(&views).map_err(|error| OpenError::io(&views, error))?;
     }
     let storage = views::rebuild(&layout, options, &log, from_base)?;
     let options = Options { checkpoint_every: 0, ..options.clone() };
-    let mut machine = machine(&storage, &Arc::default(), &Arc::default(), &options);
+    let mut machine = machine(&storage, &Arc::default(), &Arc::default(), &options, &lock);
     let replayed = raft::replay(&log, log.committed(), &mut machine);
     let entries = replayed.map_err(|error| OpenError::Views(error.to_string()))?;
     storage.flush().map_err(|error| OpenError::Views(error.to_string()))?;

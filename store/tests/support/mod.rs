@@ -14,7 +14,8 @@ use redoubt_log::record::{
 };
 use redoubt_store::mailbox::INBOX;
 use redoubt_store::mailstore::{
-    DeliveryRecipient, Envelope, MailboxRef, Mailstore, NewMessage, Options, WriteError,
+    DeliveryRecipient, Envelope, Layout, Lock, MailboxRef, Mailstore, NewMessage, OpenError,
+    Options, WriteError,
 };
 
 pub const DOMAIN: &str = "example.org";
@@ -41,7 +42,16 @@ impl World {
     }
 
     pub async fn open(&self) -> Mailstore {
+        self.wait_until_free().await;
         Mailstore::open(self.options.clone()).await.unwrap()
+    }
+
+    /// The threads of a store that was dropped may hold the directory a moment longer.
+    pub async fn wait_until_free(&self) {
+        let layout = Layout::new(self.data());
+        while let Err(OpenError::InUse { .. }) = Lock::take(&layout) {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub fn data(&self) -> &Path {
