@@ -7,7 +7,6 @@
 //! account's address; what needs no rewriting → itself), `domain` (a domain of
 //! ours → itself).
 
-use std::future::Future;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
@@ -112,13 +111,11 @@ enum Value {
 }
 
 impl<D: Deliverer> Protocol for Socketmap<D> {
-    fn serve(self: Arc<Self>, mut connection: Connection) -> impl Future<Output = ()> + Send {
-        async move {
-            if let Err(error) = self.run(&mut connection).await {
-                tracing::debug!(%error, "socketmap session ended");
-            }
-            connection.close().await;
+    async fn serve(self: Arc<Self>, mut connection: Connection) {
+        if let Err(error) = self.run(&mut connection).await {
+            tracing::debug!(%error, "socketmap session ended");
         }
+        connection.close().await;
     }
 
     fn refuse(&self, refusal: Refusal) -> String {

@@ -9,7 +9,6 @@
 //! alone, and a message with a bare CR or LF is refused unless
 //! [`LmtpOptions::bare_newlines`] says to keep it as it is.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,8 +78,8 @@ impl Default for LmtpOptions {
         Self {
             hostname: "localhost".into(),
             max_message: 100 << 20,
-            max_recipients: 500,
-            max_recipient_octets: 64 << 10,
+            max_recipients: 1_000,
+            max_recipient_octets: 256 << 10,
             max_line: 4096,
             max_messages: 10_000,
             message_timeout: Duration::from_secs(3600),
@@ -105,8 +104,8 @@ impl<D: Deliverer> Lmtp<D> {
 }
 
 impl<D: Deliverer> Protocol for Lmtp<D> {
-    fn serve(self: Arc<Self>, connection: Connection) -> impl Future<Output = ()> + Send {
-        async move { Session::new(&self.deliverer, &self.options, connection).run().await }
+    async fn serve(self: Arc<Self>, connection: Connection) {
+        Session::new(&self.deliverer, &self.options, connection).run().await;
     }
 
     fn refuse(&self, refusal: Refusal) -> String {
