@@ -8,3 +8,4 @@ pub mod import;
 pub mod output;
 pub mod server;
 pub mod telemetry;
+pub mod verify;

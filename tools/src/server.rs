@@ -12,6 +12,7 @@ use anyhow::Context;
 use redoubt_protocols::limits::{Limits, Networks, PlaintextPolicy};
 use redoubt_protocols::server::{Address, Listen, Protocol, ProtocolStats, Server, TlsMode};
 use redoubt_protocols::tls::{CertificateFiles, Tls};
+use redoubt_snapshot::BaseDir;
 use redoubt_store::mailstore::{Mailstore, Options};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -260,13 +261,16 @@ pub fn plaintext(config: &Config) -> PlaintextPolicy {
 /// What the configuration says of the store.
 pub fn options(config: &Config) -> Options {
     let mib = |count: usize| count.saturating_mul(1024 * 1024);
+    let defaults = Options::new(&config.data);
+    let bases = BaseDir::new(defaults.disk.clone(), config.data.join("shards/0/base"));
     Options {
+        bases: Some(Arc::new(bases)),
         block_cache: mib(config.store.block_cache_mib),
         parsed_cache: mib(config.store.parsed_cache_mib),
         max_message: config.limits.message_bytes,
         ingest_memory: config.store.ingest_memory_mib.saturating_mul(1024 * 1024),
         checkpoint_every: config.store.checkpoint_records,
-        ..Options::new(&config.data)
+        ..defaults
     }
 }
 

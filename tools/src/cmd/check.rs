@@ -1,13 +1,54 @@
-//! `redoubt check`
+//! `redoubt check`: through the running server, or on a stopped data directory.
 
 use clap::Args;
+use redoubt_store::mailstore::Mailstore;
 
 use super::Common;
-use crate::exit::Exit;
+use crate::exit::{Exit, code_of};
+use crate::output;
+use crate::verify::{Report, verify};
 
+/// Reads everything and says what is wrong.
 #[derive(Debug, Args)]
 pub struct Check {}
 
-pub async fn run(_common: &Common, _verb: Check) -> anyhow::Result<Exit> {
-    Ok(Exit::Done)
+/// # Errors
+/// When nothing could be checked.
+pub async fn run(common: &Common, _verb: Check) -> anyhow::Result<Exit> {
+    let report = match common.client()?.get("/v1/check").await {
+        Ok(report) => report,
+        Err(error) if code_of(&error) == Exit::NotReachable => stopped(common).await?,
+        Err(error) => return Err(error),
+    };
+    print(common, &report)?;
+    Ok(if report.findings.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Opens the store as `serve` would, without listening.
+async fn stopped(common: &Common) -> anyhow::Result<Report> {
+    let config = common.config()?;
+    anyhow::ensure!(config.data.is_dir(), "there is no data directory {}", config.data.display());
+    let mailstore = Mailstore::open(crate::server::options(&config)).await?;
+    let view = mailstore.view().await?;
+    let checked = mailstore.clone();
+    let report = tokio::task::spawn_blocking(move || verify(&checked, &view)).await?;
+    mailstore.shutdown().await;
+    report
+}
+
+fn print(common: &Common, report: &Report) -> anyhow::Result<()> {
+    if common.json {
+        return output::json_lines([report]);
+    }
+    for finding in &report.findings {
+        println!("{}: {}: {}", finding.check, finding.object, finding.what);
+    }
+    let Report { index, state_hash, entries, blobs, frames, findings } = report;
+    println!("views at index {index}, state hash {state_hash}");
+    println!("{entries} log entries, {blobs} blobs of emails, {frames} frames of packs read");
+    match findings.len() {
+        0 => println!("clean"),
+        wrong => println!("{wrong} findings"),
+    }
+    Ok(())
 }
