@@ -9,8 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use redoubt_protocols::imap::{self, Imap};
 use redoubt_protocols::limits::{Limits, Networks, PlaintextPolicy};
+use redoubt_protocols::lmtp::{Lmtp, LmtpOptions, MailstoreDeliverer};
 use redoubt_protocols::server::{Address, Listen, Protocol, ProtocolStats, Server, TlsMode};
+use redoubt_protocols::socketmap::Socketmap;
 use redoubt_protocols::tls::{CertificateFiles, Tls};
 use redoubt_snapshot::BaseDir;
 use redoubt_store::mailstore::{Mailstore, Options};
@@ -156,15 +159,42 @@ impl Wiring {
     }
 
     fn protocols(&mut self, mailstore: &Mailstore) -> anyhow::Result<()> {
-        let _ = mailstore;
-        Ok(())
+        let config = self.config.clone();
+        let listen = &config.listen;
+        let start_tls = TlsMode::StartTls(self.tls.clone());
+        let implicit = TlsMode::Implicit(self.tls.clone());
+        let imap = Imap::new(
+            mailstore.clone(),
+            imap::Config {
+                default_domain: config.default_domain.clone(),
+                plaintext: plaintext(&config),
+                max_message: config.limits.message_bytes,
+            },
+        );
+        let keys = [("imap", &listen.imap, start_tls.clone()), ("imaps", &listen.imaps, implicit)];
+        self.start("imap", imap, &keys, self.limits.clone())?;
+        let deliverer = MailstoreDeliverer {
+            mailstore: mailstore.clone(),
+            default_domain: config.default_domain.clone(),
+        };
+        let lmtp = Lmtp::new(deliverer.clone(), lmtp_options(&config));
+        let keys = [("lmtp", &listen.lmtp, start_tls)];
+        self.start("lmtp", Arc::new(lmtp), &keys, self.lmtp_limits())?;
+        let socketmap = Socketmap::new(deliverer);
+        let keys = [("socketmap", &listen.socketmap, TlsMode::Off)];
+        self.start("socketmap", Arc::new(socketmap), &keys, self.limits.clone())
+    }
+
+    fn lmtp_limits(&self) -> Limits {
+        let idle_timeout = Duration::from_secs(self.config.limits.lmtp_idle_seconds);
+        Limits { idle_timeout, ..self.limits.clone() }
     }
 
     /// Starts the listeners of one protocol, which may have several keys.
     fn start<P: Protocol>(
         &mut self,
         name: &'static str,
-        protocol: P,
+        protocol: Arc<P>,
         keys: &[(&str, &Addresses, TlsMode)],
         limits: Limits,
     ) -> anyhow::Result<()> {
@@ -181,7 +211,7 @@ impl Wiring {
             }
         }
         let stats = Arc::<ProtocolStats>::default();
-        let server = Server::start(Arc::new(protocol), listens, limits, stats.clone())
+        let server = Server::start(protocol, listens, limits, stats.clone())
             .with_context(|| format!("listen.{name}"))?;
         for (key, address) in owners.iter().zip(server.addresses()) {
             self.listen.entry((*key).to_string()).or_default().push(text(address));
@@ -226,6 +256,16 @@ fn certificate(config: &Config) -> anyhow::Result<CertificateFiles> {
         certificate: config.tls.certificate.clone().into(),
         key: config.tls.key.clone().into(),
     })
+}
+
+fn lmtp_options(config: &Config) -> LmtpOptions {
+    LmtpOptions {
+        hostname: hostname(config),
+        max_message: config.limits.message_bytes,
+        max_recipients: config.limits.lmtp_recipients,
+        command_timeout: Duration::from_secs(config.limits.lmtp_idle_seconds),
+        ..LmtpOptions::default()
+    }
 }
 
 /// How the server calls itself.
