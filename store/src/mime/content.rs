@@ -8,13 +8,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::Parameters;
 use super::header::unfold;
 
 /// Parameters beyond this number are left out.
 pub const MAX_PARAMETERS: usize = 200;
-
-/// Names and values.
-pub(crate) type Parameters = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// A value with parameters: `attachment; filename=x`.
 pub(crate) fn with_parameters(value: &[u8]) -> (Vec<u8>, Parameters) {

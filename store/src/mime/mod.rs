@@ -79,6 +79,9 @@ pub struct Envelope {
     pub message_id: Option<Vec<u8>>,
 }
 
+/// Names and values, in order.
+pub type Parameters = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A body part (RFC 9051 section 7.5.2, BODYSTRUCTURE) and where it lies.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Part {
@@ -87,7 +90,7 @@ pub struct Part {
     /// `plain`, `mixed` …
     pub subtype: Vec<u8>,
     /// Parameters of Content-Type, in order.
-    pub parameters: Vec<(Vec<u8>, Vec<u8>)>,
+    pub parameters: Parameters,
     /// Content-ID.
     pub id: Option<Vec<u8>>,
     /// Content-Description.
@@ -97,7 +100,7 @@ pub struct Part {
     /// Content-MD5.
     pub md5: Option<Vec<u8>>,
     /// Content-Disposition with its parameters.
-    pub disposition: Option<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>)>,
+    pub disposition: Option<(Vec<u8>, Parameters)>,
     /// Content-Language.
     pub language: Vec<Vec<u8>>,
     /// Content-Location.

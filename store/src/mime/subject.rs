@@ -44,9 +44,11 @@ fn stripped(subject: &str) -> (String, bool) {
 }
 
 fn even(subject: &str) -> String {
-    let subject = subject.get(..subject.floor_char_boundary(MAX_SUBJECT)).unwrap_or_default();
-    let mut out = String::with_capacity(subject.len());
+    let mut out = String::with_capacity(subject.len().min(MAX_SUBJECT));
     for c in subject.chars() {
+        if out.len() + c.len_utf8() > MAX_SUBJECT {
+            break;
+        }
         match c {
             ' ' | '\t' | '\r' | '\n' if out.ends_with(' ') => {}
             ' ' | '\t' | '\r' | '\n' => out.push(' '),

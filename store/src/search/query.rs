@@ -57,7 +57,7 @@ pub(super) enum Node {
     Thread(ThreadId),
     Header {
         name: String,
-        finder: Finder<'static>,
+        finder: Box<Finder<'static>>,
     },
     /// One of the query's needles.
     Content(usize),
@@ -204,7 +204,7 @@ impl Making<'_> {
 }
 
 fn header(name: &str, value: &str) -> Node {
-    Node::Header { name: name.to_owned(), finder: finder(value) }
+    Node::Header { name: name.to_owned(), finder: Box::new(finder(value)) }
 }
 
 fn finder(value: &str) -> Finder<'static> {
