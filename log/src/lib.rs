@@ -6,6 +6,7 @@ pub mod blob;
 pub mod chain;
 pub mod codec;
 pub mod disk;
+pub mod dump;
 pub mod id;
 pub mod raft;
 pub mod record;

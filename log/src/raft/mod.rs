@@ -28,7 +28,7 @@ pub use node::{Node, NodeOptions, Status};
 pub use replay::replay;
 pub use state_machine::{AppliedState, Checkpoint, Committed, Fatal, StateMachine};
 pub use stop::Stopped;
-pub use types::record_of;
+pub use types::{record_of, voters_of};
 
 pub use crate::chain::Head;
 pub use crate::segment::{EntryKind, LogEntry, LogId};

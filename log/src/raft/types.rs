@@ -13,7 +13,7 @@ use openraft::{EntryPayload, Membership};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CodecError};
-use crate::id::{BlobId, LogIndex, Term, Timestamp};
+use crate::id::{BlobId, LogIndex, NodeId, Term, Timestamp};
 use crate::record::{Outcome, Record};
 
 use crate::segment::{EntryKind, LogEntry, LogId, NewEntry};
@@ -274,4 +274,12 @@ pub(crate) fn decode_stored(bytes: &[u8]) -> Result<RaftStoredMembership, CodecE
 pub fn record_of(payload: &[u8]) -> Result<Record, CodecError> {
     let encoded = payload.get(SALT_BYTES..).unwrap_or_default();
     codec::decode_record(encoded)
+}
+
+/// The nodes that vote after a membership entry with this payload.
+///
+/// # Errors
+/// When the payload does not read as a membership.
+pub fn voters_of(payload: &[u8]) -> Result<Vec<NodeId>, CodecError> {
+    Ok(decode_membership(payload)?.voter_ids().map(NodeId).collect())
 }

@@ -1,0 +1,333 @@
+//! Log entries for people and for scripts: pure functions from an entry to a
+//! line or to JSON. Secrets (password hashes, salts) are left out.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::id::{BlobId, Hash, LogIndex, OperationId, Term, Timestamp};
+use crate::raft::{record_of, voters_of};
+use crate::record::{Actor, Change, Principal, Record};
+use crate::segment::{EntryKind, LogEntry};
+
+/// An entry, readable. As JSON it is this structure; as a line see [`fmt::Display`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Dumped {
+    /// Its position.
+    pub index: LogIndex,
+    /// Its term.
+    pub term: Term,
+    /// The effective time, in UTC (RFC 3339).
+    pub time: String,
+    /// `blank`, `membership`, or the kind of the record.
+    pub kind: &'static str,
+    /// Who did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// What makes a retry safe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OperationId>,
+    /// The blobs that it names.
+    pub blobs: Vec<BlobId>,
+    /// What it is about, in a few words; why it does not decode, if it does not.
+    pub summary: String,
+    /// The running chain after it.
+    pub chain: Hash,
+    /// All of the change but secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<Value>,
+}
+
+/// An entry, readable. One that does not decode says so and is no error.
+pub fn entry(entry: &LogEntry) -> Dumped {
+    let dumped = Dumped {
+        index: entry.id.index,
+        term: entry.id.term,
+        time: rfc3339(entry.time),
+        kind: "blank",
+        actor: None,
+        operation: None,
+        blobs: Vec::new(),
+        summary: String::new(),
+        chain: entry.chain,
+        change: None,
+    };
+    match entry.kind {
+        EntryKind::Blank => dumped,
+        EntryKind::Membership => membership(&entry.payload, dumped),
+        EntryKind::Record => match record_of(&entry.payload) {
+            Ok(found) => record(&found, dumped),
+            Err(error) => Dumped { kind: "unknown", summary: error.to_string(), ..dumped },
+        },
+    }
+}
+
+/// An entry as one line of JSON.
+///
+/// # Errors
+/// Never in practice: what is dumped has no map with keys that are no strings.
+pub fn json(found: &LogEntry) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&entry(found))
+}
+
+impl fmt::Display for Dumped {
+    /// Index, term, time and kind, then what there is of actor, operation, blobs
+    /// and summary. Blobs are cut to 12 digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} {}", self.index, self.term, self.time, self.kind)?;
+        if let Some(actor) = &self.actor {
+            write!(f, " by {actor}")?;
+        }
+        if let Some(operation) = &self.operation {
+            write!(f, " op {operation}")?;
+        }
+        for (n, blob) in self.blobs.iter().enumerate() {
+            write!(f, "{}{:.12}", if n == 0 { " blobs " } else { "," }, blob.to_string())?;
+        }
+        match self.summary.is_empty() {
+            true => Ok(()),
+            false => write!(f, ": {}", self.summary),
+        }
+    }
+}
+
+/// Milliseconds as RFC 3339 in UTC; as they are where no calendar has them.
+pub fn rfc3339(time: Timestamp) -> String {
+    match jiff::Timestamp::from_millisecond(time.0) {
+        Ok(time) => format!("{time:.3}"),
+        Err(_) => format!("{} ms", time.0),
+    }
+}
+
+fn membership(payload: &[u8], dumped: Dumped) -> Dumped {
+    let summary = match voters_of(payload) {
+        Ok(voters) => {
+            let voters: Vec<String> = voters.iter().map(ToString::to_string).collect();
+            format!("voters {}", voters.join(", "))
+        }
+        Err(error) => error.to_string(),
+    };
+    Dumped { kind: "membership", summary, ..dumped }
+}
+
+fn record(record: &Record, dumped: Dumped) -> Dumped {
+    let (kind, summary) = describe(&record.change);
+    Dumped {
+        kind,
+        actor: Some(actor(&record.actor)),
+        operation: Some(record.operation),
+        blobs: record.blobs().into_iter().collect(),
+        summary: one_line(&summary),
+        change: serde_json::to_value(without_secrets(record.change.clone())).ok(),
+        ..dumped
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn actor(actor: &Actor) -> String {
+    let mut text = match actor.principal {
+        Principal::System => "system".to_owned(),
+        Principal::Mta => "mta".to_owned(),
+        Principal::Account(account) => format!("account {account}"),
+        Principal::LocalUser(uid) => format!("uid {uid}"),
+    };
+    if let Some(account) = actor.on_behalf_of {
+        text += &format!(" for account {account}");
+    }
+    if let Some(from) = actor.from {
+        text += &format!(" from {from}");
+    }
+    text
+}
+
+const SECRET: &str = "(left out)";
+
+fn without_secrets(mut change: Change) -> Change {
+    match &mut change {
+        Change::AccountAdd(add) => add.password = add.password.take().map(|_| SECRET.to_owned()),
+        Change::CredentialSet(set) => SECRET.clone_into(&mut set.phc),
+        _ => {}
+    }
+    change
+}
+
+/// The name of a kind and what it is about.
+fn describe(change: &Change) -> (&'static str, String) {
+    match change {
+        Change::DomainAdd(add) => ("domain-add", add.domain.clone()),
+        Change::DomainSet(set) => ("domain-set", set.domain.clone()),
+        Change::DomainRemove(remove) => ("domain-remove", remove.domain.clone()),
+        Change::AccountAdd(add) => ("account-add", add.address.to_string()),
+        Change::AccountSet(set) => {
+            ("account-set", format!("account {}: {:?}", set.account, set.settings.state))
+        }
+        Change::AccountRename(rename) => {
+            ("account-rename", format!("account {} to {}", rename.account, rename.address))
+        }
+        Change::AliasAdd(add) => {
+            ("alias-add", format!("{} for account {}", add.alias, add.account))
+        }
+        Change::AliasRemove(remove) => ("alias-remove", remove.alias.to_string()),
+        Change::CredentialSet(set) => {
+            ("credential-set", format!("account {}, {:?}", set.account, set.name))
+        }
+        Change::CredentialRemove(remove) => {
+            ("credential-remove", format!("account {}, {:?}", remove.account, remove.name))
+        }
+        _ => describe_mail(change),
+    }
+}
+
+fn describe_mail(change: &Change) -> (&'static str, String) {
+    match change {
+        Change::MailboxCreate(create) => {
+            ("mailbox-create", format!("account {}, {:?}", create.account, create.name))
+        }
+        Change::MailboxRename(rename) => {
+            let id = rename.mailbox.object_id();
+            ("mailbox-rename", format!("account {}, {id} to {:?}", rename.account, rename.name))
+        }
+        Change::MailboxDelete(delete) => (
+            "mailbox-delete",
+            format!("account {}, {}", delete.account, delete.mailbox.object_id()),
+        ),
+        Change::Subscribe(subscribe) => {
+            let how = if subscribe.subscribed { "on" } else { "off" };
+            ("subscribe", format!("account {}, {:?} {how}", subscribe.account, subscribe.name))
+        }
+        Change::Deliver(deliver) => {
+            let accounts: Vec<String> =
+                deliver.recipients.iter().map(|to| to.account.to_string()).collect();
+            let (size, accounts) = (deliver.message.size, accounts.join(", "));
+            ("deliver", format!("{size} octets to accounts {accounts}"))
+        }
+        Change::Append(append) => {
+            let (items, to) = (append.items.len(), append.mailbox.object_id());
+            ("append", format!("account {}, {items} to {to}", append.account))
+        }
+        _ => describe_placements(change),
+    }
+}
+
+fn describe_placements(change: &Change) -> (&'static str, String) {
+    match change {
+        Change::Copy(copy) => {
+            let (from, to) = (copy.from.object_id(), copy.to.object_id());
+            ("copy", format!("account {}, {} from {from} to {to}", copy.account, copy.items.len()))
+        }
+        Change::Move(moved) => {
+            let (from, to) = (moved.from.object_id(), moved.to.object_id());
+            (
+                "move",
+                format!("account {}, {} from {from} to {to}", moved.account, moved.items.len()),
+            )
+        }
+        Change::SetFlags(set) => {
+            let (uids, mailbox) = (set.uids.len(), set.mailbox.object_id());
+            let text = format!("account {}, {mailbox}, {uids} UIDs, {:?}", set.account, set.how);
+            ("set-flags", text)
+        }
+        Change::Expunge(expunge) => {
+            let (uids, mailbox) = (expunge.uids.len(), expunge.mailbox.object_id());
+            ("expunge", format!("account {}, {mailbox}, {uids} UIDs", expunge.account))
+        }
+        Change::Version(version) => ("version", version.apply.to_string()),
+        Change::CheckpointMark(mark) => ("checkpoint-mark", format!("entry {}", mark.index)),
+        _ => ("unknown", format!("kind {:#06x}", change.kind())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::codec::encode_record;
+    use crate::id::AccountId;
+    use crate::record::{AccountAdd, AccountSettings, Address, Deliver, Message, Recipient};
+    use crate::record::{Flags, ThreadKeys};
+    use crate::segment::LogId;
+
+    fn logged(change: Change) -> LogEntry {
+        let record = Record {
+            stamp: Timestamp(0),
+            operation: OperationId([7; 16]),
+            actor: Actor::mta("192.0.2.1".parse().ok()),
+            why: crate::record::Why::default(),
+            change,
+        };
+        let payload = [vec![0; 16], encode_record(&record).unwrap()].concat();
+        of(EntryKind::Record, payload)
+    }
+
+    fn of(kind: EntryKind, payload: Vec<u8>) -> LogEntry {
+        LogEntry {
+            id: LogId { term: Term(3), index: LogIndex(12) },
+            kind,
+            time: Timestamp(1_700_000_000_123),
+            stamp: Timestamp(0),
+            payload: payload.into(),
+            chain: Hash([1; 32]),
+            position: 12,
+        }
+    }
+
+    fn delivery() -> Change {
+        Change::Deliver(Deliver {
+            message: Message {
+                blob: BlobId([0xab; 32]),
+                original: BlobId([0xab; 32]),
+                size: 1234,
+                thread: ThreadKeys::default(),
+            },
+            received: Timestamp(0),
+            envelope: BlobId([0xcd; 32]),
+            recipients: vec![Recipient {
+                account: AccountId(5),
+                mailbox: crate::id::MailboxId(1),
+                operation: None,
+                flags: Flags::NONE,
+                keywords: Vec::new(),
+            }],
+        })
+    }
+
+    #[test]
+    fn a_delivery_is_one_line() {
+        assert_eq!(
+            entry(&logged(delivery())).to_string(),
+            "12 3 2023-11-14T22:13:20.123Z deliver by mta from 192.0.2.1 \
+             op 07070707070707070707070707070707 blobs abababababab,cdcdcdcdcdcd: \
+             1234 octets to accounts 5"
+        );
+        let json: Value = serde_json::from_str(&json(&logged(delivery())).unwrap()).unwrap();
+        assert_eq!(json["index"], 12);
+        assert_eq!(json["change"]["Deliver"]["message"]["size"], 1234);
+        assert_eq!(json["blobs"][0], "ab".repeat(32));
+    }
+
+    #[test]
+    fn password_hashes_stay_inside() {
+        let change = Change::AccountAdd(AccountAdd {
+            address: Address { local: "a\nb".into(), domain: "example.org".into() },
+            settings: AccountSettings::default(),
+            password: Some("$argon2id$secret".into()),
+        });
+        let entry = logged(change);
+        assert!(!json(&entry).unwrap().contains("argon2id"));
+        let line = super::entry(&entry).to_string();
+        assert!(line.ends_with("account-add by mta from 192.0.2.1 op 07070707070707070707070707070707: a\u{fffd}b@example.org"));
+    }
+
+    #[test]
+    fn what_does_not_decode_says_so() {
+        let bad = entry(&of(EntryKind::Record, [vec![0; 16], vec![0xff; 9]].concat()));
+        assert_eq!(bad.kind, "unknown");
+        assert!(bad.summary.contains("0xffff"), "{}", bad.summary);
+        assert_eq!(entry(&of(EntryKind::Membership, vec![0xff])).kind, "membership");
+        assert!(entry(&of(EntryKind::Blank, Vec::new())).to_string().ends_with("Z blank"));
+    }
+}
