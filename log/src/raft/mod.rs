@@ -21,6 +21,8 @@ mod replay;
 mod state_machine;
 mod stop;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use error::{OpenError, ProposeError, ReadError};

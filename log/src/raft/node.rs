@@ -326,6 +326,19 @@ impl Node {
         self.0.parts.stop.wait().await
     }
 
+    /// Ends it as by a crash, and waits until its threads are gone.
+    #[cfg(test)]
+    pub(crate) fn kill(self) {
+        if let Some(Threads { applier, thread, runtime }) = self.0.running.lock().take() {
+            let end = move || {
+                runtime.shutdown_timeout(Duration::from_secs(60));
+                drop(applier);
+                thread.join().map(drop).ok();
+            };
+            std::thread::spawn(end).join().ok();
+        }
+    }
+
     /// Leaves Raft, flushes what was applied, and closes the log. Proposals that
     /// wait get [`ProposeError::Unknown`]. A second call does nothing.
     ///

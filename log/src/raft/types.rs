@@ -84,6 +84,11 @@ impl Proposal {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
     /// Only the gate says so.
     pub(super) fn set_held(&mut self) {
         self.held = true;
