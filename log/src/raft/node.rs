@@ -242,6 +242,9 @@ impl Node {
     /// # Errors
     /// [`ReadError::NotLeader`], [`ReadError::Stopped`].
     pub async fn read_index(&self) -> Result<LogIndex, ReadError> {
+        if let Some(why) = self.0.parts.stop.get() {
+            return Err(ReadError::Stopped(why.to_string()));
+        }
         match self.0.reads.read().await {
             Some(index) => index,
             None => Err(ReadError::Stopped(self.why())),

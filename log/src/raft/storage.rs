@@ -238,7 +238,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn purge(&mut self, upto: LogIdOf<TypeConfig>) -> Result<(), io::Error> {
         let upto = from_raft(upto);
-        if self.log.purged() >= Some(upto) {
+        if self.log.purged().is_some_and(|purged| purged.index >= upto.index) {
             return Ok(());
         }
         if self.log.last() >= Some(upto) {
