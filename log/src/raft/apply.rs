@@ -8,7 +8,6 @@ use std::thread::{self, JoinHandle};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use openraft::alias::{SnapshotMetaOf, SnapshotOf};
-use openraft::entry::RaftEntry;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -100,7 +99,8 @@ impl Applier {
         stop: StopCell,
     ) -> io::Result<(Self, ApplyHandle)> {
         let (jobs, queue) = mpsc::channel();
-        let thread = ApplyThread { machine, applied: applied.clone(), durable, stop: stop.clone() };
+        let (cell, told) = (applied.clone(), stop.clone());
+        let thread = ApplyThread { machine, applied: cell, durable, stop: told, failed: None };
         let handle = thread::Builder::new().name(name).spawn(move || thread.run(&queue))?;
         Ok((Self { jobs, applied, stop }, handle))
     }
@@ -192,15 +192,9 @@ impl RaftStateMachine<TypeConfig> for Applier {
 }
 
 fn to_work((entry, responder): EntryResponder<TypeConfig>) -> io::Result<Work> {
-    let membership = match entry.get_membership() {
-        Some(membership) => {
-            let stored = RaftStoredMembership::new(Some(entry.log_id()), membership);
-            Some(encode_stored(&stored).map_err(io::Error::other)?)
-        }
-        None => None,
-    };
     let stored = entry.into_stored();
     let entry = stored.ok_or_else(|| io::Error::other("an entry that the log did not give"))?;
+    let membership = membership_of(&entry).map_err(io::Error::other)?;
     Ok(Work { entry, membership, responder })
 }
 
@@ -226,18 +220,15 @@ struct ApplyThread {
     applied: Arc<AppliedCell>,
     durable: Arc<DurableMark>,
     stop: StopCell,
+    failed: Option<Fatal>,
 }
 
 impl ApplyThread {
     fn run(mut self, jobs: &mpsc::Receiver<Job>) -> Result<(), Fatal> {
-        let mut failed = None;
         for job in jobs {
-            if let Some(why) = self.one(job, failed.clone()).err() {
-                self.stop.fatal(&why);
-                failed.get_or_insert(why);
-            }
+            self.one(job);
         }
-        match (failed, self.stop.get()) {
+        match (self.failed.take(), self.stop.get()) {
             (Some(why), _) => Err(why),
             (None, Some(Stopped::Shutdown)) => self.machine.flush(),
             // Dropped without a shutdown: no more is promised than after a crash.
@@ -245,13 +236,26 @@ impl ApplyThread {
         }
     }
 
-    /// Does a job, unless an earlier one has failed: then nothing is touched any more.
-    fn one(&mut self, job: Job, failed: Option<Fatal>) -> Result<(), Fatal> {
+    fn one(&mut self, job: Job) {
         match job {
-            Job::Apply(batch, reply) => answer(reply, failed, || self.batch(batch)),
-            Job::Checkpoint(reply) => answer(reply, failed, || self.machine.checkpoint()),
-            Job::Install(checkpoint, reply) => answer(reply, failed, || self.install(&checkpoint)),
+            Job::Apply(batch, reply) => self.answer(reply, |this| this.batch(batch)),
+            Job::Checkpoint(reply) => self.answer(reply, |this| this.machine.checkpoint()),
+            Job::Install(checkpoint, reply) => self.answer(reply, |this| this.install(&checkpoint)),
         }
+    }
+
+    /// Does a job, unless an earlier one has failed: then nothing is touched any more.
+    /// Why the shard stops is said before anybody notices that it does.
+    fn answer<T>(&mut self, reply: Reply<T>, job: impl FnOnce(&mut Self) -> Result<T, Fatal>) {
+        let result = match self.failed.clone() {
+            Some(why) => Err(why),
+            None => job(self),
+        };
+        if let Err(why) = &result {
+            self.stop.fatal(why);
+            self.failed.get_or_insert_with(|| why.clone());
+        }
+        drop(reply.send(result));
     }
 
     fn batch(&mut self, batch: Vec<Work>) -> Result<(), Fatal> {
@@ -291,17 +295,6 @@ impl ApplyThread {
         self.applied.set(self.machine.applied()?);
         Ok(())
     }
-}
-
-fn answer<T>(
-    reply: Reply<T>,
-    failed: Option<Fatal>,
-    job: impl FnOnce() -> Result<T, Fatal>,
-) -> Result<(), Fatal> {
-    let result = failed.map_or_else(job, Err);
-    let failure = result.as_ref().err().cloned();
-    drop(reply.send(result));
-    failure.map_or(Ok(()), Err)
 }
 
 pub(crate) fn committed(entry: LogEntry, membership: Bytes) -> Result<Committed, Fatal> {

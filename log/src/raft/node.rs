@@ -18,7 +18,7 @@ use crate::id::{Hash, LogIndex, NodeId, ShardId, Term};
 use crate::raft::apply::{AppliedCell, Applier, ApplyHandle};
 use crate::raft::error::{OpenError, ProposeError, ReadError};
 use crate::raft::gate::{Blobs, Gate};
-use crate::raft::open::{self, Parts, Running};
+use crate::raft::open::{self, Parts, Running, Threads};
 use crate::raft::read_index::{Raft, ReadIndex};
 use crate::raft::state_machine::{AppliedState, StateMachine};
 use crate::raft::stop::{StopCell, Stopped};
@@ -101,27 +101,18 @@ struct Inner {
     parts: Parts,
     raft: Raft,
     reads: ReadIndex,
-    running: Mutex<Option<Threads>>,
+    running: Mutex<Option<Work>>,
 }
 
-struct Threads {
+struct Work {
     applier: Applier,
-    thread: ApplyHandle,
-    runtime: tokio::runtime::Runtime,
+    apply: ApplyHandle,
+    threads: Threads,
 }
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("options", &self.0.parts.options).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // A runtime that is dropped blocks, which a task of another must not.
-        if let Some(threads) = self.running.get_mut().take() {
-            threads.runtime.shutdown_background();
-        }
     }
 }
 
@@ -149,8 +140,8 @@ impl Node {
     ) -> Result<Self, OpenError> {
         let (applied, stop) = (Arc::new(AppliedCell::default()), StopCell::new());
         let parts = Parts { options, log, gate, applied, stop };
-        let Running { raft, reads, applier, thread, runtime } = open::start(&parts, machine)?;
-        let running = Mutex::new(Some(Threads { applier, thread, runtime }));
+        let Running { raft, reads, applier, thread, threads } = open::start(&parts, machine)?;
+        let running = Mutex::new(Some(Work { applier, apply: thread, threads }));
         Ok(Self(Arc::new(Inner { parts, raft, reads, running })))
     }
 
@@ -305,7 +296,7 @@ impl Node {
     /// # Errors
     /// [`ReadError::NoCheckpoint`], [`ReadError::Stopped`].
     pub async fn purge(&self, upto: LogIndex) -> Result<(), ReadError> {
-        let applier = self.0.running.lock().as_ref().map(|threads| threads.applier.clone());
+        let applier = self.0.running.lock().as_ref().map(|work| work.applier.clone());
         let stopped = |_| ReadError::Stopped(self.why());
         let applier = applier.ok_or(()).map_err(stopped)?;
         let checkpoint = applier.checkpoint().await.map_err(|_| stopped(()))?;
@@ -332,11 +323,11 @@ impl Node {
     /// Ends it as by a crash, and waits until its threads are gone.
     #[cfg(test)]
     pub(crate) fn kill(self) {
-        if let Some(Threads { applier, thread, runtime }) = self.0.running.lock().take() {
+        if let Some(Work { applier, apply, threads }) = self.0.running.lock().take() {
             let end = move || {
-                runtime.shutdown_timeout(Duration::from_secs(60));
+                threads.end();
                 drop(applier);
-                thread.join().map(drop).ok();
+                apply.join().map(drop).ok();
             };
             std::thread::spawn(end).join().ok();
         }
@@ -349,14 +340,14 @@ impl Node {
     /// [`ReadError::Stopped`] when it had stopped before or the flush fails;
     /// [`ReadError::Log`] when the log fails to close.
     pub async fn shutdown(&self) -> Result<(), ReadError> {
-        let threads = self.0.running.lock().take();
-        let Some(Threads { applier, thread, runtime }) = threads else { return Ok(()) };
+        let work = self.0.running.lock().take();
+        let Some(Work { applier, apply, threads }) = work else { return Ok(()) };
         self.0.parts.stop.set(Stopped::Shutdown);
         drop(self.0.raft.shutdown().await);
         drop(applier);
         let log = self.0.parts.log.clone();
-        let end = runtime.handle().spawn_blocking(move || finish(thread, &log)).await;
-        runtime.shutdown_background();
+        let end = tokio::task::spawn_blocking(move || finish(apply, &log)).await;
+        drop(threads);
         end.unwrap_or_else(|error| Err(ReadError::Stopped(error.to_string())))
     }
 }

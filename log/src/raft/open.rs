@@ -10,6 +10,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::blob::BlobError;
 use crate::id::{BlobId, LogIndex};
 use crate::raft::apply::{AppliedCell, Applier, ApplyHandle};
 use crate::raft::error::OpenError;
@@ -26,13 +27,58 @@ use crate::segment::{EntryKind, LogEntry, SegmentLog};
 /// Bytes of entries that are checked together for their blobs.
 const CHECK_BYTES: usize = 1 << 20;
 
+/// A replica's own threads. They end on their own when it is dropped, since a
+/// task of another runtime may be what drops it, and must not block.
+#[derive(Debug)]
+pub(crate) struct Threads(Option<Runtime>);
+
+impl Threads {
+    fn start(options: &NodeOptions) -> std::io::Result<Self> {
+        let name = format!("raft-{}", options.shard);
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(options.threads).thread_name(name).enable_all();
+        builder.build().map(|runtime| Self(Some(runtime)))
+    }
+
+    /// Blocks until nothing runs on them any more.
+    #[cfg(test)]
+    pub(crate) fn end(mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_timeout(Duration::from_secs(60));
+        }
+    }
+
+    /// Runs a task on them.
+    pub(crate) fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) {
+        if let Some(runtime) = &self.0 {
+            drop(runtime.spawn(task));
+        }
+    }
+
+    /// Runs a task on them and blocks this thread, which may itself be one of a
+    /// runtime's. `None` when the task panics.
+    fn run<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let (tell, told) = mpsc::channel();
+        self.spawn(async move { drop(tell.send(task.await)) });
+        told.recv().ok()
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// A replica that runs.
 pub(crate) struct Running {
     pub(crate) raft: Raft,
     pub(crate) reads: ReadIndex,
     pub(crate) applier: Applier,
     pub(crate) thread: ApplyHandle,
-    pub(crate) runtime: Runtime,
+    pub(crate) threads: Threads,
 }
 
 /// The parts that a replica stands on.
@@ -53,51 +99,24 @@ pub(crate) fn start(
     let applied = machine.applied()?;
     check_joined(parts, applied.as_ref(), machine.as_mut())?;
     parts.applied.set(applied);
-    let runtime = runtime(&parts.options)?;
-    check_blobs(parts, &runtime)?;
+    let threads = Threads::start(&parts.options)?;
+    check_blobs(parts, &threads)?;
     let Parts { options, log, gate, applied, stop } = parts.clone();
     let store = LogStore::new(log, gate, applied.clone(), stop.clone());
     let store = store.map_err(|error| OpenError::Entry { index: None, error })?;
     let name = format!("apply-{}", options.shard);
     let durable = store.durable().clone();
     let (applier, thread) = Applier::start(name, machine, applied, durable, stop)?;
-    let up = on(&runtime, come_up(options, store, applier.clone()));
+    let up = threads.run(come_up(options, store, applier.clone()));
+    let up = up.unwrap_or_else(|| Err("a task of it has panicked".to_owned()));
     let (raft, reads) = up.map_err(|why| did_not_come_up(parts, why))?;
-    runtime.spawn(watch(raft.clone(), parts.stop.clone()));
-    Ok(Running { raft, reads, applier, thread, runtime })
+    threads.spawn(watch(raft.clone(), parts.stop.clone()));
+    Ok(Running { raft, reads, applier, thread, threads })
 }
 
 fn did_not_come_up(parts: &Parts, why: String) -> OpenError {
     let why = parts.stop.get().map_or(why, |stopped| stopped.to_string());
     OpenError::Raft { shard: parts.options.shard, why }
-}
-
-fn runtime(options: &NodeOptions) -> std::io::Result<Runtime> {
-    let name = format!("raft-{}", options.shard);
-    Builder::new_multi_thread()
-        .worker_threads(options.threads)
-        .thread_name(name)
-        .enable_all()
-        .build()
-}
-
-/// Runs on a replica's own threads and blocks this one, which may itself be one of a runtime's.
-fn on<T: Send + 'static>(runtime: &Runtime, task: impl Future<Output = T> + Send + 'static) -> T
-where
-    T: From<Ended>,
-{
-    let (tell, told) = mpsc::channel();
-    runtime.spawn(async move { drop(tell.send(task.await)) });
-    told.recv().unwrap_or_else(|_| T::from(Ended))
-}
-
-/// The task ended without an answer: it panicked.
-pub(crate) struct Ended;
-
-impl<T> From<Ended> for Result<T, String> {
-    fn from(_: Ended) -> Self {
-        Err("a task of it has panicked".to_owned())
-    }
 }
 
 /// The views must be of this log's history, and the log must reach back to them.
@@ -126,7 +145,7 @@ fn check_joined(
 }
 
 /// Every blob that an entry above the views names must be here.
-fn check_blobs(parts: &Parts, runtime: &Runtime) -> Result<(), OpenError> {
+fn check_blobs(parts: &Parts, threads: &Threads) -> Result<(), OpenError> {
     let after = parts.applied.index().max(parts.log.purged().map(|id| id.index));
     let mut from = after.map_or(0, |index| index.0 + 1);
     let end = parts.log.last().map_or(0, |last| last.index.0 + 1);
@@ -134,21 +153,12 @@ fn check_blobs(parts: &Parts, runtime: &Runtime) -> Result<(), OpenError> {
         let entries = parts.log.read(LogIndex(from)..LogIndex(end), CHECK_BYTES)?;
         let blobs = blobs_of(&entries)?;
         let gate = parts.gate.clone();
-        let held = on(runtime, async move { Held(Some(gate.hold(blobs).await)) });
-        if let Some(Err(error)) = held.0 {
-            return Err(OpenError::Blob { from: LogIndex(from), error });
-        }
+        let held = threads.run(async move { gate.hold(blobs).await });
+        let held = held.unwrap_or_else(|| Err(BlobError::Poisoned("it has panicked".to_owned())));
+        held.map_err(|error| OpenError::Blob { from: LogIndex(from), error })?;
         from += entries.len().max(1) as u64;
     }
     Ok(())
-}
-
-struct Held(Option<Result<(), crate::blob::BlobError>>);
-
-impl From<Ended> for Held {
-    fn from(_: Ended) -> Self {
-        Self(None)
-    }
 }
 
 fn blobs_of(entries: &[LogEntry]) -> Result<Vec<BlobId>, OpenError> {

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
-use crate::codec;
 use crate::id::LogIndex;
 use crate::raft::apply::committed;
 use crate::raft::state_machine::{Fatal, StateMachine};
-use crate::segment::{EntryKind, LogEntry, LogId, SegmentLog};
+use crate::raft::types::membership_of;
+use crate::segment::{LogId, SegmentLog};
 
 /// Bytes of entries that are read together.
 const READ_BYTES: usize = 4 << 20;
@@ -36,19 +36,9 @@ pub fn replay(
     while next < end {
         for entry in log.read(next..end, READ_BYTES).map_err(Fatal::new)? {
             next = LogIndex(entry.id.index.0 + 1);
-            membership = membership_after(&entry, membership)?;
+            membership = membership_of(&entry).map_err(Fatal::new)?.unwrap_or(membership);
             machine.apply(committed(entry, membership.clone())?)?;
         }
     }
     Ok(next.0 - begin.0)
-}
-
-/// As `types::encode_stored` writes it.
-fn membership_after(entry: &LogEntry, before: Bytes) -> Result<Bytes, Fatal> {
-    match entry.kind {
-        EntryKind::Membership => codec::to_bytes(&(entry.id, entry.payload.as_ref()))
-            .map(Bytes::from)
-            .map_err(Fatal::new),
-        EntryKind::Blank | EntryKind::Record => Ok(before),
-    }
 }

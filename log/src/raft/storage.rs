@@ -274,7 +274,7 @@ impl DurableMark {
     }
 
     /// The writer's word on an append whose last entry is `last`.
-    fn advance(&self, last: Option<LogId>, result: &Result<(), LogError>) {
+    pub(crate) fn advance(&self, last: Option<LogId>, result: &Result<(), LogError>) {
         let mut state = self.state.lock();
         match result {
             Ok(()) => state.mark = state.mark.max(last),

@@ -251,19 +251,20 @@ pub(crate) fn decode_membership(bytes: &[u8]) -> Result<RaftMembership, CodecErr
     Membership::new(configs, nodes).map_err(|error| CodecError::Malformed(error.to_string()))
 }
 
-/// The bytes of a membership with the entry that it came by, as an
-/// [`AppliedState`](super::AppliedState) has it: empty for none.
-pub(crate) fn encode_stored(stored: &RaftStoredMembership) -> Result<Bytes, CodecError> {
-    match stored.log_id() {
-        None => Ok(Bytes::new()),
-        Some(id) => {
-            let membership = encode_membership(stored.membership())?;
-            codec::to_bytes(&(from_raft(*id), membership.as_ref())).map(Bytes::from)
+/// What an [`AppliedState`](super::AppliedState) says of the membership after
+/// this entry, `None` where the entry changes none: its id and its payload.
+/// Before the first there is nothing, not one byte.
+pub(crate) fn membership_of(entry: &LogEntry) -> Result<Option<Bytes>, CodecError> {
+    match entry.kind {
+        EntryKind::Membership => {
+            let bytes = codec::to_bytes(&(entry.id, entry.payload.as_ref()))?;
+            Ok(Some(bytes.into()))
         }
+        EntryKind::Blank | EntryKind::Record => Ok(None),
     }
 }
 
-/// Reads what [`encode_stored`] writes.
+/// Reads what [`membership_of`] writes, or nothing.
 pub(crate) fn decode_stored(bytes: &[u8]) -> Result<RaftStoredMembership, CodecError> {
     if bytes.is_empty() {
         return Ok(RaftStoredMembership::default());

@@ -1,7 +1,9 @@
 //! Replicas over a simulated disk, with a toy for a state.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod apply;
 mod conformance;
+mod encoding;
 mod gate;
 mod open;
 mod proposals;

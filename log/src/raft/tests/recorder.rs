@@ -35,29 +35,25 @@ impl Recorder {
         Self { disk, events: Arc::default() }
     }
 
-    /// Whether every pack write before the first segment write that has the
-    /// blob's id in it was synced before that. `None` when there is no such write.
+    /// Whether, before the first segment write that names the blob, the packs in
+    /// which it was written were synced. `None` when no segment names it.
     pub(super) fn pack_is_synced_first(&self, blob: BlobId) -> Option<bool> {
-        let events = self.events.lock();
-        let mut unsynced = Vec::new();
-        for event in events.iter() {
+        let names = |bytes: &[u8]| bytes.windows(32).any(|window| window == blob.0);
+        let (mut unsynced, mut packs) = (Vec::new(), 0);
+        for event in self.events.lock().iter() {
             match event {
-                Event::Write(path, bytes) if path.starts_with("/log") => {
-                    if bytes.windows(32).any(|window| window == blob.0) {
-                        return Some(unsynced.is_empty());
+                Event::Write(path, bytes) if names(bytes) => {
+                    if path.starts_with("/log") {
+                        return Some(packs > 0 && unsynced.is_empty());
                     }
+                    packs += 1;
+                    unsynced.push(path.clone());
                 }
-                Event::Write(path, _) => unsynced.push(path.clone()),
+                Event::Write(..) => {}
                 Event::Sync(path) => unsynced.retain(|other| other != path),
             }
         }
         None
-    }
-
-    pub(super) fn pack_writes(&self) -> usize {
-        let is_pack =
-            |event: &&Event| matches!(event, Event::Write(path, _) if path.starts_with("/blobs"));
-        self.events.lock().iter().filter(is_pack).count()
     }
 
     fn wrap(&self, path: &Path, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
