@@ -18,7 +18,7 @@ use crate::raft::state_machine::{AppliedState, Checkpoint, Committed, Fatal, Sta
 use crate::raft::stop::{StopCell, Stopped};
 use crate::raft::storage::DurableMark;
 use crate::raft::types::{
-    Answer, RaftLogId, RaftStoredMembership, TypeConfig, decode_stored, encode_stored, record_of,
+    Answer, RaftLogId, RaftStoredMembership, TypeConfig, decode_stored, membership_of, record_of,
     to_raft,
 };
 use crate::segment::{EntryKind, LogEntry, LogId};
