@@ -65,6 +65,11 @@ impl Reply {
         Self::no("READ-ONLY", "The mailbox was opened read-only")
     }
 
+    /// Whether it is the server that could not do it.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self.code.as_deref(), Some("UNAVAILABLE" | "SERVERBUG" | "CONTACTADMIN"))
+    }
+
     /// The line behind the tag.
     pub(crate) fn write(&self, out: &mut BytesMut) {
         let status = match self.status {
@@ -172,6 +177,8 @@ impl From<Rejection> for Reply {
     fn from(rejection: Rejection) -> Self {
         let code = match rejection {
             Rejection::Exists(_) => "ALREADYEXISTS",
+            // RFC 6154 section 3
+            Rejection::UseTaken(_) => "USEATTR",
             Rejection::NoSuchMailbox | Rejection::NotFound(_) => "NONEXISTENT",
             Rejection::OverQuota { .. } => "OVERQUOTA",
             Rejection::Limit(_) | Rejection::UidsExhausted => "LIMIT",

@@ -291,6 +291,9 @@ impl Session {
         if let Err(Trouble::End(end)) = self.sync(may_expunge).await {
             return Err(end);
         }
+        if reply.is_failure() {
+            self.conn.stats().failures.add(1);
+        }
         self.tagged(tag, &reply);
         Ok(())
     }
@@ -378,6 +381,12 @@ impl Session {
     /// The next telling looks, whether the watch says so or not.
     pub(super) fn mark_dirty(&mut self) {
         self.dirty = true;
+    }
+
+    /// A view was read that is younger than the last wake that was taken. The watch is left
+    /// alone: it may have been woken again since.
+    pub(super) fn mark_clean(&mut self) {
+        self.dirty = false;
     }
 
     /// Waits until the account changes. Cancel safe.

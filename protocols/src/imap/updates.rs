@@ -31,7 +31,7 @@ impl Session {
         }
         self.mark_dirty();
         let delta = self.read(move |view| Delta::read(view, mailbox, since)).await?;
-        self.woken().await;
+        self.mark_clean();
         match delta {
             Some(delta) => self.tell(delta, may_expunge).await,
             None => Err(End::Bye("The selected mailbox was deleted".into()).into()),

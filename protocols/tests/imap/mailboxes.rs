@@ -58,7 +58,10 @@ async fn mailboxes_are_made_renamed_and_deleted() {
     alice.ok("DELETE past/2024/&ZeVnLIqe-").await;
     alice.refused("DELETE INBOX", "NO [CANNOT]").await;
     alice.refused("DELETE nothing", "NO [NONEXISTENT]").await;
+    alice.refused("CREATE todo (USE (\\Archive))", "NO [USEATTR]").await;
+    alice.ok("DELETE Archive").await;
     alice.ok("CREATE todo (USE (\\Archive))").await;
+    alice.says("LIST \"\" todo", &["* LIST (\\HasNoChildren \\Archive) \"/\" \"todo\""]).await;
     alice.refused("CREATE all (USE (\\All))", "NO [USEATTR]").await;
     world.stop().await;
 }

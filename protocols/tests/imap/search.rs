@@ -17,6 +17,8 @@ async fn keys_find_what_they_mean() {
         ("UNSEEN RECENT 3:*", "* SEARCH 3 4"),
         ("SENTON 7-Feb-1994", "* SEARCH 1 2 3 4"),
         ("BEFORE 1-Jan-2000", "* SEARCH"),
+        ("YOUNGER 3600", "* SEARCH 1 2 3 4"),
+        ("OLDER 3600", "* SEARCH"),
         ("CHARSET UTF-8 FROM foobar UNKEYWORD urgent LARGER 10", "* SEARCH 1 3 4"),
     ] {
         alice.says(&format!("SEARCH {key}"), &[expected]).await;

@@ -19,6 +19,8 @@ use crate::imap::encode::vanished;
 use crate::imap::reply::{Answer, End, Reply, Trouble};
 use crate::imap::session::{Session, blocking};
 use crate::imap::types::{Fetch, FetchItem, Numbering, SequenceSet};
+use crate::imap::updates::placements;
+use crate::stream::StreamError;
 
 /// Messages that are marked `\Seen` with one record, and looked up at one time.
 const BATCH: usize = 256;
@@ -107,15 +109,11 @@ fn tell_vanished(
 async fn mark_seen(session: &mut Session, batch: &[Uid]) -> Result<UidSet, Trouble> {
     let selected = session.selected()?;
     let (mailbox, reader) = (selected.mailbox, selected.reader);
-    let (Some(first), Some(last)) = (batch.first().copied(), batch.last().copied()) else {
-        return Ok(UidSet::default());
-    };
-    let job = move |view: &View| {
-        let unseen = view.unseen(mailbox.account, mailbox.mailbox, reader)?;
-        Ok(unseen.range(first, last).collect::<Vec<_>>())
-    };
+    let batch = batch.to_vec();
+    let job = move |view: &View| placements(view, mailbox, reader, &batch);
     let mut unseen = session.read(job).await?;
-    unseen.retain(|uid| batch.binary_search(uid).is_ok());
+    unseen.retain(|placement| !placement.flags.contains(Flags::SEEN));
+    let unseen: Vec<Uid> = unseen.into_iter().map(|placement| placement.uid).collect();
     if unseen.is_empty() {
         return Ok(UidSet::default());
     }
@@ -190,7 +188,8 @@ async fn send(session: &mut Session, pieces: Vec<Piece>) -> Result<(), End> {
     Ok(())
 }
 
-/// Its length is announced already: if the blob ends early there is only the end of the session.
+/// Its length is announced already: if the blob cannot be read to its end there is only the end
+/// of the connection, and nothing can be said that would not be taken for content.
 async fn stream(
     session: &mut Session,
     reader: Arc<BlobReader>,
@@ -204,12 +203,17 @@ async fn stream(
         let reader = reader.clone();
         let octets = match blocking(move || reader.read(at, limit)).await {
             Ok(octets) if !octets.is_empty() => octets,
-            Ok(_) => return Err(End::Bye("The message is shorter than it was".into())),
-            Err(Trouble::Reply(reply)) => return Err(End::Bye(reply.text)),
+            Ok(_) => return Err(broken("it is shorter than it was")),
+            Err(Trouble::Reply(reply)) => return Err(broken(&reply.text)),
             Err(Trouble::End(end)) => return Err(end),
         };
         at = at.saturating_add(octets.len() as u64);
         session.conn.write(&octets).await?;
     }
     Ok(())
+}
+
+fn broken(why: &str) -> End {
+    tracing::error!(why, "a message ended in the middle of FETCH");
+    End::Gone(StreamError::Io(std::io::Error::other(why.to_owned())))
 }
