@@ -11,7 +11,9 @@ use super::input::{
     Input, Parsed, close, expected, fail, fail_here, list0, next_octet, open, space,
 };
 use super::set::sequence_set;
-use super::strings::{astring, atom, mod_sequence_or_zero, number64, quoted, utf8_astring, word};
+use super::strings::{
+    astring, atom, mod_sequence_or_zero, number64, nz_number, quoted, utf8_astring, word,
+};
 use crate::imap::types::{Command, Day, Numbering, Search, SearchKey, SearchReturn};
 
 /// SEARCH's arguments.
@@ -135,6 +137,9 @@ fn named_key(input: &mut Input<'_>) -> Parsed<SearchKey> {
         "HEADER" => header(input),
         "LARGER" => argument(input, number64).map(SearchKey::Larger),
         "SMALLER" => argument(input, number64).map(SearchKey::Smaller),
+        // RFC 5032 section 5
+        "OLDER" => argument(input, nz_number).map(|seconds| SearchKey::Older(seconds.get())),
+        "YOUNGER" => argument(input, nz_number).map(|seconds| SearchKey::Younger(seconds.get())),
         "MODSEQ" => argument(input, mod_seq),
         "EMAILID" => argument(input, utf8_astring).map(SearchKey::EmailId),
         "THREADID" => argument(input, utf8_astring).map(SearchKey::ThreadId),
