@@ -43,7 +43,7 @@ impl Printer {
     fn string(&mut self, octets: &[u8]) {
         let quotable = !octets.iter().any(|b| matches!(b, b'\r' | b'\n'));
         if self.style == Style::Literal || !quotable {
-            let plus = if octets.len() % 2 == 0 { "+" } else { "" };
+            let plus = if octets.len().is_multiple_of(2) { "+" } else { "" };
             self.text(&format!("{{{}{plus}}}\r\n", octets.len()));
             return self.out.extend_from_slice(octets);
         }
@@ -452,7 +452,7 @@ impl Printer {
             SearchKey::Younger(seconds) => self.text(&format!("YOUNGER {seconds}")),
             SearchKey::Larger(size) => self.text(&format!("LARGER {size}")),
             SearchKey::Smaller(size) => self.text(&format!("SMALLER {size}")),
-            SearchKey::ModSeq(value) if value.0 % 2 == 0 => self.text(&format!("MODSEQ {value}")),
+            SearchKey::ModSeq(value) if value.0.is_multiple_of(2) => self.text(&format!("MODSEQ {value}")),
             SearchKey::ModSeq(value) => {
                 self.text(&format!("MODSEQ \"/flags/\\\\draft\" all {value}"));
             }
