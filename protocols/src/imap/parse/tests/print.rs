@@ -452,7 +452,9 @@ impl Printer {
             SearchKey::Younger(seconds) => self.text(&format!("YOUNGER {seconds}")),
             SearchKey::Larger(size) => self.text(&format!("LARGER {size}")),
             SearchKey::Smaller(size) => self.text(&format!("SMALLER {size}")),
-            SearchKey::ModSeq(value) if value.0.is_multiple_of(2) => self.text(&format!("MODSEQ {value}")),
+            SearchKey::ModSeq(value) if value.0.is_multiple_of(2) => {
+                self.text(&format!("MODSEQ {value}"))
+            }
             SearchKey::ModSeq(value) => {
                 self.text(&format!("MODSEQ \"/flags/\\\\draft\" all {value}"));
             }
