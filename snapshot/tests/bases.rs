@@ -10,7 +10,7 @@ use redoubt_log::disk::RealDisk;
 use redoubt_snapshot::BaseDir;
 use redoubt_store::checkpoint::{BaseError, Bases};
 use redoubt_store::mailbox::INBOX;
-use redoubt_store::mailstore::rebuild;
+use redoubt_store::mailstore::{Mailstore, OpenError, rebuild};
 use support::*;
 
 fn world(every: u64) -> (World, Arc<BaseDir>) {
@@ -109,4 +109,19 @@ async fn what_a_crash_left_of_a_checkpoint_is_no_base_and_goes() {
     let next = store.checkpoint().await.unwrap();
     assert!(!base.dir.exists());
     assert_eq!(bases.list().unwrap(), [next]);
+}
+
+#[tokio::test]
+async fn a_lost_log_beside_a_checkpoint_is_refused_and_nothing_begins_anew() {
+    let (world, _) = world(0);
+    let store = world.open().await;
+    alice(&store).await;
+    store.checkpoint().await.unwrap();
+    store.shutdown().await;
+    drop(store);
+    world.wait_until_free().await;
+    std::fs::remove_dir_all(world.data().join("shards/0/log")).unwrap();
+    std::fs::remove_dir_all(world.data().join("shards/0/views")).unwrap();
+    let refused = Mailstore::open(world.options.clone()).await;
+    assert!(matches!(refused, Err(OpenError::DoesNotJoin(_))), "{refused:?}");
 }

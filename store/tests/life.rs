@@ -182,6 +182,8 @@ async fn logins() {
     let store = world.open().await;
     add_domain(&store, DomainSettings::default()).await;
     let phc = store.hash_password(b"secret").await.unwrap();
+    let long = store.hash_password(&[b'x'; 1025]).await;
+    assert!(matches!(long, Err(WriteError::Invalid(_))));
     let account = add_account_with(&store, "alice", AccountSettings::default(), Some(phc)).await;
     let login =
         async |name: &str, password: &[u8]| store.authenticate(name, password, DOMAIN, None).await;

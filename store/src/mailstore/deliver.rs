@@ -30,8 +30,9 @@ impl Inner {
     ) -> Result<Vec<Result<Arrival, Rejection>>, WriteError> {
         let content = content.settle().await?;
         let job = Job { ingest: self.ingest.clone(), envelope, trace, content, recipients };
-        let view = self.local_view()?;
-        let records = self.work(move || job.prepare(&view)).await??;
+        let storage = self.storage.clone();
+        let prepare = move || job.prepare(&View::new(Arc::new(storage.snapshot()))?);
+        let records = self.work(prepare).await??;
         let mut answers = Vec::new();
         for record in records {
             let change = Change::Deliver(record);

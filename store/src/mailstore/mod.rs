@@ -14,7 +14,7 @@ use redoubt_log::record::{AccountState, Actor, Arrival, Change, Outcome, Rejecti
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use crate::auth::{Authenticator, Candidate};
+use crate::auth::{Authenticator, Candidate, MAX_PASSWORD};
 use crate::cache::ParsedCache;
 use crate::changes::{ChangeFeed, Watch};
 use crate::check::Violation;
@@ -170,8 +170,11 @@ impl Mailstore {
         self.inner.authenticate(name, password, default_domain, from).await
     }
     /// A PHC string (argon2id) for a new password.
+    ///
+    /// # Errors
+    /// [`WriteError::Invalid`] for one that is empty or longer than [`MAX_PASSWORD`] octets.
     pub async fn hash_password(&self, password: &[u8]) -> Result<String, WriteError> {
-        Ok(self.inner.auth.hash(password.to_vec()).await?)
+        self.inner.hash_password(password).await
     }
 
     // -------------------------------------------------------------- writing
@@ -352,6 +355,15 @@ impl Inner {
 
     fn blob(&self, blob: &BlobId) -> Result<Bytes, StoreError> {
         BlobReader::open(&self.blobs, *blob)?.all()
+    }
+
+    async fn hash_password(&self, password: &[u8]) -> Result<String, WriteError> {
+        match password.len() {
+            1..=MAX_PASSWORD => Ok(self.auth.hash(password.to_vec()).await?),
+            len => Err(WriteError::Invalid(format!(
+                "a password has 1 to {MAX_PASSWORD} octets, this one has {len}"
+            ))),
+        }
     }
 
     async fn authenticate(

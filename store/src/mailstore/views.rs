@@ -78,9 +78,22 @@ fn refuse_if_purged(log: &SegmentLog) -> Result<(), OpenError> {
     }
 }
 
+/// A checkpoint is only taken of what the log holds durably.
+fn refuse_if_behind(list: &[Base], log: &SegmentLog) -> Result<(), OpenError> {
+    let last = log.last().map(|id| id.index);
+    match list.iter().map(Base::index).max().filter(|index| Some(*index) > last) {
+        None => Ok(()),
+        Some(index) => Err(OpenError::DoesNotJoin(format!(
+            "base/ has a checkpoint of entry {index}, but the log ends before it ({last:?}): it \
+             has lost entries; restore the log from a backup"
+        ))),
+    }
+}
+
 /// Verifies from the newest on: one that is damaged is passed over, and said so.
 fn newest_that_joins(bases: &dyn Bases, log: &SegmentLog) -> Result<Option<Base>, OpenError> {
     let list = bases.list().map_err(|error| OpenError::DoesNotJoin(error.to_string()))?;
+    refuse_if_behind(&list, log)?;
     for base in list.into_iter().filter(|base| joins(base, log)) {
         match bases.verify(base.index()) {
             Ok(base) => return Ok(Some(base)),
