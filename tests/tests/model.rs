@@ -4,12 +4,13 @@
 
 mod operations;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use operations::{Step, steps, to_record};
 use proptest::prelude::*;
-use redoubt_log::id::{Hash, LogIndex, Term, Timestamp};
-use redoubt_log::record::{Done, Outcome, Record, Rejection};
+use redoubt_log::id::{Hash, LogIndex, OperationId, Term, Timestamp};
+use redoubt_log::record::{Actor, Change, DomainAdd, Done, Outcome, Record, Rejection, Why};
 use redoubt_store::StateHash;
 use redoubt_store::apply::{Position, apply, pass};
 use redoubt_store::check::check;
@@ -132,4 +133,67 @@ fn entries_without_records_only_move_the_index() {
     let mark = redoubt_store::apply::mark(&memory).unwrap();
     assert_eq!(mark, Some(1u64.to_le_bytes().to_vec()));
     assert!(pass(&mut memory, &position(1, Timestamp(5))).is_err());
+}
+
+fn domain(n: u64) -> Record {
+    let settings = Default::default();
+    let change = DomainAdd { domain: format!("d{n}.example"), settings };
+    Record {
+        stamp: Timestamp(0),
+        operation: OperationId([n as u8; 16]),
+        actor: Actor::SYSTEM,
+        why: Why::default(),
+        change: Change::DomainAdd(change),
+    }
+}
+
+fn copy_of(from: &Path, to: &Path) {
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+/// What a crash leaves is what was flushed: every table at one index.
+#[test]
+fn a_crash_leaves_the_tables_at_one_index() {
+    let (dir, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut rocks = RocksStorage::open(dir.path(), &SMALL).unwrap();
+    for n in 1..=5 {
+        apply(&mut rocks, &position(n, Timestamp(5)), &domain(n)).unwrap();
+    }
+    rocks.flush().unwrap();
+    let flushed = hash(&rocks);
+    for n in 6..=9 {
+        apply(&mut rocks, &position(n, Timestamp(5)), &domain(n)).unwrap();
+    }
+    let whole = hash(&rocks);
+    copy_of(dir.path(), crashed.path());
+    let mut again = RocksStorage::open(crashed.path(), &SMALL).unwrap();
+    let view = View::new(Arc::new(again.snapshot())).unwrap();
+    assert_eq!((view.index(), view.state_hash().unwrap()), (LogIndex(5), flushed));
+    clean(&view);
+    for n in 6..=9 {
+        apply(&mut again, &position(n, Timestamp(5)), &domain(n)).unwrap();
+    }
+    assert_eq!(hash(&again), whole);
+    // A view stays what it was.
+    assert_eq!((view.index(), view.domains().unwrap().len()), (LogIndex(5), 5));
+}
+
+#[test]
+fn a_checkpoint_is_the_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rocks = RocksStorage::open(&dir.path().join("views"), &SMALL).unwrap();
+    apply(&mut rocks, &position(1, Timestamp(5)), &domain(1)).unwrap();
+    let base = dir.path().join("base");
+    rocks.checkpoint(&base).unwrap();
+    apply(&mut rocks, &position(2, Timestamp(5)), &domain(2)).unwrap();
+    let image = RocksStorage::open(&base, &SMALL).unwrap();
+    let view = View::new(Arc::new(image.snapshot())).unwrap();
+    assert_eq!(view.index(), LogIndex(1));
+    clean(&view);
+    rocks.cache(b"blob", b"parsed").unwrap();
+    assert_eq!(rocks.cached(b"blob").unwrap(), Some(b"parsed".to_vec()));
+    assert_eq!(hash(&rocks), StateHash::recompute(&rocks).unwrap().digest());
 }

@@ -186,3 +186,23 @@ pub struct SegmentStats {
     /// Segment files, the preallocated next one included.
     pub segments: u64,
 }
+
+impl SegmentStats {
+    pub(super) fn note_sync(&mut self, took_us: u64) {
+        self.syncs += 1;
+        self.sync_us = self.sync_us.saturating_add(took_us);
+        count(&mut self.sync_latency, &LATENCY_BUCKETS_US, took_us);
+    }
+
+    pub(super) fn note_batch(&mut self, entries: u64, bytes: u64) {
+        self.entries += entries;
+        self.bytes += bytes;
+        count(&mut self.batch_entries, &BATCH_BUCKETS, entries);
+    }
+}
+
+fn count(buckets: &mut [u64], bounds: &[u64], value: u64) {
+    if let Some(bucket) = buckets.get_mut(bounds.partition_point(|bound| *bound < value)) {
+        *bucket += 1;
+    }
+}

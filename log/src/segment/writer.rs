@@ -16,7 +16,6 @@ use super::format::{
 };
 use super::recovery::{Found, Segment, fresh_id};
 use super::scan::Runs;
-use super::types::{BATCH_BUCKETS, LATENCY_BUCKETS_US};
 use super::{LogEntry, LogError, SegmentOptions};
 use crate::disk::Disk;
 use crate::id::LogIndex;
@@ -500,25 +499,5 @@ impl LogEntry {
     fn frame(&self) -> EntryFrame<'_> {
         let Self { id, kind, time, stamp, payload, .. } = self;
         EntryFrame { id: *id, kind: *kind, stamp: *stamp, time: *time, payload }
-    }
-}
-
-impl super::SegmentStats {
-    fn note_sync(&mut self, took_us: u64) {
-        self.syncs += 1;
-        self.sync_us = self.sync_us.saturating_add(took_us);
-        count(&mut self.sync_latency, &LATENCY_BUCKETS_US, took_us);
-    }
-
-    fn note_batch(&mut self, entries: u64, bytes: u64) {
-        self.entries += entries;
-        self.bytes += bytes;
-        count(&mut self.batch_entries, &BATCH_BUCKETS, entries);
-    }
-}
-
-fn count(buckets: &mut [u64], bounds: &[u64], value: u64) {
-    if let Some(bucket) = buckets.get_mut(bounds.partition_point(|bound| *bound < value)) {
-        *bucket += 1;
     }
 }

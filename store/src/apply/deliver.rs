@@ -32,10 +32,10 @@ fn one(
 ) -> Ruled<Arrival> {
     let a = recipient.account;
     let operation = recipient.operation;
-    if let Some(id) = operation {
-        if let Some(first) = first_arrival(work, id, a, ANY_MAILBOX)? {
-            return Ok(first);
-        }
+    if let Some(id) = operation
+        && let Some(first) = first_arrival(work, id, a, ANY_MAILBOX)?
+    {
+        return Ok(first);
     }
     check_account(work, a, record.message.size)?;
     let m = target(work, a, recipient.mailbox)?;

@@ -59,10 +59,12 @@ impl View {
         let mut gone: BTreeMap<Uid, LogIndex> = BTreeMap::new();
         self.reader().visit(Table::History, &range, Order::Rising, &mut |key, value| {
             let object = parse_history(key);
-            if let Some((crate::keys::Object::Placement(_, _, uid), index)) = object {
-                if index <= at && index > after && Version::decode(value) == Some(None) {
-                    gone.insert(uid, index);
-                }
+            if let Some((crate::keys::Object::Placement(_, _, uid), index)) = object
+                && index <= at
+                && index > after
+                && Version::decode(value) == Some(None)
+            {
+                gone.insert(uid, index);
             }
             Ok(ControlFlow::Continue(()))
         })?;

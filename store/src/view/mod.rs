@@ -12,6 +12,8 @@ mod directory;
 mod mailboxes;
 mod placements;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -210,8 +210,6 @@ fn found(disk: &SimDisk, options: &SegmentOptions, run: &Run) -> Result<Model, S
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
-
     #[test]
     fn nothing_acknowledged_is_ever_lost(seed in any::<u64>()) {
         if let Err(error) = lives(seed, None) {

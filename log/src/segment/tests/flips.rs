@@ -31,7 +31,7 @@ fn look(disk: &SimDisk, file: &Path, entries: &[LogEntry]) -> Found {
         Ok(opened) => opened,
         Err(error) => return named(&error, file),
     };
-    let start = if let Err(error) = log.verify() { Some(error) } else { None };
+    let wrong = log.verify().err();
     let read = match log.last() {
         Some(last) => log.read(LogIndex(0)..LogIndex(last.index.0 + 1), usize::MAX),
         None => Ok(Vec::new()),
@@ -39,7 +39,7 @@ fn look(disk: &SimDisk, file: &Path, entries: &[LogEntry]) -> Found {
     if let Ok(read) = &read {
         assert_eq!(read[..], entries[..read.len()], "wrong entries are never read");
     }
-    match (start, read, recovered.cut) {
+    match (wrong, read, recovered.cut) {
         (Some(error), _, _) | (None, Err(error), _) => named(&error, file),
         (None, Ok(read), None) => {
             assert_eq!(read.len(), entries.len(), "nothing is lost in silence");
@@ -127,8 +127,8 @@ fn a_torn_last_batch_is_cut_and_said_so() {
     let file = &disk.files()[2];
     let bytes = disk.bytes(file).unwrap();
     let used = bytes.iter().rposition(|b| *b != 0).unwrap() + 1;
-    for place in used - 60..used {
-        disk.flip(file, place, bytes[place]).unwrap();
+    for (place, byte) in bytes.iter().enumerate().take(used).skip(used - 60) {
+        disk.flip(file, place, *byte).unwrap();
     }
     let copy = disk.copy();
     let (log, recovered) = open(&copy, SMALL);
