@@ -24,7 +24,7 @@ use crate::raft::state_machine::{AppliedState, StateMachine};
 use crate::raft::stop::{StopCell, Stopped};
 use crate::raft::types::{Proposal, TypeConfig};
 use crate::record::{Change, Outcome, Record};
-use crate::segment::{LogEntry, LogId, SegmentLog};
+use crate::segment::{LogEntry, LogId, SegmentLog, SegmentStats};
 
 /// How a replica runs.
 #[derive(Debug, Clone)]
@@ -225,6 +225,11 @@ impl Node {
 
     fn why(&self) -> String {
         self.0.parts.stop.get().map_or_else(|| "Raft has ended".to_owned(), |why| why.to_string())
+    }
+
+    /// Batches and syncs of the log since it was opened.
+    pub fn log_stats(&self) -> SegmentStats {
+        self.0.parts.log.stats()
     }
 
     /// Waits until everything committed before this call is applied here, and

@@ -32,6 +32,7 @@ mod checks;
 mod deliver;
 mod error;
 mod gate;
+mod latency;
 mod layout;
 pub(crate) mod machine;
 mod mailboxes;
@@ -52,6 +53,7 @@ pub use blob::BlobReader;
 pub use checks::check_at_rest;
 pub use error::{AuthError, OpenError, StoreError, WriteError};
 pub use layout::{Layout, Lock, NodeFile, ShardSecret};
+pub use latency::ProposalStats;
 pub use names::MailboxPath;
 pub use open::{Rebuilt, rebuild};
 pub use request::{DeliveryRecipient, Envelope, FlagUpdate, MailboxRef, NewMessage, Options};
@@ -72,6 +74,7 @@ struct Inner {
     workers: workers::Workers,
     gates: gate::Gates,
     flight: propose::Flight,
+    proposals: latency::Proposals,
     recent: recent::Recent,
     sweep: Arc<Notify>,
     checkpoints: checkpoints::Checkpoints,

@@ -106,6 +106,7 @@ impl Inner {
             workers: workers::Workers::start().map_err(|e| OpenError::Node(e.to_string()))?,
             gates: Default::default(),
             flight: Default::default(),
+            proposals: Default::default(),
             recent: Default::default(),
             sweep: Arc::new(Notify::new()),
             checkpoints: checkpoints::Checkpoints::new(options.bases),

@@ -55,8 +55,13 @@ impl Inner {
         let _aboard = self.flight.board().await?;
         let stamp = Timestamp::now();
         let record = Record { stamp, operation, actor: actor.clone(), why: Why::default(), change };
-        let outcome = self.node.propose(record, Instant::now() + DEADLINE).await;
-        let outcome = outcome.map_err(|error| self.not_proposed(error))?;
+        let began = Instant::now();
+        let outcome = self.node.propose(record, began + DEADLINE).await;
+        let outcome = outcome.map_err(|error| {
+            self.proposals.failed();
+            self.not_proposed(error)
+        })?;
+        self.proposals.applied_after(began.elapsed());
         match outcome.result {
             Err(rejection) => Err(WriteError::Rejected(rejection)),
             Ok(_) => Ok(outcome),

@@ -3,8 +3,10 @@
 use redoubt_log::blob::BlobStats;
 use redoubt_log::id::LogIndex;
 use redoubt_log::raft;
+use redoubt_log::segment::SegmentStats;
 
 use super::Inner;
+use super::latency::ProposalStats;
 
 /// Numbers of one node's store. What counts from the start counts from that of the process.
 #[derive(Debug, Clone)]
@@ -17,6 +19,10 @@ pub struct StoreStatus {
     pub apply_lag: u64,
     /// Records applied since the start.
     pub records: u64,
+    /// Records proposed here, and how long each took.
+    pub proposals: ProposalStats,
+    /// The log's batches and syncs.
+    pub log: SegmentStats,
     /// Blobs and their syncs.
     pub blobs: BlobStats,
     /// Bytes free on the disk.
@@ -38,6 +44,8 @@ impl Inner {
             node,
             applied,
             records: self.progress.records(),
+            proposals: self.proposals.stats(),
+            log: self.node.log_stats(),
             blobs: self.blobs.stats(),
             disk_free,
             disk_reserve,

@@ -8,7 +8,11 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
+use redoubt_log::blob::{BlobStats, SyncHistogram};
+use redoubt_log::id::LogIndex;
+use redoubt_log::segment::LATENCY_BUCKETS_US;
 use redoubt_protocols::server::{Counter, ProtocolStats};
+use redoubt_store::mailstore::StoreStatus;
 
 use super::App;
 
@@ -29,9 +33,55 @@ struct Numbers(App);
 impl Collector for Numbers {
     fn encode(&self, encoder: DescriptorEncoder) -> Result<(), Error> {
         let mut out = Out(encoder);
-        protocols(&mut out, &self.0)?;
-        Ok(())
+        let status = self.0.mailstore.status();
+        log(&mut out, &status)?;
+        disk(&mut out, &status)?;
+        blobs(&mut out, &status.blobs)?;
+        protocols(&mut out, &self.0)
     }
+}
+
+fn log(out: &mut Out<'_>, status: &StoreStatus) -> Result<(), Error> {
+    let StoreStatus { log, proposals, node, .. } = status;
+    let stopped = if node.stopped.is_some() { 1.0 } else { 0.0 };
+    out.gauge("stopped", "Whether the node has stopped its shard", stopped)?;
+    out.gauge("term", "The Raft term", node.term.0 as f64)?;
+    out.gauge("applied_index", "The last applied entry", index(status.applied))?;
+    out.gauge("committed_index", "The last committed entry", index(node.committed))?;
+    out.gauge("apply_lag_records", "Committed entries not applied yet", status.apply_lag as f64)?;
+    out.counter("records", "Records applied", status.records)?;
+    out.counter("proposals_failed", "Records refused or with unknown outcome", proposals.failed)?;
+    let bounds = LATENCY_BUCKETS_US;
+    let commit = "From a record's proposal to its being applied";
+    out.micros("commit", commit, proposals.micros, &bounds, &proposals.latency)?;
+    out.micros("log_sync", "Syncs of the log", log.sync_us, &bounds, &log.sync_latency)?;
+    out.counter("log_entries", "Entries written to the log", log.entries)?;
+    out.counter("log_bytes", "Bytes written to the log", log.bytes)?;
+    out.gauge("log_backlog_bytes", "Appended and not yet durable", log.backlog_bytes as f64)?;
+    out.gauge("log_segments", "Segment files", log.segments as f64)
+}
+
+fn index(index: Option<LogIndex>) -> f64 {
+    index.map_or(-1.0, |index| index.0 as f64)
+}
+
+fn disk(out: &mut Out<'_>, status: &StoreStatus) -> Result<(), Error> {
+    out.gauge("disk_free_bytes", "Bytes free on the disk", status.disk_free as f64)?;
+    let help = "Bytes free below which mail is deferred";
+    out.gauge("disk_reserve_bytes", help, status.disk_reserve as f64)
+}
+
+fn blobs(out: &mut Out<'_>, blobs: &BlobStats) -> Result<(), Error> {
+    out.gauge("blobs", "Different blobs", blobs.blobs as f64)?;
+    out.gauge("blob_raw_bytes", "Their octets, uncompressed", blobs.raw_bytes as f64)?;
+    out.gauge("blob_stored_bytes", "Their octets in the packs", blobs.stored_bytes as f64)?;
+    let ratio = blobs.raw_bytes as f64 / (blobs.stored_bytes as f64).max(1.0);
+    out.gauge("blob_compression_ratio", "Uncompressed over stored octets", ratio)?;
+    out.counter("blob_dedup_hits", "Blobs that were there already", blobs.dedup_hits)?;
+    out.counter("blob_dedup_bytes", "Octets that were not stored again", blobs.dedup_bytes)?;
+    out.gauge("packs", "Pack files", blobs.packs as f64)?;
+    let SyncHistogram { sum_micros, buckets, .. } = &blobs.syncs;
+    out.micros("pack_sync", "Syncs of packs", *sum_micros, &SyncHistogram::BOUNDS, buckets)
 }
 
 /// How a protocol's counter is read.
@@ -86,16 +136,19 @@ impl Out<'_> {
             .encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
-    /// Buckets with their upper bounds in seconds, not cumulative; the last has none.
-    fn seconds(
+    /// A histogram in seconds from counts by upper bounds in microseconds, not
+    /// cumulative; the last count has no bound.
+    fn micros(
         &mut self,
         name: &str,
         help: &str,
-        sum: f64,
-        buckets: &[(f64, u64)],
+        sum: u64,
+        bounds: &[u64],
+        counts: &[u64],
     ) -> Result<(), Error> {
-        let count = buckets.iter().map(|(_, count)| count).sum();
+        let seconds = bounds.iter().map(|bound| *bound as f64 / 1e6).chain([f64::MAX]);
+        let buckets: Vec<(f64, u64)> = seconds.zip(counts.iter().copied()).collect();
         self.metric(name, help, Some(&Unit::Seconds), MetricType::Histogram)?
-            .encode_histogram::<NoLabelSet>(sum, count, buckets, None)
+            .encode_histogram::<NoLabelSet>(sum as f64 / 1e6, counts.iter().sum(), &buckets, None)
     }
 }
