@@ -16,10 +16,7 @@ const PAGE: usize = 1000;
 /// Removes what is marked `\Deleted`, of these UIDs only where some are given.
 pub(crate) async fn run(session: &mut Session, uids: Option<&SequenceSet>) -> Answer {
     let selected = session.writable()?;
-    let ranges = match uids {
-        None => None,
-        Some(set) => Some(selected.targets(set, Numbering::Uid).unwrap_or_default()),
-    };
+    let ranges = uids.map(|set| selected.targets(set, Numbering::Uid).unwrap_or_default());
     remove(session, ranges).await?;
     session.mark_dirty();
     session.sync(true).await?;

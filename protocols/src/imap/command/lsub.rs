@@ -30,8 +30,8 @@ fn answers(subscriptions: &[String], pattern: &str) -> BTreeMap<String, bool> {
         if matches(pattern, name) {
             found.insert(name.clone(), true);
         } else if pattern.ends_with('%') {
-            let above = name.match_indices('/').filter_map(|(at, _)| name.get(..at));
-            if let Some(parent) = above.filter(|parent| matches(pattern, parent)).last() {
+            let mut above = name.rmatch_indices('/').filter_map(|(at, _)| name.get(..at));
+            if let Some(parent) = above.find(|parent| matches(pattern, parent)) {
                 found.entry(parent.to_owned()).or_insert(false);
             }
         }
