@@ -53,7 +53,7 @@ impl NodeOptions {
             heartbeat: Duration::from_millis(100),
             election: Duration::from_millis(300)..Duration::from_millis(500),
             recovery: Duration::from_secs(3600),
-            threads: 1,
+            threads: 2,
         }
     }
 }
