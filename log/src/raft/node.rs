@@ -208,8 +208,9 @@ impl Node {
     }
 
     fn refuse_if_stopped(&self) -> Result<(), ProposeError> {
-        let stop = &self.0.parts.stop;
-        if let Some(why) = self.0.parts.gate.poisoned() {
+        let Parts { stop, gate, log, .. } = &self.0.parts;
+        let log = log.poisoned().map(|why| why.to_string());
+        if let Some(why) = gate.poisoned().or(log) {
             stop.fatal(why);
         }
         match stop.get() {
