@@ -53,7 +53,7 @@ impl NodeOptions {
             heartbeat: Duration::from_millis(100),
             election: Duration::from_millis(300)..Duration::from_millis(500),
             recovery: Duration::from_secs(3600),
-            threads: 1,
+            threads: 2,
         }
     }
 }
@@ -208,8 +208,9 @@ impl Node {
     }
 
     fn refuse_if_stopped(&self) -> Result<(), ProposeError> {
-        let stop = &self.0.parts.stop;
-        if let Some(why) = self.0.parts.gate.poisoned() {
+        let Parts { stop, gate, log, .. } = &self.0.parts;
+        let log = log.poisoned().map(|why| why.to_string());
+        if let Some(why) = gate.poisoned().or(log) {
             stop.fatal(why);
         }
         match stop.get() {

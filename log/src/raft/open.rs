@@ -139,7 +139,10 @@ fn check_joined(
     }
     // Only a checkpoint from a peer is ahead of the log, which then begins behind it.
     match machine.checkpoint()?.filter(|checkpoint| checkpoint.state.id == state.id) {
-        Some(checkpoint) => Ok(parts.applied.set_head(state.id, checkpoint.head)),
+        Some(checkpoint) => {
+            parts.applied.set_head(state.id, checkpoint.head);
+            Ok(())
+        }
         None => Err(OpenError::AheadOfLog { applied: state.id, last }),
     }
 }

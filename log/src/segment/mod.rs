@@ -25,6 +25,7 @@ mod core;
 mod error;
 mod file;
 pub mod format;
+mod read_only;
 mod reader;
 mod recovery;
 mod scan;
@@ -35,6 +36,7 @@ use self::core::{Core, Place, Work, index_of};
 use self::writer::{Shared, Writer};
 
 pub use error::LogError;
+pub use read_only::ReadOnlyLog;
 pub use types::{
     BATCH_BUCKETS, Cut, Done, EntryKind, LATENCY_BUCKETS_US, LogEntry, LogId, NewEntry, Recovered,
     Reserve, SegmentOptions, SegmentStats,

@@ -48,6 +48,7 @@ pub(super) fn recover(
     options: &SegmentOptions,
 ) -> Result<Found, LogError> {
     disk.create_dir_all(dir).map_err(LogError::io(dir, "make the folder"))?;
+    remove_unfinished(disk, dir)?;
     let mut files = open_all(disk, dir)?;
     if files.is_empty() {
         let first = fresh_id(1, 0, options);
@@ -60,18 +61,30 @@ pub(super) fn recover(
     Ok(found)
 }
 
+/// What a log is, without a write: also beside a node that runs.
+pub(super) fn look(disk: &dyn Disk, dir: &Path) -> Result<Found, LogError> {
+    let found = follow(open_all(disk, dir)?, dir)?;
+    check_lowest(&found, dir)?;
+    Ok(found)
+}
+
 /// The id of a segment to be made.
 pub(super) fn fresh_id(number: u64, previous: u64, options: &SegmentOptions) -> SegmentId {
     let capacity = options.segment_bytes.max(2 * SEGMENT_HEADER_BYTES as u64);
     SegmentId { number, id: rand::random(), previous, capacity }
 }
 
-fn open_all(disk: &dyn Disk, dir: &Path) -> Result<Vec<Arc<SegmentFile>>, LogError> {
+fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
     let names = disk.list(dir).map_err(LogError::io(dir, "list the folder"))?;
     for name in names.iter().filter(|name| name.ends_with(TEMPORARY)) {
         let path = dir.join(name);
         disk.remove(&path).map_err(LogError::io(&path, "remove an unfinished segment"))?;
     }
+    Ok(())
+}
+
+fn open_all(disk: &dyn Disk, dir: &Path) -> Result<Vec<Arc<SegmentFile>>, LogError> {
+    let names = disk.list(dir).map_err(LogError::io(dir, "list the folder"))?;
     let mut files: Vec<Arc<SegmentFile>> = Vec::new();
     for number in names.iter().filter_map(|name| file_number(name)) {
         let file = SegmentFile::open(disk, dir.join(file_name(number)), number)?;

@@ -5,6 +5,7 @@ mod apply;
 mod conformance;
 mod encoding;
 mod gate;
+mod look;
 mod open;
 mod proposals;
 mod recorder;

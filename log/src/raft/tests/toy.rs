@@ -26,14 +26,7 @@ impl Views {
     pub(super) fn toy(&self) -> Toy {
         let state = self.flushed();
         self.0.lock().1 = state.clone();
-        Toy {
-            views: self.clone(),
-            state,
-            fail_at: None,
-            before: None,
-            checkpoints: false,
-            calls: 0,
-        }
+        Toy { views: self.clone(), state, fail_at: None, before: None, checkpoints: false }
     }
 
     pub(super) fn flushed(&self) -> State {
@@ -66,7 +59,6 @@ pub(super) struct Toy {
     pub(super) before: Option<(mpsc::Sender<LogIndex>, mpsc::Receiver<()>)>,
     /// Whether it always has a checkpoint of where it is.
     pub(super) checkpoints: bool,
-    calls: u64,
 }
 
 impl StateMachine for Toy {
@@ -75,7 +67,6 @@ impl StateMachine for Toy {
     }
 
     fn apply(&mut self, entry: Committed) -> Result<Option<Outcome>, Fatal> {
-        self.calls += 1;
         let index = entry.entry.id.index;
         let state = entry.state();
         let outcome = match &entry.record {
