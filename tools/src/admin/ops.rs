@@ -2,21 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use redoubt_log::id::LogIndex;
 use redoubt_store::mailstore::StoreStatus;
+use serde::Deserialize;
 use serde_json::json;
 
-use super::wire::StatusBody;
+use super::wire::{LogPiece, StatusBody};
 use super::{ApiError, App, Wish};
 use crate::verify::{Report, verify};
+
+/// Octets of entries in one answer.
+const LOG_PIECE: usize = 1024 * 1024;
 
 pub(super) fn routes(app: App) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/check", get(check))
+        .route("/v1/log", get(log))
         .route("/v1/checkpoint", post(checkpoint))
         .route("/v1/stop", post(stop))
         .route("/v1/reload", post(reload))
@@ -77,6 +83,33 @@ async fn check(State(app): State<App>) -> Result<Json<Report>, ApiError> {
             .map_err(|error| ApiError(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")))
     });
     report.await.map(Json)
+}
+
+/// Which entries, and how they are wished.
+#[derive(Debug, Deserialize)]
+struct LogQuery {
+    from: Option<u64>,
+    to: Option<u64>,
+    #[serde(default)]
+    json: bool,
+}
+
+async fn log(
+    State(app): State<App>,
+    Query(query): Query<LogQuery>,
+) -> Result<Json<LogPiece>, ApiError> {
+    let node = app.mailstore.clone();
+    let read = app.read(move |_| {
+        let node = node.node();
+        let first = node.status().purged.map_or(0, |purged| purged.index.0 + 1);
+        let from = LogIndex(query.from.unwrap_or(first));
+        let end = LogIndex(query.to.map_or(u64::MAX, |to| to.saturating_add(1)));
+        let entries = node.read(from..end, LOG_PIECE);
+        let entries = entries.map_err(|error| ApiError::bad(error.to_string()))?;
+        LogPiece::of(&entries, query.json)
+            .map_err(|error| ApiError(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+    });
+    read.await.map(Json)
 }
 
 async fn checkpoint(State(app): State<App>) -> Result<(), ApiError> {

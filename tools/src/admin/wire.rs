@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use redoubt_log::dump;
 use redoubt_log::id::{AccountId, OperationId, Timestamp};
 use redoubt_log::record::{AccountState, DomainSettings, SpecialUse};
+use redoubt_log::segment::LogEntry;
 use serde::{Deserialize, Serialize};
 
 /// Why a call was not done.
@@ -179,4 +181,30 @@ pub struct StatusBody {
     pub sessions: BTreeMap<String, u64>,
     /// What the store says of itself.
     pub store: serde_json::Value,
+}
+
+/// Entries of the log, readable.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPiece {
+    /// A line an entry, as text or as JSON.
+    pub lines: Vec<String>,
+    /// The index to go on from; absent when there is nothing more.
+    pub next: Option<u64>,
+}
+
+impl LogPiece {
+    /// These entries, as JSON or as text.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn of(entries: &[LogEntry], json: bool) -> serde_json::Result<Self> {
+        let line = |entry| match json {
+            true => dump::json(entry),
+            false => Ok(dump::entry(entry).to_string()),
+        };
+        Ok(Self {
+            lines: entries.iter().map(line).collect::<serde_json::Result<_>>()?,
+            next: entries.last().map(|entry| entry.id.index.0 + 1),
+        })
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod alias;
+pub mod bench;
 pub mod check;
 pub mod config;
 pub mod deliver;
@@ -110,6 +111,8 @@ enum Verb {
     Deliver(deliver::Deliver),
     /// Take over mail from mbox, Maildir or EML files
     Import(import::Import),
+    /// Measure this machine's disk, and a fresh server on it
+    Bench(bench::Bench),
     /// The configuration
     #[command(subcommand)]
     Config(config::ConfigVerb),
@@ -143,13 +146,14 @@ async fn client_verb(common: &Common, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Status => status::run(common).await,
         Verb::Check(verb) => check::run(common, verb).await,
         Verb::Rebuild(verb) => rebuild::run(common, verb).await,
-        Verb::Dump(verb) => dump::run(common, verb),
+        Verb::Dump(verb) => dump::run(common, verb).await,
         Verb::Domain(verb) => domain::run(common, verb).await,
         Verb::Account(verb) => account::run(common, verb).await,
         Verb::Alias(verb) => alias::run(common, verb).await,
         Verb::Mailbox(verb) => mailbox::run(common, verb).await,
         Verb::Deliver(verb) => deliver::run(common, verb).await,
         Verb::Import(verb) => import::run(common, verb).await,
+        Verb::Bench(verb) => bench::run(common, verb).await,
         Verb::Config(verb) => config::run(common, verb),
     }
 }
