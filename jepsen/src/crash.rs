@@ -6,6 +6,8 @@
 //! mailboxes are as they were before or after its last command; `check` is clean.
 
 use std::fmt;
+use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,12 +29,23 @@ const READERS: u64 = 2;
 const CHECK_EVERY: u32 = 10;
 
 /// What is to be done.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// How often the server is killed.
     pub rounds: u32,
     /// What chance is made of.
     pub seed: u64,
+    /// How long the load runs before a kill, in milliseconds.
+    pub load_ms: Range<u64>,
+    /// Done to the data directory after each kill: a test that the test can fail.
+    pub sabotage: Option<fn(&Path)>,
+}
+
+impl Plan {
+    /// A plan of so many kills.
+    pub fn new(rounds: u32, seed: u64) -> Self {
+        Self { rounds, seed, load_ms: 30..1500, sabotage: None }
+    }
 }
 
 /// What was done.
@@ -52,6 +65,12 @@ pub struct Report {
     pub slowest_start: Duration,
 }
 
+impl Report {
+    fn started(&mut self, took: Duration) {
+        self.slowest_start = self.slowest_start.max(took);
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -68,8 +87,11 @@ impl fmt::Display for Report {
     }
 }
 
-/// Runs the plan; panics with what does not hold.
-pub fn run(plan: &Plan) -> Report {
+/// Runs the plan.
+///
+/// # Errors
+/// What does not hold, and after which kill.
+pub fn run(plan: &Plan) -> Result<Report, String> {
     let folder = tempfile::tempdir().unwrap();
     let mut chance = StdRng::seed_from_u64(plan.seed);
     let mut server = Redoubt::start(&folder.path().join("data"));
@@ -78,23 +100,37 @@ pub fn run(plan: &Plan) -> Report {
     let mut editors: Vec<Editor> = (0..EDITORS).map(|n| Editor::new(n, plan.seed)).collect();
     let mut report = Report { rounds: plan.rounds, ..Report::default() };
     for round in 0..plan.rounds {
-        let load = Duration::from_millis(chance.random_range(30..900));
-        under_load(&mut server, &ledger, &mut editors, Load { round, seed: chance.random(), load });
-        let started = Instant::now();
-        server.start_again();
-        report.slowest_start = report.slowest_start.max(started.elapsed());
-        ledger.verify(&server, round);
-        editors.iter_mut().for_each(|editor| editor.verify(&server));
+        let load = Duration::from_millis(chance.random_range(plan.load_ms.clone()));
+        let load = Load { round, seed: chance.random(), load };
+        under_load(&mut server, &ledger, &mut editors, load);
+        plan.sabotage.iter().for_each(|sabotage| sabotage(server.data()));
+        report.started(start(&mut server, &mut chance));
+        verify(&server, &ledger, &mut editors).map_err(|what| format!("kill {round}: {what}"))?;
         if (round + 1) % CHECK_EVERY == 0 || round + 1 == plan.rounds {
             server.verb(&["check"]);
         }
         ledger.retry_unknown(&server);
     }
-    ledger.verify(&server, plan.rounds);
+    verify(&server, &ledger, &mut editors).map_err(|what| format!("at the end: {what}"))?;
     ledger.count(&mut report);
     report.edits = editors.iter().map(Editor::done).sum();
     server.stop();
-    report
+    Ok(report)
+}
+
+/// Now and then it is killed while it starts, too. How long the last start took.
+fn start(server: &mut Redoubt, chance: &mut StdRng) -> Duration {
+    if chance.random_ratio(1, 4) {
+        server.start_and_kill(Duration::from_millis(chance.random_range(1..400)));
+    }
+    let started = Instant::now();
+    server.start_again();
+    started.elapsed()
+}
+
+fn verify(server: &Redoubt, ledger: &Ledger, editors: &mut [Editor]) -> Result<(), String> {
+    ledger.verify(server)?;
+    editors.iter_mut().try_for_each(|editor| editor.verify(server))
 }
 
 fn prepare(server: &Redoubt) {

@@ -44,7 +44,10 @@ pub struct Editor {
     mailboxes: [Mailbox; 3],
     /// The highest UID ever seen in each mailbox.
     highest: [u32; 3],
+    /// UIDVALIDITY of each mailbox, once it is known.
+    validity: [Option<u64>; 3],
     pending: Option<Pending>,
+    appended: u64,
     count: u64,
 }
 
@@ -56,7 +59,9 @@ impl Editor {
             chance: StdRng::seed_from_u64(seed ^ (number << 32)),
             mailboxes: Default::default(),
             highest: [0; 3],
+            validity: [None; 3],
             pending: None,
+            appended: 0,
             count: 0,
         }
     }
@@ -110,7 +115,8 @@ impl Editor {
 
     fn append(&mut self, client: &mut Imap, to: usize) -> io::Result<()> {
         let flags = self.some_flags();
-        let token = format!("{}c{}", self.address.split('@').next().unwrap(), self.count);
+        self.appended += 1;
+        let token = format!("{}c{}", self.address.split('@').next().unwrap(), self.appended);
         let entry = Entry { token: token.clone(), flags };
         self.pending = Some(Pending { arrived: Some((to, entry.clone())), ..Pending::default() });
         let options = format!("({}) ", entry.flags.join(" "));
@@ -173,22 +179,38 @@ impl Editor {
     }
 
     /// Compares the mailboxes with what they must be, and goes on from what they are.
-    pub fn verify(&mut self, server: &Redoubt) {
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub fn verify(&mut self, server: &Redoubt) -> Result<(), String> {
         let mut client = Imap::login(server.imap(), &self.address).unwrap();
         let found = [0, 1, 2].map(|mailbox| read(&mut client, MAILBOXES[mailbox]));
+        for (known, (now, _)) in self.validity.iter_mut().zip(&found) {
+            if *known.get_or_insert(*now) != *now {
+                return Err(format!("{}: UIDVALIDITY changed to {now}", self.address));
+            }
+        }
+        self.judge(found.map(|(_, mailbox)| mailbox))
+    }
+
+    fn judge(&mut self, found: [Mailbox; 3]) -> Result<(), String> {
         let pending = self.pending.take().unwrap_or_default();
         let without = differences(&found, &self.mailboxes, &Pending::default(), &self.highest);
         if let Err(without) = without {
             let after = applied(&self.mailboxes, &pending);
             let with = differences(&found, &after, &pending, &self.highest);
             if let Err(with) = with {
-                panic!("{}: {without}; nor is {pending:?} done: {with}", self.address);
+                return Err(format!(
+                    "{}: {without}; nor is {pending:?} done: {with}",
+                    self.address
+                ));
             }
         }
         for (highest, mailbox) in self.highest.iter_mut().zip(&found) {
             *highest = mailbox.keys().next_back().copied().unwrap_or(0).max(*highest);
         }
         self.mailboxes = found;
+        Ok(())
     }
 }
 
@@ -241,8 +263,9 @@ fn differences(
     Ok(())
 }
 
-fn read(client: &mut Imap, mailbox: &str) -> Mailbox {
-    client.ok(&format!("EXAMINE {mailbox}")).unwrap();
+fn read(client: &mut Imap, mailbox: &str) -> (u64, Mailbox) {
+    let examined = client.ok(&format!("EXAMINE {mailbox}")).unwrap();
+    let validity = examined.code("UIDVALIDITY").unwrap()[0].parse().unwrap();
     let reply = client.ok("UID FETCH 1:* (FLAGS BODY.PEEK[])").unwrap();
     let entry = |(_, items): (u32, Vec<_>)| {
         let body = item(&items, "BODY[]").unwrap().octets();
@@ -253,5 +276,75 @@ fn read(client: &mut Imap, mailbox: &str) -> Mailbox {
         flags.sort();
         (item(&items, "UID").unwrap().number() as u32, Entry { token, flags })
     };
-    reply.fetches().into_iter().map(entry).collect()
+    (validity, reply.fetches().into_iter().map(entry).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(token: &str, flags: &[&str]) -> Entry {
+        Entry { token: token.into(), flags: flags.iter().map(|flag| (*flag).into()).collect() }
+    }
+
+    fn mailbox(entries: &[(u32, &str)]) -> Mailbox {
+        entries.iter().map(|(uid, token)| (*uid, entry(token, &[]))).collect()
+    }
+
+    /// Two messages in INBOX; in Archive UID 4 was used once.
+    fn editor(pending: Option<Pending>) -> Editor {
+        let mut editor = Editor::new(0, 0);
+        editor.mailboxes = [mailbox(&[(1, "a"), (2, "b")]), mailbox(&[]), mailbox(&[])];
+        editor.highest = [2, 4, 0];
+        editor.pending = pending;
+        editor
+    }
+
+    fn moving() -> Option<Pending> {
+        let arrived = Some((1, entry("b", &[])));
+        Some(Pending { gone: Some((0, 2)), arrived, flags: None })
+    }
+
+    fn verdict(
+        pending: Option<Pending>,
+        inbox: &[(u32, &str)],
+        archive: &[(u32, &str)],
+    ) -> Result<(), String> {
+        editor(pending).judge([mailbox(inbox), mailbox(archive), mailbox(&[])])
+    }
+
+    #[test]
+    fn a_move_is_done_or_not() {
+        assert_eq!(verdict(moving(), &[(1, "a"), (2, "b")], &[]), Ok(()));
+        assert_eq!(verdict(moving(), &[(1, "a")], &[(5, "b")]), Ok(()));
+    }
+
+    #[test]
+    fn a_half_done_move_is_caught() {
+        verdict(moving(), &[(1, "a")], &[]).unwrap_err();
+        verdict(moving(), &[(1, "a"), (2, "b")], &[(5, "b")]).unwrap_err();
+        verdict(moving(), &[(1, "a")], &[(5, "a")]).unwrap_err();
+    }
+
+    #[test]
+    fn loss_doubling_and_reuse_are_caught() {
+        verdict(None, &[(1, "a")], &[]).unwrap_err();
+        verdict(None, &[(1, "a"), (2, "b"), (3, "b")], &[]).unwrap_err();
+        verdict(None, &[(1, "b"), (2, "a")], &[]).unwrap_err();
+        let reused = verdict(moving(), &[(1, "a")], &[(4, "b")]);
+        assert!(reused.unwrap_err().contains("Archive has"));
+    }
+
+    #[test]
+    fn flags_are_as_before_or_as_wished() {
+        let wished = vec!["\\Seen".to_string()];
+        let pending = Some(Pending { flags: Some((0, 1, wished)), ..Pending::default() });
+        let with = |flags: &[&str]| {
+            let inbox = [(1, entry("a", flags)), (2, entry("b", &[]))].into();
+            editor(pending.clone()).judge([inbox, mailbox(&[]), mailbox(&[])])
+        };
+        assert_eq!(with(&[]), Ok(()));
+        assert_eq!(with(&["\\Seen"]), Ok(()));
+        with(&["\\Flagged"]).unwrap_err();
+    }
 }

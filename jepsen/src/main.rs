@@ -1,5 +1,7 @@
 //! `redoubt-jepsen`: the crash test for as many rounds as wished.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use redoubt_jepsen::crash::{self, Plan};
 
@@ -15,10 +17,16 @@ struct Arguments {
     seed: Option<u64>,
 }
 
-fn main() {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let seed = arguments.seed.unwrap_or_else(rand::random);
     println!("seed {seed}");
-    let report = crash::run(&Plan { rounds: arguments.rounds, seed });
-    println!("{report}");
+    match crash::run(&Plan::new(arguments.rounds, seed)) {
+        Ok(report) => println!("{report}"),
+        Err(what) => {
+            eprintln!("{what}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -50,17 +51,26 @@ impl Redoubt {
         }
     }
 
+    /// SIGKILL after this long in the middle of a start, or when it is ready.
+    pub fn start_and_kill(&self, after: Duration) {
+        let mut child = self.spawn();
+        std::thread::park_timeout(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    fn spawn(&self) -> Child {
+        let mut options = std::fs::OpenOptions::new();
+        let errors = options.create(true).append(true).open(self.log_file()).unwrap();
+        let mut command = self.command(&["serve", "--json"]);
+        command.stdout(Stdio::piped()).stderr(errors).spawn().expect("redoubt starts")
+    }
+
     /// Like [`Redoubt::start_again`], with what it said when it does not start.
     pub fn try_start_again(&mut self) -> Result<(), String> {
         std::fs::create_dir_all(&self.data).unwrap();
         let log = self.log_file();
-        let errors = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut child = self
-            .command(&["serve", "--json"])
-            .stdout(Stdio::piped())
-            .stderr(errors)
-            .spawn()
-            .expect("redoubt starts");
+        let mut child = self.spawn();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         lines.read_line(&mut line).unwrap();

@@ -187,7 +187,9 @@ impl Wiring {
 
     fn lmtp_limits(&self) -> Limits {
         let idle_timeout = Duration::from_secs(self.config.limits.lmtp_idle_seconds);
-        Limits { idle_timeout, ..self.limits.clone() }
+        // Who has begun a line is given no longer than who has not.
+        let receive_timeout = idle_timeout.min(self.limits.receive_timeout);
+        Limits { idle_timeout, receive_timeout, ..self.limits.clone() }
     }
 
     /// Starts the listeners of one protocol, which may have several keys.

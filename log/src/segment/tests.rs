@@ -10,6 +10,7 @@ use crate::id::Timestamp;
 mod crash;
 mod document;
 mod flips;
+mod spare;
 mod stories;
 
 fn dir() -> PathBuf {

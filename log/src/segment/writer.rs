@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -19,6 +19,9 @@ use super::scan::Runs;
 use super::{LogEntry, LogError, SegmentOptions};
 use crate::disk::Disk;
 use crate::id::LogIndex;
+
+/// How long after a failure the next segment is tried again.
+const SPARE_RETRY: Duration = Duration::from_secs(1);
 
 /// What the writer and the callers share.
 pub(super) struct Shared {
@@ -54,6 +57,8 @@ pub(super) struct Writer {
     /// Whether the last batch was a mark.
     marked: bool,
     buffer: BatchBuffer,
+    /// When the next segment could not be made ahead.
+    spare_failed: Option<Instant>,
 }
 
 /// What goes into one batch.
@@ -105,6 +110,7 @@ impl Writer {
             state: found.before.state,
             marked: found.marked,
             buffer: BatchBuffer::default(),
+            spare_failed: None,
             shared,
         };
         writer.make_spare();
@@ -124,6 +130,9 @@ impl Writer {
         let mut core = shared.core.lock();
         while core.queue.is_empty() && !core.closing && core.poison.is_none() {
             let idle = self.wait(&mut core);
+            if idle {
+                MutexGuard::unlocked(&mut core, || self.make_spare());
+            }
             if idle && core.queue.is_empty() && self.wants_mark(&core) {
                 return Some(self.load(&mut core));
             }
@@ -134,7 +143,13 @@ impl Writer {
 
     /// Whether the wait was as long as an idle log waits.
     fn wait(&self, core: &mut MutexGuard<'_, Core>) -> bool {
-        match self.shared.options.idle_mark {
+        let idle = self.shared.options.idle_mark;
+        // Growth is refused until there is a spare: nothing else would make one.
+        let idle = match core.spare {
+            Some(_) => idle,
+            None => Some(idle.unwrap_or(SPARE_RETRY).min(SPARE_RETRY)),
+        };
+        match idle {
             Some(idle) => self.shared.wake.wait_for(core, idle).timed_out(),
             None => {
                 self.shared.wake.wait(core);
@@ -341,8 +356,14 @@ impl Writer {
             return;
         }
         match self.make_next() {
-            Ok(spare) => self.shared.core.lock().spare = Some(spare),
-            Err(error) => tracing::warn!(%error, "no segment could be made ahead"),
+            Ok(spare) => {
+                self.shared.core.lock().spare = Some(spare);
+                self.spare_failed = None;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no segment could be made ahead");
+                self.spare_failed = Some(Instant::now());
+            }
         }
     }
 
@@ -357,6 +378,9 @@ impl Writer {
         };
         self.state = written.state;
         self.remove(unused);
+        if self.spare_failed.is_some_and(|failed| failed.elapsed() >= SPARE_RETRY) {
+            self.make_spare();
+        }
         load.tasks.into_iter().for_each(|task| (task.done)(Ok(())));
     }
 

@@ -47,18 +47,27 @@ async fn serve(common: &Common, config: Config, verb: Serve, level: Level) -> an
     }
     let pid_file = PidFile::write(&config.data)?;
     ready(common.json, running.listen())?;
-    loop {
-        tokio::select! {
-            wish = running.wish() => if wish == Wish::Stop { break } else { reload(common, &running, &level) },
-            wish = signals.next() => if wish == Wish::Stop { break } else { reload(common, &running, &level) },
+    let store = running.mailstore().clone();
+    let mut failed = Box::pin(async move { store.stopped().await });
+    let ended = loop {
+        let wish = tokio::select! {
+            wish = running.wish() => wish,
+            wish = signals.next() => wish,
+            // A store that has stopped serves nobody: whoever supervises starts it again.
+            why = &mut failed => break Err(anyhow::anyhow!("the store has stopped: {why}")),
+        };
+        match wish {
+            Wish::Stop => break Ok(Exit::Done),
+            Wish::Reload => reload(common, &running, &level),
         }
-    }
+    };
+    drop(failed);
     tell_systemd(&[NotifyState::Stopping]);
     tracing::info!("stopping: no new connections, running commands end");
     let cut = running.shutdown().await;
     tracing::info!(sessions_cut_off = cut, "stopped");
     drop(pid_file);
-    Ok(Exit::Done)
+    ended
 }
 
 fn ready(json: bool, listen: &BTreeMap<String, Vec<String>>) -> anyhow::Result<()> {
