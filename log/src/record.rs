@@ -491,12 +491,6 @@ pub struct ThreadKeys {
     pub subject: ThreadKey,
 }
 
-impl Default for ThreadKey {
-    fn default() -> Self {
-        Self([0; 16])
-    }
-}
-
 /// See [`Change::Deliver`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deliver {

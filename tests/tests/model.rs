@@ -1,6 +1,7 @@
 //! `apply` against the model: random operations, in memory and in RocksDB.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(unreachable_pub)]
 
 mod operations;
 

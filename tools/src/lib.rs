@@ -1,6 +1,7 @@
 //! The redoubt binary: the one place where the parts are wired.
 
 pub mod admin;
+pub mod bench;
 pub mod cmd;
 pub mod config;
 pub mod exit;

@@ -30,17 +30,13 @@ pub(crate) struct World {
 }
 
 /// What a test wants otherwise.
+#[derive(Default)]
 pub(crate) struct Wishes {
     pub(crate) limits: Limits,
     pub(crate) config: Config,
     pub(crate) quota: Option<u64>,
 }
 
-impl Default for Wishes {
-    fn default() -> Self {
-        Self { limits: Limits::default(), config: Config::default(), quota: None }
-    }
-}
 
 impl World {
     pub(crate) async fn new() -> Self {

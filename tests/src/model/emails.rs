@@ -180,10 +180,10 @@ impl Model {
     fn deliver_one(&mut self, at: &At, r: &Deliver, to: &Recipient, n: u32) -> Answer<Arrival> {
         let clock = self.clock;
         let retry = to.operation.map(|operation| (operation, to.account));
-        if let Some(first) = retry.and_then(|key| self.deliveries.get(&key)) {
-            if first.until > clock {
-                return Ok(first.value);
-            }
+        if let Some(first) = retry.and_then(|key| self.deliveries.get(&key))
+            && first.until > clock
+        {
+            return Ok(first.value);
         }
         let account = self.now.account(to.account)?;
         if account.settings.state == AccountState::Closed {

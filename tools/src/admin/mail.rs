@@ -17,7 +17,7 @@ use super::wire::{Delivered, ImportHead, Imported};
 use super::{ApiError, App, Caller};
 
 /// Messages of one import call.
-pub const MAX_BATCH: usize = 500;
+pub(super) const MAX_BATCH: usize = 500;
 /// Octets of an import head.
 const MAX_HEAD: usize = 64 * 1024;
 

@@ -17,7 +17,7 @@ use redoubt_store::mailstore::StoreStatus;
 use super::App;
 
 /// All metrics.
-pub fn text(app: &App) -> String {
+pub(super) fn text(app: &App) -> String {
     let mut registry = Registry::with_prefix("redoubt");
     registry.register_collector(Box::new(Numbers(app.clone())));
     let mut text = String::new();

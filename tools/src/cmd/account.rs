@@ -41,6 +41,7 @@ pub enum Account {
     Show(One),
     /// Change settings; what is not named stays
     Set {
+        /// Which account.
         #[command(flatten)]
         one: One,
         /// A name for listings.
@@ -55,6 +56,7 @@ pub enum Account {
     },
     /// Set its password
     Passwd {
+        /// Which account.
         #[command(flatten)]
         one: One,
         /// Read it from standard input, one line.
@@ -63,6 +65,7 @@ pub enum Account {
     },
     /// Give it another address; it keeps its id and its mail
     Rename {
+        /// Which account.
         #[command(flatten)]
         one: One,
         /// The address from now on.

@@ -22,6 +22,7 @@ pub enum Domain {
         /// Succeed when it is there already.
         #[arg(long)]
         if_missing: bool,
+        /// Its settings.
         #[command(flatten)]
         settings: Settings,
     },
@@ -36,6 +37,7 @@ pub enum Domain {
     Set {
         /// Its name.
         name: String,
+        /// Its settings.
         #[command(flatten)]
         settings: Settings,
     },

@@ -70,7 +70,7 @@ fn scan_folder(
             found.push(item(&entry, &name, mailbox, &keywords, &uids));
         }
     }
-    found.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
+    found.sort_by_key(|a| sort_key(a));
     items.append(&mut found);
     Ok(())
 }

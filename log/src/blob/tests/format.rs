@@ -17,7 +17,7 @@ fn the_document_agrees() {
     let said = [
         format!("`{}`", ascii(&PACK_MAGIC)),
         format!("`{}`", ascii(&TRAILER_MAGIC)),
-        format!("`52 42 46 F1`"),
+        "`52 42 46 F1`".to_string(),
         format!("version {PACK_VERSION}"),
         format!("header of {PACK_HEADER} octets"),
         format!("frame header of {FRAME_HEADER} octets"),

@@ -1,0 +1,396 @@
+//! `redoubt bench`: measures the disk, this server on it, and others beside it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+mod attachment;
+mod cyrus;
+mod disk;
+mod dovecot;
+mod idle;
+mod imap;
+mod large;
+mod lmtp;
+mod mailbox;
+mod mix;
+mod node;
+mod process;
+mod report;
+mod server;
+
+pub use report::{Cell, Report, Table};
+
+use disk::Yardstick;
+use lmtp::{Load, Run, Until};
+use mix::{Mix, Sizes};
+use server::Server;
+
+const DOMAIN: &str = "example.org";
+const PASSWORD: &str = "secret";
+/// Accounts `u0@example.org` and so on.
+const ACCOUNTS: usize = 64;
+/// Time of a load that is not counted.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// Connections of the load that all servers get.
+const COMPARED: usize = 8;
+
+/// The address of an account that every server under measurement has.
+fn user(number: usize) -> String {
+    format!("u{}@{DOMAIN}", number % ACCOUNTS)
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Of times that rise.
+fn quantile(times: &[Duration], part: f64) -> Duration {
+    let at = (times.len().saturating_sub(1)) as f64 * part;
+    times.get(at.round() as usize).copied().unwrap_or_default()
+}
+
+/// Parts of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// The bare loop.
+    Disk,
+    /// Deliveries.
+    Lmtp,
+    /// A mailbox's operations.
+    Imap,
+    /// Memory of idle sessions.
+    Idle,
+    /// One attachment in many mails.
+    Attachment,
+    /// A very large mailbox.
+    Large,
+    /// Dovecot beside it.
+    Dovecot,
+    /// Cyrus beside it.
+    Cyrus,
+}
+
+/// What is measured and how long.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Everything is written below a new folder here.
+    pub dir: PathBuf,
+    /// Measured time of each load.
+    pub time: Duration,
+    /// Connections of each load.
+    pub connections: Vec<usize>,
+    /// Emails of the mailbox that IMAP works on.
+    pub emails: u64,
+    /// Idle sessions.
+    pub idle: usize,
+    /// Emails of the large mailbox.
+    pub large: u64,
+    /// Dovecot's mailbox format.
+    pub dovecot_format: String,
+    /// Where Cyrus' programs are.
+    pub cyrus: PathBuf,
+    /// What is measured.
+    pub parts: Vec<Part>,
+    /// Leaves the folder behind.
+    pub keep: bool,
+}
+
+/// What all servers' measurements have in common, and what came of them.
+struct Bench {
+    options: Options,
+    dir: PathBuf,
+    mix: Mix,
+    report: Report,
+    yardstick: Yardstick,
+    loads: Vec<(String, usize, Run)>,
+    operations: Vec<(String, Vec<mailbox::Figure>)>,
+    idles: Vec<idle::Idle>,
+    attachments: Vec<attachment::Stored>,
+}
+
+/// Measures everything; parts that fail are named in the report.
+///
+/// # Errors
+/// When the folder cannot be made.
+pub async fn run(options: Options) -> anyhow::Result<Report> {
+    let dir = options.dir.join(format!("redoubt-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+    let dir = dir.canonicalize()?;
+    let keep = options.keep;
+    let large = options.large;
+    let with_large = options.parts.contains(&Part::Large);
+    let bench = Bench::new(options, dir.clone());
+    let report = tokio::task::spawn_blocking(move || bench.all()).await;
+    let report = match report {
+        Ok(mut report) => {
+            if with_large {
+                say("a large mailbox");
+                match large::measure(&dir.join("large"), large).await {
+                    Ok(table) => report.add(table),
+                    Err(error) => report.fail("the large mailbox", &error),
+                }
+            }
+            Ok(report)
+        }
+        Err(error) => Err(error.into()),
+    };
+    if !keep {
+        std::fs::remove_dir_all(&dir).with_context(|| dir.display().to_string())?;
+    }
+    report
+}
+
+/// Progress, on standard error.
+fn say(what: &str) {
+    eprintln!("bench: {what}");
+}
+
+impl Bench {
+    fn new(options: Options, dir: PathBuf) -> Self {
+        Self {
+            options,
+            dir,
+            mix: Mix::new(),
+            report: Report::default(),
+            yardstick: Yardstick::default(),
+            loads: Vec::new(),
+            operations: Vec::new(),
+            idles: Vec::new(),
+            attachments: Vec::new(),
+        }
+    }
+
+    fn wants(&self, part: Part) -> bool {
+        self.options.parts.contains(&part)
+    }
+
+    fn all(mut self) -> Report {
+        self.machine();
+        self.part(Part::Disk, "the disk", Self::disk);
+        let parts = [Part::Lmtp, Part::Imap, Part::Idle, Part::Attachment];
+        if parts.iter().any(|part| self.wants(*part)) {
+            self.attempt("Redoubt", Self::redoubt);
+            self.part(Part::Dovecot, "Dovecot", Self::dovecot);
+            self.part(Part::Cyrus, "Cyrus", Self::cyrus);
+        }
+        self.tables();
+        self.report
+    }
+
+    fn part(&mut self, part: Part, name: &str, measure: fn(&mut Self) -> anyhow::Result<()>) {
+        if self.wants(part) {
+            self.attempt(name, measure);
+        }
+    }
+
+    fn attempt(&mut self, name: &str, measure: fn(&mut Self) -> anyhow::Result<()>) {
+        say(name);
+        if let Err(error) = measure(self) {
+            say(&format!("{name}: {error:#}"));
+            self.report.fail(name, &error);
+        }
+    }
+
+    fn machine(&mut self) {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let (cpus, memory) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
+        let model = cpus.lines().find_map(|line| line.strip_prefix("model name"));
+        let model = model.unwrap_or("unknown").trim_start_matches(['\t', ' ', ':']);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        self.report.machine("processors", format!("{processors} of {model}"));
+        let memory = memory.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+        let kib: u64 = memory.and_then(|m| m.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0);
+        self.report.machine("memory", crate::output::bytes(kib * 1024));
+        let system = rustix::system::uname();
+        let release = system.release().to_string_lossy().into_owned();
+        self.report.machine("system", format!("Linux {release}"));
+        self.report.machine("file system", file_system(&self.dir));
+        let load = read("/proc/loadavg");
+        let load: Vec<&str> = load.split(' ').take(2).collect();
+        self.report.machine("load average at the start (1 and 5 minutes)", load.join(", "));
+        self.report.machine("redoubt", env!("CARGO_PKG_VERSION"));
+    }
+
+    fn disk(&mut self) -> anyhow::Result<()> {
+        let (dir, time) = (self.dir.join("disk"), self.options.time / 2);
+        let (table, yardstick) =
+            disk::measure(&dir, &self.mix, &self.options.connections.clone(), time)?;
+        self.report.add(table);
+        self.yardstick = yardstick;
+        Ok(())
+    }
+
+    fn redoubt(&mut self) -> anyhow::Result<()> {
+        let data = self.dir.join("redoubt");
+        tokio::runtime::Handle::current().block_on(node::prepare(&data))?;
+        let mut server = node::start(&data)?;
+        let connections = self.options.connections.clone();
+        let used = move || stored(&data);
+        self.server(&server, &connections, self.options.idle, &used)?;
+        server.stop()
+    }
+
+    fn dovecot(&mut self) -> anyhow::Result<()> {
+        let version = dovecot::version().context("dovecot-lmtpd or dovecot-imapd is not installed")?;
+        let format = self.options.dovecot_format.clone();
+        self.report.machine("dovecot", format!("{version}, {format}"));
+        let mut server = dovecot::start(&self.dir.join("dovecot"), &format)?;
+        // Each of its sessions is a process: fewer say as much.
+        self.server(&server, &[COMPARED], self.options.idle.min(200), &|| None)?;
+        server.stop()
+    }
+
+    fn cyrus(&mut self) -> anyhow::Result<()> {
+        let programs = self.options.cyrus.clone();
+        let version = cyrus::version(&programs)
+            .with_context(|| format!("Cyrus is not below {}", programs.display()))?;
+        self.report.machine("cyrus", version);
+        let mut server = cyrus::start(&self.dir.join("cyrus"), &programs)?;
+        self.server(&server, &[COMPARED], self.options.idle.min(200), &|| None)?;
+        server.stop()
+    }
+
+    /// The same for every server.
+    fn server(
+        &mut self,
+        server: &Server,
+        connections: &[usize],
+        idle: usize,
+        used: attachment::Used<'_>,
+    ) -> anyhow::Result<()> {
+        if self.wants(Part::Attachment) {
+            say("  an attachment");
+            self.attachments.push(attachment::measure(server, &self.mix, used)?);
+        }
+        if self.wants(Part::Lmtp) {
+            for connections in connections {
+                say(&format!("  LMTP, {connections} connections"));
+                let run = self.load(server, *connections)?;
+                self.loads.push((server.name.into(), *connections, run));
+            }
+        }
+        if self.wants(Part::Idle) {
+            say("  idle sessions");
+            self.idles.push(idle::measure(server, idle)?);
+        }
+        if self.wants(Part::Imap) {
+            say("  IMAP");
+            self.operations.push((server.name.into(), self.imap(server)?));
+        }
+        Ok(())
+    }
+
+    fn load(&self, server: &Server, connections: usize) -> anyhow::Result<Run> {
+        let until = Until::Time { warm_up: WARM_UP, measured: self.options.time };
+        let load = Load {
+            address: server.lmtp,
+            pid: server.pid(),
+            connections,
+            sizes: Sizes::Mail,
+            until,
+            mix: &self.mix,
+        };
+        load.run()
+    }
+
+    /// In a mailbox that no load has touched.
+    fn imap(&self, server: &Server) -> anyhow::Result<Vec<mailbox::Figure>> {
+        let rate = mailbox::fill(server, &self.mix, self.options.emails)?;
+        say(&format!("  filled with {rate:.0} emails a second"));
+        mailbox::measure(server, self.options.emails)
+    }
+
+    fn tables(&mut self) {
+        if !self.loads.is_empty() {
+            self.report.add(deliveries(&self.loads, &self.yardstick));
+        }
+        if !self.operations.is_empty() {
+            self.report.add(mailbox::table(self.options.emails, &self.operations));
+        }
+        if !self.idles.is_empty() {
+            self.report.add(idle::table(&self.idles));
+        }
+        if !self.attachments.is_empty() {
+            self.report.add(attachment::table(&self.attachments));
+        }
+    }
+}
+
+/// Which file system, as the longest mount point above the folder says.
+fn file_system(dir: &Path) -> String {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let of_line = |line: &str| {
+        let mut fields = line.split(' ').skip(1);
+        let (place, kind) = (fields.next()?.to_owned(), fields.next()?.to_owned());
+        dir.starts_with(&place).then_some((place, kind))
+    };
+    let best = mounts.lines().filter_map(of_line).max_by_key(|(place, _)| place.len());
+    match best {
+        Some((_, kind)) if kind == "tmpfs" => "tmpfs: in memory, the figures say nothing".into(),
+        Some((_, kind)) => kind,
+        None => "unknown".into(),
+    }
+}
+
+/// What a node's packs hold, by its own count.
+fn stored(data: &Path) -> Option<u64> {
+    let mut command = std::process::Command::new(std::env::current_exe().ok()?);
+    let output = command.arg("--data").arg(data).args(["--json", "status"]).output().ok()?;
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+    status.pointer("/store/blobs/stored_bytes")?.as_u64()
+}
+
+fn deliveries(loads: &[(String, usize, Run)], yardstick: &Yardstick) -> Table {
+    let note = format!(
+        "LMTP over loopback, each connection one thread of the client, one recipient a message, an \
+         answer only after the message is durable. {} CPU ms are the server's for one message; \
+         the client's share the same processors. The ratio is that of deliveries to the bare loop \
+         with as many writers.",
+        Sizes::MAIL
+    );
+    let columns = [
+        "server",
+        "connections",
+        "deliveries/s",
+        "MB/s",
+        "p50 ms",
+        "p99 ms",
+        "CPU ms",
+        "client CPU ms",
+        "÷ bare loop",
+    ];
+    let mut table = Table::new("lmtp", "Deliveries", note, &columns);
+    for (name, connections, run) in loads {
+        let each = |time: Duration| Cell::Number(millis(time) / run.messages.max(1) as f64, 3);
+        let at = |part| Cell::Number(millis(quantile(&run.latencies, part)), 2);
+        let ratio = yardstick.rate(*connections).map(|rate| run.rate() / rate);
+        table.row(vec![
+            Cell::text(name),
+            Cell::text(connections.to_string()),
+            Cell::Number(run.rate(), 0),
+            Cell::Number(run.bytes as f64 / 1e6 / run.elapsed.as_secs_f64(), 1),
+            at(0.5),
+            at(0.99),
+            each(run.server),
+            each(run.own),
+            ratio.map_or(Cell::Nothing, |ratio| Cell::Number(ratio, 2)),
+        ]);
+    }
+    table
+}
+
+/// Refuses what cannot be measured.
+///
+/// # Errors
+/// Says which option is out of bounds.
+pub fn check(options: &Options) -> anyhow::Result<()> {
+    if options.connections.iter().any(|count| !(1..=1000).contains(count)) {
+        bail!("--connections takes numbers from 1 to 1000");
+    }
+    if options.emails < 100 || options.large == 0 || options.time.is_zero() {
+        bail!("--emails takes at least 100, --large and --seconds at least 1");
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! `redoubt bench`
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Common;
+use crate::bench::{self, Options, Part};
+use crate::exit::{Exit, Failure};
+
+/// Measures this machine's disk, a fresh server on it, and others beside it; docs/benchmarks.md.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Where to write, on the disk that is to be measured.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    /// Measured seconds of each load.
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    seconds: u64,
+    /// Connections of each load.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [1, 8, 64])]
+    connections: Vec<usize>,
+    /// Emails of the mailbox that IMAP works on.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    emails: u64,
+    /// Idle IMAP sessions.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    idle: usize,
+    /// Emails of the large mailbox.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    large: u64,
+    /// Dovecot's mailbox format: maildir, sdbox or mdbox.
+    #[arg(long, value_name = "FORMAT", default_value = "maildir")]
+    dovecot_format: String,
+    /// Where Cyrus' programs are: /usr, or where its packages were unpacked.
+    #[arg(long, value_name = "DIR", default_value = "/usr")]
+    cyrus: PathBuf,
+    /// Only these parts.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Not these parts.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    skip: Vec<Part>,
+    /// Print the tables as Markdown (they are aligned, so this is the default).
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    /// Leave the data behind.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// # Errors
+/// Options that make no sense, or a folder that cannot be made.
+pub async fn run(common: &Common, verb: Bench) -> anyhow::Result<Exit> {
+    let parts = parts(&verb);
+    let options = Options {
+        dir: verb.dir,
+        time: Duration::from_secs(verb.seconds),
+        connections: verb.connections,
+        emails: verb.emails,
+        idle: verb.idle,
+        large: verb.large,
+        dovecot_format: verb.dovecot_format,
+        cyrus: verb.cyrus,
+        parts,
+        keep: verb.keep,
+    };
+    bench::check(&options).map_err(|error| Failure::usage(error.to_string()))?;
+    let report = bench::run(options).await?;
+    if common.json {
+        println!("{}", report.json());
+    } else {
+        report.print(&mut io::stdout().lock())?;
+    }
+    Ok(if report.is_whole() { Exit::Done } else { Exit::Partly })
+}
+
+fn parts(verb: &Bench) -> Vec<Part> {
+    let all = <Part as clap::ValueEnum>::value_variants();
+    let named = |part: &&Part| verb.only.is_empty() || verb.only.contains(part);
+    all.iter().filter(named).filter(|part| !verb.skip.contains(part)).copied().collect()
+}
