@@ -1,10 +1,11 @@
 //! Dovecot from the distribution's packages, with a configuration of its own.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::server::{Server, free_port};
 use super::{DOMAIN, PASSWORD};
@@ -40,7 +41,9 @@ pub(super) fn start(dir: &Path, format: &str) -> anyhow::Result<Server> {
     command.arg("-F").arg("-c").arg(&file);
     let child = command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).spawn()?;
     let mut server = Server { name: "Dovecot", lmtp, imap, mail, child };
-    server.wait().with_context(|| format!("see {} and {}", path(&dir, "output"), path(&dir, "log")))?;
+    server
+        .wait()
+        .with_context(|| format!("see {} and {}", path(&dir, "output"), path(&dir, "log")))?;
     Ok(server)
 }
 
@@ -71,10 +74,15 @@ impl Owner {
     }
 
     fn give(&self, folder: &Path) -> anyhow::Result<()> {
-        if self.is_root {
-            std::os::unix::fs::chown(folder, Some(self.uid), Some(self.gid))?;
+        if !self.is_root {
+            return Ok(());
         }
-        Ok(())
+        for above in folder.ancestors().skip(1) {
+            if fs::metadata(above)?.permissions().mode() & 0o001 == 0 {
+                bail!("user \"mail\" cannot pass through {}: name another --dir", above.display());
+            }
+        }
+        Ok(std::os::unix::fs::chown(folder, Some(self.uid), Some(self.gid))?)
     }
 
     /// Who runs what is not the mail's owner.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use super::mix::{Mix, Random, Sizes};
-use super::{process, user};
+use super::{LOADED, READER, process, user};
 
 /// A server that does not answer for so long is given up.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -80,7 +80,7 @@ impl Client {
 pub(super) enum Until {
     /// After some time that is not counted and some that is.
     Time { warm_up: Duration, measured: Duration },
-    /// After so many messages, all into the first account.
+    /// After so many messages, all into the reader's INBOX.
     Count(u64),
 }
 
@@ -176,8 +176,8 @@ impl Load<'_> {
     ) -> anyhow::Result<Done> {
         let mut random = Random::new(at as u64 + 11);
         let recipient = match self.until {
-            Until::Time { .. } => [user(at)],
-            Until::Count(_) => [user(0)],
+            Until::Time { .. } => [user(at % LOADED)],
+            Until::Count(_) => [user(READER)],
         };
         let mut done = Done::default();
         loop {

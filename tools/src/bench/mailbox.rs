@@ -9,7 +9,7 @@ use super::lmtp::{Load, NEEDLE, NEEDLE_EVERY, Until};
 use super::mix::{Mix, Sizes};
 use super::report::{Cell, Table};
 use super::server::Server;
-use super::{PASSWORD, millis, process, user};
+use super::{PASSWORD, READER, millis, process, user};
 
 /// Connections that fill the mailbox.
 const FILLERS: usize = 8;
@@ -44,7 +44,7 @@ pub(super) struct Figure {
     octets: u64,
 }
 
-/// Fills the first account's INBOX; answers the messages a second.
+/// Fills the reader's INBOX; answers the messages a second.
 pub(super) fn fill(server: &Server, mix: &Mix, emails: u64) -> anyhow::Result<f64> {
     let load = Load {
         address: server.lmtp,
@@ -60,7 +60,7 @@ pub(super) fn fill(server: &Server, mix: &Mix, emails: u64) -> anyhow::Result<f6
 /// Every operation in turn over one connection.
 pub(super) fn measure(server: &Server, emails: u64) -> anyhow::Result<Vec<Figure>> {
     debug_assert_eq!(NEEDLE, "xylophone");
-    let mut client = Client::login(server.imap, &user(0), PASSWORD, false)?;
+    let mut client = Client::login(server.imap, &user(READER), PASSWORD, false)?;
     let each = OPERATIONS.iter().map(|(_, command, wanted, times)| {
         let mut figures = Vec::new();
         for _ in 0..*times {
@@ -130,9 +130,7 @@ fn row(name: &str, figures: &[Option<Figure>]) -> Vec<Cell> {
         cells.push(Cell::Number(millis(figure.took), 1));
         cells.push(Cell::Number(millis(figure.cpu), 0));
         cells.push(match ours {
-            _ if at == 0 => {
-                Cell::Number(figure.octets as f64 / 1e6 / figure.took.as_secs_f64(), 1)
-            }
+            _ if at == 0 => Cell::Number(figure.octets as f64 / 1e6 / figure.took.as_secs_f64(), 1),
             Some(ours) => Cell::Number(figure.took.as_secs_f64() / ours.took.as_secs_f64(), 1),
             None => Cell::Nothing,
         });
