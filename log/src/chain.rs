@@ -63,19 +63,12 @@ fn hash(parts: &[&[u8]]) -> Hash {
 /// the chain after some entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Head {
-    /// The running chain.
+    /// The running chain; all zero before the first entry.
     pub chain: Hash,
     /// The effective time of the last entry; that of the next is never before it.
     pub time: Timestamp,
     /// The tree over all leaves.
     pub tree: Tree,
-}
-
-impl Default for Hash {
-    /// All zero: the chain before the first entry.
-    fn default() -> Self {
-        Self([0; 32])
-    }
 }
 
 impl Head {
