@@ -4,6 +4,7 @@
 
 pub mod imap;
 pub mod lmtp;
+pub mod maildir;
 pub mod messages;
 pub mod model;
 pub mod process;

@@ -1,13 +1,19 @@
 //! Real clients and servers from Debian's packages.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::imap::{Imap, item, parse};
+use crate::lmtp::Lmtp;
+use crate::messages::token;
 use crate::process::Redoubt;
 
-/// No program may take longer.
-const TIMEOUT: Duration = Duration::from_secs(120);
+/// No program and no message on its way may take longer.
+pub const TIMEOUT: Duration = Duration::from_secs(120);
+/// Debian's programs go before others of their names.
+const PATH: &str = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A server with `alice@example.org` and `bob@example.org`, and a home for the program under test.
 #[derive(Debug)]
@@ -21,10 +27,7 @@ impl Scene {
     /// A fresh server.
     pub fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
-        let server = Redoubt::start(&home.path().join("data"));
-        server.domain("example.org");
-        server.account("alice@example.org");
-        server.account("bob@example.org");
+        let server = serve(&home.path().join("data"));
         Self { server, home }
     }
 
@@ -41,6 +44,18 @@ impl Scene {
         path
     }
 
+    /// Delivers a message by LMTP; every recipient must take it.
+    pub fn deliver(&self, to: &[&str], message: &[u8]) {
+        let mut lmtp = Lmtp::connect(self.server.lmtp()).unwrap();
+        let answers = lmtp.deliver("s@example.net", to, message).unwrap();
+        assert!(answers.len() == to.len() && answers.iter().all(|a| a.code == 250), "{answers:?}");
+    }
+
+    /// A connection to the server, logged in.
+    pub fn imap(&self, account: &str) -> Imap {
+        Imap::login(self.server.imap(), account).unwrap()
+    }
+
     /// Runs a program to its end; it is killed when it takes too long.
     pub fn try_run(&self, program: &str, arguments: &[&str]) -> Output {
         Command::new("timeout")
@@ -49,7 +64,11 @@ impl Scene {
             .env("HOME", self.home())
             .env("XDG_CONFIG_HOME", self.home().join(".config"))
             .env("XDG_DATA_HOME", self.home().join(".local/share"))
+            .env("XDG_CACHE_HOME", self.home().join(".cache"))
+            .env("PATH", PATH)
+            .env("LC_ALL", "C.UTF-8")
             .env("TERM", "xterm")
+            .env("NO_PROXY", "*")
             .current_dir(self.home())
             .stdin(Stdio::null())
             .output()
@@ -73,5 +92,83 @@ impl Scene {
 impl Default for Scene {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// A fresh server with `alice@example.org` and `bob@example.org`.
+pub fn serve(data: &Path) -> Redoubt {
+    let server = Redoubt::start(data);
+    server.domain("example.org");
+    server.account("alice@example.org");
+    server.account("bob@example.org");
+    server
+}
+
+/// A message as a client of IMAP sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its UID.
+    pub uid: u64,
+    /// Its flags and keywords, without `\Recent`.
+    pub flags: BTreeSet<String>,
+    /// INTERNALDATE without a leading space.
+    pub date: String,
+    /// Its octets.
+    pub content: Vec<u8>,
+}
+
+impl Message {
+    /// Whether these are its flags, no more and no fewer.
+    pub fn has_flags(&self, flags: &[&str]) -> bool {
+        self.flags.iter().map(String::as_str).eq(BTreeSet::from_iter(flags.iter().copied()))
+    }
+}
+
+/// Selects a mailbox and fetches all that is in it, by the messages' tokens: no token twice.
+pub fn contents(imap: &mut Imap, mailbox: &str) -> BTreeMap<String, Message> {
+    imap.ok(&format!("SELECT \"{mailbox}\"")).unwrap();
+    let fetched = imap.ok("UID FETCH 1:* (FLAGS INTERNALDATE BODY.PEEK[])").unwrap();
+    let mut found = BTreeMap::new();
+    for (_, items) in fetched.fetches() {
+        let get = |name| item(&items, name).unwrap();
+        let flags = get("FLAGS").list().iter().map(crate::imap::Value::text);
+        let message = Message {
+            uid: get("UID").number(),
+            flags: flags.filter(|flag| flag != "\\Recent").collect(),
+            date: get("INTERNALDATE").text().trim().into(),
+            content: get("BODY[]").octets().into(),
+        };
+        let token = token(&message.content).unwrap();
+        assert!(found.insert(token.clone(), message).is_none(), "{token} is there twice");
+    }
+    found
+}
+
+/// An item of STATUS.
+pub fn status(imap: &mut Imap, mailbox: &str, name: &str) -> u64 {
+    let reply = imap.ok(&format!("STATUS \"{mailbox}\" ({name})")).unwrap();
+    let values = reply.values().into_iter().find(|values| values[0].text() == "STATUS").unwrap();
+    values[2].list()[1].number()
+}
+
+/// Selects a mailbox and waits by IDLE until so many messages are in it.
+pub fn wait_for_messages(imap: &mut Imap, mailbox: &str, count: u64) {
+    let deadline = Instant::now() + TIMEOUT;
+    let selected = imap.ok(&format!("SELECT \"{mailbox}\"")).unwrap();
+    let mut there = selected.untagged.iter().find_map(|line| exists(line)).unwrap();
+    let tag = imap.send(b"IDLE").unwrap();
+    while there < count {
+        assert!(Instant::now() < deadline, "{there} of {count} messages came");
+        let line = imap.response().unwrap();
+        there = line.strip_prefix(b"* ").and_then(exists).unwrap_or(there);
+    }
+    imap.raw(b"DONE\r\n").unwrap();
+    assert!(imap.finish(&tag).unwrap().is_ok());
+}
+
+fn exists(line: &[u8]) -> Option<u64> {
+    match parse(line.strip_suffix(b" EXISTS")?).as_slice() {
+        [number] => Some(number.number()),
+        _ => None,
     }
 }

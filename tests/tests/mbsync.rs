@@ -2,132 +2,163 @@
 //! dates included, and changes on either side reach the other.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use redoubt_tests::imap::{Imap, item};
-use redoubt_tests::lmtp::Lmtp;
-use redoubt_tests::messages::{message, token, without_trace};
-use redoubt_tests::programs::Scene;
+use redoubt_tests::imap::Imap;
+use redoubt_tests::maildir::{self, Maildir, flags, set_flags, without_fields};
+use redoubt_tests::messages::{message, without_trace};
+use redoubt_tests::programs::{Scene, contents, status};
 
-fn configure(scene: &Scene) -> String {
-    let port = scene.server.imap().port();
-    let text = format!(
-        "IMAPAccount r\nHost 127.0.0.1\nPort {port}\nUser alice@example.org\nPass secret\n\
-         SSLType None\nAuthMechs LOGIN\n\nIMAPStore remote\nAccount r\n\n\
-         MaildirStore local\nPath ~/mail/\nInbox ~/mail/INBOX\nSubFolders Verbatim\n\n\
-         Channel c\nFar :remote:\nNear :local:\nPatterns *\nCreate Both\nRemove Both\n\
-         Expunge Both\nSyncState *\nCopyArrivalDate yes\n"
-    );
-    let path = scene.file(".mbsyncrc", text);
-    fs::create_dir_all(scene.home().join("mail")).unwrap();
-    path.to_str().unwrap().to_string()
+const ALICE: &str = "alice@example.org";
+/// Mailboxes' names are for mbsync what they are on the wire.
+const DRAFTS: &str = "Entw&APw-rfe &-Co";
+
+/// A server, and mbsync with a configuration.
+struct Story {
+    scene: Scene,
+    imap: Imap,
 }
 
-/// The files of a Maildir by the token of their message.
-fn maildir(scene: &Scene, mailbox: &str) -> BTreeMap<String, PathBuf> {
-    let mut found = BTreeMap::new();
-    for part in ["cur", "new"] {
-        let Ok(entries) = fs::read_dir(scene.home().join("mail").join(mailbox).join(part)) else {
-            continue;
-        };
-        for entry in entries {
-            let path = entry.unwrap().path();
-            found.insert(token(&fs::read(&path).unwrap()).unwrap(), path);
-        }
+impl Story {
+    fn new() -> Self {
+        let scene = Scene::new();
+        let port = scene.server.imap().port();
+        scene.file(
+            ".mbsyncrc",
+            format!(
+                "IMAPAccount r\nHost 127.0.0.1\nPort {port}\nUser {ALICE}\nPass secret\n\
+                 SSLType None\nAuthMechs LOGIN\n\nIMAPStore remote\nAccount r\n\n\
+                 MaildirStore local\nPath ~/mail/\nInbox ~/mail/INBOX\nSubFolders Verbatim\n\n\
+                 Channel c\nFar :remote:\nNear :local:\nPatterns *\nCreate Both\nRemove Both\n\
+                 Expunge Both\nSyncState *\nCopyArrivalDate yes\n"
+            ),
+        );
+        fs::create_dir_all(scene.home().join("mail")).unwrap();
+        let imap = scene.imap(ALICE);
+        Self { scene, imap }
     }
-    found
+
+    fn sync(&self) {
+        let config = self.scene.home().join(".mbsyncrc");
+        self.scene.run("mbsync", &["-c", config.to_str().unwrap(), "-a"]);
+    }
+
+    fn local(&self, mailbox: &str) -> Maildir {
+        Maildir::open(self.scene.home().join("mail").join(mailbox))
+    }
 }
 
-fn flags_of(path: &std::path::Path) -> String {
-    let name = path.file_name().unwrap().to_str().unwrap();
-    name.split_once(":2,").map_or("", |(_, flags)| flags).to_string()
-}
-
-fn set_flags(path: &PathBuf, flags: &str) {
-    let name = path.file_name().unwrap().to_str().unwrap();
-    let base = name.split(":2,").next().unwrap();
-    let cur = path.parent().unwrap().parent().unwrap().join("cur");
-    fs::rename(path, cur.join(format!("{base}:2,{flags}"))).unwrap();
-}
-
-/// mbsync marks what it copies with a header of its own, and Maildir has LF alone.
+/// mbsync marks what it copies with a header field of its own.
 fn as_sent(copied: &[u8]) -> Vec<u8> {
-    let text = String::from_utf8(copied.to_vec()).unwrap();
-    let lines = text.lines().filter(|line| !line.starts_with("X-TUID: "));
-    lines.flat_map(|line| [line.as_bytes(), b"\r\n"].concat()).collect()
+    without_fields(copied, &["X-TUID"])
+}
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
 #[test]
-fn both_sides_follow_each_other() {
-    let scene = Scene::new();
-    let config = configure(&scene);
-    let sync = || scene.run("mbsync", &["-c", &config, "-a"]);
-
-    // Delivered mail comes down with its bytes.
-    let mut lmtp = Lmtp::connect(scene.server.lmtp()).unwrap();
+fn mail_comes_down() {
+    let mut story = Story::new();
+    let made = |n: usize| message(&format!("down{n}"), 500 + n * 997);
     for n in 0..20 {
-        let answers = lmtp.deliver(
-            "s@example.net",
-            &["alice@example.org"],
-            &message(&format!("down{n}"), 500 + n * 997),
-        );
-        assert_eq!(answers.unwrap()[0].code, 250);
+        story.scene.deliver(&[ALICE], &made(n));
     }
-    sync();
-    let local = maildir(&scene, "INBOX");
+    let flagged = "(\\Seen \\Flagged $Work) \"05-Mar-2021 06:07:08 +0200\" ";
+    assert!(story.imap.append("Archive", flagged, &message("dated", 900)).unwrap().is_ok());
+    story.sync();
+    let local = story.local("INBOX").files();
     assert_eq!(local.len(), 20);
     for n in 0..20 {
-        let copied = as_sent(&fs::read(&local[&format!("down{n}")]).unwrap());
-        assert_eq!(without_trace(&copied), message(&format!("down{n}"), 500 + n * 997));
+        let path = &local[&format!("down{n}")];
+        assert_eq!(without_trace(&as_sent(&maildir::read(path))), made(n));
+        assert_eq!(flags(path), "");
     }
+    let dated = &story.local("Archive").files()["dated"];
+    assert_eq!(as_sent(&maildir::read(dated)), message("dated", 900));
+    assert_eq!(flags(dated), "FS");
+    assert_eq!(fs::metadata(dated).unwrap().modified().unwrap(), at(1_614_917_228));
+    // Looking marked nothing as read.
+    assert!(contents(&mut story.imap, "INBOX").values().all(|message| message.has_flags(&[])));
+}
 
-    // Local flags, a deletion, a new message with a date, and a new folder go up.
-    set_flags(&local["down1"], "FS");
-    set_flags(&local["down2"], "T");
-    let new = scene.file("mail/INBOX/cur/1700000000.x.h:2,RS", message("up1", 3000));
-    let date = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    fs::File::options().write(true).open(&new).unwrap().set_modified(date).unwrap();
-    scene.file("mail/Entwürfe &Co/cur/1.a.h:2,", message("up2", 400));
-    for part in ["new", "tmp"] {
-        fs::create_dir_all(scene.home().join("mail/Entwürfe &Co").join(part)).unwrap();
+#[test]
+fn changes_in_the_maildir_go_up() {
+    let mut story = Story::new();
+    for n in 0..3 {
+        let keyword = story.imap.append("INBOX", "($Work) ", &message(&format!("m{n}"), 700));
+        assert!(keyword.unwrap().is_ok());
     }
-    sync();
-    let mut imap = Imap::login(scene.server.imap(), "alice@example.org").unwrap();
+    story.sync();
+    let inbox = story.local("INBOX");
+    let local = inbox.files();
+    set_flags(&local["m1"], "FRS");
+    set_flags(&local["m2"], "T");
+    let new = inbox.add("1700000000.x.h", "DS", &message("up", 3000));
+    fs::File::options().write(true).open(&new).unwrap().set_modified(at(1_700_000_000)).unwrap();
+    let drafts = Maildir::create(story.scene.home().join("mail").join(DRAFTS));
+    drafts.add("1.a.h", "", &message("draft", 400));
+    story.sync();
+
+    let there = contents(&mut story.imap, "INBOX");
+    assert_eq!(there.keys().collect::<Vec<_>>(), ["m0", "m1", "up"]);
+    assert!(there["m0"].has_flags(&["$Work"]), "{:?}", there["m0"].flags);
+    let flags = ["$Work", "\\Flagged", "\\Answered", "\\Seen"];
+    assert!(there["m1"].has_flags(&flags), "{:?}", there["m1"].flags);
+    assert!(there["up"].has_flags(&["\\Draft", "\\Seen"]), "{:?}", there["up"].flags);
+    assert_eq!(there["up"].date, "14-Nov-2023 22:13:20 +0000");
+    assert_eq!(as_sent(&there["up"].content), message("up", 3000));
+    let there = contents(&mut story.imap, DRAFTS);
+    assert_eq!(as_sent(&there["draft"].content), message("draft", 400));
+    assert!(there["draft"].has_flags(&[]));
+}
+
+#[test]
+fn changes_on_the_server_come_down_and_nothing_is_doubled() {
+    let mut story = Story::new();
+    for n in 0..10 {
+        story.scene.deliver(&[ALICE], &message(&format!("m{n}"), 700));
+    }
+    story.sync();
+    let imap = &mut story.imap;
     imap.ok("SELECT INBOX").unwrap();
-    let fetched = imap.ok("FETCH 1:* (FLAGS INTERNALDATE BODY.PEEK[])").unwrap().fetches();
-    let by_token: BTreeMap<String, _> = fetched
-        .iter()
-        .map(|(_, items)| (token(item(items, "BODY[]").unwrap().octets()).unwrap(), items))
-        .collect();
-    assert_eq!(by_token.len(), 20);
-    assert!(!by_token.contains_key("down2"));
-    let flags = item(by_token["down1"], "FLAGS").unwrap().text();
-    assert!(flags.contains("\\Flagged") && flags.contains("\\Seen"), "{flags}");
-    let up = by_token["up1"];
-    let flags = item(up, "FLAGS").unwrap().text();
-    assert!(flags.contains("\\Answered") && flags.contains("\\Seen"), "{flags}");
-    assert_eq!(item(up, "INTERNALDATE").unwrap().text().trim(), "14-Nov-2023 22:13:20 +0000");
-    assert_eq!(as_sent(item(up, "BODY[]").unwrap().octets()), message("up1", 3000));
-    imap.ok("STATUS \"Entw&APw-rfe &-Co\" (MESSAGES)").unwrap();
-
-    // Changes on the server come down.
     imap.ok("STORE 1 +FLAGS (\\Flagged)").unwrap();
     imap.ok("UID MOVE 4 Archive").unwrap();
-    imap.ok("STORE 2 +FLAGS (\\Deleted)").unwrap();
+    imap.ok("UID STORE 2 +FLAGS (\\Deleted)").unwrap();
     imap.ok("EXPUNGE").unwrap();
-    sync();
-    let local = maildir(&scene, "INBOX");
-    assert_eq!(local.len(), 18);
-    assert!(flags_of(&local["down0"]).contains('F'));
-    assert_eq!(maildir(&scene, "Archive").len(), 1);
+    imap.ok(&format!("CREATE \"{DRAFTS}\"")).unwrap();
+    assert!(imap.append(&format!("\"{DRAFTS}\""), "", &message("new", 300)).unwrap().is_ok());
+    story.sync();
+    let local = story.local("INBOX").files();
+    let kept: Vec<String> = [0, 2, 4, 5, 6, 7, 8, 9].iter().map(|n| format!("m{n}")).collect();
+    assert_eq!(local.keys().collect::<Vec<_>>(), kept.iter().collect::<Vec<_>>());
+    assert_eq!(flags(&local["m0"]), "F");
+    let archived = story.local("Archive").files();
+    assert_eq!(archived.keys().collect::<Vec<_>>(), ["m3"]);
+    let moved = as_sent(&maildir::read(&archived["m3"]));
+    assert_eq!(without_trace(&moved), message("m3", 700));
+    assert_eq!(as_sent(&maildir::read(&story.local(DRAFTS).files()["new"])), message("new", 300));
 
-    // Nothing is left to do, and nothing was doubled.
-    sync();
-    assert_eq!(maildir(&scene, "INBOX"), local);
-    imap.ok("NOOP").unwrap();
-    let status = imap.ok("STATUS INBOX (MESSAGES)").unwrap();
-    assert_eq!(status.untagged, [b"STATUS INBOX (MESSAGES 18)"]);
+    // Nothing is left to do on either side.
+    let before = status(&mut story.imap, "INBOX", "HIGHESTMODSEQ");
+    story.sync();
+    assert_eq!(story.local("INBOX").files(), local);
+    assert_eq!(story.local("Archive").files(), archived);
+    assert_eq!(status(&mut story.imap, "INBOX", "HIGHESTMODSEQ"), before);
+    assert_eq!(status(&mut story.imap, "INBOX", "MESSAGES"), 8);
+}
+
+#[test]
+fn a_mailbox_that_went_on_one_side_goes_on_the_other() {
+    let mut story = Story::new();
+    story.imap.ok("CREATE Gone").unwrap();
+    story.imap.ok("CREATE Stays").unwrap();
+    story.sync();
+    story.local("Stays");
+    assert!(story.scene.home().join("mail/Gone").is_dir());
+    story.imap.ok("DELETE Gone").unwrap();
+    story.sync();
+    assert!(!story.scene.home().join("mail/Gone").exists());
+    story.local("Stays");
 }
