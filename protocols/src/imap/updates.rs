@@ -47,7 +47,20 @@ impl Session {
         }
         self.tell_expunged(&updates).await?;
         self.tell_counts(&updates);
-        self.tell_flags(&updates.flags).await
+        self.tell_flags(&updates.flags).await?;
+        if updates.exists.is_some() {
+            self.tell_highest();
+        }
+        Ok(())
+    }
+
+    /// New messages bring no MODSEQ with them: without this a client that appended would be
+    /// sent its own messages as changes by its next resynchronisation (RFC 7162 section 3.1.2.1).
+    fn tell_highest(&mut self) {
+        let Some(selected) = self.selected.as_ref().filter(|_| self.qresync) else { return };
+        let line =
+            format!("OK [{}] The highest MODSEQ", code::highest_modseq(selected.highest_modseq()));
+        self.untagged(&line);
     }
 
     /// New messages are recent in the one session that hears of them first.
