@@ -278,7 +278,7 @@ mod tests {
             }
             let single = toml::Table::from_iter([(key.clone(), value.clone())]);
             for (key, value) in section.unwrap_or(&single) {
-                let row = document.lines().find(|line| line.contains(&format!("`{key}`")));
+                let row = document.lines().find(|line| line.starts_with(&format!("| `{key}` ")));
                 assert!(
                     row.is_some_and(|row| row.contains(&format!("`{value}`"))),
                     "{key} = {value}"
