@@ -3,7 +3,7 @@
 BUILD_PACKAGES = build-essential pkg-config libclang-dev ccache
 TEST_PACKAGES = python3 curl openssl procps isync offlineimap3 interimap neomutt swaks postfix \
 	libio-socket-ssl-perl libnet-ssleay-perl
-BENCH_PACKAGES = dovecot-core dovecot-imapd dovecot-lmtpd cyrus-imapd
+BENCH_PACKAGES = dovecot-core dovecot-imapd dovecot-lmtpd libsasl2-modules
 
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
@@ -47,7 +47,8 @@ fix:
 
 bench: build
 	@.ci/install $(BENCH_PACKAGES)
-	$(TARGET)/release/redoubt bench
+	@.ci/unpack $(TARGET)/cyrus dovecot-imapd cyrus-imapd
+	$(TARGET)/release/redoubt bench --cyrus $(TARGET)/cyrus/usr
 
 jepsen: setup
 	cargo run --release -p redoubt-jepsen -- --rounds 200

@@ -33,11 +33,11 @@ impl StateHash {
         hasher.update(&(key.len() as u64).to_le_bytes());
         hasher.update(key);
         hasher.update(value);
-        let mut reader = hasher.finalize_xof();
-        for lane in &mut self.0 {
-            let mut word = [0; 8];
-            reader.fill(&mut word);
-            *lane = step(*lane, u64::from_le_bytes(word));
+        // All at once: each piece would compress its block anew.
+        let mut words = [0; LANES * 8];
+        hasher.finalize_xof().fill(&mut words);
+        for (lane, word) in self.0.iter_mut().zip(words.as_chunks::<8>().0) {
+            *lane = step(*lane, u64::from_le_bytes(*word));
         }
     }
 

@@ -96,12 +96,24 @@ impl Layout {
 /// behind, such as a last line ending, is not part of it).
 pub(super) fn decode(text: &[u8]) -> Option<(Vec<u8>, Layout, usize)> {
     let layout = layout(text)?;
-    let characters: Vec<u8> = text.iter().copied().filter(|c| !b"\r\n".contains(c)).collect();
-    let octets = STANDARD.decode(&characters).ok()?;
+    let octets = STANDARD.decode(characters(text)).ok()?;
     let len = layout.encoded_len(octets.len() as u64)?;
     let again = layout.encode(&(0..len), &octets);
     let rest = text.strip_prefix(again.as_slice())?;
     Some((octets, layout, text.len() - rest.len()))
+}
+
+/// All but CR and LF, line by line.
+fn characters(text: &[u8]) -> Vec<u8> {
+    let mut characters = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(end) = memchr2(b'\r', b'\n', rest) {
+        let (line, behind) = rest.split_at(end);
+        characters.extend_from_slice(line);
+        rest = behind.get(1..).unwrap_or_default();
+    }
+    characters.extend_from_slice(rest);
+    characters
 }
 
 fn layout(text: &[u8]) -> Option<Layout> {

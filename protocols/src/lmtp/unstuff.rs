@@ -45,6 +45,7 @@ impl Unstuffer {
     /// octets than it takes, and one.
     pub(super) fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) -> Fed {
         let mut taken = 0;
+        out.reserve(input.len() + 1);
         while let Some(rest) = input.get(taken..).filter(|rest| !rest.is_empty()) {
             let text = self.text(rest);
             out.extend_from_slice(rest.get(..text).unwrap_or_default());

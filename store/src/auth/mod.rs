@@ -36,6 +36,8 @@ pub(crate) struct Authenticator {
     verified: Mutex<Verified>,
     /// Argon2 in flight: each takes a processor and 19 MiB for some 20 ms.
     slots: Arc<Semaphore>,
+    /// For argon2.
+    memory: Arc<password::Memory>,
     /// Verified against for names that do not exist.
     decoy: String,
 }
@@ -48,6 +50,7 @@ impl Authenticator {
             backoff: Mutex::default(),
             verified: Mutex::default(),
             slots: Arc::new(Semaphore::new(threads)),
+            memory: Arc::default(),
             decoy: password::hash(&rand::random::<[u8; 16]>())?,
         })
     }
@@ -116,8 +119,9 @@ impl Authenticator {
             phcs.push(self.decoy.clone());
         }
         let given = given.to_vec();
-        let found =
-            self.slot(move || phcs.into_iter().find(|phc| password::verify(phc, &given))).await?;
+        let memory = self.memory.clone();
+        let verify = move || phcs.into_iter().find(|phc| password::verify(phc, &given, &memory));
+        let found = self.slot(verify).await?;
         Ok(found.filter(|_| !nobody))
     }
 

@@ -1,14 +1,14 @@
 //! Dovecot from the distribution's packages, with a configuration of its own.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
+use super::owner::Owner;
 use super::server::{Server, free_port};
-use super::{DOMAIN, PASSWORD};
+use super::{DOMAIN, PASSWORD, user};
 
 const PROGRAM: &str = "/usr/sbin/dovecot";
 
@@ -40,7 +40,7 @@ pub(super) fn start(dir: &Path, format: &str) -> anyhow::Result<Server> {
     let mut command = Command::new(PROGRAM);
     command.arg("-F").arg("-c").arg(&file);
     let child = command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).spawn()?;
-    let mut server = Server { name: "Dovecot", lmtp, imap, mail, child };
+    let mut server = Server { name: "Dovecot", lmtp, imap, mail, child, login: user };
     server
         .wait()
         .with_context(|| format!("see {} and {}", path(&dir, "output"), path(&dir, "log")))?;
@@ -51,68 +51,9 @@ fn path(dir: &Path, name: &str) -> String {
     dir.join(name).display().to_string()
 }
 
-/// Whose the mail is: root may not own mail, and who is not root can use only himself.
-struct Owner {
-    uid: u32,
-    gid: u32,
-    is_root: bool,
-}
-
-impl Owner {
-    fn find() -> anyhow::Result<Self> {
-        let (uid, gid) = (rustix::process::getuid(), rustix::process::getgid());
-        if !uid.is_root() {
-            return Ok(Self { uid: uid.as_raw(), gid: gid.as_raw(), is_root: false });
-        }
-        let users = fs::read_to_string("/etc/passwd")?;
-        let line = users.lines().find_map(|line| line.strip_prefix("mail:"));
-        let mut fields = line.context("there is no user \"mail\"")?.split(':').skip(1);
-        let mut number = || fields.next().and_then(|field| field.parse().ok());
-        let (uid, gid) = (number(), number());
-        let broken = || "the line of \"mail\" in /etc/passwd does not read";
-        Ok(Self { uid: uid.with_context(broken)?, gid: gid.with_context(broken)?, is_root: true })
-    }
-
-    fn give(&self, folder: &Path) -> anyhow::Result<()> {
-        if !self.is_root {
-            return Ok(());
-        }
-        for above in folder.ancestors().skip(1) {
-            if fs::metadata(above)?.permissions().mode() & 0o001 == 0 {
-                bail!("user \"mail\" cannot pass through {}: name another --dir", above.display());
-            }
-        }
-        Ok(std::os::unix::fs::chown(folder, Some(self.uid), Some(self.gid))?)
-    }
-
-    /// Who runs what is not the mail's owner.
-    fn internal(&self) -> String {
-        if self.is_root {
-            return String::new();
-        }
-        format!(
-            "default_internal_user = {uid}\ndefault_login_user = {uid}\ndefault_internal_group = {gid}\n",
-            uid = user_name(self.uid),
-            gid = self.gid
-        )
-    }
-
-    fn no_chroot(&self) -> &'static str {
-        if self.is_root { "" } else { "chroot =" }
-    }
-}
-
-fn user_name(uid: u32) -> String {
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let number = uid.to_string();
-    let line = users.lines().find(|line| line.split(':').nth(2) == Some(&number));
-    line.and_then(|line| line.split(':').next()).unwrap_or("nobody").to_owned()
-}
-
 fn configuration(dir: &Path, format: &str, owner: &Owner, lmtp: u16, imap: u16) -> String {
     let dir = dir.display();
-    let (uid, gid, internal, no_chroot) =
-        (owner.uid, owner.gid, owner.internal(), owner.no_chroot());
+    let (uid, gid, internal, no_chroot) = (owner.uid, owner.gid, internal(owner), no_chroot(owner));
     format!(
         "base_dir = {dir}/run\n\
          state_dir = {dir}/state\n\
@@ -138,4 +79,20 @@ fn configuration(dir: &Path, format: &str, owner: &Owner, lmtp: u16, imap: u16) 
          \x20 inet_listener imap {{\n    port = {imap}\n  }}\n  inet_listener imaps {{\n    port = 0\n  }}\n}}\n\
          service lmtp {{\n  process_min_avail = 1\n  inet_listener lmtp {{\n    port = {lmtp}\n  }}\n}}\n"
     )
+}
+
+/// Who runs what is not the mail's owner.
+fn internal(owner: &Owner) -> String {
+    if owner.is_root {
+        return String::new();
+    }
+    let (user, group) = (owner.name(), owner.gid);
+    format!(
+        "default_internal_user = {user}\ndefault_login_user = {user}\n\
+         default_internal_group = {group}\n"
+    )
+}
+
+fn no_chroot(owner: &Owner) -> &'static str {
+    if owner.is_root { "" } else { "chroot =" }
 }

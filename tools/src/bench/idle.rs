@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::imap::Client;
 use super::report::{Cell, Table};
 use super::server::Server;
-use super::{LOADED, PASSWORD, process, user};
+use super::{LOADED, PASSWORD, process};
 
 /// Memory of idle sessions in one server.
 #[derive(Debug, Clone)]
@@ -19,13 +19,13 @@ pub(super) struct Idle {
 
 /// Opens `sessions` connections that have INBOX selected and idle.
 pub(super) fn measure(server: &Server, sessions: usize) -> anyhow::Result<Idle> {
-    let mut first = Client::login(server.imap, &user(0), PASSWORD, true)?;
+    let mut first = Client::login(server.imap, &(server.login)(0), PASSWORD, true)?;
     first.command("SELECT INBOX")?;
     first.idle()?;
     let before = process::memory(server.pid());
     let mut clients = Vec::with_capacity(sessions);
     for at in 0..sessions {
-        let mut client = Client::login(server.imap, &user(at % LOADED), PASSWORD, true)?;
+        let mut client = Client::login(server.imap, &(server.login)(at % LOADED), PASSWORD, true)?;
         client.command("SELECT INBOX")?;
         client.idle()?;
         clients.push(client);

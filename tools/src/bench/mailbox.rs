@@ -9,7 +9,7 @@ use super::lmtp::{Load, NEEDLE, NEEDLE_EVERY, Until};
 use super::mix::{Mix, Sizes};
 use super::report::{Cell, Table};
 use super::server::Server;
-use super::{PASSWORD, READER, millis, process, user};
+use super::{PASSWORD, READER, millis, process};
 
 /// Connections that fill the mailbox.
 const FILLERS: usize = 8;
@@ -60,7 +60,7 @@ pub(super) fn fill(server: &Server, mix: &Mix, emails: u64) -> anyhow::Result<f6
 /// Every operation in turn over one connection.
 pub(super) fn measure(server: &Server, emails: u64) -> anyhow::Result<Vec<Figure>> {
     debug_assert_eq!(NEEDLE, "xylophone");
-    let mut client = Client::login(server.imap, &user(READER), PASSWORD, false)?;
+    let mut client = Client::login(server.imap, &(server.login)(READER), PASSWORD, false)?;
     let each = OPERATIONS.iter().map(|(_, command, wanted, times)| {
         let mut figures = Vec::new();
         for _ in 0..*times {

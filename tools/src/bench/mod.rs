@@ -16,6 +16,7 @@ mod lmtp;
 mod mailbox;
 mod mix;
 mod node;
+mod owner;
 mod process;
 mod report;
 mod server;

@@ -12,7 +12,7 @@ use redoubt_log::record::{
 use redoubt_store::mailstore::Mailstore;
 
 use super::server::Server;
-use super::{ACCOUNTS, DOMAIN, PASSWORD};
+use super::{ACCOUNTS, DOMAIN, PASSWORD, user};
 use crate::config::Config;
 
 /// A configuration that differs from the defaults in where its data is.
@@ -52,7 +52,7 @@ async fn submit(mailstore: &Mailstore, change: Change) -> anyhow::Result<()> {
 /// The first account.
 pub(super) async fn account(mailstore: &Mailstore) -> anyhow::Result<AccountId> {
     let view = mailstore.view().await?;
-    let found = tokio::task::spawn_blocking(move || view.login(&super::user(0), DOMAIN)).await??;
+    let found = tokio::task::spawn_blocking(move || view.login(&user(0), DOMAIN)).await??;
     Ok(found.context("the first account is not there")?.id)
 }
 
@@ -82,5 +82,6 @@ pub(super) fn start(data: &Path) -> anyhow::Result<Server> {
         Ok(text.with_context(|| format!("{key} is not served"))?.parse()?)
     };
     let mail: PathBuf = data.join("shards/0/packs");
-    Ok(Server { name: "Redoubt", lmtp: address("lmtp")?, imap: address("imap")?, mail, child })
+    let (lmtp, imap) = (address("lmtp")?, address("imap")?);
+    Ok(Server { name: "Redoubt", lmtp, imap, mail, child, login: user })
 }

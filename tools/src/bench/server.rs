@@ -20,6 +20,8 @@ pub(super) struct Server {
     /// Where it keeps mail.
     pub(super) mail: PathBuf,
     pub(super) child: Child,
+    /// What an account's name is at LOGIN.
+    pub(super) login: fn(usize) -> String,
 }
 
 impl Server {

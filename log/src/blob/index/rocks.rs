@@ -19,6 +19,8 @@ const BLOB: u8 = b'b';
 const PACK: u8 = b'p';
 const WRITE_BUFFER: usize = 16 << 20;
 const BLOOM_BITS: f64 = 10.0;
+/// Of the write buffer: most look-ups are of blobs that are not there.
+const MEMORY_BLOOM: f64 = 0.05;
 
 /// One column family, so that a crash leaves a prefix of what was written.
 #[derive(Debug)]
@@ -59,6 +61,8 @@ fn options(cache: usize) -> Options {
     // Keys are hashes: nothing to compress.
     options.set_compression_type(DBCompressionType::None);
     options.set_write_buffer_size(WRITE_BUFFER);
+    options.set_memtable_prefix_bloom_ratio(MEMORY_BLOOM);
+    options.set_memtable_whole_key_filtering(true);
     options.set_keep_log_file_num(2);
     options
 }
