@@ -184,6 +184,14 @@ impl Redoubt {
         }
     }
 
+    /// Waits for the end of a process that was told to end otherwise.
+    pub fn stopped(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let status = child.wait().unwrap();
+            assert!(status.success(), "it ended with {status}");
+        }
+    }
+
     /// Its resident memory in bytes.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();

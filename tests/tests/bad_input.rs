@@ -343,8 +343,8 @@ fn half_closed_sockets() {
     }
     let mut client = scene.login();
     let status = client.ok("STATUS INBOX (MESSAGES)").unwrap();
-    let one = b"STATUS INBOX (MESSAGES 1)".to_vec();
-    assert!(status.untagged.contains(&one), "nothing cut off was taken: {status:?}");
+    let status = String::from_utf8_lossy(&status.untagged[0]).into_owned();
+    assert!(status.ends_with("(MESSAGES 1)"), "nothing cut off was taken: {status}");
     scene.is_well();
 }
 

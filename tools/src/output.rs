@@ -17,6 +17,19 @@ pub fn json_lines<T: Serialize>(items: impl IntoIterator<Item = T>) -> anyhow::R
     Ok(())
 }
 
+/// Prints one object: over several lines for people, in one for scripts.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn object<T: Serialize>(json: bool, object: &T) -> anyhow::Result<()> {
+    if json {
+        return json_lines([object]);
+    }
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, object)?;
+    Ok(out.write_all(b"\n")?)
+}
+
 /// Prints a table with a heading; columns are as wide as their widest cell.
 ///
 /// # Errors

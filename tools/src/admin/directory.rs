@@ -1,7 +1,7 @@
 //! Domains, accounts and aliases.
 
 use axum::extract::{ConnectInfo, Path, Query, State};
-use axum::routing::{delete, get};
+use axum::routing::get;
 use axum::{Json, Router};
 use redoubt_log::id::{AccountId, OperationId};
 use redoubt_log::record::{
@@ -25,7 +25,7 @@ pub(super) fn routes(app: App) -> Router {
         .route("/v1/accounts", get(accounts).post(account_add))
         .route("/v1/accounts/{account}", get(account).patch(account_patch))
         .route("/v1/aliases", get(aliases).post(alias_add))
-        .route("/v1/aliases/{alias}", delete(alias_remove))
+        .route("/v1/aliases/{alias}", get(alias).delete(alias_remove))
         .with_state(app)
 }
 
@@ -202,6 +202,18 @@ async fn aliases(State(app): State<App>) -> Result<Json<Vec<AliasBody>>, ApiErro
         aliases.collect::<Result<_, ApiError>>().map(Json)
     })
     .await
+}
+
+async fn alias(
+    State(app): State<App>,
+    Path(alias): Path<String>,
+) -> Result<Json<AliasBody>, ApiError> {
+    let address = app.address(&alias)?.to_string();
+    let Json(all) = aliases(State(app)).await?;
+    let found = all.into_iter().find(|known| known.alias == address);
+    found.map(Json).ok_or_else(|| {
+        ApiError::not_found(format!("there is no alias {address}; `redoubt alias list` shows all"))
+    })
 }
 
 async fn alias_add(

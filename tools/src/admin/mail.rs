@@ -47,7 +47,9 @@ async fn deliver(
     let mut body = Octets::new(body);
     let mut content = app.mailstore.spool();
     while let Some(piece) = body.next().await? {
-        content.write(&piece).await?;
+        if let Err(error) = content.write(&piece).await {
+            return Err(body.refused(error.into()).await);
+        }
     }
     let resolved = resolve(&app, recipients.clone()).await?;
     let wanted = resolved.iter().filter_map(|found| found.as_ref().ok().cloned()).collect();
@@ -117,7 +119,11 @@ async fn import(
 ) -> Result<Json<Vec<Imported>>, ApiError> {
     let account = app.account(&account).await?.id;
     let actor = on_behalf(&caller, account);
-    let messages = read_batch(&app, Octets::new(body)).await?;
+    let mut body = Octets::new(body);
+    let messages = match read_batch(&app, &mut body).await {
+        Ok(messages) => messages,
+        Err(error) => return Err(body.refused(error).await),
+    };
     let found = {
         let name = mailbox.clone();
         app.read(move |view| Ok(view.mailbox_named(account, &name)?)).await?
@@ -156,9 +162,9 @@ fn with_free_uids(messages: Vec<NewMessage>, uid_next: u64) -> Vec<NewMessage> {
     messages.into_iter().map(give).collect()
 }
 
-async fn read_batch(app: &App, mut body: Octets) -> Result<Vec<NewMessage>, ApiError> {
+async fn read_batch(app: &App, body: &mut Octets) -> Result<Vec<NewMessage>, ApiError> {
     let mut messages = Vec::new();
-    while let Some(head) = read_head(&mut body).await? {
+    while let Some(head) = read_head(body).await? {
         if messages.len() == MAX_BATCH {
             return Err(ApiError::bad(format!("more than {MAX_BATCH} messages in one call")));
         }
@@ -225,6 +231,13 @@ impl Octets {
         }
         self.rest = got.split_off(length);
         Ok(Some(got.freeze()))
+    }
+
+    /// Reads on to the end of what is refused: a client that is still sending
+    /// would otherwise see a broken connection and not the answer.
+    async fn refused(&mut self, error: ApiError) -> ApiError {
+        while let Ok(Some(_)) = self.next().await {}
+        error
     }
 
     async fn copy(&mut self, mut left: u64, to: &mut Spool) -> Result<(), ApiError> {

@@ -23,18 +23,18 @@ use redoubt_log::record::Actor;
 use redoubt_protocols::server::ProtocolStats;
 use redoubt_store::mailstore::Mailstore;
 use tokio::net::UnixListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 pub use error::ApiError;
 pub use listen::{TlsListener, bind_unix};
 
 /// What an operator asks of the running server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Wish {
     /// End, after draining.
     Stop,
     /// Read certificates and the log level again.
-    Reload,
+    Reload(oneshot::Sender<Result<(), String>>),
 }
 
 /// What the admin API works on.

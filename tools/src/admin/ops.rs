@@ -10,6 +10,7 @@ use redoubt_log::id::LogIndex;
 use redoubt_store::mailstore::StoreStatus;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use super::wire::{LogPiece, StatusBody};
 use super::{ApiError, App, Wish};
@@ -122,7 +123,10 @@ async fn stop(State(app): State<App>) -> Result<(), ApiError> {
 }
 
 async fn reload(State(app): State<App>) -> Result<(), ApiError> {
-    wish(&app, Wish::Reload).await
+    let (answer, done) = oneshot::channel();
+    wish(&app, Wish::Reload(answer)).await?;
+    let done = done.await.unwrap_or_else(|_| Err("the server is stopping".into()));
+    done.map_err(|why| ApiError(StatusCode::UNPROCESSABLE_ENTITY, why))
 }
 
 async fn wish(app: &App, wish: Wish) -> Result<(), ApiError> {

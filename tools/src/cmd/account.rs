@@ -98,7 +98,7 @@ pub async fn run(common: &Common, verb: Account) -> anyhow::Result<Exit> {
             add(common, &client, body, if_missing).await?;
         }
         Account::List => list(common, &client).await?,
-        Account::Show(one) => show(&find(&client, &one.account).await?)?,
+        Account::Show(one) => output::object(common.json, &find(&client, &one.account).await?)?,
         Account::Set { one, name, quota: bytes, receive_only } => {
             let patch = AccountPatch {
                 display_name: name,
@@ -184,11 +184,6 @@ fn row(account: AccountLine) -> [String; 6] {
         output::bytes(account.used_bytes),
         account.quota.map_or_else(|| "-".into(), output::bytes),
     ]
-}
-
-fn show(account: &view::Account) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(&json!(account))?);
-    Ok(())
 }
 
 async fn state(client: &Client, one: &One, state: AccountState) -> anyhow::Result<()> {

@@ -4,9 +4,9 @@ use clap::Subcommand;
 use hyper::Method;
 
 use super::Common;
-use crate::admin::client::encode;
+use crate::admin::client::{Client, encode};
 use crate::admin::wire::AliasBody;
-use crate::exit::{Exit, Failure};
+use crate::exit::Exit;
 use crate::output;
 
 /// What to do with aliases.
@@ -42,29 +42,31 @@ pub async fn run(common: &Common, verb: Alias) -> anyhow::Result<Exit> {
     let client = common.client()?;
     match verb {
         Alias::Add { alias, account, if_missing } => {
-            let all: Vec<AliasBody> = client.get("/v1/aliases").await?;
-            let there = all.iter().any(|known| known.alias == alias && known.account == account);
-            if !(there && if_missing) {
+            if !(if_missing && stands_for(&client, &alias, &account).await) {
                 let body = AliasBody { alias, account };
                 client.send::<_, ()>(Method::POST, "/v1/aliases", &body).await?;
             }
         }
         Alias::List => print(common, client.get("/v1/aliases").await?)?,
         Alias::Show { alias } => {
-            let all: Vec<AliasBody> = client.get("/v1/aliases").await?;
-            let found: Vec<_> = all.into_iter().filter(|known| known.alias == alias).collect();
-            if found.is_empty() {
-                let text = format!("there is no alias {alias}; `redoubt alias list` shows all");
-                return Err(Failure::new(Exit::Failed, text).into());
-            }
-            print(common, found)?;
+            print(common, vec![client.get(&path(&alias)).await?])?;
         }
         Alias::Remove { alias } => {
-            let path = format!("/v1/aliases/{}", encode(&alias));
-            client.send::<_, ()>(Method::DELETE, &path, &()).await?;
+            client.send::<_, ()>(Method::DELETE, &path(&alias), &()).await?;
         }
     }
     Ok(Exit::Done)
+}
+
+fn path(alias: &str) -> String {
+    format!("/v1/aliases/{}", encode(alias))
+}
+
+/// Whether the alias is there and is this account's, however both are written.
+async fn stands_for(client: &Client, alias: &str, account: &str) -> bool {
+    let found = client.get::<AliasBody>(&path(alias)).await;
+    let account = super::account::find(client, account).await;
+    matches!((found, account), (Ok(found), Ok(account)) if found.account == account.address.to_string())
 }
 
 fn print(common: &Common, aliases: Vec<AliasBody>) -> anyhow::Result<()> {

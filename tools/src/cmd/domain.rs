@@ -4,7 +4,6 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use redoubt_log::record::{DomainSettings, JunkHeader};
 use redoubt_store::view;
-use serde_json::json;
 
 use super::Common;
 use crate::admin::client::{Client, encode};
@@ -86,7 +85,10 @@ pub async fn run(common: &Common, verb: Domain) -> anyhow::Result<Exit> {
             }
         }
         Domain::List => print_list(common, list(&client).await?)?,
-        Domain::Show { name } => show(&client.get(&path(&name)).await?)?,
+        Domain::Show { name } => {
+            let domain: view::Domain = client.get(&path(&name)).await?;
+            output::object(common.json, &domain)?;
+        }
         Domain::Set { name, settings } => {
             let now: view::Domain = client.get(&path(&name)).await?;
             let settings = settings.apply(&client, now.settings).await?;
@@ -115,11 +117,6 @@ fn print_list(common: &Common, domains: Vec<view::Domain>) -> anyhow::Result<()>
     }
     let rows: Vec<_> = domains.into_iter().map(|domain| [domain.name]).collect();
     output::table(["domain"], &rows)
-}
-
-fn show(domain: &view::Domain) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(&json!(domain))?);
-    Ok(())
 }
 
 impl Settings {

@@ -61,7 +61,9 @@ pub async fn run(common: &Common, verb: Import) -> anyhow::Result<Exit> {
         None => default_journal(&account.id.to_string(), &verb.mailbox, &path)?,
     };
     let journal = Journal::open(&journal)?;
-    println!("{}: {} messages in a {}", verb.path.display(), source.items.len(), source.kind);
+    if !common.json {
+        println!("{}: {} messages in a {}", verb.path.display(), source.items.len(), source.kind);
+    }
     let progress = Progress::new(source.items.len() as u64);
     let account = account.id.to_string();
     let mut importer = Importer {
@@ -215,10 +217,33 @@ fn broken_off(error: &anyhow::Error) -> bool {
 }
 
 fn read(place: &Place) -> io::Result<Vec<u8>> {
-    match place {
+    let message = match place {
         Place::File(path) => std::fs::read(path),
         Place::Mbox { path, start, len } => mbox::read(path, *start, *len),
+    };
+    message.map(with_crlf)
+}
+
+/// Programs keep mail with the line ends of their system. A message whose first
+/// line ends with LF alone gets the CRLF that it came with (RFC 5322 section 2.1)
+/// and that clients count on; one that has CRLF stays as it is, byte by byte.
+fn with_crlf(message: Vec<u8>) -> Vec<u8> {
+    let first = memchr::memchr(b'\n', &message);
+    let bare = first.is_some_and(|at| !message.get(..at).is_some_and(|line| line.ends_with(b"\r")));
+    if !bare {
+        return message;
     }
+    let mut out = Vec::with_capacity(message.len() + message.len() / 32);
+    for line in message.split_inclusive(|byte| *byte == b'\n') {
+        match line.strip_suffix(b"\n") {
+            Some(text) if !text.ends_with(b"\r") => {
+                out.extend_from_slice(text);
+                out.extend_from_slice(b"\r\n");
+            }
+            _ => out.extend_from_slice(line),
+        }
+    }
+    out
 }
 
 /// The same message from the same place is the same operation.
@@ -233,9 +258,9 @@ fn operation(account: &str, item: &Item, message: &[u8]) -> OperationId {
     OperationId(id)
 }
 
-fn add(
-    batch: &mut Batch<'_>,
-    item: &Item,
+fn add<'a>(
+    batch: &mut Batch<'a>,
+    item: &'a Item,
     operation: OperationId,
     message: &[u8],
 ) -> anyhow::Result<()> {
@@ -255,6 +280,7 @@ fn add(
     batch.body.put_u32_le(u32::try_from(head.len())?);
     batch.body.put_slice(&head);
     batch.body.put_slice(message);
+    batch.items.push((item, operation));
     Ok(())
 }
 

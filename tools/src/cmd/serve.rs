@@ -12,6 +12,7 @@ use redoubt_log::record::{
 use redoubt_store::mailstore::Mailstore;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::Common;
 use crate::admin::Wish;
@@ -58,7 +59,9 @@ async fn serve(common: &Common, config: Config, verb: Serve, level: Level) -> an
         };
         match wish {
             Wish::Stop => break Ok(Exit::Done),
-            Wish::Reload => reload(common, &running, &level),
+            Wish::Reload(answer) => {
+                let _ = answer.send(reload(common, &running, &level));
+            }
         }
     };
     drop(failed);
@@ -81,15 +84,16 @@ fn ready(json: bool, listen: &BTreeMap<String, Vec<String>>) -> anyhow::Result<(
     Ok(())
 }
 
-fn reload(common: &Common, running: &Running, level: &Level) {
+fn reload(common: &Common, running: &Running, level: &Level) -> Result<(), String> {
     let done = common.config().and_then(|config| {
         level.set(&config.log.level)?;
         running.reload()
     });
-    match done {
+    match &done {
         Ok(()) => tracing::info!("certificates and log level are read again"),
         Err(error) => tracing::error!("nothing was reloaded: {error:#}"),
     }
+    done.map_err(|error| format!("nothing was reloaded: {error:#}"))
 }
 
 fn tell_systemd(state: &[NotifyState<'_>]) {
@@ -117,7 +121,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => Wish::Stop,
             _ = self.interrupt.recv() => Wish::Stop,
-            _ = self.hangup.recv() => Wish::Reload,
+            _ = self.hangup.recv() => Wish::Reload(oneshot::channel().0),
         }
     }
 }
