@@ -64,13 +64,14 @@ fn scan_folder(
         for entry in fs::read_dir(path.join(folder))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with('.') || !entry.file_type()?.is_file() {
+            let kind = entry.file_type()?;
+            if name.starts_with('.') || !(kind.is_file() || kind.is_symlink()) {
                 continue;
             }
             found.push(item(&entry, &name, mailbox, &keywords, &uids));
         }
     }
-    found.sort_by_key(|a| sort_key(a));
+    found.sort_by_key(sort_key);
     items.append(&mut found);
     Ok(())
 }
