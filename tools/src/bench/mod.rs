@@ -38,6 +38,8 @@ const LOADED: usize = 64;
 const READER: usize = LOADED;
 /// Time of a load that is not counted.
 const WARM_UP: Duration = Duration::from_secs(1);
+/// Idle sessions where each is a process: fewer say as much.
+const PROCESSES: usize = 200;
 /// Connections of the load that all servers get.
 const COMPARED: usize = 8;
 
@@ -232,8 +234,11 @@ impl Bench {
         tokio::runtime::Handle::current().block_on(node::prepare(&data))?;
         let mut server = node::start(&data)?;
         let connections = self.options.connections.clone();
-        let used = move || stored(&data);
-        self.server(&server, &connections, self.options.idle, &used)?;
+        self.loads(&server, &connections, &|| stored(&data))?;
+        // A fresh process: what loads leave in the heap would hide what sessions take.
+        server.stop()?;
+        let mut server = node::start(&data)?;
+        self.clients(&server, self.options.idle)?;
         server.stop()
     }
 
@@ -243,8 +248,8 @@ impl Bench {
         let format = self.options.dovecot_format.clone();
         self.report.machine("dovecot", format!("{version}, {format}"));
         let mut server = dovecot::start(&self.dir.join("dovecot"), &format)?;
-        // Each of its sessions is a process: fewer say as much.
-        self.server(&server, &[COMPARED], self.options.idle.min(200), &|| None)?;
+        self.loads(&server, &[COMPARED], &|| None)?;
+        self.clients(&server, self.options.idle.min(PROCESSES))?;
         server.stop()
     }
 
@@ -254,16 +259,16 @@ impl Bench {
             .with_context(|| format!("Cyrus is not below {}", programs.display()))?;
         self.report.machine("cyrus", version);
         let mut server = cyrus::start(&self.dir.join("cyrus"), &programs)?;
-        self.server(&server, &[COMPARED], self.options.idle.min(200), &|| None)?;
+        self.loads(&server, &[COMPARED], &|| None)?;
+        self.clients(&server, self.options.idle.min(PROCESSES))?;
         server.stop()
     }
 
-    /// The same for every server.
-    fn server(
+    /// What comes in, the same for every server.
+    fn loads(
         &mut self,
         server: &Server,
         connections: &[usize],
-        idle: usize,
         used: attachment::Used<'_>,
     ) -> anyhow::Result<()> {
         if self.wants(Part::Attachment) {
@@ -277,6 +282,11 @@ impl Bench {
                 self.loads.push((server.name.into(), *connections, run));
             }
         }
+        Ok(())
+    }
+
+    /// What readers do, the same for every server.
+    fn clients(&mut self, server: &Server, idle: usize) -> anyhow::Result<()> {
         if self.wants(Part::Idle) {
             say("  idle sessions");
             self.idles.push(idle::measure(server, idle)?);
