@@ -193,7 +193,7 @@ pub type IdField = (String, Option<String>);
 pub enum CreateUse {
     /// One that mailboxes can have here.
     Known(SpecialUse),
-    /// Another attribute, as written (`\All`): answered with NO [USEATTR] (RFC 6154 section 3).
+    /// Another attribute, as written (`\All`): answered with `NO [USEATTR]` (RFC 6154 section 3).
     Other(String),
 }
 
