@@ -219,6 +219,37 @@ fn uids_that_are_taken_are_given_anew() {
     assert!(failed[0]["reason"].as_str().unwrap().contains("UIDs are not kept"), "{failed:?}");
 }
 
+/// The journal was cut off in the middle of a batch: what has arrived takes no
+/// UID of what comes behind it in the same call.
+#[test]
+fn uids_are_kept_behind_what_has_arrived_already() {
+    let scene = Scene::new();
+    let source = scene.path("Maildir");
+    maildir(&source);
+    let fill = |upto: usize| {
+        let mut list = String::from("3 V1 N99999\n");
+        for n in 1..=upto {
+            let file = source.join(format!("cur/{n:05}.m:2,"));
+            fs::write(file, message(&format!("m{n}"), 500)).unwrap();
+            list += &format!("{n} :{n:05}.m\n");
+        }
+        fs::write(source.join("dovecot-uidlist"), list).unwrap();
+    };
+    let journal = scene.path("journal");
+    let more = ["--journal", journal.to_str().unwrap()];
+    fill(60);
+    assert_eq!(scene.import(&source, &more).0, 0);
+    let text = fs::read_to_string(&journal).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 60);
+    fs::write(&journal, format!("{}\n{}", lines[..20].join("\n"), &lines[20][..7])).unwrap();
+    fill(100);
+    let (code, _, numbers) = scene.import(&source, &more);
+    assert_eq!((code, &numbers["skipped"], &numbers["new_uid"]), (0, &20.into(), &0.into()));
+    let uids: Vec<u32> = scene.show("INBOX").iter().map(|shown| shown.uid).collect();
+    assert_eq!(uids, (1..=100).collect::<Vec<u32>>());
+}
+
 const MANY: usize = 1_500;
 
 fn many(scene: &Scene) -> PathBuf {

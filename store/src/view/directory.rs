@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use redoubt_log::id::AccountId;
-use redoubt_log::record::Address;
+use redoubt_log::id::{AccountId, MailboxId, OperationId};
+use redoubt_log::record::{Address, Arrival};
 use unicode_normalization::UnicodeNormalization;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::account::{normal_address, normal_domain, normal_long_local};
 use crate::keys::{Bytes, DIRECTORY, kind, objects};
-use crate::rows::{AddressRow, CredentialRow, DomainRow, Usage};
+use crate::rows::{AddressRow, CredentialRow, DomainRow, ItemRow, Usage};
 
 impl View {
     /// All domains, by name.
@@ -212,6 +212,23 @@ impl View {
         let row: Option<AddressRow> =
             self.source.row(&Key::Address(address), &Object::Address(address.clone()))?;
         row.map_or(Ok(None), |row| self.account(row.account))
+    }
+
+    /// Where an import's item with this operation id has arrived in a mailbox, while that
+    /// is remembered; as it is now whatever the view's index.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn imported(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        operation: OperationId,
+    ) -> Result<Option<Arrival>, StoreError> {
+        let key = Key::Item(operation, account, mailbox);
+        let Some(value) = self.reader().get(key.table(), &key.bytes())? else { return Ok(None) };
+        let row: ItemRow = decode(key.table(), &key.bytes(), &value)?;
+        Ok(Some(row.arrival))
     }
 
     /// The passwords of an account, as they are now whatever the view's index.

@@ -6,7 +6,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
-use redoubt_log::id::{Timestamp, Uid};
+use redoubt_log::id::{OperationId, Timestamp, Uid};
 use redoubt_log::record::{Arrival, Flags, Rejection};
 use redoubt_store::mailstore::{DeliveryRecipient, Envelope, MailboxRef, NewMessage, Spool};
 use redoubt_store::view::Resolved;
@@ -133,7 +133,15 @@ async fn import(
         None => app.mailstore.create_mailbox(&actor, account, &mailbox, None).await?,
     };
     let to = MailboxRef { account, mailbox: target.id };
-    let messages = with_free_uids(messages, target.uid_next);
+    let operations: Vec<_> = messages.iter().map(|message| message.operation).collect();
+    let arrived = app.read(move |view| {
+        let arrived = |operation: Option<OperationId>| match operation {
+            Some(operation) => Ok(view.imported(account, target.id, operation)?.is_some()),
+            None => Ok(false),
+        };
+        operations.into_iter().map(arrived).collect::<Result<Vec<bool>, ApiError>>()
+    });
+    let messages = with_free_uids(messages, &arrived.await?, target.uid_next);
     let answers = app.mailstore.append(&actor, to, messages).await?;
     Ok(Json(answers.into_iter().map(imported).collect()))
 }
@@ -151,15 +159,22 @@ fn imported(answer: Result<Arrival, Rejection>) -> Imported {
     }
 }
 
-/// Keeps the UIDs that still can be given, in rising order; the others get new ones.
-fn with_free_uids(messages: Vec<NewMessage>, uid_next: u64) -> Vec<NewMessage> {
+/// Keeps the UIDs that still can be given, in rising order; the others get new
+/// ones. What has arrived with an earlier try has its UID and takes no other.
+fn with_free_uids(
+    messages: Vec<NewMessage>,
+    arrived: &[bool],
+    uid_next: u64,
+) -> Vec<NewMessage> {
     let mut next = uid_next;
-    let give = |mut message: NewMessage| {
+    let give = |(mut message, arrived): (NewMessage, &bool)| {
         message.uid = message.uid.filter(|uid| u64::from(uid.get()) >= next);
-        next = message.uid.map_or(next, |uid| u64::from(uid.get())) + 1;
+        if !arrived {
+            next = message.uid.map_or(next, |uid| u64::from(uid.get())) + 1;
+        }
         message
     };
-    messages.into_iter().map(give).collect()
+    messages.into_iter().zip(arrived).map(give).collect()
 }
 
 async fn read_batch(app: &App, body: &mut Octets) -> Result<Vec<NewMessage>, ApiError> {

@@ -11,7 +11,8 @@ use super::{Item, Place};
 /// Folders deeper than this are not entered.
 const MAX_DEPTH: usize = 32;
 
-/// Every `.eml` file below `root`, by name.
+/// Every `.eml` file below `root`, by name. Links to folders are not followed;
+/// one to a file stands for it, and is reported when it leads nowhere.
 ///
 /// # Errors
 /// When a folder cannot be listed.
@@ -29,7 +30,7 @@ fn walk(dir: &Path, mailbox: &str, depth: usize, items: &mut Vec<Item>) -> io::R
         let kind = entry.file_type()?;
         if kind.is_dir() && depth > 0 {
             walk(&entry.path(), &format!("{mailbox}/{name}"), depth - 1, items)?;
-        } else if kind.is_file() && is_message(&name) {
+        } else if (kind.is_file() || kind.is_symlink()) && is_message(&name) {
             items.push(file(&entry.path(), mailbox));
         }
     }
