@@ -31,8 +31,10 @@ impl Scene {
 
     fn with(more: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let own =
-            [("REDOUBT_LIMITS_MESSAGE_BYTES", "4194304"), ("REDOUBT_LIMITS_LMTP_IDLE_SECONDS", "2")];
+        let own = [
+            ("REDOUBT_LIMITS_MESSAGE_BYTES", "4194304"),
+            ("REDOUBT_LIMITS_LMTP_IDLE_SECONDS", "2"),
+        ];
         let environment = [&own, more].concat();
         let server = Redoubt::start_with(&folder.path().join("data"), &environment);
         server.domain("example.org");
@@ -234,15 +236,30 @@ fn bad_messages() -> Vec<(&'static str, Vec<u8>)> {
         ("no header", b"just text\r\nand more\r\n".to_vec()),
         ("only a header", b"Subject: x\r\n".to_vec()),
         ("header without colon", b"Subject\r\n: x\r\n\tfolded\r\n\r\nbody\r\n".to_vec()),
-        ("a line of a megabyte", [b"Subject: ".as_slice(), &vec![b'x'; 1 << 20], b"\r\n\r\n"].concat()),
+        (
+            "a line of a megabyte",
+            [b"Subject: ".as_slice(), &vec![b'x'; 1 << 20], b"\r\n\r\n"].concat(),
+        ),
         ("NUL", b"Subject: a\0b\r\n\r\nx\0y\r\n".to_vec()),
-        ("wrong UTF-8", b"Subject: \xff\xfe\xc3\r\nFrom: \xe4\xf6 <\xfc@x>\r\n\r\n\xff\r\n".to_vec()),
+        (
+            "wrong UTF-8",
+            b"Subject: \xff\xfe\xc3\r\nFrom: \xe4\xf6 <\xfc@x>\r\n\r\n\xff\r\n".to_vec(),
+        ),
         ("unknown charset", b"Content-Type: text/plain; charset=klingon\r\n\r\n\xff\r\n".to_vec()),
         ("bad base64", b"Content-Transfer-Encoding: base64\r\n\r\n!!!=\xff==a\r\n".to_vec()),
-        ("boundary that never ends", b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n".to_vec()),
-        ("boundary that never comes", b"Content-Type: multipart/mixed; boundary=x\r\n\r\nhello\r\n".to_vec()),
+        (
+            "boundary that never ends",
+            b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n".to_vec(),
+        ),
+        (
+            "boundary that never comes",
+            b"Content-Type: multipart/mixed; boundary=x\r\n\r\nhello\r\n".to_vec(),
+        ),
         ("no boundary", b"Content-Type: multipart/mixed\r\n\r\n--\r\n\r\n----\r\n".to_vec()),
-        ("bad parameters", b"Content-Type: text/plain; a; =b; c=\"d; e*0*=%ZZ; f*=x''%\r\n\r\n".to_vec()),
+        (
+            "bad parameters",
+            b"Content-Type: text/plain; a; =b; c=\"d; e*0*=%ZZ; f*=x''%\r\n\r\n".to_vec(),
+        ),
         ("bad date", b"Date: 99 Foo 0000 99:99:99 +9999\r\n\r\n".to_vec()),
         ("deep multiparts", nested(3_000)),
         ("many parts", parts.concat()),
@@ -307,7 +324,8 @@ fn wrong_octets_in_commands() {
         assert!(refused(&send_all(scene.imap(), octets)), "{octets:?}");
     }
     // TLS where none is spoken, HTTP, and noise.
-    let noise: Vec<u8> = (0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> =
+        (0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     for octets in [b"\x16\x03\x01\x02\x00\x01".as_slice(), b"GET / HTTP/1.1\r\n\r\n", &noise] {
         send_all(scene.imap(), octets);
         send_all(scene.server.lmtp(), octets);
@@ -318,7 +336,8 @@ fn wrong_octets_in_commands() {
     assert!(said.lines().filter(|line| line.starts_with("50")).count() >= 2, "{said:?}");
     let said = send_all(scene.server.lmtp(), b"LHLO x\nMAIL FROM:<>\n");
     assert!(said.contains("500 5.5.2"), "{said:?}");
-    for netstring in [b"999999999999:x,".as_slice(), b"-1:", b"5:ab", b"3:abc;", b"00000000001:a,"] {
+    for netstring in [b"999999999999:x,".as_slice(), b"-1:", b"5:ab", b"3:abc;", b"00000000001:a,"]
+    {
         send_all(scene.server.address("socketmap"), netstring);
     }
     scene.is_well();
@@ -327,7 +346,8 @@ fn wrong_octets_in_commands() {
 #[test]
 fn half_closed_sockets() {
     let scene = Scene::new();
-    let login = format!("a LOGIN {ALICE} secret\r\nb SELECT INBOX\r\nc FETCH 1:* (BODY.PEEK[])\r\n");
+    let login =
+        format!("a LOGIN {ALICE} secret\r\nb SELECT INBOX\r\nc FETCH 1:* (BODY.PEEK[])\r\n");
     let said = send_all(scene.imap(), login.as_bytes());
     assert!(said.contains("\r\nc OK"), "what was asked is answered: {said:?}");
     let idle = format!("a LOGIN {ALICE} secret\r\nb SELECT INBOX\r\nc IDLE\r\n");

@@ -11,7 +11,7 @@ use redoubt_tests::messages::message;
 
 const ALICE: &str = "alice@example.org";
 
-/// Delivers `name`s until one is refused; how many were taken, and the refusal's code.
+/// Delivers until one is refused: the tokens of those that were taken, and the refusal's code.
 fn deliver_until_refused(node: &Node, name: &str) -> (Vec<String>, u16) {
     let mut client = Lmtp::connect(node.lmtp()).unwrap();
     let mut taken = Vec::new();

@@ -121,7 +121,12 @@ fn a_maildir_of_dovecot() {
     let inbox = scene.show("INBOX");
     let expected = [
         (17, flags(&["\\Answered", "\\Deleted"]), "10-Nov-2026 23:12:05 +0000", "b"),
-        (25, flags(&["\\Flagged", "\\Seen", "$Forwarded", "blue"]), "10-Nov-2026 23:11:05 +0000", "a"),
+        (
+            25,
+            flags(&["\\Flagged", "\\Seen", "$Forwarded", "blue"]),
+            "10-Nov-2026 23:11:05 +0000",
+            "a",
+        ),
         (80, flags(&[]), "10-Nov-2026 23:13:05 +0000", "c"),
     ];
     for (shown, (uid, flags, date, token)) in inbox.iter().zip(expected) {
@@ -257,7 +262,8 @@ fn many(scene: &Scene) -> PathBuf {
     maildir(&source);
     let mut list = String::from("3 V1 N99999\n");
     for n in 0..MANY {
-        fs::write(source.join(format!("cur/{n:05}.m:2,S")), message(&format!("m{n}"), 2_000)).unwrap();
+        fs::write(source.join(format!("cur/{n:05}.m:2,S")), message(&format!("m{n}"), 2_000))
+            .unwrap();
         list += &format!("{} :{n:05}.m\n", 3 * n + 10);
     }
     fs::write(source.join("dovecot-uidlist"), list).unwrap();

@@ -164,7 +164,9 @@ fn mailboxes() {
 #[test]
 fn usage_and_what_is_not_reachable() {
     let mut scene = Scene::new();
-    for wrong in [&["nonsense"][..], &["domain"], &["account", "add"], &["deliver", "x"], &["--nope"]] {
+    for wrong in
+        [&["nonsense"][..], &["domain"], &["account", "add"], &["deliver", "x"], &["--nope"]]
+    {
         scene.code(wrong, 2);
     }
     for verb in ["--help", "--version"] {
@@ -177,7 +179,13 @@ fn usage_and_what_is_not_reachable() {
     std::fs::write(&config, "[limits]\nconnections = 5\n").unwrap();
     scene.code(&["config", "check", "--config", config.to_str().unwrap()], 0);
     scene.server.kill();
-    for verb in [&["status"][..], &["stop"], &["reload"], &["domain", "list"], &["account", "show", "alice"]] {
+    for verb in [
+        &["status"][..],
+        &["stop"],
+        &["reload"],
+        &["domain", "list"],
+        &["account", "show", "alice"],
+    ] {
         let said = scene.code(verb, 4);
         assert!(said.contains("redoubt serve"), "{said}");
     }

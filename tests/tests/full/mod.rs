@@ -249,8 +249,7 @@ impl Node {
 }
 
 async fn prepare(store: &Mailstore) {
-    let domain =
-        DomainAdd { domain: "example.org".into(), settings: DomainSettings::default() };
+    let domain = DomainAdd { domain: "example.org".into(), settings: DomainSettings::default() };
     submit(store, Change::DomainAdd(domain)).await;
     let account = AccountAdd {
         address: Address { local: "alice".into(), domain: "example.org".into() },

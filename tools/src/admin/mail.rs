@@ -161,11 +161,7 @@ fn imported(answer: Result<Arrival, Rejection>) -> Imported {
 
 /// Keeps the UIDs that still can be given, in rising order; the others get new
 /// ones. What has arrived with an earlier try has its UID and takes no other.
-fn with_free_uids(
-    messages: Vec<NewMessage>,
-    arrived: &[bool],
-    uid_next: u64,
-) -> Vec<NewMessage> {
+fn with_free_uids(messages: Vec<NewMessage>, arrived: &[bool], uid_next: u64) -> Vec<NewMessage> {
     let mut next = uid_next;
     let give = |(mut message, arrived): (NewMessage, &bool)| {
         message.uid = message.uid.filter(|uid| u64::from(uid.get()) >= next);
