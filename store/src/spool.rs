@@ -62,6 +62,14 @@ impl SpoolRoom {
         Ok(file)
     }
 
+    /// A disk without room is refused as such, whatever the reserve said before.
+    fn failed(&self, error: io::Error) -> WriteError {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => self.reserve.full(),
+            _ => failed(error),
+        }
+    }
+
     /// Room for a whole message; one larger than everything takes everything.
     async fn wait_for(&self, octets: u64) -> Result<OwnedSemaphorePermit, WriteError> {
         let units = usize::try_from(octets).unwrap_or(usize::MAX).div_ceil(UNIT).min(self.units);
@@ -147,7 +155,7 @@ impl Spool {
         let room = self.room.clone();
         let spilled = blocking(move || {
             room.reserve.check()?;
-            let file = room.nameless().map_err(failed)?;
+            let file = room.nameless().map_err(|error| room.failed(error))?;
             Ok(Spilled { file, written: 0, pending: memory.bytes })
         });
         self.state = State::File(spilled.await?);
@@ -161,7 +169,8 @@ impl Spool {
         let room = self.room.clone();
         let spilled = blocking(move || {
             room.reserve.check()?;
-            spilled.file.write_all_at(&spilled.pending, spilled.written).map_err(failed)?;
+            let written = spilled.file.write_all_at(&spilled.pending, spilled.written);
+            written.map_err(|error| room.failed(error))?;
             spilled.written += spilled.pending.len() as u64;
             spilled.pending = Vec::new();
             Ok(spilled)
