@@ -37,7 +37,6 @@ pub(crate) struct Wishes {
     pub(crate) quota: Option<u64>,
 }
 
-
 impl World {
     pub(crate) async fn new() -> Self {
         Self::with(Wishes::default()).await

@@ -85,7 +85,9 @@ impl AccountM {
             return Err(Rejection::Limit(String::new()));
         }
         let wished = r.special_use;
-        if let Some(taken) = wished.filter(|_| self.mailboxes.iter().any(|m| m.special_use == wished)) {
+        if let Some(taken) =
+            wished.filter(|_| self.mailboxes.iter().any(|m| m.special_use == wished))
+        {
             return Err(Rejection::UseTaken(taken));
         }
         let old = self.child(r.parent, &r.name).map(|m| (m.id, m.stage));
