@@ -49,6 +49,7 @@ pub(super) fn start(dir: &Path, programs: &Path) -> anyhow::Result<Server> {
     fs::create_dir_all(dir)?;
     let (dir, programs) = (dir.canonicalize()?, programs.canonicalize()?);
     let owner = Owner::find()?;
+    owner.reaches(&programs)?;
     let mail = folders(&dir, &owner)?;
     answer_logins(&dir.join("state/mux"))?;
     let (lmtp, imap) = (free_port()?, free_port()?);

@@ -33,15 +33,25 @@ impl Owner {
 
     /// Makes a folder his, who must be able to come to it.
     pub(super) fn give(&self, folder: &Path) -> anyhow::Result<()> {
+        self.reaches(folder)?;
         if !self.is_root {
             return Ok(());
         }
-        for above in folder.ancestors().skip(1) {
+        Ok(std::os::unix::fs::chown(folder, Some(self.uid), Some(self.gid))?)
+    }
+
+    /// Refuses what lies below a folder that he cannot pass through.
+    pub(super) fn reaches(&self, path: &Path) -> anyhow::Result<()> {
+        for above in path.ancestors().skip(1).filter(|_| self.is_root) {
             if fs::metadata(above)?.permissions().mode() & 0o001 == 0 {
-                bail!("user \"mail\" cannot pass through {}: name another --dir", above.display());
+                bail!(
+                    "user \"mail\" cannot pass through {} to {}",
+                    above.display(),
+                    path.display()
+                );
             }
         }
-        Ok(std::os::unix::fs::chown(folder, Some(self.uid), Some(self.gid))?)
+        Ok(())
     }
 
     /// The name of this user.
