@@ -81,7 +81,7 @@ impl Default for LmtpOptions {
             max_recipients: 1_000,
             max_recipient_octets: 256 << 10,
             max_line: 4096,
-            max_messages: 10_000,
+            max_messages: 1_000_000,
             message_timeout: Duration::from_secs(3600),
             command_timeout: Duration::from_secs(300),
             bare_newlines: BareNewlines::default(),
