@@ -123,11 +123,19 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
         Ok(exit) => exit.into(),
+        // `redoubt account list | head`: whoever reads has enough.
+        Err(error) if nobody_reads(&error) => Exit::Done.into(),
         Err(error) => {
             eprintln!("redoubt: {error:#}");
             code_of(&error).into()
         }
     }
+}
+
+fn nobody_reads(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    let json = || error.downcast_ref::<serde_json::Error>().and_then(|e| e.io_error_kind());
+    io.or_else(json) == Some(std::io::ErrorKind::BrokenPipe)
 }
 
 fn run(Cli { common, verb }: Cli) -> anyhow::Result<Exit> {
