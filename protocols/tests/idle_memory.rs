@@ -1,6 +1,7 @@
 //! What a session costs while its client only listens. A process of its own, so that
 //! nobody else's memory is measured.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+// The helpers are shared with the larger suite; this one uses a few of them.
 #![allow(dead_code)]
 
 #[path = "imap/client.rs"]
