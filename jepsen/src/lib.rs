@@ -1,7 +1,11 @@
-//! Redoubt under faults: real processes, killed for real; histories, and what
-//! must hold of them.
+//! Redoubt under faults: real processes, killed, stopped, cut off and confused for real; recorded
+//! histories, and what must hold of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod check;
 pub mod crash;
 pub mod deliveries;
 pub mod editor;
+pub mod history;
+pub mod target;
+pub mod workload;
