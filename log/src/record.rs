@@ -143,6 +143,11 @@ pub enum Change {
 }
 
 impl Change {
+    /// The level that a cluster must be at before this may be proposed.
+    pub fn level(&self) -> u32 {
+        1
+    }
+
     /// The number of this kind in the log, for ever.
     pub fn kind(&self) -> u16 {
         match self {

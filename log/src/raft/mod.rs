@@ -11,13 +11,17 @@
 //! nothing is served before the committed index is recovered.
 
 mod apply;
+mod cluster;
 mod error;
 mod gate;
+mod members;
 mod network;
 mod node;
 mod open;
+mod peers;
 mod read_index;
 mod replay;
+mod snapshot;
 mod state_machine;
 mod stop;
 mod storage;
@@ -25,8 +29,10 @@ mod storage;
 mod tests;
 mod types;
 
-pub use error::{OpenError, ProposeError, ReadError};
+pub use cluster::{Cluster, ClusterMember, Role};
+pub use error::{CallError, FetchError, MembershipError, OpenError, ProposeError, ReadError};
 pub use node::{Node, NodeOptions, Status};
+pub use peers::{Dialer, LEVEL, MAX_CALL_BYTES, PeerOptions, PeerStream, Service, Start, topic};
 pub use replay::replay;
 pub use state_machine::{AppliedState, Checkpoint, Committed, Fatal, StateMachine};
 pub use stop::Stopped;

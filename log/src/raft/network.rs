@@ -10,6 +10,8 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 
+use crate::id::NodeId;
+use crate::raft::snapshot;
 use crate::raft::state_machine::Checkpoint;
 use crate::raft::types::{Member, TypeConfig};
 
@@ -71,12 +73,15 @@ impl RaftNetworkV2<TypeConfig> for Peer {
 
     async fn full_snapshot(
         &mut self,
-        _: VoteOf<TypeConfig>,
-        _: SnapshotOf<TypeConfig, Checkpoint>,
-        _: impl Future<Output = ReplicationClosed> + Send + 'static,
+        vote: VoteOf<TypeConfig>,
+        snapshot: SnapshotOf<TypeConfig, Checkpoint>,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        Err(StreamingError::Unreachable(self.unreachable()))
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            done = snapshot::offer(NodeId(self.node), vote, snapshot) => done,
+        }
     }
 
     async fn transfer_leader(

@@ -1,5 +1,6 @@
 //! One shard's replica on this node, as the rest of the program sees it.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::time::timeout_at;
 
 use crate::blob::{BlobError, BlobStore};
@@ -18,7 +20,9 @@ use crate::id::{Hash, LogIndex, NodeId, ShardId, Term};
 use crate::raft::apply::{AppliedCell, Applier, ApplyHandle};
 use crate::raft::error::{OpenError, ProposeError, ReadError};
 use crate::raft::gate::{Blobs, Gate};
+use crate::raft::members::follow_leader;
 use crate::raft::open::{self, Parts, Running, Threads};
+use crate::raft::peers::{PeerOptions, Service, Start};
 use crate::raft::read_index::{Raft, ReadIndex};
 use crate::raft::state_machine::{AppliedState, StateMachine};
 use crate::raft::stop::{StopCell, Stopped};
@@ -42,6 +46,12 @@ pub struct NodeOptions {
     pub recovery: Duration,
     /// Threads that Raft has for itself.
     pub threads: usize,
+    /// The way to peers; `None` for a node that is alone.
+    pub peers: Option<PeerOptions>,
+    /// What is done with an empty log.
+    pub start: Start,
+    /// Whether it keeps no views and serves nobody.
+    pub light: bool,
 }
 
 impl NodeOptions {
@@ -54,6 +64,9 @@ impl NodeOptions {
             election: Duration::from_millis(300)..Duration::from_millis(500),
             recovery: Duration::from_secs(3600),
             threads: 2,
+            peers: None,
+            start: Start::Found,
+            light: false,
         }
     }
 }
@@ -102,7 +115,12 @@ struct Inner {
     raft: Raft,
     reads: ReadIndex,
     running: Mutex<Option<Work>>,
+    leader: watch::Sender<Option<NodeId>>,
+    services: Mutex<Services>,
 }
+
+/// Who answers calls, by topic.
+pub(crate) type Services = HashMap<u16, Arc<dyn Service>>;
 
 struct Work {
     applier: Applier,
@@ -141,8 +159,23 @@ impl Node {
         let (applied, stop) = (Arc::new(AppliedCell::default()), StopCell::new());
         let parts = Parts { options, log, gate, applied, stop };
         let Running { raft, reads, applier, thread, threads } = open::start(&parts, machine)?;
+        let leader = watch::Sender::new(None);
+        threads.spawn(follow_leader(raft.clone(), leader.clone()));
         let running = Mutex::new(Some(Work { applier, apply: thread, threads }));
-        Ok(Self(Arc::new(Inner { parts, raft, reads, running })))
+        let services = Mutex::default();
+        Ok(Self(Arc::new(Inner { parts, raft, reads, running, leader, services })))
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.0.parts.options.node
+    }
+
+    pub(crate) fn leader_cell(&self) -> &watch::Sender<Option<NodeId>> {
+        &self.0.leader
+    }
+
+    pub(crate) fn services(&self) -> &Mutex<Services> {
+        &self.0.services
     }
 
     /// Proposes a record and waits until it is committed by a quorum, durable
@@ -234,17 +267,19 @@ impl Node {
     }
 
     /// Waits until everything committed before this call is applied here, and
-    /// gives that index. Calls that wait together cost one round.
+    /// gives that index. Calls that wait together cost one round. Waits for a
+    /// leader until the deadline.
     ///
     /// # Errors
-    /// [`ReadError::NotLeader`], [`ReadError::Stopped`].
-    pub async fn read_index(&self) -> Result<LogIndex, ReadError> {
+    /// [`ReadError::Unavailable`], [`ReadError::Stopped`].
+    pub async fn read_index(&self, deadline: Instant) -> Result<LogIndex, ReadError> {
         if let Some(why) = self.0.parts.stop.get() {
             return Err(ReadError::Stopped(why.to_string()));
         }
-        match self.0.reads.read().await {
-            Some(index) => index,
-            None => Err(ReadError::Stopped(self.why())),
+        match timeout_at(tokio::time::Instant::from_std(deadline), self.0.reads.read()).await {
+            Ok(Some(index)) => index,
+            Ok(None) => Err(ReadError::Stopped(self.why())),
+            Err(_) => Err(ReadError::Unavailable),
         }
     }
 

@@ -92,6 +92,15 @@ pub trait StateMachine: Send + 'static {
     /// Any stops the shard on this node.
     fn apply(&mut self, entry: Committed) -> Result<Option<Outcome>, Fatal>;
 
+    /// The level that the state is at: what [`Change::level`](crate::record::Change::level)
+    /// may be at most. Asked at the start; later the records themselves say it.
+    ///
+    /// # Errors
+    /// Any stops the shard on this node.
+    fn level(&mut self) -> Result<u32, Fatal> {
+        Ok(super::LEVEL)
+    }
+
     /// Makes everything applied so far durable. Called before a shutdown ends.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use redoubt_log::blob::{BlobError, BlobStore};
@@ -338,7 +339,8 @@ impl Mailstore {
 
 impl Inner {
     async fn view(&self) -> Result<View, StoreError> {
-        self.node.read_index().await.map_err(not_read)?;
+        let deadline = Instant::now() + READ_DEADLINE;
+        self.node.read_index(deadline).await.map_err(not_read)?;
         self.local_view()
     }
 
@@ -403,6 +405,9 @@ fn candidate(
     let candidate = Candidate { account: account.id.0, phcs };
     Ok((Some(account), candidate))
 }
+
+/// How long a reader waits for a leader.
+const READ_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The name of an account's own password; others are app passwords.
 const MAIN_CREDENTIAL: &str = "password";

@@ -79,9 +79,10 @@ impl Inner {
     fn not_proposed(&self, error: ProposeError) -> WriteError {
         let text = error.to_string();
         match error {
-            ProposeError::NotLeader { .. } | ProposeError::Unavailable => {
-                WriteError::Unavailable(text)
-            }
+            ProposeError::NotLeader { .. }
+            | ProposeError::Unavailable
+            | ProposeError::Clock { .. } => WriteError::Unavailable(text),
+            ProposeError::Level { .. } => WriteError::Invalid(text),
             ProposeError::Unknown(_) => WriteError::Unknown(text),
             ProposeError::TooLarge(_) => WriteError::Invalid(text),
             ProposeError::DiskFull => self.reserve.full(),

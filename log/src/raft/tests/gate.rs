@@ -131,5 +131,5 @@ async fn a_poisoned_blob_store_leaves_raft() {
     let answer = node.propose(record(1), soon()).await;
     assert!(matches!(answer, Err(ProposeError::Stopped { .. })), "{answer:?}");
     node.stopped().await;
-    assert!(node.read_index().await.is_err());
+    assert!(node.read_index(soon()).await.is_err());
 }

@@ -22,7 +22,7 @@ async fn a_first_start_makes_a_group_of_one() {
     assert_eq!(status.applied.map(|state| state.id.index), Some(LogIndex(1)));
     let outcome = node.propose(record(1), soon()).await.unwrap();
     assert_eq!(outcome.index, LogIndex(2));
-    assert!(node.read_index().await.unwrap() >= outcome.index);
+    assert!(node.read_index(soon()).await.unwrap() >= outcome.index);
     assert_eq!(world.views.now().seen, [(LogIndex(2), record(1).operation)]);
 }
 
@@ -87,7 +87,7 @@ async fn a_deadline_after_the_hand_over_is_unknown_and_the_record_may_stand() {
     // Committed, not applied: not served.
     assert_eq!(node.read(LogIndex(0)..LogIndex(9), 1 << 20).unwrap().len(), BOTH);
     go.send(()).unwrap();
-    assert_eq!(node.read_index().await.unwrap(), LogIndex(2));
+    assert_eq!(node.read_index(soon()).await.unwrap(), LogIndex(2));
     assert_eq!(world.views.now().seen.len(), 1);
     assert_eq!(node.read(LogIndex(0)..LogIndex(9), 1 << 20).unwrap().len(), BOTH + 1);
 }
@@ -120,7 +120,7 @@ async fn a_failed_sync_stops_the_shard_and_what_waits_is_unknown() {
     assert!(matches!(node.stopped().await, Stopped::Fatal(_)));
     let answer = node.propose(record(3), soon()).await;
     assert!(matches!(answer, Err(ProposeError::Stopped { .. })), "{answer:?}");
-    assert!(node.read_index().await.is_err());
+    assert!(node.read_index(soon()).await.is_err());
     assert_eq!(world.views.now().seen.len(), 1);
 }
 
@@ -158,6 +158,6 @@ async fn too_large_a_record_is_refused() {
 async fn reads_that_wait_together_are_answered_together() {
     let node = World::new(&SimDisk::new(1)).open();
     let outcome = node.propose(record(1), soon()).await.unwrap();
-    let reads = join_all((0..100).map(|_| node.read_index())).await;
+    let reads = join_all((0..100).map(|_| node.read_index(soon()))).await;
     assert!(reads.into_iter().all(|read| read.unwrap() == outcome.index));
 }
