@@ -4,6 +4,7 @@
 //! function, [`apply`], and can be rebuilt.
 
 pub mod account;
+pub mod alarms;
 pub mod apply;
 pub mod auth;
 mod cache;

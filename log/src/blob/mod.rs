@@ -214,6 +214,11 @@ impl BlobStore {
     pub fn poisoned(&self) -> Option<String> {
         self.shared.state.lock().poisoned.clone()
     }
+
+    /// Resolves with the reason once a write or sync has failed; never, else.
+    pub fn failure(&self) -> impl Future<Output = String> + Send + 'static {
+        crate::disk::failure(self.shared.failed.subscribe())
+    }
 }
 
 fn shut_down() -> BlobError {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
 
 use super::draft::{Draft, WriteFailure};
 use super::error::BlobError;
@@ -134,6 +135,8 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     /// Wakes the sync thread.
     pub(super) work: Condvar,
+    /// Tells who watches that the store is poisoned.
+    pub(super) failed: watch::Sender<Option<String>>,
     /// Wakes those who wait for another thread's claim.
     unclaimed: Condvar,
     pub(super) next_pack: AtomicU64,
@@ -170,6 +173,7 @@ impl Shared {
             sealing: Mutex::default(),
             state: Mutex::default(),
             work: Condvar::new(),
+            failed: watch::Sender::new(None),
             unclaimed: Condvar::new(),
             next_pack: AtomicU64::new(1),
             dedup_hits: AtomicU64::new(0),
@@ -261,6 +265,7 @@ impl Shared {
         if state.poisoned.is_none() {
             tracing::error!(why, "the blob store stops: a write or sync failed");
             state.poisoned = Some(why.to_owned());
+            self.failed.send_replace(Some(why.to_owned()));
         }
         self.work.notify_all();
     }

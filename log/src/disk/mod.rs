@@ -10,6 +10,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 mod real;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
@@ -66,6 +68,18 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// # Errors
     /// Those of the system.
     fn space(&self, dir: &Path) -> io::Result<Space>;
+}
+
+/// Resolves with the reason once somebody says that the disk has failed.
+pub(crate) async fn failure(mut failed: watch::Receiver<Option<String>>) -> String {
+    loop {
+        if let Some(why) = failed.borrow_and_update().clone() {
+            return why;
+        }
+        if failed.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
 }
 
 /// Bytes of a disk.

@@ -18,6 +18,11 @@ pub(crate) trait Blobs: Debug + Send + Sync + 'static {
 
     /// Why nothing more is taken.
     fn poisoned(&self) -> Option<String>;
+
+    /// Resolves with that reason as soon as there is one.
+    fn failure(&self) -> BoxFuture<'static, String> {
+        std::future::pending().boxed()
+    }
 }
 
 impl Blobs for BlobStore {
@@ -27,6 +32,10 @@ impl Blobs for BlobStore {
 
     fn poisoned(&self) -> Option<String> {
         Self::poisoned(self)
+    }
+
+    fn failure(&self) -> BoxFuture<'static, String> {
+        Self::failure(self).boxed()
     }
 }
 
@@ -79,6 +88,11 @@ impl Gate {
             true => Ok(()),
             false => self.blobs.durable(ids).await,
         }
+    }
+
+    /// Resolves when the blob store takes nothing more.
+    pub(crate) fn failure(&self) -> BoxFuture<'static, String> {
+        self.blobs.failure()
     }
 
     /// Why the blob store takes nothing more.

@@ -110,7 +110,8 @@ pub(crate) fn start(
     let up = threads.run(come_up(options, store, applier.clone()));
     let up = up.unwrap_or_else(|| Err("a task of it has panicked".to_owned()));
     let (raft, reads) = up.map_err(|why| did_not_come_up(parts, why))?;
-    threads.spawn(watch(raft.clone(), parts.stop.clone()));
+    let failures = (parts.log.failure(), parts.gate.failure());
+    threads.spawn(watch(raft.clone(), parts.stop.clone(), failures));
     Ok(Running { raft, reads, applier, thread, threads })
 }
 
@@ -232,8 +233,12 @@ fn is_only_voter(raft: &Raft, node: u64) -> bool {
     membership.voter_ids().all(|voter| voter == node)
 }
 
-/// Ends Raft when a part below has failed, and says so when Raft has ended.
-async fn watch(raft: Raft, stop: StopCell) {
+/// Ends Raft at once when a part below has failed, and says so when Raft has ended.
+async fn watch(
+    raft: Raft,
+    stop: StopCell,
+    (log, blobs): (impl Future<Output = String>, impl Future<Output = String>),
+) {
     let mut metrics = raft.metrics();
     let ended = async {
         loop {
@@ -246,7 +251,10 @@ async fn watch(raft: Raft, stop: StopCell) {
         }
     };
     tokio::select! {
-        why = ended => stop.fatal(why),
-        _ = stop.wait() => drop(raft.shutdown().await),
+        why = ended => return stop.fatal(why),
+        why = log => stop.fatal(why),
+        why = blobs => stop.fatal(why),
+        _ = stop.wait() => {}
     }
+    drop(raft.shutdown().await);
 }

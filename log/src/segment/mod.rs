@@ -9,6 +9,7 @@
 //! ever be cut, and only if nothing valid follows.
 
 use std::fmt;
+use std::future::Future;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -263,6 +264,11 @@ impl SegmentLog {
     /// Why the log takes nothing any more, if a sync or write failed.
     pub fn poisoned(&self) -> Option<LogError> {
         self.core().check_poison().err()
+    }
+
+    /// Resolves with the reason once a write or sync has failed; never, else.
+    pub fn failure(&self) -> impl Future<Output = String> + Send + 'static {
+        crate::disk::failure(self.handle.shared.failed.subscribe())
     }
 
     /// Whether the reserve (one segment and 5% of the disk) is there. Without it

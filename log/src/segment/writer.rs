@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use tokio::sync::watch;
 
 use super::core::{Core, Task, Work};
 use super::file::SegmentFile;
@@ -30,6 +31,8 @@ pub(super) struct Shared {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) dir: PathBuf,
     pub(super) options: SegmentOptions,
+    /// Tells who watches that the log is poisoned.
+    pub(super) failed: watch::Sender<Option<String>>,
 }
 
 impl Shared {
@@ -40,7 +43,8 @@ impl Shared {
         found: &Found,
     ) -> Self {
         let core = Mutex::new(Core::new(found));
-        Self { core, wake: Condvar::new(), disk, dir: dir.to_owned(), options }
+        let (dir, failed) = (dir.to_owned(), watch::Sender::new(None));
+        Self { core, wake: Condvar::new(), disk, dir, options, failed }
     }
 }
 
@@ -416,6 +420,7 @@ impl Writer {
             core.poison = Some(reason.clone());
             core.queue.drain(..).collect()
         };
+        self.shared.failed.send_replace(Some(reason.to_string()));
         fail(load.tasks.into_iter().chain(queued), &LogError::Poisoned { reason });
     }
 }

@@ -15,6 +15,7 @@ use redoubt_log::record::{AccountState, Actor, Arrival, Change, Outcome, Rejecti
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::alarms::Alarms;
 use crate::auth::{Authenticator, Candidate, MAX_PASSWORD};
 use crate::cache::ParsedCache;
 use crate::changes::{ChangeFeed, Watch};
@@ -69,6 +70,7 @@ struct Inner {
     ingest: Arc<Ingest>,
     feed: Arc<ChangeFeed>,
     progress: Arc<machine::Progress>,
+    alarms: Alarms,
     spools: Arc<SpoolRoom>,
     reserve: Arc<reserve::Reserve>,
     auth: Authenticator,
@@ -303,6 +305,10 @@ impl Mailstore {
     /// Numbers for whoever watches the node.
     pub fn status(&self) -> StoreStatus {
         self.inner.status()
+    }
+    /// What somebody has to look after on this node.
+    pub fn alarms(&self) -> &Alarms {
+        &self.inner.alarms
     }
     /// Resolves with the reason when this node has stopped serving the shard.
     pub async fn stopped(&self) -> String {

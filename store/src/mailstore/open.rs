@@ -14,6 +14,7 @@ use super::{
     Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret, Tasks, checkpoints,
     layout, reserve, sweep, views, workers,
 };
+use crate::alarms::Alarms;
 use crate::auth::Authenticator;
 use crate::cache::ParsedCache;
 use crate::changes::ChangeFeed;
@@ -100,6 +101,7 @@ impl Inner {
             ingest,
             feed,
             progress,
+            alarms: Alarms::default(),
             spools,
             reserve,
             auth: Authenticator::new().map_err(|error| OpenError::Node(error.to_string()))?,

@@ -7,6 +7,7 @@ use redoubt_log::segment::SegmentStats;
 
 use super::Inner;
 use super::latency::ProposalStats;
+use crate::alarms::Alarm;
 
 /// Numbers of one node's store. What counts from the start counts from that of the process.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub struct StoreStatus {
     pub disk_reserve: u64,
     /// Index of the newest checkpoint that was taken since the start.
     pub checkpoint: Option<LogIndex>,
+    /// What somebody has to look after.
+    pub alarms: Vec<Alarm>,
 }
 
 impl Inner {
@@ -50,6 +53,7 @@ impl Inner {
             disk_free,
             disk_reserve,
             checkpoint: self.checkpoints.newest(),
+            alarms: self.alarms.active(),
         }
     }
 }

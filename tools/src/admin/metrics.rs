@@ -12,6 +12,7 @@ use redoubt_log::blob::{BlobStats, SyncHistogram};
 use redoubt_log::id::LogIndex;
 use redoubt_log::segment::LATENCY_BUCKETS_US;
 use redoubt_protocols::server::{Counter, ProtocolStats};
+use redoubt_store::alarms::AlarmKind;
 use redoubt_store::mailstore::StoreStatus;
 
 use super::App;
@@ -36,6 +37,7 @@ impl Collector for Numbers {
         let status = self.0.mailstore.status();
         log(&mut out, &status)?;
         disk(&mut out, &status)?;
+        alarms(&mut out, &status)?;
         blobs(&mut out, &status.blobs)?;
         protocols(&mut out, &self.0)
     }
@@ -69,6 +71,17 @@ fn disk(out: &mut Out<'_>, status: &StoreStatus) -> Result<(), Error> {
     out.gauge("disk_free_bytes", "Bytes free on the disk", status.disk_free as f64)?;
     let help = "Bytes free below which mail is deferred";
     out.gauge("disk_reserve_bytes", help, status.disk_reserve as f64)
+}
+
+/// Every kind has a line, 0 when nothing is wrong.
+fn alarms(out: &mut Out<'_>, status: &StoreStatus) -> Result<(), Error> {
+    let help = "Alarms that stand; redoubt status has their text";
+    let mut family = out.metric("alarm", help, None, MetricType::Gauge)?;
+    for kind in AlarmKind::ALL {
+        let count = status.alarms.iter().filter(|alarm| alarm.kind == kind).count();
+        family.encode_family(&[("kind", kind.name())])?.encode_gauge(&(count as f64))?;
+    }
+    Ok(())
 }
 
 fn blobs(out: &mut Out<'_>, blobs: &BlobStats) -> Result<(), Error> {

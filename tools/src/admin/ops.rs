@@ -66,6 +66,7 @@ fn store(status: &StoreStatus) -> serde_json::Value {
         "disk_free_bytes": status.disk_free,
         "disk_reserve_bytes": status.disk_reserve,
         "growth_allowed": node.growth_allowed,
+        "alarms": status.alarms,
         "blobs": {
             "count": blobs.blobs,
             "raw_bytes": blobs.raw_bytes,

@@ -4,6 +4,7 @@
 mod apply;
 mod conformance;
 mod encoding;
+mod failure;
 mod gate;
 mod look;
 mod open;
