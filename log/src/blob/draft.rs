@@ -48,6 +48,18 @@ impl Draft {
         Self { header, octets }
     }
 
+    /// A frame whose chunk table and chunks came from another store, verified.
+    pub(super) fn received(header: FrameHeader, body: &[u8]) -> Self {
+        let mut octets = vec![0; FRAME_HEADER];
+        octets.extend_from_slice(body);
+        Self { header, octets }
+    }
+
+    /// Octets of the payload, uncompressed.
+    pub(super) fn payload(&self) -> u64 {
+        self.header.payload
+    }
+
     /// A frame that only tells how far completed syncs reached.
     pub(super) fn mark() -> Self {
         Self::new(Kind::Mark, BlobId([0; 32]), 0, &[], 0)

@@ -31,6 +31,14 @@ pub enum BlobError {
         /// What is wrong with its part.
         cause: Box<BlobError>,
     },
+    /// What another store sent is not the blob that it claims to be.
+    #[error("what came for blob {blob} is not it: {what}")]
+    Foreign {
+        /// The blob that it was to be.
+        blob: BlobId,
+        /// What does not fit.
+        what: String,
+    },
     /// No room; nothing was stored, and it works again once there is room.
     #[error("no room on the disk for a blob of {len} octets")]
     DiskFull {

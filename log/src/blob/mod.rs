@@ -19,6 +19,7 @@ use crate::id::BlobId;
 mod base64_lines;
 mod draft;
 mod error;
+mod export;
 pub mod frame;
 mod index;
 mod open;
@@ -37,6 +38,7 @@ mod syncer;
 mod tests;
 
 pub use error::BlobError;
+pub use export::{Exported, ExportedHead, ExportedKind, Exporter, MAX_EXPORTED};
 pub use options::{BlobOptions, IndexKind};
 pub use reader::BlobReader;
 pub use stats::{BlobReport, BlobStats, Cut, ScrubReport, SyncHistogram};
@@ -181,6 +183,40 @@ impl BlobStore {
     /// [`BlobError::Missing`], [`BlobError::Damaged`], [`BlobError::Io`].
     pub fn reader(&self, id: &BlobId) -> Result<BlobReader, BlobError> {
         BlobReader::open(&self.shared, id)
+    }
+
+    /// Opens a blob to be read as it is stored, for another store.
+    ///
+    /// # Errors
+    /// As [`BlobStore::reader`].
+    pub fn exporter(&self, id: &BlobId) -> Result<Exporter, BlobError> {
+        Exporter::open(&self.shared, id)
+    }
+
+    /// A blob as it is stored, for another store. Its parts are blobs of their own.
+    ///
+    /// # Errors
+    /// As [`BlobStore::reader`]; [`BlobError::TooLong`] above [`MAX_EXPORTED`].
+    pub fn export(&self, id: &BlobId) -> Result<Exported, BlobError> {
+        self.exporter(id)?.whole()
+    }
+
+    /// Stores a blob that another store exported, unless it is there, once its
+    /// octets hash to its id. Not yet durable.
+    ///
+    /// # Errors
+    /// [`BlobError::Foreign`] when it is not what it claims to be,
+    /// [`BlobError::Missing`] for a recipe's part that is not here; as [`BlobStore::put`].
+    pub fn import(&self, exported: &Exported) -> Result<Put, BlobError> {
+        export::import(&self.shared, exported)
+    }
+
+    /// Ids of durable blobs behind `after`, rising, at most `limit`.
+    ///
+    /// # Errors
+    /// [`BlobError::Index`].
+    pub fn ids(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<BlobId>, BlobError> {
+        self.shared.index.ids(after, limit).map_err(BlobError::Index)
     }
 
     /// Its numbers.

@@ -96,6 +96,22 @@ impl FrameReader {
         Ok(rest.get(..limit).unwrap_or(rest).to_vec())
     }
 
+    /// Octets behind the header as they are stored, from `offset`, at most `limit`;
+    /// none at the end. Not verified.
+    pub(super) fn body_at(&self, offset: u64, limit: usize) -> Result<Vec<u8>, BlobError> {
+        let left = self.header.body.saturating_sub(offset);
+        let len = usize::try_from(left).unwrap_or(limit).min(limit);
+        if len == 0 {
+            return Ok(Vec::new());
+        }
+        let start = FRAME_HEADER as u64 + offset;
+        let first = usize::try_from(start).ok().and_then(|at| self.first.get(at..at + len));
+        match first {
+            Some(octets) => Ok(octets.to_vec()),
+            None => self.pack.read(self.offset + start, len),
+        }
+    }
+
     /// Payload octets from `offset`, exactly `len`.
     pub(super) fn exactly(&self, offset: u64, len: usize) -> Result<Vec<u8>, BlobError> {
         let mut octets = Vec::with_capacity(len.min(CHUNK));

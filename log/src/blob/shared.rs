@@ -219,14 +219,23 @@ impl Shared {
     /// Compresses and appends a blob that is claimed.
     pub(super) fn store(
         &self,
-        _claim: &Claim<'_>,
+        claim: &Claim<'_>,
         kind: Kind,
         id: BlobId,
         len: u64,
         payload: &[u8],
     ) -> Result<(), BlobError> {
-        let draft = Draft::new(kind, id, len, payload, self.options.level);
-        let large = payload.len() as u64 > self.options.large;
+        self.store_draft(claim, Draft::new(kind, id, len, payload, self.options.level), len)
+    }
+
+    /// Appends a blob that is claimed and compressed.
+    pub(super) fn store_draft(
+        &self,
+        _claim: &Claim<'_>,
+        draft: Draft,
+        len: u64,
+    ) -> Result<(), BlobError> {
+        let large = draft.payload() > self.options.large;
         self.append(if large { Lane::Large } else { Lane::Shared }, draft, len)
     }
 

@@ -28,4 +28,12 @@ impl BlobIndex for MemoryIndex {
     fn covered(&self) -> Result<HashMap<u64, Covered>, String> {
         Ok(self.covered.read().clone())
     }
+
+    fn ids(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<BlobId>, String> {
+        let places = self.places.read();
+        let mut ids: Vec<BlobId> = places.keys().filter(|id| Some(**id) > after).copied().collect();
+        ids.sort_unstable();
+        ids.truncate(limit);
+        Ok(ids)
+    }
 }

@@ -27,6 +27,8 @@ pub(super) trait BlobIndex: Debug + Send + Sync {
     /// Adds entries, and with them (not before them) what is now covered.
     fn add(&self, entries: &[Entry], covered: &[(u64, Covered)]) -> Result<(), String>;
     fn covered(&self) -> Result<HashMap<u64, Covered>, String>;
+    /// Ids behind `after`, rising, at most `limit`.
+    fn ids(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<BlobId>, String>;
 }
 
 #[cfg(test)]
@@ -46,6 +48,12 @@ mod tests {
         index.add(&[Entry { id, at: later }], &[]).unwrap();
         assert_eq!(index.get(&id), Ok(Some(later)));
         assert_eq!(index.covered(), Ok(HashMap::from([(3, covered)])));
+        index
+            .add(&[Entry { id: BlobId([0; 32]), at }, Entry { id: BlobId([255; 32]), at }], &[])
+            .unwrap();
+        assert_eq!(index.ids(None, 2), Ok(vec![BlobId([0; 32]), id]));
+        assert_eq!(index.ids(Some(id), 9), Ok(vec![BlobId([255; 32])]));
+        assert_eq!(index.ids(Some(BlobId([255; 32])), 9), Ok(vec![]));
     }
 
     #[test]

@@ -143,4 +143,20 @@ impl BlobIndex for RocksIndex {
         }
         Ok(all)
     }
+
+    fn ids(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<BlobId>, String> {
+        let start = after.map_or_else(|| vec![BLOB], |id| [&blob_key(&id)[..], &[0]].concat());
+        let mut ids = Vec::new();
+        for item in self.db.iterator(IteratorMode::From(&start, rocksdb::Direction::Forward)) {
+            let (key, _) = item.map_err(|error| error.to_string())?;
+            match key.split_first() {
+                Some((&BLOB, id)) if ids.len() < limit => {
+                    let id = id.try_into().map_err(|_| "a blob's key does not read")?;
+                    ids.push(BlobId(id));
+                }
+                _ => break,
+            }
+        }
+        Ok(ids)
+    }
 }

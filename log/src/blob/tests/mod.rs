@@ -13,6 +13,7 @@ use crate::disk::sim::SimDisk;
 
 mod crash;
 mod damage;
+mod export;
 mod format;
 mod index;
 mod messages;
