@@ -210,6 +210,9 @@ bodies! {
     0x0306 => Expunge,
     0x0701 => Version,
     0x0702 => CheckpointMark,
+    0x0703 => TokenAdd,
+    0x0704 => NodeAdd,
+    0x0705 => NodeRemove,
 }
 
 /// The bytes of a view's value or a cache's: no version of its own, its holder

@@ -237,6 +237,11 @@ fn describe_placements(change: &Change) -> (&'static str, String) {
         }
         Change::Version(version) => ("version", version.apply.to_string()),
         Change::CheckpointMark(mark) => ("checkpoint-mark", format!("entry {}", mark.index)),
+        Change::TokenAdd(add) => ("token-add", format!("until {}", rfc3339(add.expires))),
+        Change::NodeAdd(add) => {
+            ("node-add", format!("at {}{}", add.address, if add.light { ", light" } else { "" }))
+        }
+        Change::NodeRemove(remove) => ("node-remove", format!("node {}", remove.node)),
         _ => ("unknown", format!("kind {:#06x}", change.kind())),
     }
 }

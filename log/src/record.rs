@@ -8,14 +8,18 @@
 //! most [`MAX_CHANGES`] changes; the numbers of [`Change::kind`] are never
 //! reused; a field is never changed in place but by a new version (`codec`).
 
+mod cluster;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use cluster::{NodeAdd, NodeRemove, TokenAdd};
+
 use crate::id::{
-    AccountId, BlobId, EmailId, LogIndex, MailboxId, ModSeq, OperationId, Sequence, ThreadId,
-    ThreadKey, Timestamp, Uid, UidValidity,
+    AccountId, BlobId, EmailId, LogIndex, MailboxId, ModSeq, NodeId, OperationId, Sequence,
+    ThreadId, ThreadKey, Timestamp, Uid, UidValidity,
 };
 
 /// The most bytes that one encoded record may have.
@@ -140,6 +144,12 @@ pub enum Change {
     Version(Version),
     /// A checkpoint was taken, with the state's hash.
     CheckpointMark(CheckpointMark),
+    /// A token that admits one node, once.
+    TokenAdd(TokenAdd),
+    /// A node that has shown a token gets an id that no node ever had.
+    NodeAdd(NodeAdd),
+    /// A node's id is never used again.
+    NodeRemove(NodeRemove),
 }
 
 impl Change {
@@ -173,6 +183,18 @@ impl Change {
             Self::Expunge(_) => 0x0306,
             Self::Version(_) => 0x0701,
             Self::CheckpointMark(_) => 0x0702,
+            Self::TokenAdd(_) => 0x0703,
+            Self::NodeAdd(_) => 0x0704,
+            Self::NodeRemove(_) => 0x0705,
+        }
+    }
+
+    /// From which level of the cluster on it may be proposed: an older program
+    /// does not know it.
+    pub fn level(&self) -> u32 {
+        match self {
+            Self::TokenAdd(_) | Self::NodeAdd(_) | Self::NodeRemove(_) => 2,
+            _ => 1,
         }
     }
 }
@@ -682,6 +704,8 @@ pub enum Done {
     Arrived(Vec<Result<Arrival, Rejection>>),
     /// An answer for each UID of a flag change or expunge, in their order.
     Changed(Vec<Result<Sequence, Rejection>>),
+    /// The new node.
+    Node(NodeId),
 }
 
 /// An email that came to stand in a mailbox.
@@ -767,4 +791,16 @@ pub enum Rejection {
     /// Another mailbox of the account has this use already.
     #[error("another mailbox has the use {0:?} already")]
     UseTaken(SpecialUse),
+    /// A join token that admits nobody (any more).
+    #[error("the join token {0}: make a new one with `redoubt cluster token`")]
+    Token(String),
+    /// Members of the cluster's level need not know this kind of record.
+    #[error("this needs level {needed}, the cluster is at {level}: when every member runs the \
+             newer version, say `redoubt cluster finalize`")]
+    Level {
+        /// The level that it needs.
+        needed: u32,
+        /// The level in force.
+        level: u32,
+    },
 }

@@ -132,6 +132,14 @@ fn changes() -> Vec<Change> {
         Change::Expunge(Expunge { account, mailbox, uids: vec![uid(8)], only_deleted: true }),
         Change::Version(Version { apply: 2 }),
         Change::CheckpointMark(CheckpointMark { index: LogIndex(9), state: Hash([6; 32]) }),
+        Change::TokenAdd(TokenAdd { token: Hash([7; 32]), expires: Timestamp(-1), light: true }),
+        Change::NodeAdd(NodeAdd {
+            token: Hash([7; 32]),
+            joiner: OperationId([8; 16]),
+            address: "mail2.example.org:7072".into(),
+            light: true,
+        }),
+        Change::NodeRemove(NodeRemove { node: NodeId(300) }),
     ]
 }
 

@@ -2,7 +2,8 @@
 //! count; what belongs to an account begins with the account.
 
 use redoubt_log::id::{
-    AccountId, EmailId, LogIndex, MailboxId, ModSeq, OperationId, ThreadKey, Timestamp, Uid,
+    AccountId, EmailId, Hash, LogIndex, MailboxId, ModSeq, NodeId, OperationId, ThreadKey,
+    Timestamp, Uid,
 };
 use redoubt_log::record::Address;
 
@@ -94,6 +95,10 @@ pub enum Key<'a> {
     History(&'a Object, LogIndex),
     /// A mailbox to be swept.
     Deleting(AccountId, MailboxId),
+    /// A join token, by the hash of its secret.
+    Token(Hash),
+    /// A node that got its id from the log.
+    Node(NodeId),
 }
 
 /// The rows of [`Table::Meta`].
@@ -111,6 +116,8 @@ pub enum Meta {
     Swept,
     /// What `apply` does: the highest `Version` record.
     Version,
+    /// The next node's id.
+    NextNode,
 }
 
 impl Meta {
@@ -122,6 +129,7 @@ impl Meta {
             Self::NextAccount => b"next-account",
             Self::Swept => b"swept",
             Self::Version => b"version",
+            Self::NextNode => b"next-node",
         }
     }
 }
@@ -178,7 +186,9 @@ impl Key<'_> {
     pub fn table(&self) -> Table {
         match self {
             Self::Meta(_) => Table::Meta,
-            Self::Domain(_) | Self::Address(_) => Table::Directory,
+            Self::Domain(_) | Self::Address(_) | Self::Token(_) | Self::Node(_) => {
+                Table::Directory
+            }
             Self::Account(_) | Self::Usage(_) | Self::Credential(..) | Self::Alias(..) => {
                 Table::Account
             }
@@ -230,8 +240,20 @@ impl Key<'_> {
             Self::Record(index) => Bytes::default().u64(index.0).done(),
             Self::History(object, index) => Bytes(object.bytes()).u64(index.0).done(),
             Self::Deleting(a, m) => Bytes::mailbox(a, m).done(),
+            Self::Token(token) => Bytes::default().u8(b't').raw(&token.0).done(),
+            Self::Node(node) => Bytes::default().u8(b'o').u64(node.0).done(),
         }
     }
+}
+
+/// The keys of all join tokens.
+pub(crate) fn tokens() -> KeyRange {
+    KeyRange::prefix(b"t")
+}
+
+/// The keys of all nodes that got their ids from the log.
+pub(crate) fn nodes() -> KeyRange {
+    KeyRange::prefix(b"o")
 }
 
 /// The beginning of the keys of names under one parent.

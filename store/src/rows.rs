@@ -1,8 +1,8 @@
 //! The values of the rows that `keys` names.
 
 use redoubt_log::id::{
-    AccountId, BlobId, EmailId, LogIndex, MailboxId, ModSeq, OperationId, Sequence, ThreadId,
-    Timestamp, Uid, UidValidity,
+    AccountId, BlobId, EmailId, LogIndex, MailboxId, ModSeq, NodeId, OperationId, Sequence,
+    ThreadId, Timestamp, Uid, UidValidity,
 };
 use redoubt_log::record::{
     AccountSettings, Actor, Address, Arrival, DomainSettings, Flags, Keyword, Outcome, SpecialUse,
@@ -15,6 +15,32 @@ use serde::{Deserialize, Serialize};
 pub struct DomainRow {
     /// Its settings.
     pub settings: DomainSettings,
+}
+
+/// A join token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRow {
+    /// From when on it admits nobody.
+    pub expires: Timestamp,
+    /// Whether it admits a light voter, and nothing else.
+    pub light: bool,
+    /// Whom it has admitted.
+    pub node: Option<NodeId>,
+}
+
+/// A node that belongs to the cluster, or did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRow {
+    /// What it called itself before it had an id; the first node never did.
+    pub joiner: Option<OperationId>,
+    /// Where its peers reached it when it joined.
+    pub address: String,
+    /// Whether it is a light voter.
+    pub light: bool,
+    /// When it got its id.
+    pub added: Timestamp,
+    /// When it was removed.
+    pub removed: Option<Timestamp>,
 }
 
 /// What an address stands for.

@@ -425,6 +425,9 @@ fn grows(change: &Change) -> bool {
         | Change::SetFlags(_)
         | Change::Expunge(_)
         | Change::Version(_)
-        | Change::CheckpointMark(_) => false,
+        | Change::CheckpointMark(_)
+        | Change::TokenAdd(_)
+        | Change::NodeAdd(_)
+        | Change::NodeRemove(_) => false,
     }
 }

@@ -7,6 +7,7 @@
 
 mod account;
 mod append;
+mod cluster;
 mod copy;
 mod credential;
 mod deliver;
@@ -29,11 +30,13 @@ use crate::rows::RecordRow;
 use crate::storage::{
     APPLIED_KEY, Applied, Storage, StorageError, Table, Write, applied, decode, encode,
 };
+pub(crate) use system::FIRST_LEVEL;
 pub(crate) use tx::Tx;
 use work::Work;
 
 /// What this program's `apply` does: the highest `Version` record that it can follow.
-pub const APPLY_VERSION: u32 = 1;
+/// 1 knows everything up to the first durable node, 2 also who belongs to the cluster.
+pub const APPLY_VERSION: u32 = 2;
 
 /// Where an entry stands in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,8 +87,8 @@ pub(crate) fn settle<T>(ruled: Ruled<T>) -> Result<Result<T, Rejection>, Storage
 /// Applies a record, in one batch.
 ///
 /// # Errors
-/// The state cannot be read or written, or the record asks for a newer program:
-/// nothing was changed, and the shard stops on this node.
+/// The state cannot be read or written: nothing was changed, and the shard stops
+/// on this node.
 pub fn apply<S: Storage>(
     storage: &mut S,
     position: &Position,
@@ -162,6 +165,7 @@ fn record_row(work: &Work<'_>, record: &Record) -> RecordRow {
 
 fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
     let actor = &record.actor;
+    system::reached(work, record.change.level())?;
     match &record.change {
         Change::DomainAdd(r) => domain::add(work, r),
         Change::DomainSet(r) => domain::set(work, r),
@@ -212,6 +216,9 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         }
         Change::Version(r) => system::version(work, *r),
         Change::CheckpointMark(_) => Ok(Done::Unit),
+        Change::TokenAdd(r) => cluster::token_add(work, r),
+        Change::NodeAdd(r) => cluster::node_add(work, r),
+        Change::NodeRemove(r) => cluster::node_remove(work, *r),
     }
 }
 

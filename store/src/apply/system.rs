@@ -1,19 +1,31 @@
 //! What holds for the whole shard.
 
-use redoubt_log::record::{Done, Version};
+use redoubt_log::record::{Done, Rejection, Version};
 
 use super::work::Work;
-use super::{APPLY_VERSION, Ruled};
+use super::Ruled;
 use crate::keys::{Key, Meta};
-use crate::storage::StorageError;
 
-/// From here on `apply` does what this version does; it never goes back.
+/// From here on `apply` does what this version does; it never goes back. Whoever
+/// calls `apply` has made sure that this program can follow.
 pub(crate) fn version(work: &mut Work<'_>, record: Version) -> Ruled<Done> {
-    if record.apply > APPLY_VERSION {
-        return Err(StorageError::Version(record.apply, APPLY_VERSION).into());
-    }
     let key = Key::Meta(Meta::Version);
     let old: u32 = work.tx.get(&key)?.unwrap_or(0);
     work.tx.put(&key, &old.max(record.apply))?;
     Ok(Done::Unit)
+}
+
+/// The level of a state that no `Version` record has raised.
+pub(crate) const FIRST_LEVEL: u32 = 1;
+
+/// Rejects what members of the level in force need not know.
+pub(crate) fn reached(work: &Work<'_>, needed: u32) -> Ruled<()> {
+    if needed <= FIRST_LEVEL {
+        return Ok(());
+    }
+    let level: u32 = work.tx.get(&Key::Meta(Meta::Version))?.unwrap_or(FIRST_LEVEL);
+    match level < needed {
+        true => Err(Rejection::Level { needed, level }.into()),
+        false => Ok(()),
+    }
 }

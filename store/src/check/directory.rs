@@ -1,16 +1,19 @@
 //! Domains, addresses, accounts.
 
-use redoubt_log::id::AccountId;
+use redoubt_log::id::{AccountId, NodeId};
 
 use super::{Checked, Checker};
 use crate::keys::{Key, Meta, Parts};
-use crate::rows::{AccountRow, AddressRow, CredentialRow, DomainRow, EmailRow, Usage};
+use crate::rows::{
+    AccountRow, AddressRow, CredentialRow, DomainRow, EmailRow, NodeRow, TokenRow, Usage,
+};
 use crate::storage::{KeyRange, Table};
 
 impl Checker<'_> {
     pub(super) fn directory(&mut self) -> Checked {
         self.domains()?;
         self.addresses()?;
+        self.nodes()?;
         self.accounts()
     }
 
@@ -25,6 +28,23 @@ impl Checker<'_> {
                 name,
                 format!("its catch-all account {account} is not there"),
             );
+            Ok(())
+        })
+    }
+
+    /// Each id was given before the next one, and every used token names a node.
+    fn nodes(&mut self) -> Checked {
+        let next: u64 = self.get(&Key::Meta(Meta::NextNode))?.unwrap_or(2);
+        let id = |mut parts: Parts<'_>| parts.u8().and(parts.u64()).map(NodeId);
+        self.rows(Table::Directory, &crate::keys::nodes(), id, |c, node, _: NodeRow| {
+            c.expect(node.0 < next, "node", node, format!("the next node is {next}"));
+            Ok(())
+        })?;
+        let range = crate::keys::tokens();
+        self.rows(Table::Directory, &range, |_| Some(()), |c, (), row: TokenRow| {
+            let Some(node) = row.node else { return Ok(()) };
+            let there = c.has(&Key::Node(node))?;
+            c.expect(there, "node", node, "a token was used for it, and it is not there");
             Ok(())
         })
     }

@@ -106,6 +106,8 @@ pub(crate) struct Machine {
     pub(crate) progress: Arc<Progress>,
     pub(crate) bases: Option<Arc<dyn Bases>>,
     pub(crate) checkpoint_every: u64,
+    /// What this program can follow; less than it could only in tests.
+    pub(crate) level: u32,
     /// The last to go: who gets it finds the views closed.
     pub(crate) _lock: Arc<Lock>,
 }
@@ -118,6 +120,7 @@ impl StateMachine for Machine {
     }
 
     fn apply(&mut self, entry: Committed) -> Result<Option<Outcome>, Fatal> {
+        follows(&entry, self.level).map_err(Fatal::new)?;
         let outcome = apply_entry(&mut self.storage, &entry).map_err(Fatal::new)?;
         let index = entry.entry.id.index;
         self.progress.set_applied(index);
@@ -136,6 +139,19 @@ impl StateMachine for Machine {
         let Some(bases) = &self.bases else { return Ok(None) };
         let newest = bases.newest().map_err(Fatal::new)?;
         Ok(newest.map(|base| base.checkpoint()))
+    }
+}
+
+/// Refuses what a program of this level does not know: the shard stops here, and
+/// goes on with a newer program.
+fn follows(entry: &Committed, level: u32) -> Result<(), StorageError> {
+    let asked = entry.record.as_ref().map_or(0, |record| match record.change {
+        Change::Version(version) => version.apply,
+        ref change => change.level(),
+    });
+    match asked > level {
+        true => Err(StorageError::Version(asked, level)),
+        false => Ok(()),
     }
 }
 
@@ -196,6 +212,9 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         | Change::DomainRemove(_)
         | Change::AliasRemove(_)
         | Change::Version(_)
-        | Change::CheckpointMark(_) => BTreeSet::new(),
+        | Change::CheckpointMark(_)
+        | Change::TokenAdd(_)
+        | Change::NodeAdd(_)
+        | Change::NodeRemove(_) => BTreeSet::new(),
     }
 }

@@ -147,6 +147,7 @@ fn machine(
         progress: progress.clone(),
         bases: options.bases.clone(),
         checkpoint_every: options.checkpoint_every,
+        level: options.level,
         _lock: lock.clone(),
     }
 }

@@ -10,6 +10,7 @@ use redoubt_log::record::{FlagChange, Flags, Keyword};
 
 use redoubt_log::segment::SegmentOptions;
 
+use crate::apply::APPLY_VERSION;
 use crate::checkpoint::Bases;
 use crate::spool::Spool;
 
@@ -36,6 +37,8 @@ pub struct Options {
     pub log: SegmentOptions,
     /// How blobs are stored.
     pub blobs: BlobOptions,
+    /// The level that this program acts as: [`APPLY_VERSION`], or less to try an upgrade.
+    pub level: u32,
 }
 
 impl Options {
@@ -52,6 +55,7 @@ impl Options {
             bases: None,
             log: SegmentOptions::default(),
             blobs: BlobOptions::default(),
+            level: APPLY_VERSION,
         }
     }
 }

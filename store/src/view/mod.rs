@@ -8,6 +8,7 @@
 //! the newest version of each object at or before it. Both answer alike.
 
 mod changes;
+mod cluster;
 mod directory;
 mod mailboxes;
 mod placements;
@@ -28,6 +29,7 @@ use crate::keys::{Key, Object, Parts};
 use crate::mailstore::StoreError;
 use crate::rows::{AccountRow, EmailData, EmailRow, RecordRow, Version};
 use crate::storage::{Applied, KeyRange, Order, Read, Row, StorageError, Table, applied, decode};
+pub(crate) use cluster::level;
 use source::Source;
 
 /// A domain as it is.

@@ -160,7 +160,12 @@ impl Model {
             Change::Move(r) => self.now.account(r.account)?.copy(at, r.from, r.to, &r.items, true),
             Change::SetFlags(r) => self.set_flags(at, r),
             Change::Expunge(r) => self.now.account(r.account)?.expunge(at, r),
-            Change::Version(_) | Change::CheckpointMark(_) => Ok(Done::Unit),
+            // Of mail they say nothing.
+            Change::Version(_)
+            | Change::CheckpointMark(_)
+            | Change::TokenAdd(_)
+            | Change::NodeAdd(_)
+            | Change::NodeRemove(_) => Ok(Done::Unit),
         }
     }
 

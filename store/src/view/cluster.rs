@@ -1,0 +1,52 @@
+//! Who belongs to the cluster, and what all members have agreed on. Always as of
+//! now: the past of a cluster is in its log.
+
+use redoubt_log::id::{Hash, NodeId};
+
+use super::{Key, Parts, StoreError, Table, View, decode};
+use crate::apply::FIRST_LEVEL;
+use crate::keys::{Meta, nodes};
+use crate::rows::{NodeRow, TokenRow};
+
+impl View {
+    /// The level in force: record kinds of a higher one wait for `cluster finalize`.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn level(&self) -> Result<u32, StoreError> {
+        Ok(level(self.reader())?)
+    }
+
+    /// Nodes that got their ids from the log or were removed, by rising id.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn nodes(&self) -> Result<Vec<(NodeId, NodeRow)>, StoreError> {
+        let mut found = Vec::new();
+        for (key, value) in self.reader().scan(Table::Directory, &nodes(), usize::MAX)? {
+            let node = Parts::new(key.get(1..).unwrap_or_default()).u64().unwrap_or_default();
+            found.push((NodeId(node), decode(Table::Directory, &key, &value)?));
+        }
+        Ok(found)
+    }
+
+    /// A join token, by the hash of its secret.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn token(&self, token: Hash) -> Result<Option<TokenRow>, StoreError> {
+        let key = Key::Token(token);
+        let found = self.reader().get(key.table(), &key.bytes())?;
+        let read = found.map(|value| decode(key.table(), &key.bytes(), &value));
+        Ok(read.transpose()?)
+    }
+}
+
+/// The level in force in some tables.
+pub(crate) fn level(reader: &dyn crate::storage::Read) -> Result<u32, crate::storage::StorageError> {
+    let key = Key::Meta(Meta::Version);
+    match reader.get(key.table(), &key.bytes())? {
+        Some(value) => decode(key.table(), &key.bytes(), &value),
+        None => Ok(FIRST_LEVEL),
+    }
+}
