@@ -186,9 +186,7 @@ impl Key<'_> {
     pub fn table(&self) -> Table {
         match self {
             Self::Meta(_) => Table::Meta,
-            Self::Domain(_) | Self::Address(_) | Self::Token(_) | Self::Node(_) => {
-                Table::Directory
-            }
+            Self::Domain(_) | Self::Address(_) | Self::Token(_) | Self::Node(_) => Table::Directory,
             Self::Account(_) | Self::Usage(_) | Self::Credential(..) | Self::Alias(..) => {
                 Table::Account
             }

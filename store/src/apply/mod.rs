@@ -36,7 +36,7 @@ use work::Work;
 
 /// What this program's `apply` does: the highest `Version` record that it can follow.
 /// 1 knows everything up to the first durable node, 2 also who belongs to the cluster.
-pub const APPLY_VERSION: u32 = 2;
+pub const APPLY_VERSION: u32 = redoubt_log::raft::LEVEL;
 
 /// Where an entry stands in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use redoubt_log::record::{Done, Rejection, Version};
 
-use super::work::Work;
 use super::Ruled;
+use super::work::Work;
 use crate::keys::{Key, Meta};
 
 /// From here on `apply` does what this version does; it never goes back. Whoever

@@ -41,12 +41,17 @@ impl Checker<'_> {
             Ok(())
         })?;
         let range = crate::keys::tokens();
-        self.rows(Table::Directory, &range, |_| Some(()), |c, (), row: TokenRow| {
-            let Some(node) = row.node else { return Ok(()) };
-            let there = c.has(&Key::Node(node))?;
-            c.expect(there, "node", node, "a token was used for it, and it is not there");
-            Ok(())
-        })
+        self.rows(
+            Table::Directory,
+            &range,
+            |_| Some(()),
+            |c, (), row: TokenRow| {
+                let Some(node) = row.node else { return Ok(()) };
+                let there = c.has(&Key::Node(node))?;
+                c.expect(there, "node", node, "a token was used for it, and it is not there");
+                Ok(())
+            },
+        )
     }
 
     fn addresses(&mut self) -> Checked {

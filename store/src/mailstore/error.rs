@@ -109,6 +109,24 @@ pub enum OpenError {
     /// The views do not open.
     #[error("the views do not open: {0}")]
     Views(String),
+    /// The log of a member is gone, and with it its votes.
+    #[error(
+        "this node has joined a cluster, and its log is gone: it must not come back under its old \
+         id. On another node run `redoubt cluster remove` for it and `redoubt cluster token`, \
+         empty this data directory, and let it join as a new node"
+    )]
+    Wiped,
+    /// A newer program has written here.
+    #[error(
+        "this data directory is at level {level}, this program supports {supported} at most: run \
+         the newer version"
+    )]
+    TooOld {
+        /// The level of the state.
+        level: u32,
+        /// What this program supports.
+        supported: u32,
+    },
     /// The node does not start.
     #[error("the node does not start: {0}")]
     Node(String),

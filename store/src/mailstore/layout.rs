@@ -52,6 +52,14 @@ impl Layout {
     pub fn spool(&self) -> PathBuf {
         self.root.join("spool")
     }
+    /// What was seen of peers.
+    pub fn seen(&self) -> PathBuf {
+        self.shard().join("seen")
+    }
+    /// Snapshots of peers that are not complete yet.
+    pub fn incoming(&self) -> PathBuf {
+        self.shard().join("incoming")
+    }
     fn shard(&self) -> PathBuf {
         self.root.join("shards").join("0")
     }
@@ -130,20 +138,40 @@ pub struct NodeFile {
 }
 
 impl NodeFile {
+    /// Reads `node.toml`, where it is there.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`], [`OpenError::Io`].
+    pub fn load(layout: &Layout) -> Result<Option<Self>, OpenError> {
+        let path = layout.root().join("node.toml");
+        let parse = |bytes: Vec<u8>| Self::parse(&bytes).map_err(|problem| damaged(&path, problem));
+        read_small(&path)?.map(parse).transpose()
+    }
+
+    /// Writes `node.toml`: at a join, and when a group is made anew.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`].
+    pub fn save(&self, layout: &Layout) -> Result<(), OpenError> {
+        write_small(&layout.root().join("node.toml"), self.text().as_bytes())
+    }
+
+    /// A name for a history that begins here: 32 hexadecimal digits.
+    pub fn new_lineage() -> String {
+        hex(&rand::random::<[u8; 16]>())
+    }
+
     /// Reads `node.toml`, or makes it at the first start.
     ///
     /// # Errors
     /// [`OpenError::Damaged`], [`OpenError::Io`].
     pub fn load_or_make(layout: &Layout) -> Result<Self, OpenError> {
-        let path = layout.root().join("node.toml");
-        match read_small(&path)? {
-            Some(bytes) => Self::parse(&bytes).map_err(|problem| damaged(&path, problem)),
-            None => {
-                let file = Self { node: NodeId(1), lineage: hex(&rand::random::<[u8; 16]>()) };
-                write_new(&path, file.text().as_bytes())?;
-                Ok(file)
-            }
+        if let Some(file) = Self::load(layout)? {
+            return Ok(file);
         }
+        let file = Self { node: NodeId(1), lineage: Self::new_lineage() };
+        file.save(layout)?;
+        Ok(file)
     }
 
     fn text(&self) -> String {
@@ -175,6 +203,19 @@ impl std::fmt::Debug for ShardSecret {
 }
 
 impl ShardSecret {
+    /// The secret as it goes to a node that joins.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Writes what a cluster gave to this node when it joined.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`].
+    pub fn save(layout: &Layout, secret: [u8; 32]) -> Result<(), OpenError> {
+        write_small(&layout.secret(), &secret)
+    }
+
     /// Reads `keys/shard-0.secret`, or makes it at the first start.
     ///
     /// # Errors
@@ -190,20 +231,20 @@ impl ShardSecret {
             None if log_has_entries => Err(damaged(&path, "it is missing".to_owned())),
             None => {
                 let secret = Self(rand::random());
-                write_new(&path, &secret.0)?;
+                write_small(&path, &secret.0)?;
                 Ok(secret)
             }
         }
     }
 }
 
-fn damaged(path: &Path, problem: String) -> OpenError {
+pub(super) fn damaged(path: &Path, problem: String) -> OpenError {
     OpenError::Damaged { path: path.display().to_string(), problem }
 }
 
 const SMALL: u64 = 64 * 1024;
 
-fn read_small(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
+pub(super) fn read_small(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
     let mut bytes = Vec::new();
     match File::open(path) {
         Ok(file) => file.take(SMALL).read_to_end(&mut bytes).map(|_| Some(bytes)),
@@ -214,7 +255,7 @@ fn read_small(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
 }
 
 /// Written beside, synced, then renamed: a crash leaves the whole file or none.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
+pub(super) fn write_small(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
     let beside = path.with_extension("new");
     let parent = path.parent().unwrap_or(Path::new("."));
     let write = || {

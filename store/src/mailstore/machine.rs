@@ -131,6 +131,10 @@ impl StateMachine for Machine {
         Ok(outcome)
     }
 
+    fn level(&mut self) -> Result<u32, Fatal> {
+        crate::view::level(&self.storage).map_err(Fatal::new)
+    }
+
     fn flush(&mut self) -> Result<(), Fatal> {
         self.storage.flush().map_err(Fatal::new)
     }

@@ -38,6 +38,7 @@ mod latency;
 mod layout;
 pub(crate) mod machine;
 mod mailboxes;
+mod membership;
 mod names;
 mod open;
 mod pieces;
@@ -56,6 +57,7 @@ pub use checks::check_at_rest;
 pub use error::{AuthError, OpenError, StoreError, WriteError};
 pub use latency::ProposalStats;
 pub use layout::{Layout, Lock, NodeFile, ShardSecret};
+pub use membership::{ClusterFile, Joining, Peers};
 pub use names::MailboxPath;
 pub use open::{Rebuilt, rebuild};
 pub use request::{DeliveryRecipient, Envelope, FlagUpdate, MailboxRef, NewMessage, Options};
@@ -82,6 +84,8 @@ struct Inner {
     sweep: Arc<Notify>,
     checkpoints: checkpoints::Checkpoints,
     identity: NodeFile,
+    membership: parking_lot::Mutex<ClusterFile>,
+    layout: Layout,
     tasks: Tasks,
     /// The last to go, here and in the machine: who gets it finds the views closed.
     _lock: Arc<Lock>,
@@ -325,6 +329,28 @@ impl Mailstore {
     /// Who this node is.
     pub fn identity(&self) -> &NodeFile {
         &self.inner.identity
+    }
+    /// What this node knows of its part in the cluster.
+    pub fn membership(&self) -> ClusterFile {
+        self.inner.membership.lock().clone()
+    }
+    /// The join is done: from now on this node just starts. Blocks on a file.
+    ///
+    /// # Errors
+    /// When the data directory cannot be written.
+    pub fn joined(&self) -> Result<(), OpenError> {
+        let mut file = self.inner.membership.lock();
+        let done = ClusterFile { joining: None, ..file.clone() };
+        done.save(&self.inner.layout)?;
+        *file = done;
+        Ok(())
+    }
+    /// The shard's secret, for a node that joins. Blocks on a file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn secret(&self) -> Result<ShardSecret, OpenError> {
+        ShardSecret::load_or_make(&self.inner.layout, true)
     }
     /// Runs the invariants over everything as of now, every blob read through: at most
     /// `limit` violations. Reads the whole store; others go on meanwhile.

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redoubt_log::blob::BlobStore;
-use redoubt_log::id::{Hash, LogIndex, ShardId};
-use redoubt_log::raft::{self, Node, NodeOptions};
+use redoubt_log::id::{Hash, LogIndex, OperationId, ShardId};
+use redoubt_log::raft::{self, Node, NodeOptions, PeerOptions, Start};
+use redoubt_log::record::{Actor, Change, Version};
 use redoubt_log::segment::SegmentLog;
 use tokio::sync::Notify;
 
 use super::machine::{Machine, Progress};
 use super::{
-    Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret, Tasks, checkpoints,
-    layout, reserve, sweep, views, workers,
+    ClusterFile, Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret,
+    StoreError, Tasks, checkpoints, layout, reserve, sweep, views, workers,
 };
 use crate::alarms::Alarms;
 use crate::auth::Authenticator;
@@ -23,6 +24,7 @@ use crate::ingest::Ingest;
 use crate::keyed::KeyedHashes;
 use crate::spool::SpoolRoom;
 use crate::storage::RocksStorage;
+use crate::view;
 
 /// The one shard of this node.
 const SHARD: ShardId = ShardId(0);
@@ -30,6 +32,7 @@ const SHARD: ShardId = ShardId(0);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
+    let level = options.level;
     let opened = tokio::task::spawn_blocking(move || Inner::open(options)).await;
     let inner = opened.map_err(|error| OpenError::Node(error.to_string()))??;
     let inner = Arc::new(inner);
@@ -38,7 +41,27 @@ pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
     let checkpoints = tokio::spawn(checkpoints::run(weak, inner.progress.clone()));
     inner.tasks.add(sweeper.abort_handle());
     inner.tasks.add(checkpoints.abort_handle());
-    Ok(Mailstore { inner })
+    let store = Mailstore { inner };
+    begin_at_own_level(&store, level).await?;
+    Ok(store)
+}
+
+/// A store that nobody has used yet has no older program to wait for.
+async fn begin_at_own_level(store: &Mailstore, level: u32) -> Result<(), OpenError> {
+    if store.membership().joined || store.node().cluster().members.len() > 1 {
+        return Ok(());
+    }
+    let failed = |error: String| OpenError::Views(error);
+    let view = store.inner.local_view().map_err(|error| failed(error.to_string()))?;
+    let read = move || Ok((view.level()?, view.domains()?.is_empty()));
+    let read = store.inner.work(read).await.map_err(|error| failed(error.to_string()))?;
+    let (now, unused): (u32, bool) = read.map_err(|error: StoreError| failed(error.to_string()))?;
+    if !unused || now >= level {
+        return Ok(());
+    }
+    let change = Change::Version(Version { apply: level });
+    let done = store.submit(&Actor::SYSTEM, OperationId::random(), change).await;
+    done.map(drop).map_err(|error| OpenError::Node(error.to_string()))
 }
 
 /// What lies on the disk, opened and checked for itself.
@@ -46,6 +69,7 @@ struct Ground {
     layout: Layout,
     lock: Arc<Lock>,
     identity: NodeFile,
+    membership: ClusterFile,
     log: SegmentLog,
 }
 
@@ -55,6 +79,7 @@ impl Ground {
         let lock = Arc::new(Lock::take(&layout)?);
         layout.prepare()?;
         layout::empty_spool(&layout)?;
+        let membership = ClusterFile::begin(&layout)?;
         let identity = NodeFile::load_or_make(&layout)?;
         let opened = SegmentLog::open(options.disk.clone(), &layout.log(), options.log.clone());
         let (log, recovered) = opened.map_err(|error| OpenError::Log(error.to_string()))?;
@@ -64,19 +89,57 @@ impl Ground {
                 "the last write to the log was torn by a crash and never acknowledged"
             );
         }
-        Ok(Self { layout, lock, identity, log })
+        refuse_if_wiped(&membership, &log)?;
+        Ok(Self { layout, lock, identity, membership, log })
     }
+}
+
+/// A member whose log is gone has forgotten its votes and what it has acknowledged.
+fn refuse_if_wiped(membership: &ClusterFile, log: &SegmentLog) -> Result<(), OpenError> {
+    if !membership.joined || membership.joining.is_some() || log.last().is_some() {
+        return Ok(());
+    }
+    Err(OpenError::Wiped)
+}
+
+fn refuse_if_older(storage: &RocksStorage, options: &Options) -> Result<(), OpenError> {
+    let level = view::level(storage).map_err(|error| OpenError::Views(error.to_string()))?;
+    match level > options.level {
+        true => Err(OpenError::TooOld { level, supported: options.level }),
+        false => Ok(()),
+    }
+}
+
+fn node_options(
+    layout: &Layout,
+    identity: &NodeFile,
+    membership: &ClusterFile,
+    options: &Options,
+) -> NodeOptions {
+    let peers = options.peers.as_ref().map(|peers| PeerOptions {
+        cluster: identity.lineage.clone(),
+        incarnation: membership.incarnation,
+        address: peers.address.clone(),
+        level: options.level,
+        seen: layout.seen(),
+        dialer: peers.dialer.clone(),
+        incoming: layout.incoming(),
+    });
+    let start = if membership.joined { Start::Join } else { Start::Found };
+    let light = membership.light;
+    NodeOptions { peers, start, light, ..NodeOptions::new(identity.node, SHARD) }
 }
 
 impl Inner {
     fn open(options: Options) -> Result<Self, OpenError> {
-        let Ground { layout, lock, identity, log } = Ground::open(&options)?;
+        let Ground { layout, lock, identity, membership, log } = Ground::open(&options)?;
         let secret = ShardSecret::load_or_make(&layout, log.last().is_some())?;
         let blobs = open_blobs(&layout, &options)?;
         let storage = views::open(&layout, &options, &log)?;
+        refuse_if_older(&storage, &options)?;
         let (feed, progress) = (Arc::<ChangeFeed>::default(), Arc::<Progress>::default());
         let machine = machine(&storage, &feed, &progress, &options, &lock);
-        let node_options = NodeOptions::new(identity.node, SHARD);
+        let node_options = node_options(&layout, &identity, &membership, &options);
         let node = Node::open(node_options, log, blobs.clone(), Box::new(machine));
         let node = node.map_err(not_started)?;
         let reserve = Arc::new(reserve::Reserve::new(options.disk.clone(), layout.blobs()));
@@ -113,6 +176,8 @@ impl Inner {
             sweep: Arc::new(Notify::new()),
             checkpoints: checkpoints::Checkpoints::new(options.bases),
             identity,
+            membership: parking_lot::Mutex::new(membership),
+            layout,
             tasks: Tasks::default(),
             _lock: lock,
         })

@@ -10,6 +10,7 @@ use redoubt_log::record::{FlagChange, Flags, Keyword};
 
 use redoubt_log::segment::SegmentOptions;
 
+use super::Peers;
 use crate::apply::APPLY_VERSION;
 use crate::checkpoint::Bases;
 use crate::spool::Spool;
@@ -37,6 +38,8 @@ pub struct Options {
     pub log: SegmentOptions,
     /// How blobs are stored.
     pub blobs: BlobOptions,
+    /// The way to other nodes; `None` for a node that is alone.
+    pub peers: Option<Peers>,
     /// The level that this program acts as: [`APPLY_VERSION`], or less to try an upgrade.
     pub level: u32,
 }
@@ -55,6 +58,7 @@ impl Options {
             bases: None,
             log: SegmentOptions::default(),
             blobs: BlobOptions::default(),
+            peers: None,
             level: APPLY_VERSION,
         }
     }

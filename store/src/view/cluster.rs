@@ -43,7 +43,9 @@ impl View {
 }
 
 /// The level in force in some tables.
-pub(crate) fn level(reader: &dyn crate::storage::Read) -> Result<u32, crate::storage::StorageError> {
+pub(crate) fn level(
+    reader: &dyn crate::storage::Read,
+) -> Result<u32, crate::storage::StorageError> {
     let key = Key::Meta(Meta::Version);
     match reader.get(key.table(), &key.bytes())? {
         Some(value) => decode(key.table(), &key.bytes(), &value),
