@@ -218,8 +218,7 @@ pub struct Timestamp(pub i64);
 impl Timestamp {
     /// The wall clock. Never called from `apply`.
     pub fn now() -> Self {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        Self(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
+        crate::world::now()
     }
 
     /// Whole seconds, rounded down.
@@ -317,7 +316,7 @@ impl BlobId {
 impl OperationId {
     /// For what is not retried: 16 random bytes.
     pub fn random() -> Self {
-        Self(rand::random())
+        Self(crate::world::random())
     }
 }
 

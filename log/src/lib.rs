@@ -11,3 +11,4 @@ pub mod id;
 pub mod raft;
 pub mod record;
 pub mod segment;
+pub mod world;

@@ -9,12 +9,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
-
-use parking_lot::Mutex;
 
 use crate::disk::Disk;
 use crate::id::BlobId;
+use crate::world::{Worker, worker};
 
 mod base64_lines;
 mod draft;
@@ -79,22 +77,20 @@ pub struct Put {
 #[derive(Debug, Clone)]
 pub struct BlobStore {
     shared: Arc<Shared>,
-    _thread: Arc<SyncThread>,
+    _syncer: Arc<Syncer>,
 }
 
 #[derive(Debug)]
-struct SyncThread {
+struct Syncer {
     shared: Arc<Shared>,
-    handle: Mutex<Option<JoinHandle<()>>>,
+    worker: Worker<()>,
 }
 
-impl Drop for SyncThread {
+impl Drop for Syncer {
     fn drop(&mut self) {
         self.shared.state.lock().closing = true;
-        self.shared.work.notify_all();
-        if let Some(handle) = self.handle.lock().take() {
-            drop(handle.join());
-        }
+        self.shared.work.notify_one();
+        self.worker.join();
     }
 }
 
@@ -112,14 +108,10 @@ impl BlobStore {
     ) -> Result<(Self, BlobReport), BlobError> {
         let (shared, report) = open::open(disk, dir, options)?;
         let shared = Arc::new(shared);
-        let for_thread = Arc::clone(&shared);
-        let spawned = std::thread::Builder::new()
-            .name("blob-sync".into())
-            .spawn(move || syncer::run(&for_thread));
-        let handle = spawned.map_err(|error| packs::io_error("a thread", error))?;
-        let handle = Mutex::new(Some(handle));
-        let thread = Arc::new(SyncThread { shared: Arc::clone(&shared), handle });
-        Ok((Self { shared, _thread: thread }, report))
+        let worker = worker("blob-sync", syncer::run(Arc::clone(&shared)));
+        let worker = worker.map_err(|error| packs::io_error("a thread", error))?;
+        let syncer = Arc::new(Syncer { shared: Arc::clone(&shared), worker });
+        Ok((Self { shared, _syncer: syncer }, report))
     }
 
     /// Stores octets, unless they are there. Not yet durable.

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::draft::{Draft, WriteFailure};
 use super::error::BlobError;
@@ -14,6 +15,7 @@ use super::index::Covered;
 use super::packs::Pack;
 use super::shared::{Active, Roll, Shared, State, Waiter, footer_room};
 use crate::id::BlobId;
+use crate::world;
 
 /// A file to be synced, and how far it was written when the round began.
 struct Target {
@@ -28,16 +30,17 @@ struct Work {
     closing: bool,
 }
 
-pub(super) fn run(shared: &Arc<Shared>) {
+pub(super) async fn run(shared: Arc<Shared>) {
+    let shared = &*shared;
     loop {
-        let work = next(shared);
+        let work = next(shared).await;
         for roll in work.rolls {
             let made = make_room(shared, roll.lane, roll.size);
             drop(roll.reply.send(made));
         }
-        serve(shared, work.waiters);
+        serve(shared, work.waiters).await;
         if work.closing {
-            return close(shared);
+            return close(shared).await;
         }
         if let Err(error) = tidy(shared) {
             shared.poison(&error.to_string());
@@ -46,33 +49,41 @@ pub(super) fn run(shared: &Arc<Shared>) {
 }
 
 /// Waits for work.
-fn next(shared: &Shared) -> Work {
-    let mut state = shared.state.lock();
-    while state.rolls.is_empty() && state.waiters.is_empty() && !state.closing {
-        shared.work.wait(&mut state);
+async fn next(shared: &Shared) -> Work {
+    loop {
+        if let Some(work) = take(&mut shared.state.lock()) {
+            return work;
+        }
+        shared.work.notified().await;
     }
-    let (rolls, waiters) = (std::mem::take(&mut state.rolls), std::mem::take(&mut state.waiters));
-    Work { rolls, waiters, closing: state.closing }
 }
 
-fn serve(shared: &Shared, waiters: Vec<Waiter>) {
+fn take(state: &mut State) -> Option<Work> {
+    if state.rolls.is_empty() && state.waiters.is_empty() && !state.closing {
+        return None;
+    }
+    let (rolls, waiters) = (std::mem::take(&mut state.rolls), std::mem::take(&mut state.waiters));
+    Some(Work { rolls, waiters, closing: state.closing })
+}
+
+async fn serve(shared: &Shared, waiters: Vec<Waiter>) {
     if waiters.is_empty() {
         return;
     }
-    let result = round_for(shared, &waiters);
+    let result = round_for(shared, &waiters).await;
     for waiter in waiters {
         let answer = result.clone().and_then(|()| all_in_index(shared, &waiter.ids));
         (waiter.done)(answer);
     }
 }
 
-fn round_for(shared: &Shared, waiters: &[Waiter]) -> Result<(), BlobError> {
+async fn round_for(shared: &Shared, waiters: &[Waiter]) -> Result<(), BlobError> {
     let needed = {
         let state = shared.state.lock();
         state.check()?;
         waiters.iter().flat_map(|waiter| &waiter.ids).any(|id| state.pending.contains_key(id))
     };
-    if needed { round(shared) } else { Ok(()) }
+    if needed { round(shared).await } else { Ok(()) }
 }
 
 fn all_in_index(shared: &Shared, ids: &[BlobId]) -> Result<(), BlobError> {
@@ -83,8 +94,9 @@ fn all_in_index(shared: &Shared, ids: &[BlobId]) -> Result<(), BlobError> {
 }
 
 /// Syncs everything written so far, then shows it in the index.
-fn round(shared: &Shared) -> Result<(), BlobError> {
+async fn round(shared: &Shared) -> Result<(), BlobError> {
     let (targets, upto) = capture(shared);
+    world::before_sync().await;
     for target in &targets {
         sync(shared, &target.pack)?;
     }
@@ -148,7 +160,7 @@ fn with_active(shared: &Shared, key: PackKey, change: impl Fn(&mut Active)) {
 }
 
 /// Gives the lane a pack with room for a frame of this size.
-fn make_room(shared: &Shared, lane: Lane, size: u64) -> Result<(), BlobError> {
+pub(super) fn make_room(shared: &Shared, lane: Lane, size: u64) -> Result<(), BlobError> {
     shared.state.lock().check()?;
     if shared.lane(lane).lock().as_ref().is_some_and(|active| active.fits(size)) {
         return Ok(());
@@ -156,7 +168,7 @@ fn make_room(shared: &Shared, lane: Lane, size: u64) -> Result<(), BlobError> {
     let least = (PACK_HEADER as u64).saturating_add(size).saturating_add(footer_room(1));
     let capacity = shared.options.pack_bytes.max(least);
     let id = shared.next_pack.fetch_add(1, Ordering::Relaxed);
-    let key = PackKey { id, lane, salt: rand::random() };
+    let key = PackKey { id, lane, salt: world::random() };
     let made = shared.packs.create(key, capacity);
     let pack =
         made.map_err(|error| shared.failed(&WriteFailure::of(&key.file_name(), &error), size))?;
@@ -247,16 +259,16 @@ fn write_footer(shared: &Shared, active: &mut Active) -> Result<(u64, u64), Writ
 }
 
 /// The last round: everything durable, its end marked.
-fn close(shared: &Shared) {
-    let closed = close_all(shared);
+async fn close(shared: &Shared) {
+    let closed = close_all(shared).await;
     if let Err(error) = closed {
         tracing::warn!(%error, "the blob store did not close cleanly");
     }
 }
 
-fn close_all(shared: &Shared) -> Result<(), BlobError> {
+async fn close_all(shared: &Shared) -> Result<(), BlobError> {
     shared.state.lock().check()?;
-    round(shared)?;
+    round(shared).await?;
     tidy(shared)?;
     for lane in &shared.lanes {
         let pack = lane.lock().as_ref().map(|active| active.pack.clone());

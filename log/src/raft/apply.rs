@@ -2,15 +2,14 @@
 //! no Raft task ever blocks on the views.
 
 use std::io;
-use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use openraft::alias::{SnapshotMetaOf, SnapshotOf};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::chain::Head;
 use crate::id::LogIndex;
@@ -22,6 +21,7 @@ use crate::raft::types::{
     to_raft,
 };
 use crate::segment::{EntryKind, LogEntry, LogId};
+use crate::world::{Worker, worker};
 
 /// The most entries that are handed to the apply thread at once.
 const BATCH: usize = 256;
@@ -59,7 +59,7 @@ impl AppliedCell {
 }
 
 /// Ends with the last [`Applier`], after an orderly stop with everything flushed.
-pub(crate) type ApplyHandle = JoinHandle<Result<(), Fatal>>;
+pub(crate) type ApplyHandle = Worker<Result<(), Fatal>>;
 
 type Reply<T> = oneshot::Sender<Result<T, Fatal>>;
 
@@ -78,7 +78,8 @@ enum Job {
 /// The way to the apply thread, which ends with the last of its handles.
 #[derive(Debug, Clone)]
 pub(crate) struct Applier {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::UnboundedSender<Job>,
+    durable: Arc<DurableMark>,
     applied: Arc<AppliedCell>,
     stop: StopCell,
 }
@@ -92,17 +93,17 @@ impl std::fmt::Debug for Job {
 impl Applier {
     /// Starts the thread. `applied` holds what [`StateMachine::applied`] says.
     pub(crate) fn start(
-        name: String,
+        name: &str,
         machine: Box<dyn StateMachine>,
         applied: Arc<AppliedCell>,
         durable: Arc<DurableMark>,
         stop: StopCell,
     ) -> io::Result<(Self, ApplyHandle)> {
-        let (jobs, queue) = mpsc::channel();
+        let (jobs, queue) = mpsc::unbounded_channel();
         let (cell, told) = (applied.clone(), stop.clone());
-        let thread = ApplyThread { machine, applied: cell, durable, stop: told, failed: None };
-        let handle = thread::Builder::new().name(name).spawn(move || thread.run(&queue))?;
-        Ok((Self { jobs, applied, stop }, handle))
+        let thread = ApplyThread { machine, applied: cell, stop: told, failed: None };
+        let handle = worker(name, thread.run(queue))?;
+        Ok((Self { jobs, durable, applied, stop }, handle))
     }
 
     async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> io::Result<T> {
@@ -122,6 +123,15 @@ impl Applier {
     pub(crate) async fn checkpoint(&self) -> io::Result<Option<Checkpoint>> {
         let newest = self.ask(Job::Checkpoint).await?;
         Ok(newest.filter(|checkpoint| Some(checkpoint.state.id.index) <= self.applied.index()))
+    }
+
+    /// Views never run ahead of this node's own log.
+    async fn wait_durable(&self, batch: &[Work]) -> io::Result<()> {
+        let Some(last) = batch.last() else { return Ok(()) };
+        self.durable.wait(last.entry.id).await.map_err(|why| {
+            self.stop.fatal(&why);
+            io::Error::other(why)
+        })
     }
 
     async fn snapshot(&self) -> io::Result<Option<SnapshotOf<TypeConfig, Checkpoint>>> {
@@ -162,6 +172,7 @@ impl RaftStateMachine<TypeConfig> for Applier {
             if let Some(why) = self.stop.get() {
                 return Err(io::Error::other(why));
             }
+            self.wait_durable(&batch).await?;
             self.ask(|reply| Job::Apply(batch, reply)).await?;
         }
         Ok(())
@@ -218,14 +229,13 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 struct ApplyThread {
     machine: Box<dyn StateMachine>,
     applied: Arc<AppliedCell>,
-    durable: Arc<DurableMark>,
     stop: StopCell,
     failed: Option<Fatal>,
 }
 
 impl ApplyThread {
-    fn run(mut self, jobs: &mpsc::Receiver<Job>) -> Result<(), Fatal> {
-        for job in jobs {
+    async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) -> Result<(), Fatal> {
+        while let Some(job) = jobs.recv().await {
             self.one(job);
         }
         match (self.failed.take(), self.stop.get()) {
@@ -259,9 +269,6 @@ impl ApplyThread {
     }
 
     fn batch(&mut self, batch: Vec<Work>) -> Result<(), Fatal> {
-        if let Some(last) = batch.last() {
-            self.durable.wait(last.entry.id)?;
-        }
         batch.into_iter().try_for_each(|work| self.entry(work))
     }
 

@@ -22,6 +22,7 @@ mod peers;
 mod read_index;
 mod replay;
 mod snapshot;
+mod runtime;
 mod state_machine;
 mod stop;
 mod storage;

@@ -21,7 +21,7 @@ impl ReadIndex {
     /// Starts the task on the current runtime.
     pub(crate) fn start(raft: Raft) -> Self {
         let (waiters, mut queue) = mpsc::unbounded_channel::<Waiter>();
-        tokio::spawn(async move {
+        crate::world::spawn(async move {
             let mut waiting = Vec::new();
             // Who comes while a round runs is not covered by it and waits for the next.
             while queue.recv_many(&mut waiting, usize::MAX).await > 0 {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use futures_util::{Stream, TryStreamExt, stream};
 use openraft::alias::LogIdOf;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
-use parking_lot::{Condvar, Mutex};
-use tokio::sync::oneshot;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
 
 use crate::codec::CodecError;
 use crate::id::LogIndex;
@@ -21,6 +21,7 @@ use crate::raft::types::{
     Entry, RaftLogId, RaftVoteType, TypeConfig, decode_vote, encode_vote, from_raft, to_raft,
 };
 use crate::segment::{Done, LogError, LogId, SegmentLog};
+use crate::world;
 
 /// The most bytes of entries that are read at once, but for a single larger one.
 const PAGE_BYTES: usize = 1 << 20;
@@ -104,8 +105,7 @@ impl LogStore {
             return Ok(Vec::new());
         }
         let log = self.log.clone();
-        let read = move || read_page(&log, range);
-        tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+        world::blocking(move || read_page(&log, range)).await?
     }
 
     async fn pages(&self, mut range: Range<u64>) -> Result<Vec<Entry>, io::Error> {
@@ -252,14 +252,14 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 }
 
-/// How far this node's own log is durable, for those who block on it.
+/// How far this node's own log is durable, for those who wait for it.
 ///
 /// Invariant: the entry `id` of this log is durable if `mark >= id`. That holds
 /// over a truncation too, since what is appended instead has a higher term.
 #[derive(Debug)]
 pub(crate) struct DurableMark {
     state: Mutex<MarkState>,
-    changed: Condvar,
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -270,7 +270,7 @@ struct MarkState {
 
 impl DurableMark {
     pub(crate) fn new(mark: Option<LogId>) -> Self {
-        Self { state: Mutex::new(MarkState { mark, failed: None }), changed: Condvar::new() }
+        Self { state: Mutex::new(MarkState { mark, failed: None }), changed: Notify::new() }
     }
 
     /// The writer's word on an append whose last entry is `last`.
@@ -280,23 +280,30 @@ impl DurableMark {
             Ok(()) => state.mark = state.mark.max(last),
             Err(error) => state.failed = Some(error.to_string()),
         }
-        self.changed.notify_all();
+        drop(state);
+        self.changed.notify_waiters();
     }
 
-    /// Blocks until `id` is durable.
+    /// Waits until `id` is durable.
     ///
     /// # Errors
     /// When it will not be: the log has failed.
-    pub(crate) fn wait(&self, id: LogId) -> Result<(), Fatal> {
-        let mut state = self.state.lock();
+    pub(crate) async fn wait(&self, id: LogId) -> Result<(), Fatal> {
         loop {
-            if state.mark >= Some(id) {
-                return Ok(());
+            // Asked for before the look, so that nothing between the two is missed.
+            let changed = self.changed.notified();
+            if let Some(known) = self.known(id) {
+                return known;
             }
-            if let Some(why) = &state.failed {
-                return Err(Fatal::new(why));
-            }
-            self.changed.wait(&mut state);
+            changed.await;
         }
+    }
+
+    fn known(&self, id: LogId) -> Option<Result<(), Fatal>> {
+        let state = self.state.lock();
+        if state.mark >= Some(id) {
+            return Some(Ok(()));
+        }
+        state.failed.as_ref().map(|why| Err(Fatal::new(why)))
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CodecError};
 use crate::id::{BlobId, LogIndex, NodeId, Term, Timestamp};
+use crate::raft::runtime::WorldRuntime;
 use crate::record::{Outcome, Record};
 
 use crate::segment::{EntryKind, LogEntry, LogId, NewEntry};
@@ -30,6 +31,7 @@ openraft::declare_raft_types!(
         Vote = Vote<LeaderId<u64, u64>>,
         Payload = Payload,
         Entry = Entry,
+        AsyncRuntime = WorldRuntime,
 );
 
 pub(crate) type RaftLogId = LogIdOf<TypeConfig>;
@@ -64,7 +66,7 @@ impl Proposal {
     pub(crate) fn new(record: &Record) -> Result<Self, CodecError> {
         let encoded = codec::encode_record(record)?;
         let mut payload = Vec::with_capacity(SALT_BYTES + encoded.len());
-        payload.extend_from_slice(&rand::random::<[u8; SALT_BYTES]>());
+        payload.extend_from_slice(&crate::world::random::<[u8; SALT_BYTES]>());
         payload.extend_from_slice(&encoded);
         let blobs = record.blobs().into_iter().collect();
         Ok(Self { payload: payload.into(), stamp: record.stamp, blobs, held: false })

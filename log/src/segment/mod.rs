@@ -13,14 +13,14 @@ use std::future::Future;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::MutexGuard;
 
 use crate::chain::{self, Head};
 use crate::disk::Disk;
 use crate::id::{Hash, LogIndex, Term};
+use crate::world::Worker;
 
 mod core;
 mod error;
@@ -52,7 +52,7 @@ pub struct SegmentLog {
 
 struct Handle {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    writer: Worker<()>,
 }
 
 impl SegmentLog {
@@ -69,8 +69,8 @@ impl SegmentLog {
         let found = recovery::recover(&*disk, dir, &options)?;
         let recovered = recovered(&found);
         let shared = Arc::new(Shared::new(disk, dir, options, &found));
-        let thread = Writer::start(shared.clone(), found, dir)?;
-        let handle = Handle { shared, thread: Mutex::new(Some(thread)) };
+        let writer = Writer::start(shared.clone(), found, dir)?;
+        let handle = Handle { shared, writer };
         Ok((Self { handle: Arc::new(handle) }, recovered))
     }
 
@@ -420,10 +420,7 @@ impl Handle {
     fn end(&self) {
         self.shared.core.lock().closing = true;
         self.shared.wake.notify_one();
-        let Some(thread) = self.thread.lock().take() else { return };
-        if thread.thread().id() != std::thread::current().id() {
-            let _ = thread.join();
-        }
+        self.writer.join();
     }
 }
 

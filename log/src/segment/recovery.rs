@@ -71,7 +71,7 @@ pub(super) fn look(disk: &dyn Disk, dir: &Path) -> Result<Found, LogError> {
 /// The id of a segment to be made.
 pub(super) fn fresh_id(number: u64, previous: u64, options: &SegmentOptions) -> SegmentId {
     let capacity = options.segment_bytes.max(2 * SEGMENT_HEADER_BYTES as u64);
-    SegmentId { number, id: rand::random(), previous, capacity }
+    SegmentId { number, id: crate::world::random(), previous, capacity }
 }
 
 fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {

@@ -4,11 +4,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-use tokio::sync::watch;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
 
 use super::core::{Core, Task, Work};
 use super::file::SegmentFile;
@@ -20,6 +20,7 @@ use super::scan::Runs;
 use super::{LogEntry, LogError, SegmentOptions};
 use crate::disk::Disk;
 use crate::id::LogIndex;
+use crate::world::{self, Worker};
 
 /// How long after a failure the next segment is tried again.
 const SPARE_RETRY: Duration = Duration::from_secs(1);
@@ -27,7 +28,8 @@ const SPARE_RETRY: Duration = Duration::from_secs(1);
 /// What the writer and the callers share.
 pub(super) struct Shared {
     pub(super) core: Mutex<Core>,
-    pub(super) wake: Condvar,
+    /// Wakes the writer.
+    pub(super) wake: Notify,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) dir: PathBuf,
     pub(super) options: SegmentOptions,
@@ -44,7 +46,7 @@ impl Shared {
     ) -> Self {
         let core = Mutex::new(Core::new(found));
         let (dir, failed) = (dir.to_owned(), watch::Sender::new(None));
-        Self { core, wake: Condvar::new(), disk, dir, options, failed }
+        Self { core, wake: Notify::new(), disk, dir, options, failed }
     }
 }
 
@@ -104,7 +106,7 @@ impl Writer {
         shared: Arc<Shared>,
         found: Found,
         dir: &Path,
-    ) -> Result<JoinHandle<()>, LogError> {
+    ) -> Result<Worker<()>, LogError> {
         let empty = || LogError::Missing { file: dir.to_owned(), what: "no segment".into() };
         let mut writer = Self {
             file: found.segments.last().ok_or_else(empty)?.file.clone(),
@@ -118,45 +120,54 @@ impl Writer {
             shared,
         };
         writer.make_spare();
-        let thread = std::thread::Builder::new().name("log".into());
-        thread.spawn(move || writer.run()).map_err(LogError::io(dir, "start the writer"))
+        world::worker("log", writer.run()).map_err(LogError::io(dir, "start the writer"))
     }
 
-    fn run(mut self) {
-        while let Some(load) = self.next_load() {
-            self.commit(load);
+    async fn run(mut self) {
+        while let Some(load) = self.next_load().await {
+            self.commit(load).await;
         }
     }
 
     /// Waits for work; `None` ends the writer.
-    fn next_load(&mut self) -> Option<Load> {
-        let shared = self.shared.clone();
-        let mut core = shared.core.lock();
-        while core.queue.is_empty() && !core.closing && core.poison.is_none() {
-            let idle = self.wait(&mut core);
-            if idle {
-                MutexGuard::unlocked(&mut core, || self.make_spare());
-            }
-            if idle && core.queue.is_empty() && self.wants_mark(&core) {
-                return Some(self.load(&mut core));
+    async fn next_load(&mut self) -> Option<Load> {
+        while self.is_idle() {
+            if self.wait().await {
+                self.make_spare();
+                if let Some(mark) = self.idle_mark() {
+                    return Some(mark);
+                }
             }
         }
+        let mut core = self.shared.core.lock();
         let over = core.poison.is_some() || (core.queue.is_empty() && !self.wants_mark(&core));
         if over { None } else { Some(self.load(&mut core)) }
     }
 
+    fn is_idle(&self) -> bool {
+        let core = self.shared.core.lock();
+        core.queue.is_empty() && !core.closing && core.poison.is_none()
+    }
+
+    fn idle_mark(&self) -> Option<Load> {
+        let mut core = self.shared.core.lock();
+        let wanted = core.queue.is_empty() && self.wants_mark(&core);
+        wanted.then(|| self.load(&mut core))
+    }
+
     /// Whether the wait was as long as an idle log waits.
-    fn wait(&self, core: &mut MutexGuard<'_, Core>) -> bool {
+    async fn wait(&self) -> bool {
         let idle = self.shared.options.idle_mark;
         // Growth is refused until there is a spare: nothing else would make one.
-        let idle = match core.spare {
+        let idle = match self.shared.core.lock().spare {
             Some(_) => idle,
             None => Some(idle.unwrap_or(SPARE_RETRY).min(SPARE_RETRY)),
         };
+        let woken = self.shared.wake.notified();
         match idle {
-            Some(idle) => self.shared.wake.wait_for(core, idle).timed_out(),
+            Some(idle) => timeout(idle, woken).await.is_err(),
             None => {
-                self.shared.wake.wait(core);
+                woken.await;
                 false
             }
         }
@@ -184,12 +195,19 @@ impl Writer {
         Load { mark: tasks.is_empty(), tasks, committed }
     }
 
-    fn commit(&mut self, load: Load) {
-        match self.write(&load) {
+    async fn commit(&mut self, load: Load) {
+        match self.make_durable(&load).await {
             Ok(written) => self.complete(load, written),
             Err(Failure::Full(error)) => self.give_up(load, &error),
             Err(Failure::Fatal(error)) => self.poison(load, &error),
         }
+    }
+
+    async fn make_durable(&mut self, load: &Load) -> Result<Written, Failure> {
+        let written = self.write(load)?;
+        world::before_sync().await;
+        self.sync()?;
+        Ok(written)
     }
 
     fn write(&mut self, load: &Load) -> Result<Written, Failure> {
@@ -200,7 +218,6 @@ impl Writer {
         }
         let written = self.describe(load);
         let bytes = self.put()?;
-        self.sync()?;
         Ok(Written { bytes, ..written })
     }
 

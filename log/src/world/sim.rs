@@ -1,0 +1,397 @@
+//! A simulated world: every task of every host runs in one thread under virtual
+//! time, one poll at a time, and which of those that can go on does so is chosen
+//! by a seed. The same seed gives the same run.
+//!
+//! A [`Host`] is a machine: its tasks end together with [`Host::kill`], stand
+//! still while it is paused, and see its own clock.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rand::distr::{Distribution, StandardUniform};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{Ended, Running, Task};
+use crate::id::Timestamp;
+
+#[cfg(test)]
+mod tests;
+
+/// The time of day at which every simulation begins.
+const EPOCH: i64 = 1_800_000_000_000;
+/// Polls before tokio's own tasks and timers get their turn.
+const POLLS: usize = 64;
+
+type Pinned = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+thread_local! {
+    static HERE: RefCell<Option<Host>> = const { RefCell::new(None) };
+}
+
+/// The host whose task runs on this thread now; `None` outside of a simulation.
+pub fn here() -> Option<Host> {
+    HERE.with_borrow(Option::clone)
+}
+
+/// A machine. Clones are the same one.
+#[derive(Clone)]
+pub struct Host(Arc<HostState>);
+
+struct HostState {
+    name: String,
+    number: u64,
+    world: Arc<World>,
+    alive: AtomicBool,
+    paused: AtomicBool,
+    /// Milliseconds that its clock is ahead.
+    ahead: AtomicI64,
+    /// Milliseconds that a sync takes.
+    sync: Mutex<Range<u64>>,
+}
+
+struct World {
+    rng: Mutex<SmallRng>,
+    began: Instant,
+    run: Mutex<Run>,
+    ready: Arc<Ready>,
+}
+
+#[derive(Default)]
+struct Run {
+    tasks: BTreeMap<u64, (Host, Option<Pinned>)>,
+    spawned: u64,
+    hosts: u64,
+    trace: u64,
+    polls: u64,
+}
+
+/// Tasks that can go on.
+#[derive(Default)]
+struct Ready {
+    tasks: Mutex<BTreeSet<u64>>,
+    driver: Mutex<Option<Waker>>,
+}
+
+struct Wakes {
+    task: u64,
+    ready: Arc<Ready>,
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.ready.wake(self.task);
+    }
+}
+
+impl Ready {
+    fn wake(&self, task: u64) {
+        self.tasks.lock().insert(task);
+        if let Some(driver) = &*self.driver.lock() {
+            driver.wake_by_ref();
+        }
+    }
+}
+
+/// Runs a simulation to the end of `main`, which runs on a host of its own and
+/// makes others by [`Host::beside`]. Tasks that are left over are dropped.
+pub fn run<T, F>(seed: u64, main: impl FnOnce(Host) -> F) -> std::io::Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    runtime.block_on(async {
+        let world = Arc::new(World {
+            rng: Mutex::new(SmallRng::seed_from_u64(seed)),
+            began: Instant::now(),
+            run: Mutex::default(),
+            ready: Arc::default(),
+        });
+        let host = World::host(&world, "main");
+        let main = host.enter(|| main(host.clone()));
+        let Task(Running::Simulated(mut job)) = host.spawn(main) else {
+            return Err(std::io::Error::other("a simulation in a simulation"));
+        };
+        let result = poll_fn(|context| world.drive(context, &mut job)).await;
+        world.end();
+        result.map_err(std::io::Error::other)
+    })
+}
+
+impl World {
+    fn host(world: &Arc<Self>, name: &str) -> Host {
+        let mut run = world.run.lock();
+        run.hosts += 1;
+        Host(Arc::new(HostState {
+            name: name.to_owned(),
+            number: run.hosts,
+            world: world.clone(),
+            alive: AtomicBool::new(true),
+            paused: AtomicBool::new(false),
+            ahead: AtomicI64::new(0),
+            sync: Mutex::new(0..4),
+        }))
+    }
+
+    fn drive<T>(&self, context: &mut Context<'_>, main: &mut Job<T>) -> Poll<Result<T, Ended>> {
+        *self.ready.driver.lock() = Some(context.waker().clone());
+        for _ in 0..POLLS {
+            if let Poll::Ready(result) = main.poll(context) {
+                return Poll::Ready(result);
+            }
+            let Some(task) = self.choose() else { return Poll::Pending };
+            self.poll(task);
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// One of the tasks that can go on, by the seed.
+    fn choose(&self) -> Option<u64> {
+        let mut ready = self.ready.tasks.lock();
+        let mut run = self.run.lock();
+        ready.retain(|task| run.tasks.contains_key(task));
+        let may = |task: &&u64| run.tasks.get(*task).is_some_and(|(host, _)| !host.is_paused());
+        let count = ready.iter().filter(may).count();
+        if count == 0 {
+            return None;
+        }
+        let place = self.rng.lock().random_range(0..count);
+        let task = ready.iter().filter(may).nth(place).copied()?;
+        ready.remove(&task);
+        run.polls += 1;
+        let now = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        run.trace = mix(run.trace, task ^ now.rotate_left(32));
+        Some(task)
+    }
+
+    fn poll(&self, task: u64) {
+        let taken = self.run.lock().tasks.get_mut(&task).map(|(h, f)| (h.clone(), f.take()));
+        let Some((host, Some(mut future))) = taken else { return };
+        let waker = Waker::from(Arc::new(Wakes { task, ready: self.ready.clone() }));
+        let polled = host.enter(|| future.as_mut().poll(&mut Context::from_waker(&waker)));
+        let mut run = self.run.lock();
+        let left = match (polled, run.tasks.get_mut(&task)) {
+            (Poll::Pending, Some((_, place))) => place.replace(future),
+            // It has ended, or was ended while it ran.
+            _ => {
+                run.tasks.remove(&task);
+                Some(future)
+            }
+        };
+        drop(run);
+        host.enter(|| drop(left));
+    }
+
+    fn take(&self, which: impl Fn(u64, &Host) -> bool) {
+        let mut run = self.run.lock();
+        let tasks: Vec<u64> =
+            run.tasks.iter().filter(|(id, (host, _))| which(**id, host)).map(|(id, _)| *id).collect();
+        let taken: Vec<_> = tasks.iter().filter_map(|id| run.tasks.remove(id)).collect();
+        drop(run);
+        taken.into_iter().for_each(|(host, future)| host.enter(|| drop(future)));
+    }
+
+    /// Drops what is left, until nothing spawns anything any more.
+    fn end(&self) {
+        while !self.run.lock().tasks.is_empty() {
+            self.take(|_, _| true);
+        }
+    }
+}
+
+fn mix(hash: u64, value: u64) -> u64 {
+    let z = hash.rotate_left(5) ^ value;
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+impl Host {
+    /// Another host in the same world.
+    pub fn beside(&self, name: &str) -> Self {
+        World::host(&self.0.world, name)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Does something as one of its tasks would.
+    pub fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = HERE.replace(Some(self.clone()));
+        let result = work();
+        HERE.set(before);
+        result
+    }
+
+    /// Runs a task here; on a host that was killed it never runs.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Task<T> {
+        let world = &self.0.world;
+        let (tell, result) = oneshot::channel();
+        let work = async move { drop(tell.send(task.await)) };
+        let future: Pinned = Box::pin(tokio::task::unconstrained(work));
+        let mut run = world.run.lock();
+        run.spawned += 1;
+        let number = run.spawned;
+        let id = JobId { number, world: world.clone() };
+        if self.is_alive() {
+            run.tasks.insert(number, (self.clone(), Some(future)));
+            drop(run);
+            world.ready.wake(number);
+        } else {
+            drop(run);
+            self.enter(|| drop(future));
+        }
+        Task(Running::Simulated(Job { id, result }))
+    }
+
+    /// The power goes off: its tasks are dropped where they are. What its disk
+    /// keeps is the disk's matter.
+    pub fn kill(&self) {
+        self.0.alive.store(false, Ordering::Relaxed);
+        let own = self.0.number;
+        self.0.world.take(|_, host| host.0.number == own);
+    }
+
+    /// Whether it was not killed.
+    pub fn is_alive(&self) -> bool {
+        self.0.alive.load(Ordering::Relaxed)
+    }
+
+    /// It stands still, as by SIGSTOP, or goes on.
+    pub fn pause(&self, paused: bool) {
+        self.0.paused.store(paused, Ordering::Relaxed);
+        if let (false, Some(driver)) = (paused, &*self.0.world.ready.driver.lock()) {
+            driver.wake_by_ref();
+        }
+    }
+
+    /// Whether it stands still.
+    pub fn is_paused(&self) -> bool {
+        self.0.paused.load(Ordering::Relaxed)
+    }
+
+    /// Sets its clock so far ahead of the true time.
+    pub fn set_clock_ahead(&self, milliseconds: i64) {
+        self.0.ahead.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// How long, in milliseconds, its disk takes for a sync.
+    pub fn set_sync_time(&self, milliseconds: Range<u64>) {
+        *self.0.sync.lock() = milliseconds;
+    }
+
+    /// Time since the simulation began.
+    pub fn elapsed(&self) -> Duration {
+        self.0.world.began.elapsed()
+    }
+
+    /// A number that two runs share only if they did the same, in the same order
+    /// and at the same times.
+    pub fn trace(&self) -> u64 {
+        self.0.world.run.lock().trace
+    }
+
+    /// How often a task was polled.
+    pub fn polls(&self) -> u64 {
+        self.0.world.run.lock().polls
+    }
+
+    /// Mixes a fact into [`Host::trace`].
+    pub fn note(&self, fact: u64) {
+        let mut run = self.0.world.run.lock();
+        run.trace = mix(run.trace, fact);
+    }
+
+    /// Something random, from the seed.
+    pub fn random<T>(&self) -> T
+    where
+        StandardUniform: Distribution<T>,
+    {
+        self.0.world.rng.lock().random()
+    }
+
+    /// A number of a range, from the seed; its start for an empty one.
+    pub fn pick(&self, range: Range<u64>) -> u64 {
+        if range.is_empty() {
+            return range.start;
+        }
+        self.0.world.rng.lock().random_range(range)
+    }
+
+    pub(super) fn time_of_day(&self) -> Timestamp {
+        let since = i64::try_from(self.elapsed().as_millis()).unwrap_or(i64::MAX);
+        Timestamp(EPOCH + since + self.0.ahead.load(Ordering::Relaxed))
+    }
+
+    /// Work for another thread: mostly it is done at once, sometimes later.
+    pub(super) async fn hesitate(&self) {
+        if self.pick(0..4) == 0 {
+            tokio::time::sleep(Duration::from_millis(self.pick(1..4))).await;
+        }
+    }
+
+    pub(super) async fn before_sync(&self) {
+        let range = self.0.sync.lock().clone();
+        tokio::time::sleep(Duration::from_millis(self.pick(range))).await;
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.name)
+    }
+}
+
+/// A task of a simulation.
+pub struct Job<T> {
+    id: JobId,
+    result: oneshot::Receiver<T>,
+}
+
+/// Which task of a simulation.
+#[derive(Clone)]
+pub struct JobId {
+    number: u64,
+    world: Arc<World>,
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}", self.number)
+    }
+}
+
+impl JobId {
+    pub(super) fn abort(&self) {
+        self.world.take(|number, _| number == self.number);
+    }
+}
+
+impl<T> Job<T> {
+    pub(super) fn id(&self) -> JobId {
+        self.id.clone()
+    }
+
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<T, Ended>> {
+        Pin::new(&mut self.result).poll(context).map_err(|_| Ended::Aborted)
+    }
+}
