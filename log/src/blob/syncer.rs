@@ -70,20 +70,20 @@ async fn serve(shared: &Shared, waiters: Vec<Waiter>) {
     if waiters.is_empty() {
         return;
     }
-    let result = round_for(shared, &waiters).await;
+    let result = match needs_round(shared, &waiters) {
+        Ok(true) => round(shared).await,
+        known => known.map(drop),
+    };
     for waiter in waiters {
         let answer = result.clone().and_then(|()| all_in_index(shared, &waiter.ids));
         (waiter.done)(answer);
     }
 }
 
-async fn round_for(shared: &Shared, waiters: &[Waiter]) -> Result<(), BlobError> {
-    let needed = {
-        let state = shared.state.lock();
-        state.check()?;
-        waiters.iter().flat_map(|waiter| &waiter.ids).any(|id| state.pending.contains_key(id))
-    };
-    if needed { round(shared).await } else { Ok(()) }
+fn needs_round(shared: &Shared, waiters: &[Waiter]) -> Result<bool, BlobError> {
+    let state = shared.state.lock();
+    state.check()?;
+    Ok(waiters.iter().flat_map(|waiter| &waiter.ids).any(|id| state.pending.contains_key(id)))
 }
 
 fn all_in_index(shared: &Shared, ids: &[BlobId]) -> Result<(), BlobError> {

@@ -158,12 +158,38 @@ impl Node {
     ) -> Result<Self, OpenError> {
         let (applied, stop) = (Arc::new(AppliedCell::default()), StopCell::new());
         let parts = Parts { options, log, gate, applied, stop };
-        let Running { raft, reads, applier, thread, threads } = open::start(&parts, machine)?;
+        let threads = Threads::start(&parts.options)?;
+        let running = threads.run(open::start(parts.clone(), machine));
+        let running = running.unwrap_or_else(|| Err(open::has_panicked(&parts)))?;
+        Ok(Self::over(parts, running, threads))
+    }
+
+    /// [`Node::open`] for a simulation: it runs on the caller's runtime, without
+    /// threads of its own.
+    ///
+    /// # Errors
+    /// As [`Node::open`].
+    #[cfg(any(test, feature = "sim"))]
+    pub async fn open_here(
+        options: NodeOptions,
+        log: SegmentLog,
+        blobs: BlobStore,
+        machine: Box<dyn StateMachine>,
+    ) -> Result<Self, OpenError> {
+        let (applied, stop) = (Arc::new(AppliedCell::default()), StopCell::new());
+        let gate = Gate::new(Arc::new(blobs) as Arc<dyn Blobs>);
+        let parts = Parts { options, log, gate, applied, stop };
+        let running = open::start(parts.clone(), machine).await?;
+        Ok(Self::over(parts, running, Threads::none()))
+    }
+
+    fn over(parts: Parts, running: Running, threads: Threads) -> Self {
+        let Running { raft, reads, applier, apply } = running;
         let leader = watch::Sender::new(None);
         threads.spawn(follow_leader(raft.clone(), leader.clone()));
-        let running = Mutex::new(Some(Work { applier, apply: thread, threads }));
+        let running = Mutex::new(Some(Work { applier, apply, threads }));
         let services = Mutex::default();
-        Ok(Self(Arc::new(Inner { parts, raft, reads, running, leader, services })))
+        Self(Arc::new(Inner { parts, raft, reads, running, leader, services }))
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -368,7 +394,7 @@ impl Node {
             let end = move || {
                 threads.end();
                 drop(applier);
-                apply.join().map(drop).ok();
+                apply.join();
             };
             std::thread::spawn(end).join().ok();
         }
@@ -387,15 +413,16 @@ impl Node {
         drop(self.0.raft.shutdown().await);
         drop(applier);
         let log = self.0.parts.log.clone();
-        let end = tokio::task::spawn_blocking(move || finish(apply, &log)).await;
+        let end = finish(apply, &log).await;
         drop(threads);
-        end.unwrap_or_else(|error| Err(ReadError::Stopped(error.to_string())))
+        end
     }
 }
 
-fn finish(thread: ApplyHandle, log: &SegmentLog) -> Result<(), ReadError> {
-    let flushed = thread.join().map_err(|_| ReadError::Stopped("apply has panicked".to_owned()));
-    let closed = log.close().map_err(|error| ReadError::Log(error.to_string()));
+async fn finish(apply: ApplyHandle, log: &SegmentLog) -> Result<(), ReadError> {
+    let flushed = apply.ended().await;
+    let flushed = flushed.map_err(|_| ReadError::Stopped("apply has panicked".to_owned()));
+    let closed = log.closed().await.map_err(|error| ReadError::Log(error.to_string()));
     flushed?.map_err(|why| ReadError::Stopped(why.to_string()))?;
     closed
 }

@@ -10,7 +10,6 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::blob::BlobError;
 use crate::id::{BlobId, LogIndex};
 use crate::raft::apply::{AppliedCell, Applier, ApplyHandle};
 use crate::raft::error::OpenError;
@@ -23,17 +22,25 @@ use crate::raft::stop::StopCell;
 use crate::raft::storage::LogStore;
 use crate::raft::types::{Member, record_of};
 use crate::segment::{EntryKind, LogEntry, SegmentLog};
+use crate::world;
 
 /// Bytes of entries that are checked together for their blobs.
 const CHECK_BYTES: usize = 1 << 20;
 
-/// A replica's own threads. They end on their own when it is dropped, since a
-/// task of another runtime may be what drops it, and must not block.
+/// A replica's own threads, or none: its tasks then run on its opener's runtime.
+/// They end on their own when it is dropped, since a task of another runtime may
+/// be what drops it, and must not block.
 #[derive(Debug)]
 pub(crate) struct Threads(Option<Runtime>);
 
 impl Threads {
-    fn start(options: &NodeOptions) -> std::io::Result<Self> {
+    /// None of its own.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn start(options: &NodeOptions) -> std::io::Result<Self> {
         let name = format!("raft-{}", options.shard);
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(options.threads).thread_name(name).enable_all();
@@ -50,14 +57,18 @@ impl Threads {
 
     /// Runs a task on them.
     pub(crate) fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) {
-        if let Some(runtime) = &self.0 {
-            drop(runtime.spawn(task));
+        match &self.0 {
+            Some(runtime) => drop(runtime.spawn(task)),
+            None => drop(world::spawn(task)),
         }
     }
 
     /// Runs a task on them and blocks this thread, which may itself be one of a
     /// runtime's. `None` when the task panics.
-    fn run<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
         let (tell, told) = mpsc::channel();
         self.spawn(async move { drop(tell.send(task.await)) });
         told.recv().ok()
@@ -77,8 +88,7 @@ pub(crate) struct Running {
     pub(crate) raft: Raft,
     pub(crate) reads: ReadIndex,
     pub(crate) applier: Applier,
-    pub(crate) thread: ApplyHandle,
-    pub(crate) threads: Threads,
+    pub(crate) apply: ApplyHandle,
 }
 
 /// The parts that a replica stands on.
@@ -91,28 +101,38 @@ pub(crate) struct Parts {
     pub(crate) stop: StopCell,
 }
 
-/// Checks, starts and recovers.
-pub(crate) fn start(
-    parts: &Parts,
+/// Checks, starts and recovers, on the replica's own threads.
+pub(crate) async fn start(
+    parts: Parts,
     mut machine: Box<dyn StateMachine>,
 ) -> Result<Running, OpenError> {
-    let applied = machine.applied()?;
-    check_joined(parts, applied.as_ref(), machine.as_mut())?;
-    parts.applied.set(applied);
-    let threads = Threads::start(&parts.options)?;
-    check_blobs(parts, &threads)?;
+    let checked = parts.clone();
+    let machine =
+        world::blocking(move || join(&checked, &mut *machine).map(|()| machine)).await??;
+    check_blobs(&parts).await?;
     let Parts { options, log, gate, applied, stop } = parts.clone();
     let store = LogStore::new(log, gate, applied.clone(), stop.clone());
     let store = store.map_err(|error| OpenError::Entry { index: None, error })?;
     let name = format!("apply-{}", options.shard);
     let durable = store.durable().clone();
-    let (applier, thread) = Applier::start(name, machine, applied, durable, stop)?;
-    let up = threads.run(come_up(options, store, applier.clone()));
-    let up = up.unwrap_or_else(|| Err("a task of it has panicked".to_owned()));
-    let (raft, reads) = up.map_err(|why| did_not_come_up(parts, why))?;
+    let (applier, apply) = Applier::start(&name, machine, applied, durable, stop)?;
+    let up = come_up(options, store, applier.clone()).await;
+    let (raft, reads) = up.map_err(|why| did_not_come_up(&parts, why))?;
     let failures = (parts.log.failure(), parts.gate.failure());
-    threads.spawn(watch(raft.clone(), parts.stop.clone(), failures));
-    Ok(Running { raft, reads, applier, thread, threads })
+    drop(world::spawn(watch(raft.clone(), parts.stop.clone(), failures)));
+    Ok(Running { raft, reads, applier, apply })
+}
+
+/// How far the views have come, if they are of this log.
+fn join(parts: &Parts, machine: &mut dyn StateMachine) -> Result<(), OpenError> {
+    let applied = machine.applied()?;
+    check_joined(parts, applied.as_ref(), machine)?;
+    parts.applied.set(applied);
+    Ok(())
+}
+
+pub(crate) fn has_panicked(parts: &Parts) -> OpenError {
+    did_not_come_up(parts, "a task of it has panicked".to_owned())
 }
 
 fn did_not_come_up(parts: &Parts, why: String) -> OpenError {
@@ -149,16 +169,15 @@ fn check_joined(
 }
 
 /// Every blob that an entry above the views names must be here.
-fn check_blobs(parts: &Parts, threads: &Threads) -> Result<(), OpenError> {
+async fn check_blobs(parts: &Parts) -> Result<(), OpenError> {
     let after = parts.applied.index().max(parts.log.purged().map(|id| id.index));
     let mut from = after.map_or(0, |index| index.0 + 1);
     let end = parts.log.last().map_or(0, |last| last.index.0 + 1);
     while from < end {
-        let entries = parts.log.read(LogIndex(from)..LogIndex(end), CHECK_BYTES)?;
-        let blobs = blobs_of(&entries)?;
-        let gate = parts.gate.clone();
-        let held = threads.run(async move { gate.hold(blobs).await });
-        let held = held.unwrap_or_else(|| Err(BlobError::Poisoned("it has panicked".to_owned())));
+        let log = parts.log.clone();
+        let read = move || log.read(LogIndex(from)..LogIndex(end), CHECK_BYTES);
+        let entries = world::blocking(read).await??;
+        let held = parts.gate.hold(blobs_of(&entries)?).await;
         held.map_err(|error| OpenError::Blob { from: LogIndex(from), error })?;
         from += entries.len().max(1) as u64;
     }
@@ -251,6 +270,7 @@ async fn watch(
         }
     };
     tokio::select! {
+        biased;
         why = ended => return stop.fatal(why),
         why = log => stop.fatal(why),
         why = blobs => stop.fatal(why),

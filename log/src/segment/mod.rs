@@ -307,6 +307,16 @@ impl SegmentLog {
         self.handle.end();
         self.core().check_poison()
     }
+
+    /// [`SegmentLog::close`] for tasks.
+    ///
+    /// # Errors
+    /// As [`SegmentLog::close`].
+    pub async fn closed(&self) -> Result<(), LogError> {
+        self.handle.tell();
+        drop(self.handle.writer.ended().await);
+        self.core().check_poison()
+    }
 }
 
 impl SegmentLog {
@@ -418,9 +428,13 @@ impl fmt::Debug for SegmentLog {
 impl Handle {
     /// Lets the writer finish and waits for it, unless this is its own thread.
     fn end(&self) {
+        self.tell();
+        self.writer.join();
+    }
+
+    fn tell(&self) {
         self.shared.core.lock().closing = true;
         self.shared.wake.notify_one();
-        self.writer.join();
     }
 }
 

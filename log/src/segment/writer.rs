@@ -196,18 +196,16 @@ impl Writer {
     }
 
     async fn commit(&mut self, load: Load) {
-        match self.make_durable(&load).await {
+        let mut written = self.write(&load);
+        if written.is_ok() {
+            world::before_sync().await;
+            written = written.and_then(|written| self.sync().map(|()| written));
+        }
+        match written {
             Ok(written) => self.complete(load, written),
             Err(Failure::Full(error)) => self.give_up(load, &error),
             Err(Failure::Fatal(error)) => self.poison(load, &error),
         }
-    }
-
-    async fn make_durable(&mut self, load: &Load) -> Result<Written, Failure> {
-        let written = self.write(load)?;
-        world::before_sync().await;
-        self.sync()?;
-        Ok(written)
     }
 
     fn write(&mut self, load: &Load) -> Result<Written, Failure> {

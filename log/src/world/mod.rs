@@ -23,7 +23,7 @@ mod worker;
 pub(crate) use worker::{Worker, worker};
 
 /// Why a task has no result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
     /// It panicked.
     #[error("a task has panicked")]
@@ -91,9 +91,9 @@ impl<T> Future for Task<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            Running::Tokio(task) => Pin::new(task).poll(context).map_err(|error| {
-                if error.is_panic() { Ended::Panicked } else { Ended::Aborted }
-            }),
+            Running::Tokio(task) => Pin::new(task)
+                .poll(context)
+                .map_err(|error| if error.is_panic() { Ended::Panicked } else { Ended::Aborted }),
             #[cfg(any(test, feature = "sim"))]
             Running::Simulated(job) => job.poll(context),
         }

@@ -198,8 +198,12 @@ impl World {
 
     fn take(&self, which: impl Fn(u64, &Host) -> bool) {
         let mut run = self.run.lock();
-        let tasks: Vec<u64> =
-            run.tasks.iter().filter(|(id, (host, _))| which(**id, host)).map(|(id, _)| *id).collect();
+        let tasks: Vec<u64> = run
+            .tasks
+            .iter()
+            .filter(|(id, (host, _))| which(**id, host))
+            .map(|(id, _)| *id)
+            .collect();
         let taken: Vec<_> = tasks.iter().filter_map(|id| run.tasks.remove(id)).collect();
         drop(run);
         taken.into_iter().for_each(|(host, future)| host.enter(|| drop(future)));

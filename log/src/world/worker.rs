@@ -15,7 +15,7 @@ use super::Ended;
 #[derive(Debug)]
 pub(crate) struct Worker<T> {
     thread: Mutex<Option<JoinHandle<()>>>,
-    ended: oneshot::Receiver<T>,
+    ended: Mutex<Option<oneshot::Receiver<T>>>,
 }
 
 /// Starts a worker. Everything that it held is dropped before its end is known.
@@ -24,6 +24,7 @@ pub(crate) fn worker<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> io::Result<Worker<T>> {
     let (tell, ended) = oneshot::channel();
+    let ended = Mutex::new(Some(ended));
     let work = async move { drop(tell.send(work.await)) };
     if super::is_simulated() {
         drop(super::spawn(work));
@@ -36,9 +37,10 @@ pub(crate) fn worker<T: Send + 'static>(
 }
 
 impl<T> Worker<T> {
-    /// Waits for its end and gives its result.
-    pub(crate) async fn ended(self) -> Result<T, Ended> {
-        self.ended.await.map_err(|_| Ended::Panicked)
+    /// Waits for its end and gives its result, once.
+    pub(crate) async fn ended(&self) -> Result<T, Ended> {
+        let ended = self.ended.lock().take();
+        ended.ok_or(Ended::Aborted)?.await.map_err(|_| Ended::Panicked)
     }
 
     /// Blocks until its thread has ended, but not on itself. In a simulation it

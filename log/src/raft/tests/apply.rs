@@ -44,7 +44,7 @@ fn rig(toy: impl FnOnce(&toy::Views) -> toy::Toy, durable: Option<LogId>) -> Rig
     let durable = Arc::new(DurableMark::new(durable));
     let (applied, machine) = (Arc::new(AppliedCell::default()), Box::new(toy(&views)));
     let (applier, thread) =
-        Applier::start("test".to_owned(), machine, applied, durable.clone(), stop.clone()).unwrap();
+        Applier::start("test", machine, applied, durable.clone(), stop.clone()).unwrap();
     Rig { views, applier, durable, stop, thread }
 }
 
@@ -89,19 +89,19 @@ async fn what_was_applied_is_skipped_and_a_gap_stops() {
     assert!(rig.applier.apply(stream::iter(given([5]))).await.is_err());
     assert!(matches!(rig.stop.get(), Some(Stopped::Fatal(_))));
     drop(rig.applier);
-    assert!(rig.thread.join().unwrap().is_err());
+    assert!(rig.thread.ended().await.unwrap().is_err());
     assert_eq!(rig.views.flushed().seen, [], "nothing is flushed after a failure");
 }
 
-#[test]
-fn a_mark_holds_over_a_truncation() {
+#[tokio::test]
+async fn a_mark_holds_over_a_truncation() {
     let mark = DurableMark::new(None);
     let at = |term, index| LogId { term: Term(term), index: LogIndex(index) };
     mark.advance(Some(at(1, 9)), &Ok(()));
     mark.advance(Some(at(2, 5)), &Ok(()));
-    mark.wait(at(1, 4)).unwrap();
-    mark.wait(at(2, 5)).unwrap();
+    mark.wait(at(1, 4)).await.unwrap();
+    mark.wait(at(2, 5)).await.unwrap();
     mark.advance(None, &Err(crate::segment::LogError::Closed));
-    assert!(mark.wait(at(2, 6)).is_err());
-    mark.wait(at(2, 5)).unwrap();
+    assert!(mark.wait(at(2, 6)).await.is_err());
+    mark.wait(at(2, 5)).await.unwrap();
 }

@@ -218,8 +218,7 @@ impl StoreBuilder<TypeConfig, SuiteLog, SuiteMachine, tempfile::TempDir> for Sto
         let everything = LogId { term: Term(u64::MAX), index: LogIndex(u64::MAX) };
         let durable = Arc::new(DurableMark::new(Some(everything)));
         let (applier, _) =
-            Applier::start("suite".to_owned(), Box::new(toy), applied.clone(), durable, stop)
-                .unwrap();
+            Applier::start("suite", Box::new(toy), applied.clone(), durable, stop).unwrap();
         Ok((dir, SuiteLog { store, log, applied: applied.clone() }, SuiteMachine(applier, applied)))
     }
 }
