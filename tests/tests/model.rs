@@ -101,7 +101,7 @@ fn run(steps: &[Step]) {
 
 fn compare(memory: &MemStorage, rocks: &RocksStorage, model: &Model) {
     let view = view_of(memory);
-    let rocks_view = View::new(Arc::new(rocks.snapshot())).unwrap();
+    let rocks_view = View::new(Arc::new(rocks.snapshot().unwrap())).unwrap();
     agree(&view, &model.now);
     agree(&rocks_view, &model.now);
     for (index, state) in &model.past {
@@ -171,7 +171,7 @@ fn a_crash_leaves_the_tables_at_one_index() {
     let whole = hash(&rocks);
     copy_of(dir.path(), crashed.path());
     let mut again = RocksStorage::open(crashed.path(), &SMALL).unwrap();
-    let view = View::new(Arc::new(again.snapshot())).unwrap();
+    let view = View::new(Arc::new(again.snapshot().unwrap())).unwrap();
     assert_eq!((view.index(), view.state_hash().unwrap()), (LogIndex(5), flushed));
     clean(&view);
     for n in 6..=9 {
@@ -191,7 +191,7 @@ fn a_checkpoint_is_the_state() {
     rocks.checkpoint(&base).unwrap();
     apply(&mut rocks, &position(2, Timestamp(5)), &domain(2)).unwrap();
     let image = RocksStorage::open(&base, &SMALL).unwrap();
-    let view = View::new(Arc::new(image.snapshot())).unwrap();
+    let view = View::new(Arc::new(image.snapshot().unwrap())).unwrap();
     assert_eq!(view.index(), LogIndex(1));
     clean(&view);
     rocks.cache(b"blob", b"parsed").unwrap();

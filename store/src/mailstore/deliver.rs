@@ -31,7 +31,8 @@ impl Inner {
         let content = content.settle().await?;
         let job = Job { ingest: self.ingest.clone(), envelope, trace, content, recipients };
         let storage = self.storage.clone();
-        let prepare = move || job.prepare(&View::new(Arc::new(storage.snapshot()))?);
+        let view = move || View::new(Arc::new(storage.snapshot()?));
+        let prepare = move || job.prepare(&view()?);
         let records = self.work(prepare).await??;
         let mut answers = Vec::new();
         for record in records {

@@ -378,7 +378,7 @@ impl Inner {
 
     /// What is applied here, perhaps not yet the newest that others were told of.
     fn local_view(&self) -> Result<View, StoreError> {
-        View::new(Arc::new(self.storage.snapshot()))
+        View::new(Arc::new(self.storage.snapshot()?))
     }
 
     fn parsed(&self, blob: &BlobId) -> Result<Arc<Parsed>, StoreError> {

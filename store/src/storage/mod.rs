@@ -4,6 +4,7 @@
 //! Invariant: a [`Batch`] is seen whole or not at all, and so survives a crash;
 //! the applied row is the same in every table.
 
+mod database;
 mod memory;
 mod rocks;
 

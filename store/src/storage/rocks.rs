@@ -1,17 +1,22 @@
 //! Tables in RocksDB: a column family each, one write batch a record, RocksDB's
 //! own log off. The redo log is the log; a flush takes all families at once.
+//!
+//! Another database can be put in place of the one that is read: who has a
+//! snapshot of the old one goes on reading it.
 
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRawIterator, FlushOptions, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
+    FlushOptions, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions,
 };
 
+use super::database::{Database, io};
 use super::{Batch, KeyRange, Order, Read, Storage, StorageError, Table, Visitor};
 
 /// The column family of caches: no state, not hashed, may be emptied at any time.
@@ -35,12 +40,14 @@ impl Default for RocksOptions {
 /// Tables in RocksDB. Clones share them; only one of them writes.
 #[derive(Clone)]
 pub struct RocksStorage {
-    db: Arc<DB>,
+    current: Arc<RwLock<Option<Arc<Database>>>>,
 }
 
 impl fmt::Debug for RocksStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RocksStorage").field("path", &self.db.path()).finish()
+        let current = self.current.read();
+        let path = current.as_ref().map(|database| database.path());
+        f.debug_struct("RocksStorage").field("path", &path).finish()
     }
 }
 
@@ -50,13 +57,8 @@ impl RocksStorage {
     /// # Errors
     /// The disk, another process that has them open, or corruption.
     pub fn open(path: &Path, options: &RocksOptions) -> Result<Self, StorageError> {
-        let cache = Cache::new_lru_cache(options.block_cache);
-        let families = Table::ALL.map(Table::name).into_iter().chain([CACHE]);
-        let families =
-            families.map(|name| ColumnFamilyDescriptor::new(name, family(&cache, options)));
-        let db = DB::open_cf_descriptors(&database(options), path, families)
-            .map_err(|e| StorageError::Io { table: "all", error: e.to_string() })?;
-        Ok(Self { db: Arc::new(db) })
+        let db = DB::open_cf_descriptors(&database(options), path, families(options));
+        db.map(|db| Self::of(db, path)).map_err(|e| io("all", e))
     }
 
     /// Opens tables that nobody else has open, for reading: no file of theirs changes.
@@ -64,22 +66,46 @@ impl RocksStorage {
     /// # Errors
     /// The disk, or corruption.
     pub fn open_read_only(path: &Path, options: &RocksOptions) -> Result<Self, StorageError> {
-        let cache = Cache::new_lru_cache(options.block_cache);
-        let families = Table::ALL.map(Table::name).into_iter().chain([CACHE]);
-        let families =
-            families.map(|name| ColumnFamilyDescriptor::new(name, family(&cache, options)));
         let mut database = database(options);
         database.create_if_missing(false);
         database.create_missing_column_families(false);
-        let db = DB::open_cf_descriptors_read_only(&database, path, families, false)
-            .map_err(|e| StorageError::Io { table: "all", error: e.to_string() })?;
-        Ok(Self { db: Arc::new(db) })
+        let families = families(options);
+        let db = DB::open_cf_descriptors_read_only(&database, path, families, false);
+        db.map(|db| Self::of(db, path)).map_err(|e| io("all", e))
+    }
+
+    /// None: every read and write of it fails. What a node without views has.
+    pub fn absent() -> Self {
+        Self { current: Arc::default() }
+    }
+
+    fn of(db: DB, path: &Path) -> Self {
+        let database = Arc::new(Database::new(db, path));
+        Self { current: Arc::new(RwLock::new(Some(database))) }
+    }
+
+    fn current(&self) -> Result<Arc<Database>, StorageError> {
+        let current = self.current.read().clone();
+        current.ok_or_else(|| io("all", "this node keeps no views: ask another one"))
+    }
+
+    /// Puts the tables of `other` in place of these, for all clones. Snapshots of
+    /// these go on; with the last of them their folder is removed.
+    pub fn replace_by(&self, other: &Self) {
+        let new = other.current.read().clone();
+        let old = std::mem::replace(&mut *self.current.write(), new);
+        old.iter().for_each(|old| old.retire());
     }
 
     /// Everything as it is now, for readers.
-    pub fn snapshot(&self) -> RocksSnapshot {
-        let cell = SnapshotCell::new(Arc::clone(&self.db), |db| Pinned(db.snapshot()));
-        RocksSnapshot { cell: Arc::new(cell) }
+    ///
+    /// # Errors
+    /// When there are no tables.
+    pub fn snapshot(&self) -> Result<RocksSnapshot, StorageError> {
+        let cell = SnapshotCell::try_new(self.current()?, |database| {
+            database.db().map(|db| Pinned(db.snapshot()))
+        })?;
+        Ok(RocksSnapshot { cell: Arc::new(cell) })
     }
 
     /// Makes everything written so far durable, all tables at one index.
@@ -87,14 +113,7 @@ impl RocksStorage {
     /// # Errors
     /// The disk.
     pub fn flush(&self) -> Result<(), StorageError> {
-        let families = Table::ALL.map(Table::name).into_iter().chain([CACHE]);
-        let families =
-            families.map(|name| handle(&self.db, name)).collect::<Result<Vec<_>, _>>()?;
-        let mut options = FlushOptions::default();
-        options.set_wait(true);
-        self.db
-            .flush_cfs_opt(&families, &options)
-            .map_err(|e| StorageError::Io { table: "all", error: e.to_string() })
+        flush(&*self.current()?)
     }
 
     /// Writes a durable image of all tables to a directory that is not there
@@ -103,10 +122,11 @@ impl RocksStorage {
     /// # Errors
     /// The disk.
     pub fn checkpoint(&self, path: &Path) -> Result<(), StorageError> {
-        self.flush()?;
-        Checkpoint::new(&self.db)
+        let current = self.current()?;
+        flush(&current)?;
+        Checkpoint::new(current.db()?)
             .and_then(|checkpoint| checkpoint.create_checkpoint(path))
-            .map_err(|e| StorageError::Io { table: "all", error: e.to_string() })
+            .map_err(|e| io("all", e))
     }
 
     /// What a cache has under a key. No part of the state.
@@ -114,7 +134,8 @@ impl RocksStorage {
     /// # Errors
     /// The disk, or corruption.
     pub fn cached(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        self.db.get_cf(handle(&self.db, CACHE)?, key).map_err(|e| io(CACHE, e))
+        let current = self.current()?;
+        current.db()?.get_cf(current.family(CACHE)?, key).map_err(|e| io(CACHE, e))
     }
 
     /// Keeps a value in the cache; it may be lost at any time.
@@ -122,9 +143,24 @@ impl RocksStorage {
     /// # Errors
     /// The disk.
     pub fn cache(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
-        let family = handle(&self.db, CACHE)?;
-        self.db.put_cf_opt(family, key, value, &unlogged()).map_err(|e| io(CACHE, e))
+        let current = self.current()?;
+        let family = current.family(CACHE)?;
+        current.db()?.put_cf_opt(family, key, value, &unlogged()).map_err(|e| io(CACHE, e))
     }
+}
+
+fn flush(database: &Database) -> Result<(), StorageError> {
+    let families = Table::ALL.map(Table::name).into_iter().chain([CACHE]);
+    let families = families.map(|name| database.family(name)).collect::<Result<Vec<_>, _>>()?;
+    let mut options = FlushOptions::default();
+    options.set_wait(true);
+    database.db()?.flush_cfs_opt(&families, &options).map_err(|e| io("all", e))
+}
+
+fn families(options: &RocksOptions) -> impl Iterator<Item = ColumnFamilyDescriptor> {
+    let cache = Cache::new_lru_cache(options.block_cache);
+    let names = Table::ALL.map(Table::name).into_iter().chain([CACHE]);
+    names.map(move |name| ColumnFamilyDescriptor::new(name, family(&cache, options)))
 }
 
 fn database(options: &RocksOptions) -> Options {
@@ -164,15 +200,6 @@ fn unlogged() -> WriteOptions {
     options
 }
 
-fn io(table: &'static str, error: rocksdb::Error) -> StorageError {
-    StorageError::Io { table, error: error.to_string() }
-}
-
-fn handle<'a>(db: &'a DB, name: &'static str) -> Result<&'a ColumnFamily, StorageError> {
-    db.cf_handle(name)
-        .ok_or_else(|| StorageError::Io { table: name, error: "there is no such table".to_owned() })
-}
-
 fn bounds(range: &KeyRange, mut options: ReadOptions) -> ReadOptions {
     options.set_iterate_lower_bound(range.from.clone());
     if let Some(to) = &range.to {
@@ -205,8 +232,9 @@ fn walk(
 
 impl Read for RocksStorage {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        let family = handle(&self.db, table.name())?;
-        self.db.get_cf(family, key).map_err(|e| io(table.name(), e))
+        let current = self.current()?;
+        let family = current.family(table.name())?;
+        current.db()?.get_cf(family, key).map_err(|e| io(table.name(), e))
     }
 
     fn visit(
@@ -219,23 +247,25 @@ impl Read for RocksStorage {
         if range.is_empty() {
             return Ok(());
         }
-        let family = handle(&self.db, table.name())?;
+        let current = self.current()?;
+        let family = current.family(table.name())?;
         let options = bounds(range, ReadOptions::default());
-        walk(self.db.raw_iterator_cf_opt(family, options), table, order, visitor)
+        walk(current.db()?.raw_iterator_cf_opt(family, options), table, order, visitor)
     }
 }
 
 impl Storage for RocksStorage {
     fn write(&mut self, batch: Batch) -> Result<(), StorageError> {
+        let current = self.current()?;
         let mut writes = WriteBatch::default();
         for write in batch {
-            let family = handle(&self.db, write.table.name())?;
+            let family = current.family(write.table.name())?;
             match write.value {
                 Some(value) => writes.put_cf(family, write.key, value),
                 None => writes.delete_cf(family, write.key),
             }
         }
-        self.db.write_opt(writes, &unlogged()).map_err(|e| io("all", e))
+        current.db()?.write_opt(writes, &unlogged()).map_err(|e| io("all", e))
     }
 }
 
@@ -243,7 +273,7 @@ struct Pinned<'a>(Snapshot<'a>);
 
 self_cell::self_cell!(
     struct SnapshotCell {
-        owner: Arc<DB>,
+        owner: Arc<Database>,
         #[covariant]
         dependent: Pinned,
     }
@@ -263,7 +293,7 @@ impl fmt::Debug for RocksSnapshot {
 
 impl Read for RocksSnapshot {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        let family = handle(self.cell.borrow_owner(), table.name())?;
+        let family = self.cell.borrow_owner().family(table.name())?;
         let snapshot = &self.cell.borrow_dependent().0;
         snapshot.get_cf(family, key).map_err(|e| io(table.name(), e))
     }
@@ -278,7 +308,7 @@ impl Read for RocksSnapshot {
         if range.is_empty() {
             return Ok(());
         }
-        let family = handle(self.cell.borrow_owner(), table.name())?;
+        let family = self.cell.borrow_owner().family(table.name())?;
         let snapshot = &self.cell.borrow_dependent().0;
         let options = bounds(range, ReadOptions::default());
         walk(snapshot.raw_iterator_cf_opt(family, options), table, order, visitor)
