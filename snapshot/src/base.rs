@@ -7,12 +7,15 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use redoubt_log::chain::Head;
 use redoubt_log::disk::Disk;
 use redoubt_log::id::LogIndex;
-use redoubt_store::checkpoint::{Base, BaseError, Bases, Image, is_part_of_image};
+use redoubt_log::raft::{ImageFile, Pin};
+use redoubt_store::checkpoint::{Base, BaseError, Bases, Image, RECEIVED, is_part_of_image};
 
 use crate::manifest::{self, FileEntry, Manifest};
 
@@ -24,12 +27,14 @@ const GONE: &str = "gone";
 pub struct BaseDir {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    /// Images that somebody needs; held while images are removed.
+    pins: Arc<Mutex<BTreeMap<LogIndex, Weak<()>>>>,
 }
 
 impl BaseDir {
     /// Those in `dir`, which is made when the first image is.
     pub fn new(disk: Arc<dyn Disk>, dir: impl Into<PathBuf>) -> Self {
-        Self { disk, dir: dir.into() }
+        Self { disk, dir: dir.into(), pins: Arc::default() }
     }
 
     fn folder(&self, index: LogIndex) -> PathBuf {
@@ -85,6 +90,32 @@ impl BaseDir {
         Ok((dir, manifest))
     }
 
+    fn manifest(&self, dir: &Path) -> Result<Manifest, BaseError> {
+        let none = || BaseError::damaged(dir, "it has no manifest");
+        Manifest::read(&*self.disk, dir)?.ok_or_else(none)
+    }
+
+    /// Notes, durably, that an image is from a peer.
+    fn mark(&self, dir: &Path) -> Result<(), BaseError> {
+        let mark = dir.join(RECEIVED);
+        let made = match self.disk.create(&mark) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made.and_then(|file| file.sync_data()),
+        };
+        let made = made.and_then(|()| self.disk.sync_dir(dir));
+        made.map_err(|error| BaseError::io(&mark, error))
+    }
+
+    fn verify_all(&self, dir: &Path, manifest: &Manifest) -> Result<Base, BaseError> {
+        self.verify_files(dir, manifest)?;
+        let base = manifest.base(dir)?;
+        let image = Image::examine(dir)?;
+        if image.state != base.state || image.state_hash != base.state_hash {
+            return Err(BaseError::damaged(dir, "its state is not the one that it says"));
+        }
+        Ok(base)
+    }
+
     fn verify_files(&self, dir: &Path, manifest: &Manifest) -> Result<(), BaseError> {
         for wanted in &manifest.files {
             let found = manifest::entry(&*self.disk, dir, &wanted.name, false)?;
@@ -129,17 +160,57 @@ impl Bases for BaseDir {
 
     fn verify(&self, index: LogIndex) -> Result<Base, BaseError> {
         let (dir, manifest) = self.load(index)?;
-        self.verify_files(&dir, &manifest)?;
-        let base = manifest.base(&dir)?;
-        let image = Image::examine(&dir)?;
-        if image.state != base.state || image.state_hash != base.state_hash {
-            return Err(BaseError::damaged(&dir, "its state is not the one that it says"));
-        }
-        Ok(base)
+        self.verify_all(&dir, &manifest)
     }
 
     fn keep_newest(&self, count: usize) -> Result<(), BaseError> {
-        let old: Vec<_> = self.list()?.into_iter().skip(count).collect();
-        old.into_iter().try_for_each(|base| self.remove(base.index()))
+        let mut pins = self.pins.lock();
+        pins.retain(|_, pin| pin.strong_count() > 0);
+        let old = self.list()?.into_iter().skip(count).map(|base| base.index());
+        old.filter(|index| !pins.contains_key(index)).try_for_each(|index| self.remove(index))
+    }
+
+    fn pin(&self, index: LogIndex) -> Result<(Pin, Vec<ImageFile>), BaseError> {
+        let mut pins = self.pins.lock();
+        let (dir, manifest) = self.load(index)?;
+        let mut files: Vec<_> = manifest.files.iter().map(FileEntry::image_file).collect();
+        files.push(manifest::entry(&*self.disk, &dir, manifest::NAME, false)?.image_file());
+        let pin = pins.get(&index).and_then(Weak::upgrade).unwrap_or_default();
+        pins.insert(index, Arc::downgrade(&pin));
+        Ok((pin, files))
+    }
+
+    fn examine(&self, dir: &Path) -> Result<Base, BaseError> {
+        self.verify_all(dir, &self.manifest(dir)?)
+    }
+
+    fn adopt(&self, dir: &Path) -> Result<Base, BaseError> {
+        let manifest = self.manifest(dir)?;
+        self.disk.create_dir_all(&self.dir).map_err(|error| BaseError::io(&self.dir, error))?;
+        let path = self.folder(manifest.index);
+        if path.exists() {
+            self.remove(manifest.index)?;
+        }
+        self.mark(dir)?;
+        let moved = self.disk.rename(dir, &path).and_then(|()| self.disk.sync_dir(&self.dir));
+        moved.map_err(|error| BaseError::io(&path, error))?;
+        manifest.base(&path)
+    }
+
+    fn received(&self) -> Result<Option<Base>, BaseError> {
+        let marked = |base: &Base| self.disk.open(&base.dir.join(RECEIVED)).is_ok();
+        Ok(self.list()?.into_iter().find(marked))
+    }
+
+    fn settle(&self) -> Result<(), BaseError> {
+        for base in self.list()? {
+            let mark = base.dir.join(RECEIVED);
+            match self.disk.remove(&mark) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed.and_then(|()| self.disk.sync_dir(&base.dir)),
+            }
+            .map_err(|error| BaseError::io(&mark, error))?;
+        }
+        Ok(())
     }
 }

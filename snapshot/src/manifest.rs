@@ -11,7 +11,7 @@ use std::sync::Arc;
 use redoubt_log::chain::{Head, Tree};
 use redoubt_log::disk::{Disk, DiskFile};
 use redoubt_log::id::{Hash, LogIndex, Term, Timestamp};
-use redoubt_log::raft::{AppliedState, LogId};
+use redoubt_log::raft::{AppliedState, ImageFile, LogId};
 use redoubt_store::checkpoint::{Base, BaseError, Image};
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +66,13 @@ pub struct FileEntry {
     pub size: u64,
     /// Their BLAKE3.
     pub blake3: Hash,
+}
+
+impl FileEntry {
+    /// As it goes to a peer.
+    pub fn image_file(&self) -> ImageFile {
+        ImageFile { name: self.name.clone(), size: self.size, blake3: self.blake3 }
+    }
 }
 
 impl Manifest {

@@ -65,6 +65,13 @@ impl ChangeFeed {
         }
     }
 
+    /// Wakes everybody: the whole state was replaced by that of `index`.
+    pub(crate) fn wake_all(&self, index: LogIndex) {
+        for table in &self.shards {
+            table.lock().watched.retain(|_, sender| sender.send(index).is_ok());
+        }
+    }
+
     fn table(&self, account: AccountId) -> &Mutex<Table> {
         let [first, ..] = &self.shards;
         let at = self.hasher.hash_one(account) as usize % SHARDS;

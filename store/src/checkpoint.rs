@@ -4,13 +4,13 @@
 //! (crate `snapshot`); here is what only the store knows: how an image is read.
 
 use std::fmt::Debug;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use redoubt_log::chain::Head;
 use redoubt_log::id::{Hash, LogIndex};
-use redoubt_log::raft::{AppliedState, Checkpoint};
+use redoubt_log::raft::{AppliedState, Checkpoint, ImageFile, Pin};
 
 use crate::hash::StateHash;
 use crate::mailstore::machine::applied_state;
@@ -108,11 +108,44 @@ pub trait Bases: Debug + Send + Sync + 'static {
     /// [`BaseError::Damaged`], [`BaseError::NoSuch`].
     fn verify(&self, index: LogIndex) -> Result<Base, BaseError>;
 
-    /// Removes all but the newest `count` images.
+    /// Removes all but the newest `count` images, and those that are pinned.
     ///
     /// # Errors
     /// Those of the system.
     fn keep_newest(&self, count: usize) -> Result<(), BaseError>;
+
+    /// Keeps an image from being removed for as long as what it answers is held;
+    /// and its files, the manifest among them.
+    ///
+    /// # Errors
+    /// [`BaseError::NoSuch`], [`BaseError::Damaged`].
+    fn pin(&self, index: LogIndex) -> Result<(Pin, Vec<ImageFile>), BaseError>;
+
+    /// As [`Bases::verify`], for a folder that came from a peer and is not kept yet.
+    ///
+    /// # Errors
+    /// [`BaseError::Damaged`].
+    fn examine(&self, dir: &Path) -> Result<Base, BaseError>;
+
+    /// Takes over a folder that [`Bases::examine`] found sound, by one rename, and
+    /// keeps in mind that it is from a peer and ahead of the log.
+    ///
+    /// # Errors
+    /// Those of the system; [`BaseError::Damaged`] when it has no manifest.
+    fn adopt(&self, dir: &Path) -> Result<Base, BaseError>;
+
+    /// The newest that was taken over from a peer since [`Bases::settle`].
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn received(&self) -> Result<Option<Base>, BaseError>;
+
+    /// The log has begun anew behind what was [`received`](Bases::received), or
+    /// that is not to be used: it is an image like any other from now on.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn settle(&self) -> Result<(), BaseError>;
 
     /// The newest.
     ///
@@ -158,14 +191,18 @@ impl Image {
     }
 }
 
-/// Files that RocksDB writes beside an image when it reads one: no part of it.
+/// Beside an image from a peer, until the log goes on behind it.
+pub const RECEIVED: &str = "received";
+
+/// Whether a file is part of an image; what RocksDB writes beside one when it
+/// reads it, and [`RECEIVED`], are not.
 pub fn is_part_of_image(name: &str) -> bool {
     let log = name == "LOG" || name.starts_with("LOG.old");
-    !log && name != "LOCK" && name != "IDENTITY"
+    !log && name != "LOCK" && name != "IDENTITY" && name != RECEIVED
 }
 
-/// Puts an image where the views are to be; nothing may be there. Tables, which
-/// RocksDB never changes in place, are linked; everything else is copied.
+/// Puts an image where views are to be, durably; nothing may be there. Tables,
+/// which RocksDB never changes in place, are linked; everything else is copied.
 ///
 /// # Errors
 /// Those of the system.
@@ -179,7 +216,8 @@ pub(crate) fn install(base: &Path, views: &Path) -> io::Result<()> {
         let table = text.ends_with(".sst");
         if part && !(table && fs::hard_link(&from, &to).is_ok()) {
             fs::copy(&from, &to)?;
+            File::open(&to)?.sync_all()?;
         }
     }
-    Ok(())
+    File::open(views)?.sync_all()
 }

@@ -14,6 +14,7 @@ mod apply;
 mod cluster;
 mod error;
 mod gate;
+mod images;
 mod members;
 mod network;
 mod node;
@@ -31,6 +32,7 @@ mod tests;
 mod types;
 
 pub use cluster::{Cluster, ClusterMember, Role};
+pub use images::{ImageFile, Images, Pin, PinnedImage};
 pub use error::{CallError, FetchError, MembershipError, OpenError, ProposeError, ReadError};
 pub use node::{Node, NodeOptions, Status};
 pub use peers::{Dialer, LEVEL, MAX_CALL_BYTES, PeerOptions, PeerStream, Service, Start, topic};

@@ -159,7 +159,7 @@ fn check_joined(
         };
     }
     // Only a checkpoint from a peer is ahead of the log, which then begins behind it.
-    match machine.checkpoint()?.filter(|checkpoint| checkpoint.state.id == state.id) {
+    match machine.installed()?.filter(|checkpoint| checkpoint.state == *state) {
         Some(checkpoint) => {
             parts.applied.set_head(state.id, checkpoint.head);
             Ok(())

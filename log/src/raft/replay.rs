@@ -26,6 +26,10 @@ pub fn replay(
     let mut membership = Bytes::new();
     let mut next = LogIndex(0);
     if let Some(state) = applied {
+        let installed = machine.installed()?.is_some_and(|checkpoint| checkpoint.state == state);
+        if installed && log.last().map(|last| last.index) < Some(state.id.index) {
+            return Ok(0);
+        }
         if log.chain_at(state.id.index).map_err(Fatal::new)? != state.chain {
             return Err(Fatal(format!("at {} the log has another chain than the views", state.id)));
         }

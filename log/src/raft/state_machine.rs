@@ -116,7 +116,21 @@ pub trait StateMachine: Send + 'static {
         Ok(None)
     }
 
-    /// Replaces the state by a checkpoint that came from a peer.
+    /// The checkpoint from a peer with which [`StateMachine::install`] replaced the
+    /// state, as long as the log may not have begun anew behind it. No other
+    /// state may be ahead of the log.
+    ///
+    /// # Errors
+    /// Any stops the shard on this node.
+    fn installed(&mut self) -> Result<Option<Checkpoint>, Fatal> {
+        Ok(None)
+    }
+
+    /// Replaces the state by a checkpoint that came from a peer, with every blob
+    /// that it names durable here. A crash leaves the old state or the new one;
+    /// until the next [`StateMachine::apply`] the new one is also what
+    /// [`StateMachine::installed`] says.
+    ///
     ///
     /// # Errors
     /// Any stops the shard on this node.

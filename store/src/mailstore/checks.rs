@@ -8,7 +8,7 @@ use redoubt_log::id::BlobId;
 
 use super::open::open_blobs;
 use super::views::rocks;
-use super::{BlobReader, Inner, Layout, Lock, OpenError, Options, StoreError};
+use super::{BlobReader, Inner, Layout, Lock, OpenError, Options, StoreError, place};
 use crate::check::{Violation, check};
 use crate::storage::RocksStorage;
 use crate::view::View;
@@ -35,7 +35,8 @@ pub fn check_at_rest(options: &Options, limit: usize) -> Result<Vec<Violation>, 
     let layout = Layout::new(&options.data);
     let _lock = Lock::take(&layout)?;
     let unreadable = |error: &dyn std::fmt::Display| OpenError::Views(error.to_string());
-    let views = RocksStorage::open_read_only(&layout.views(), &rocks(options));
+    let views = place::current(&layout).map_err(|error| unreadable(&error))?;
+    let views = RocksStorage::open_read_only(&views, &rocks(options));
     let views = views.map_err(|error| unreadable(&error))?;
     let blobs = open_blobs(&layout, options)?;
     let view = View::new(std::sync::Arc::new(views)).map_err(|error| unreadable(&error))?;

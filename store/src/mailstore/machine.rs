@@ -14,9 +14,10 @@ use tokio::sync::Notify;
 
 use crate::apply::{self, Position};
 use crate::changes::ChangeFeed;
-use crate::checkpoint::Bases;
-use crate::mailstore::Lock;
-use crate::storage::{self, Read, RocksStorage, StorageError};
+use crate::checkpoint::{Base, Bases};
+use crate::mailstore::place;
+use crate::mailstore::{Layout, Lock};
+use crate::storage::{self, Hold, Read, RocksOptions, RocksStorage, StorageError};
 
 /// What the log's entries say beside their records; kept in the same batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +85,11 @@ impl Progress {
         self.applied.store(index.0 + 1, Ordering::Release);
     }
 
+    fn installed(&self, index: LogIndex) {
+        self.since_checkpoint.store(0, Ordering::Relaxed);
+        self.set_applied(index);
+    }
+
     /// A mark that a checkpoint was taken asks for no other one.
     fn count(&self, record: &Record, checkpoint_every: u64) {
         self.records.fetch_add(1, Ordering::Relaxed);
@@ -108,8 +114,31 @@ pub(crate) struct Machine {
     pub(crate) checkpoint_every: u64,
     /// What this program can follow; less than it could only in tests.
     pub(crate) level: u32,
+    /// Whether the newest checkpoint in `bases` may be one that the log does not
+    /// go on behind yet.
+    pub(crate) unsettled: bool,
+    pub(crate) layout: Layout,
+    pub(crate) rocks: RocksOptions,
     /// The last to go: who gets it finds the views closed.
-    pub(crate) _lock: Arc<Lock>,
+    pub(crate) lock: Arc<Lock>,
+}
+
+impl Machine {
+    /// An entry behind the checkpoint is durable in the log: so is where the log begins.
+    fn settle(&mut self) -> Result<(), Fatal> {
+        if std::mem::take(&mut self.unsettled) {
+            self.bases.iter().try_for_each(|bases| bases.settle()).map_err(Fatal::new)?;
+        }
+        Ok(())
+    }
+
+    fn replace(&mut self, base: &Base) -> Result<(), Fatal> {
+        let path = place::replace(&self.layout, base).map_err(Fatal::new)?;
+        let storage = RocksStorage::open(&path, &self.rocks).map_err(Fatal::new)?;
+        let hold: Hold = self.lock.clone();
+        self.storage.replace_by(&storage, &hold);
+        Ok(())
+    }
 }
 
 impl StateMachine for Machine {
@@ -121,6 +150,7 @@ impl StateMachine for Machine {
 
     fn apply(&mut self, entry: Committed) -> Result<Option<Outcome>, Fatal> {
         follows(&entry, self.level).map_err(Fatal::new)?;
+        self.settle()?;
         let outcome = apply_entry(&mut self.storage, &entry).map_err(Fatal::new)?;
         let index = entry.entry.id.index;
         self.progress.set_applied(index);
@@ -142,7 +172,29 @@ impl StateMachine for Machine {
     fn checkpoint(&mut self) -> Result<Option<Checkpoint>, Fatal> {
         let Some(bases) = &self.bases else { return Ok(None) };
         let newest = bases.newest().map_err(Fatal::new)?;
-        Ok(newest.map(|base| base.checkpoint()))
+        Ok(newest.map(Base::checkpoint))
+    }
+
+    fn installed(&mut self) -> Result<Option<Checkpoint>, Fatal> {
+        let Some(bases) = &self.bases else { return Ok(None) };
+        let received = bases.received().map_err(Fatal::new)?;
+        self.unsettled = received.is_some();
+        Ok(received.map(Base::checkpoint))
+    }
+
+    fn install(&mut self, checkpoint: &Checkpoint) -> Result<(), Fatal> {
+        let nowhere = || Fatal::new("no place for checkpoints was configured");
+        let bases = self.bases.as_ref().ok_or_else(nowhere)?;
+        let base = bases.adopt(&checkpoint.location).map_err(Fatal::new)?;
+        self.unsettled = true;
+        if base.state != checkpoint.state {
+            return Err(Fatal(format!("{} is not of {}", base.dir.display(), checkpoint.state.id)));
+        }
+        self.replace(&base)?;
+        self.progress.installed(base.index());
+        self.feed.wake_all(base.index());
+        tracing::info!(index = %base.index(), "the views are those of a checkpoint from a peer");
+        Ok(())
     }
 }
 

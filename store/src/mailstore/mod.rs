@@ -42,6 +42,7 @@ mod membership;
 mod names;
 mod open;
 mod pieces;
+mod place;
 mod propose;
 mod recent;
 mod request;

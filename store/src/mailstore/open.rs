@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::machine::{Machine, Progress};
 use super::{
     ClusterFile, Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret,
-    StoreError, Tasks, checkpoints, layout, reserve, sweep, views, workers,
+    StoreError, Tasks, checkpoints, layout, place, reserve, sweep, views, workers,
 };
 use crate::alarms::Alarms;
 use crate::auth::Authenticator;
@@ -138,7 +138,7 @@ impl Inner {
         let storage = views::open(&layout, &options, &log)?;
         refuse_if_older(&storage, &options)?;
         let (feed, progress) = (Arc::<ChangeFeed>::default(), Arc::<Progress>::default());
-        let machine = machine(&storage, &feed, &progress, &options, &lock);
+        let machine = machine(&storage, &feed, &progress, &options, &layout, &lock);
         let node_options = node_options(&layout, &identity, &membership, &options);
         let node = Node::open(node_options, log, blobs.clone(), Box::new(machine));
         let node = node.map_err(not_started)?;
@@ -204,6 +204,7 @@ fn machine(
     feed: &Arc<ChangeFeed>,
     progress: &Arc<Progress>,
     options: &Options,
+    layout: &Layout,
     lock: &Arc<Lock>,
 ) -> Machine {
     Machine {
@@ -213,7 +214,10 @@ fn machine(
         bases: options.bases.clone(),
         checkpoint_every: options.checkpoint_every,
         level: options.level,
-        _lock: lock.clone(),
+        unsettled: true,
+        layout: layout.clone(),
+        rocks: views::rocks(options),
+        lock: lock.clone(),
     }
 }
 
@@ -244,13 +248,11 @@ pub struct Rebuilt {
 /// ground state is as it was.
 pub fn rebuild(options: &Options, from_base: bool) -> Result<Rebuilt, OpenError> {
     let Ground { layout, lock, log, .. } = Ground::open(options)?;
-    let views = layout.views();
-    if views.exists() {
-        std::fs::remove_dir_all(&views).map_err(|error| OpenError::io(&views, error))?;
-    }
+    place::clear(&layout).map_err(|error| OpenError::io(&layout.views(), error))?;
     let storage = views::rebuild(&layout, options, &log, from_base)?;
     let options = Options { checkpoint_every: 0, ..options.clone() };
-    let mut machine = machine(&storage, &Arc::default(), &Arc::default(), &options, &lock);
+    let (feed, progress) = (Arc::default(), Arc::default());
+    let mut machine = machine(&storage, &feed, &progress, &options, &layout, &lock);
     let replayed = raft::replay(&log, log.committed(), &mut machine);
     let entries = replayed.map_err(|error| OpenError::Views(error.to_string()))?;
     storage.flush().map_err(|error| OpenError::Views(error.to_string()))?;

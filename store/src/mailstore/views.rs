@@ -1,13 +1,12 @@
 //! The views at the start: opened as they are, or built anew when they are
-//! missing or damaged; refused when nothing joins the log.
-
-use std::path::Path;
+//! missing or damaged, or when a checkpoint from a peer was to take their place;
+//! refused when nothing joins the log.
 
 use redoubt_log::id::LogIndex;
 use redoubt_log::segment::SegmentLog;
 
 use super::machine::applied_state;
-use super::{Layout, OpenError, Options};
+use super::{Layout, OpenError, Options, place};
 use crate::checkpoint::{Base, Bases, install};
 use crate::storage::{RocksOptions, RocksStorage, StorageError};
 
@@ -19,8 +18,10 @@ pub(super) fn open(
     log: &SegmentLog,
 ) -> Result<RocksStorage, OpenError> {
     let views = layout.views();
+    place::settle(layout).map_err(|error| OpenError::io(&views, error))?;
+    let received = received(options)?;
     if views.exists() {
-        match usable(&views, options, log) {
+        match usable(layout, options, log, received.as_ref()) {
             Ok(Some(storage)) => return Ok(storage),
             Ok(None) => {}
             Err(error) if is_corruption(&error) => {
@@ -28,22 +29,41 @@ pub(super) fn open(
             }
             Err(error) => return Err(OpenError::Views(error.to_string())),
         }
-        std::fs::remove_dir_all(&views).map_err(|error| OpenError::io(&views, error))?;
+        place::clear(layout).map_err(|error| OpenError::io(&views, error))?;
     }
     rebuild(layout, options, log, true)
 }
 
-/// The views if they can go on with this log; `None` when they are empty or end before it begins.
+/// A checkpoint from a peer that was taken over before the node ended, if it is sound.
+fn received(options: &Options) -> Result<Option<Base>, OpenError> {
+    let Some(bases) = &options.bases else { return Ok(None) };
+    let unreadable = |error: &dyn ToString| OpenError::DoesNotJoin(error.to_string());
+    let received = bases.received().map_err(|error| unreadable(&error))?;
+    let Some(base) = received else { return Ok(None) };
+    match bases.verify(base.index()) {
+        Ok(base) => Ok(Some(base)),
+        Err(error) => {
+            tracing::error!(%error, "a checkpoint from a peer is not used");
+            bases.settle().map_err(|error| unreadable(&error))?;
+            Ok(None)
+        }
+    }
+}
+
+/// The views if they can go on with this log; `None` when they are empty, end
+/// before it begins, or are older than a checkpoint that is to take their place.
 fn usable(
-    views: &Path,
+    layout: &Layout,
     options: &Options,
     log: &SegmentLog,
+    received: Option<&Base>,
 ) -> Result<Option<RocksStorage>, StorageError> {
-    let storage = RocksStorage::open(views, &rocks(options))?;
+    let storage = RocksStorage::open(&layout.views(), &rocks(options))?;
     let applied = applied_state(&storage)?.map(|state| state.id.index);
     let purged = log.purged().map(|id| id.index);
     let fresh = applied.is_none() && log.last().is_none();
-    Ok((fresh || applied.is_some() && applied >= purged).then_some(storage))
+    let joins = fresh || applied.is_some() && applied >= purged;
+    Ok((joins && applied >= received.map(Base::index)).then_some(storage))
 }
 
 /// New views from the newest checkpoint that joins the log (unless `from_base` is
@@ -78,9 +98,13 @@ fn refuse_if_purged(log: &SegmentLog) -> Result<(), OpenError> {
     }
 }
 
-/// A checkpoint is only taken of what the log holds durably.
-fn refuse_if_behind(list: &[Base], log: &SegmentLog) -> Result<(), OpenError> {
-    let last = log.last().map(|id| id.index);
+/// A checkpoint is only taken of what the log holds durably; one from a peer may be ahead.
+fn refuse_if_behind(
+    list: &[Base],
+    received: Option<LogIndex>,
+    log: &SegmentLog,
+) -> Result<(), OpenError> {
+    let last = log.last().map(|id| id.index).max(received);
     match list.iter().map(Base::index).max().filter(|index| Some(*index) > last) {
         None => Ok(()),
         Some(index) => Err(OpenError::DoesNotJoin(format!(
@@ -92,9 +116,13 @@ fn refuse_if_behind(list: &[Base], log: &SegmentLog) -> Result<(), OpenError> {
 
 /// Verifies from the newest on: one that is damaged is passed over, and said so.
 fn newest_that_joins(bases: &dyn Bases, log: &SegmentLog) -> Result<Option<Base>, OpenError> {
-    let list = bases.list().map_err(|error| OpenError::DoesNotJoin(error.to_string()))?;
-    refuse_if_behind(&list, log)?;
-    for base in list.into_iter().filter(|base| joins(base, log)) {
+    let unreadable = |error: &dyn ToString| OpenError::DoesNotJoin(error.to_string());
+    let list = bases.list().map_err(|error| unreadable(&error))?;
+    let received = bases.received().map_err(|error| unreadable(&error))?;
+    let received = received.map(|base| base.index());
+    refuse_if_behind(&list, received, log)?;
+    let joins = |base: &Base| joins(base, log) || is_ahead(base, received, log);
+    for base in list.into_iter().filter(joins) {
         match bases.verify(base.index()) {
             Ok(base) => return Ok(Some(base)),
             Err(error) => tracing::error!(%error, "a checkpoint is passed over"),
@@ -108,6 +136,11 @@ fn joins(base: &Base, log: &SegmentLog) -> bool {
     let index = base.index();
     let begins: Option<LogIndex> = log.purged().map(|id| id.index);
     Some(index) >= begins && log.chain_at(index).is_ok_and(|chain| chain == base.state.chain)
+}
+
+/// Whether it is from a peer, and the log is yet to begin anew behind it.
+fn is_ahead(base: &Base, received: Option<LogIndex>, log: &SegmentLog) -> bool {
+    Some(base.index()) == received && log.last().map(|id| id.index) < received
 }
 
 pub(super) fn rocks(options: &Options) -> RocksOptions {

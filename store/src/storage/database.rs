@@ -1,22 +1,27 @@
 //! One open database and the folder that it lies in.
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rocksdb::{ColumnFamily, DB};
 
 use super::StorageError;
 
-/// A database. When it was retired, its folder goes with the last who reads it.
+/// What holds the data directory for this process.
+pub(crate) type Hold = Arc<dyn Any + Send + Sync>;
+
+/// A database. When it was retired, its folder goes with the last who reads it;
+/// until then nobody else gets the data directory.
 pub(super) struct Database {
     db: Option<DB>,
     path: PathBuf,
-    retired: AtomicBool,
+    retired: OnceLock<Hold>,
 }
 
 impl Database {
     pub(super) fn new(db: DB, path: &Path) -> Self {
-        Self { db: Some(db), path: path.to_path_buf(), retired: AtomicBool::new(false) }
+        Self { db: Some(db), path: path.to_path_buf(), retired: OnceLock::new() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -24,8 +29,8 @@ impl Database {
     }
 
     /// Another is in its place: its folder is not needed once nobody reads it any more.
-    pub(super) fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
+    pub(super) fn retire(&self, hold: Hold) {
+        drop(self.retired.set(hold));
     }
 
     pub(super) fn db(&self) -> Result<&DB, StorageError> {
@@ -40,11 +45,10 @@ impl Database {
 impl Drop for Database {
     /// Closing takes long and the last reader may be anybody: not on its thread.
     fn drop(&mut self) {
-        let (Some(db), true) = (self.db.take(), self.retired.load(Ordering::Acquire)) else {
-            return;
-        };
+        let (Some(db), Some(hold)) = (self.db.take(), self.retired.take()) else { return };
         let path = std::mem::take(&mut self.path);
         let close = move || {
+            let _hold = hold;
             drop(db);
             if let Err(error) = std::fs::remove_dir_all(&path) {
                 tracing::warn!(path = %path.display(), %error, "replaced views are removed at the next start");

@@ -16,6 +16,7 @@ use redoubt_log::id::{LogIndex, Term, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use database::Hold;
 pub use memory::MemStorage;
 pub use rocks::{RocksOptions, RocksSnapshot, RocksStorage};
 

@@ -16,7 +16,7 @@ use rocksdb::{
     FlushOptions, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions,
 };
 
-use super::database::{Database, io};
+use super::database::{Database, Hold, io};
 use super::{Batch, KeyRange, Order, Read, Storage, StorageError, Table, Visitor};
 
 /// The column family of caches: no state, not hashed, may be emptied at any time.
@@ -90,11 +90,11 @@ impl RocksStorage {
     }
 
     /// Puts the tables of `other` in place of these, for all clones. Snapshots of
-    /// these go on; with the last of them their folder is removed.
-    pub fn replace_by(&self, other: &Self) {
+    /// these go on; with the last of them their folder is removed, and `hold` dropped.
+    pub(crate) fn replace_by(&self, other: &Self, hold: &Hold) {
         let new = other.current.read().clone();
         let old = std::mem::replace(&mut *self.current.write(), new);
-        old.iter().for_each(|old| old.retire());
+        old.iter().for_each(|old| old.retire(hold.clone()));
     }
 
     /// Everything as it is now, for readers.
