@@ -4,10 +4,10 @@
 //! Invariant: a folder with a manifest is a whole image; one without is what a
 //! crash left, and is removed when the next is made.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;

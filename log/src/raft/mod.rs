@@ -32,8 +32,8 @@ mod tests;
 mod types;
 
 pub use cluster::{Cluster, ClusterMember, Role};
-pub use images::{ImageFile, Images, Pin, PinnedImage};
 pub use error::{CallError, FetchError, MembershipError, OpenError, ProposeError, ReadError};
+pub use images::{ImageFile, Images, Pin, PinnedImage};
 pub use node::{Node, NodeOptions, Status};
 pub use peers::{Dialer, LEVEL, MAX_CALL_BYTES, PeerOptions, PeerStream, Service, Start, topic};
 pub use replay::replay;
