@@ -238,6 +238,31 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Counts this connection as one of another address: that of the client behind a proxy.
+    /// `None` where no limit by address applies.
+    ///
+    /// # Errors
+    /// [`Refusal::Address`] when the address has as many as it may.
+    pub fn admit_address(
+        &mut self,
+        address: Option<IpAddr>,
+        limits: &Limits,
+    ) -> Result<(), Refusal> {
+        if self.address == address {
+            return Ok(());
+        }
+        let mut counts = self.gate.counts.lock();
+        if let Some(address) = address
+            && !raise(&mut counts.addresses, address, limits.connections_per_address)
+        {
+            return Err(Refusal::Address);
+        }
+        if let Some(before) = std::mem::replace(&mut self.address, address) {
+            lower(&mut counts.addresses, &before);
+        }
+        Ok(())
+    }
+
     /// Counts this connection as one of the user's sessions.
     ///
     /// # Errors
@@ -307,6 +332,22 @@ mod tests {
         drop(first);
         assert_eq!(second.admit_user(AccountId(1), &limits()), Ok(()));
         assert_eq!(gate.counts.lock().users.len(), 1);
+    }
+
+    #[test]
+    fn a_client_behind_a_proxy_is_counted_for_itself() {
+        let gate = Arc::new(Gate::default());
+        let [proxy, client] = [[10, 0, 0, 1], [192, 0, 2, 1]].map(|ip| Some(IpAddr::from(ip)));
+        let mut first = gate.admit(proxy, &limits()).unwrap();
+        let mut second = gate.admit(proxy, &limits()).unwrap();
+        assert_eq!(first.admit_address(client, &limits()), Ok(()));
+        assert_eq!(second.admit_address(client, &limits()), Ok(()));
+        let mut third = gate.admit(proxy, &limits()).unwrap();
+        assert_eq!(third.admit_address(client, &limits()), Err(Refusal::Address));
+        assert_eq!(first.admit_address(None, &limits()), Ok(()));
+        assert_eq!(third.admit_address(client, &limits()), Ok(()));
+        drop((first, second, third));
+        assert!(gate.counts.lock().addresses.is_empty());
     }
 
     #[test]

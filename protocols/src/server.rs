@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::limits::{Gate, Limits, Refusal};
+use crate::limits::{Gate, Limits, Permit, Refusal};
+use crate::proxy::{self, Claim, ProxyError};
 use crate::stream::{Connection, Peer, Surroundings, Transport, handshake};
 use crate::tls::Tls;
 
@@ -62,6 +64,9 @@ pub struct Listen {
     pub address: Address,
     /// TLS there.
     pub tls: TlsMode,
+    /// Whether each connection begins with a PROXY header (see [`crate::proxy`]), before TLS.
+    /// Who is not trusted is then not let in at all.
+    pub proxied: bool,
 }
 
 /// A counter.
@@ -179,7 +184,7 @@ impl Server {
     pub async fn shutdown(&self, grace: Duration) -> usize {
         self.shared.drain.cancel();
         self.shared.sessions.close();
-        if tokio::time::timeout(grace, self.shared.sessions.wait()).await.is_ok() {
+        if timeout(grace, self.shared.sessions.wait()).await.is_ok() {
             return 0;
         }
         let left = self.shared.sessions.len();
@@ -204,6 +209,7 @@ struct Listener {
     socket: Socket,
     bound: Address,
     tls: TlsMode,
+    proxied: bool,
 }
 
 enum Socket {
@@ -213,12 +219,12 @@ enum Socket {
 
 impl Listener {
     fn bind(listen: Listen) -> io::Result<Self> {
-        let Listen { address, tls } = listen;
+        let Listen { address, tls, proxied } = listen;
         let (socket, bound) = match address {
             Address::Tcp(address) => bind_tcp(address)?,
             Address::Unix(path) => bind_unix(&path)?,
         };
-        Ok(Self { socket, bound, tls })
+        Ok(Self { socket, bound, tls, proxied })
     }
 
     async fn accept(&self) -> io::Result<(Box<dyn Transport>, Option<SocketAddr>)> {
@@ -312,33 +318,46 @@ impl<P: Protocol> Acceptor<P> {
     fn admit(&self, transport: Box<dyn Transport>, address: Option<SocketAddr>) {
         let shared = &self.shared;
         let trusted = address.is_none_or(|address| shared.limits.trusted.contain(address.ip()));
-        let counted = address.filter(|_| !trusted).map(|address| address.ip().to_canonical());
-        let permit = match shared.gate.admit(counted, &shared.limits) {
+        if self.listener.proxied && !trusted {
+            shared.stats.refused.add(1);
+            let listener = &self.listener.bound;
+            return tracing::info!(?address, ?listener, "not trusted to speak for clients");
+        }
+        let peer = Peer { address, trusted, ..Peer::default() };
+        let permit = match shared.gate.admit(counted(&peer), &shared.limits) {
             Ok(permit) => permit,
             Err(refusal) => return self.refuse(transport, refusal),
         };
         shared.stats.sessions.add(1);
-        let peer = Peer { address, original: None, tls: false, trusted };
+        let session = Session {
+            protocol: self.protocol.clone(),
+            implicit: self.implicit_tls(),
+            proxied: self.listener.proxied,
+            around: self.surroundings(permit),
+        };
+        let (kill, stats) = (shared.kill.clone(), shared.stats.clone());
+        shared.sessions.spawn(async move {
+            tokio::select! {
+                () = session.run(transport, peer) => {}
+                () = kill.cancelled() => {}
+            }
+            stats.sessions_ended.add(1);
+        });
+    }
+
+    fn surroundings(&self, permit: Permit) -> Surroundings {
+        let shared = &self.shared;
         let tls = match &self.listener.tls {
             TlsMode::StartTls(tls) => Some(tls.clone()),
             TlsMode::Off | TlsMode::Implicit(_) => None,
         };
-        let around = Surroundings {
+        Surroundings {
             tls,
             limits: shared.limits.clone(),
             permit,
             stats: shared.stats.clone(),
             shutdown: shared.drain.clone(),
-        };
-        let (implicit, protocol) = (self.implicit_tls(), self.protocol.clone());
-        let (kill, stats) = (shared.kill.clone(), shared.stats.clone());
-        shared.sessions.spawn(async move {
-            tokio::select! {
-                () = session(protocol, transport, peer, implicit, around) => {}
-                () = kill.cancelled() => {}
-            }
-            stats.sessions_ended.add(1);
-        });
+        }
     }
 
     fn implicit_tls(&self) -> Option<Tls> {
@@ -359,34 +378,91 @@ impl<P: Protocol> Acceptor<P> {
         if self.shared.sessions.len() > self.shared.limits.connections.saturating_mul(2) {
             return;
         }
-        self.shared.sessions.spawn(async move {
-            let say = async {
-                transport.write_all(line.as_bytes()).await?;
-                transport.shutdown().await
-            };
-            let _ = tokio::time::timeout(REFUSAL_TIMEOUT, say).await;
-        });
+        self.shared.sessions.spawn(async move { say_refusal(&mut transport, &line).await });
     }
 }
 
-async fn session<P: Protocol>(
+/// A connection that was let in, until its protocol begins.
+struct Session<P> {
     protocol: Arc<P>,
-    transport: Box<dyn Transport>,
-    mut peer: Peer,
     implicit: Option<Tls>,
+    proxied: bool,
     around: Surroundings,
-) {
-    let transport = match implicit {
-        None => transport,
-        Some(tls) => match handshake(&tls, transport, &around.limits, &around.stats).await {
-            Ok(transport) => {
-                peer.tls = true;
-                transport
+}
+
+impl<P: Protocol> Session<P> {
+    async fn run(mut self, mut transport: Box<dyn Transport>, mut peer: Peer) {
+        if self.proxied
+            && let Err(ended) = self.introduce(&mut transport, &mut peer).await
+        {
+            self.around.stats.refused.add(1);
+            return self.turn_away(transport, &peer, ended).await;
+        }
+        let transport = match &self.implicit {
+            None => transport,
+            Some(tls) => {
+                match handshake(tls, transport, &self.around.limits, &self.around.stats).await {
+                    Ok(transport) => {
+                        peer.tls = true;
+                        transport
+                    }
+                    Err(error) => return tracing::debug!(%error, peer = ?peer.ip(), "no TLS"),
+                }
             }
-            Err(error) => return tracing::debug!(%error, peer = ?peer.ip(), "no TLS"),
-        },
+        };
+        self.protocol.serve(Connection::new(transport, peer, self.around)).await;
+    }
+
+    /// Takes the proxy's word for who the client is.
+    async fn introduce(
+        &mut self,
+        transport: &mut Box<dyn Transport>,
+        peer: &mut Peer,
+    ) -> Result<(), NotLetIn> {
+        let limit = self.around.limits.handshake_timeout;
+        let claim =
+            timeout(limit, proxy::read(transport)).await.map_err(|_| NotLetIn::Silent)??;
+        match claim {
+            Claim::Itself => {}
+            Claim::Client(client) => {
+                peer.take_word(client, &self.around.limits);
+                self.around.permit.admit_address(counted(peer), &self.around.limits)?;
+            }
+            Claim::Unknown => peer.take_unknown(),
+        }
+        Ok(())
+    }
+
+    async fn turn_away(self, mut transport: Box<dyn Transport>, peer: &Peer, why: NotLetIn) {
+        tracing::info!(%why, proxy = ?peer.address, client = ?peer.original, "not let in");
+        if let (NotLetIn::Limit(refusal), None) = (why, self.implicit) {
+            say_refusal(&mut transport, &self.protocol.refuse(refusal)).await;
+        }
+    }
+}
+
+/// Why a connection over a proxy is closed before its protocol begins.
+#[derive(Debug, thiserror::Error)]
+enum NotLetIn {
+    #[error(transparent)]
+    Header(#[from] ProxyError),
+    #[error("no PROXY header came in time")]
+    Silent,
+    #[error(transparent)]
+    Limit(#[from] Refusal),
+}
+
+/// Whose address is counted: that of a client who is not trusted.
+pub(crate) fn counted(peer: &Peer) -> Option<IpAddr> {
+    peer.ip().filter(|_| !peer.trusted)
+}
+
+async fn say_refusal(transport: &mut Box<dyn Transport>, line: &str) {
+    let say = async {
+        transport.write_all(line.as_bytes()).await?;
+        transport.shutdown().await
     };
-    protocol.serve(Connection::new(transport, peer, around)).await;
+    let _ = timeout(REFUSAL_TIMEOUT, say).await;
 }
 
 /// A connection over a socket pair, for tests of sessions without listeners.
@@ -402,7 +478,7 @@ pub fn pipe(
     let (ours, theirs) = UnixStream::pair()?;
     let gate = Arc::new(Gate::default());
     let permit = gate.admit(None, &limits).map_err(io::Error::other)?;
-    let peer = Peer { address: None, original: None, tls: false, trusted: true };
+    let peer = Peer { trusted: true, ..Peer::default() };
     let around = Surroundings { tls, limits: Arc::new(limits), permit, stats, shutdown };
     Ok((Connection::new(Box::new(ours), peer, around), theirs))
 }

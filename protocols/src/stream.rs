@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::{Limits, Permit, Refusal};
-use crate::server::ProtocolStats;
+use crate::server::{ProtocolStats, counted};
 use crate::tls::Tls;
 
 /// Octets asked for in one read.
@@ -26,7 +26,7 @@ pub trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
 
 /// Who is at the other end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Peer {
     /// The socket's address; `None` over a Unix socket.
     pub address: Option<SocketAddr>,
@@ -34,19 +34,37 @@ pub struct Peer {
     pub original: Option<IpAddr>,
     /// Whether the connection is under TLS.
     pub tls: bool,
-    /// Whether the socket's address is one of [`Limits::trusted`]; a Unix socket is.
+    /// Whether the client may speak for others: its address, the original one where it is
+    /// known, is one of [`Limits::trusted`]. A Unix socket's is.
     pub trusted: bool,
+    /// A proxy speaks for it, and does not know its address.
+    pub unknown: bool,
 }
 
 impl Peer {
     /// The address that stands for the client in records, limits and policies.
     pub fn ip(&self) -> Option<IpAddr> {
+        if self.unknown {
+            return None;
+        }
         self.original.or_else(|| self.address.map(|address| address.ip().to_canonical()))
     }
 
     /// Whether the original client is on this machine.
     pub fn is_loopback(&self) -> bool {
-        self.ip().is_none_or(|ip| ip.is_loopback())
+        !self.unknown && self.ip().is_none_or(|ip| ip.is_loopback())
+    }
+
+    /// Takes a proxy's word that its client's address is not known.
+    pub(crate) fn take_unknown(&mut self) {
+        (self.unknown, self.trusted) = (true, false);
+    }
+
+    /// Takes a trusted proxy's word for who the client is. From now on that client is the
+    /// peer: whether more is believed depends on whether it is trusted itself.
+    pub(crate) fn take_word(&mut self, original: IpAddr, limits: &Limits) {
+        let original = original.to_canonical();
+        (self.original, self.trusted) = (Some(original), limits.trusted.contain(original));
     }
 }
 
@@ -111,9 +129,22 @@ impl Connection {
         &self.peer
     }
 
-    /// For what a trusted proxy says of the original client.
-    pub fn set_original(&mut self, original: IpAddr) {
-        self.peer.original = Some(original.to_canonical());
+    /// For what a trusted proxy says of the original client. That one is judged from now on,
+    /// and counted. Does nothing when the peer is not trusted.
+    ///
+    /// # Errors
+    /// When its address has as many connections as it may.
+    pub fn set_original(&mut self, original: IpAddr) -> Result<(), Refusal> {
+        if !self.peer.trusted {
+            return Ok(());
+        }
+        self.peer.take_word(original, &self.limits);
+        self.permit.admit_address(counted(&self.peer), &self.limits)
+    }
+
+    /// For what a trusted proxy says of a client whose address it does not know.
+    pub fn set_unknown(&mut self) {
+        self.peer.take_unknown();
     }
 
     /// The limits.

@@ -16,7 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 use tokio_rustls::TlsConnector;
 
-/// Repeats lines; `flood` sends without end, `hold` waits for the test, `tls` starts TLS.
+/// Repeats lines; `who` says who the client is, `flood` sends without end, `hold` waits for the test, `tls` starts TLS.
 #[derive(Default)]
 struct Echo {
     held: Notify,
@@ -46,6 +46,12 @@ impl Echo {
                 b"flood" => loop {
                     conn.write(&[b'x'; 4096]).await?;
                 },
+                b"who" => {
+                    let peer = conn.peer();
+                    let who =
+                        format!("{:?} {} {}\r\n", peer.ip(), peer.trusted, peer.is_loopback());
+                    conn.queue(who.as_bytes());
+                }
                 b"tls" => {
                     conn.queue(b"go\r\n");
                     conn.flush().await?;
@@ -77,7 +83,8 @@ fn loopback() -> Address {
 
 fn start(echo: &Arc<Echo>, address: Address, tls: TlsMode, limits: Limits) -> Server {
     let stats = Arc::new(ProtocolStats::default());
-    Server::start(echo.clone(), vec![Listen { address, tls }], limits, stats).unwrap()
+    Server::start(echo.clone(), vec![Listen { address, tls, proxied: false }], limits, stats)
+        .unwrap()
 }
 
 fn plain(limits: Limits) -> (Arc<Echo>, Server, SocketAddr) {
@@ -225,12 +232,107 @@ async fn a_unix_socket_serves_and_a_stale_one_is_replaced() {
     let server = start(&echo, Address::Unix(path.clone()), TlsMode::Off, Limits::default());
     let mut client = BufReader::new(UnixStream::connect(&path).await.unwrap());
     assert_eq!(line(&mut client).await, "hello\r\n");
-    let taken = Listen { address: Address::Unix(path.clone()), tls: TlsMode::Off };
+    let taken = Listen { address: Address::Unix(path.clone()), tls: TlsMode::Off, proxied: false };
     let second = Server::start(echo.clone(), vec![taken], Limits::default(), Arc::default());
     assert!(second.is_err(), "a socket in use was taken over");
     server.shutdown(Duration::from_secs(5)).await;
     drop(server);
     assert!(!path.exists());
+}
+
+// ---------------------------------------------------------------------- proxies
+
+fn proxied(tls: TlsMode, limits: Limits) -> (Server, SocketAddr) {
+    let listen = Listen { address: loopback(), tls, proxied: true };
+    let server =
+        Server::start(Arc::new(Echo::default()), vec![listen], limits, Arc::default()).unwrap();
+    let address = bound(&server);
+    (server, address)
+}
+
+/// A connection that begins with these octets.
+async fn through(address: SocketAddr, header: &[u8]) -> BufReader<TcpStream> {
+    let mut client = connect(address).await;
+    client.write_all(header).await.unwrap();
+    client
+}
+
+const CLIENT: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 1024 143\r\n";
+const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+/// Version 2, UNSPEC.
+const NOBODY: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0";
+
+#[tokio::test]
+async fn a_proxy_says_whose_octets_it_passes_on() {
+    let (server, address) = proxied(TlsMode::Off, Limits::default());
+    for (header, expected) in [
+        (CLIENT, "Some(192.0.2.7) false false\r\n"),
+        (b"PROXY TCP6 ::1 ::1 1 2\r\n".as_slice(), "Some(::1) true true\r\n"),
+        (LOCAL, "Some(127.0.0.1) true true\r\n"),
+        (NOBODY, "None false false\r\n"),
+    ] {
+        let mut client = through(address, &[header, b"who\r\n"].concat()).await;
+        assert_eq!(line(&mut client).await, "hello\r\n");
+        assert_eq!(line(&mut client).await, expected);
+    }
+    assert_eq!(server.stats().refused.get(), 0);
+}
+
+#[tokio::test]
+async fn clients_behind_a_proxy_have_their_own_limit() {
+    let limits = Limits { connections_per_address: 1, ..Limits::default() };
+    let (server, address) = proxied(TlsMode::Off, limits);
+    let mut first = through(address, CLIENT).await;
+    assert_eq!(line(&mut first).await, "hello\r\n");
+    let mut second = through(address, CLIENT).await;
+    let refused = "no: too many connections from your address; close some\r\n";
+    assert_eq!(line(&mut second).await, refused);
+    let mut other = through(address, b"PROXY TCP4 192.0.2.8 198.51.100.1 1 2\r\n").await;
+    assert_eq!(line(&mut other).await, "hello\r\n");
+    assert_eq!(server.stats().refused.get(), 1);
+    drop((first, second));
+    until(|| server.stats().sessions_now() == 1).await;
+    assert_eq!(line(&mut through(address, CLIENT).await).await, "hello\r\n");
+}
+
+#[tokio::test]
+async fn without_a_header_nobody_is_served() {
+    let limits = Limits { handshake_timeout: Duration::from_millis(200), ..Limits::default() };
+    let (server, address) = proxied(TlsMode::Off, limits);
+    for octets in [b"hello I am a client\r\n".as_slice(), b"PROXY TCP4 nonsense\r\n", b"PROXY"] {
+        let mut said = Vec::new();
+        // What was not read may come back as a reset.
+        let _ = through(address, octets).await.read_to_end(&mut said).await;
+        assert_eq!(said, b"");
+    }
+    until(|| server.stats().refused.get() == 3 && server.stats().sessions_now() == 0).await;
+}
+
+#[tokio::test]
+async fn who_is_not_trusted_speaks_for_nobody() {
+    let limits = Limits { trusted: Networks::default(), ..Limits::default() };
+    let (server, address) = proxied(TlsMode::Off, limits.clone());
+    let mut said = Vec::new();
+    let _ = through(address, CLIENT).await.read_to_end(&mut said).await;
+    assert_eq!((said.as_slice(), server.stats().refused.get()), (b"".as_slice(), 1));
+    // Where no header is expected, one is a line like others.
+    let (_, _server, address) = plain(limits);
+    let mut client = through(address, &[CLIENT, b"who\r\n"].concat()).await;
+    assert_eq!(line(&mut client).await, "hello\r\n");
+    assert_eq!(line(&mut client).await.as_bytes(), CLIENT);
+    assert_eq!(line(&mut client).await, "Some(127.0.0.1) false true\r\n");
+}
+
+#[tokio::test]
+async fn a_header_comes_before_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tls, connector) = certificate(folder.path());
+    let (_server, address) = proxied(TlsMode::Implicit(tls), Limits::default());
+    let stream = through(address, CLIENT).await.into_inner();
+    let mut client = BufReader::new(connector.connect(localhost(), stream).await.unwrap());
+    assert_eq!(line(&mut client).await, "hello\r\n");
+    client.write_all(b"who\r\n").await.unwrap();
+    assert_eq!(line(&mut client).await, "Some(192.0.2.7) false false\r\n");
 }
 
 // ------------------------------------------------------------------------ TLS

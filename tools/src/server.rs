@@ -204,11 +204,7 @@ impl Wiring {
         let mut owners = Vec::new();
         for (key, addresses, tls) in keys {
             for address in addresses.parse().map_err(anyhow::Error::msg)? {
-                let address = match address {
-                    ListenAddress::Tcp(address) => Address::Tcp(address),
-                    ListenAddress::Unix(path) => Address::Unix(path),
-                };
-                listens.push(Listen { address, tls: tls.clone() });
+                listens.push(listen(address, tls.clone()));
                 owners.push(*key);
             }
         }
@@ -239,6 +235,16 @@ impl Wiring {
             listeners.push(listener);
         }
         Ok(listeners)
+    }
+}
+
+fn listen(address: ListenAddress, tls: TlsMode) -> Listen {
+    match address {
+        ListenAddress::Tcp(address) => {
+            Listen { address: Address::Tcp(address), tls, proxied: false }
+        }
+        ListenAddress::Unix(path) => Listen { address: Address::Unix(path), tls, proxied: false },
+        ListenAddress::Proxied(address) => Listen { proxied: true, ..listen(*address, tls) },
     }
 }
 

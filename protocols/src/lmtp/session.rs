@@ -26,6 +26,15 @@ pub(super) struct Transaction {
     pub(super) over_quota: Vec<OverQuota>,
 }
 
+/// What a trusted proxy says of its client (XCLIENT), beside its address.
+#[derive(Debug, Default)]
+pub(super) struct Proxied {
+    /// Its name in DNS.
+    pub(super) name: Option<String>,
+    /// How it called itself there.
+    pub(super) helo: Option<String>,
+}
+
 /// One client's session. Invariant: a transaction is there only behind LHLO, and
 /// nothing from before STARTTLS is there after it.
 pub(super) struct Session<'a, D> {
@@ -33,6 +42,7 @@ pub(super) struct Session<'a, D> {
     pub(super) options: &'a LmtpOptions,
     pub(super) connection: Connection,
     pub(super) client_name: Option<String>,
+    pub(super) proxied: Proxied,
     pub(super) transaction: Option<Transaction>,
     pub(super) messages: u64,
     /// Unreadable commands in a row.
@@ -48,6 +58,7 @@ impl<'a, D: Deliverer> Session<'a, D> {
             options,
             connection,
             client_name: None,
+            proxied: Proxied::default(),
             transaction: None,
             messages: 0,
             unreadable: 0,
@@ -56,8 +67,7 @@ impl<'a, D: Deliverer> Session<'a, D> {
     }
 
     pub(super) async fn run(mut self) {
-        let greeting = format!("220 {} LMTP Redoubt\r\n", self.options.hostname);
-        self.connection.queue(greeting.as_bytes());
+        self.greet();
         let ended = loop {
             match self.step().await {
                 Ok(Next::Go) => {}
@@ -72,6 +82,11 @@ impl<'a, D: Deliverer> Session<'a, D> {
             }
         }
         self.connection.close().await;
+    }
+
+    pub(super) fn greet(&mut self) {
+        let greeting = format!("220 {} LMTP Redoubt\r\n", self.options.hostname);
+        self.connection.queue(greeting.as_bytes());
     }
 
     pub(super) fn say(&mut self, reply: &Reply) {

@@ -5,19 +5,21 @@ use jiff::tz::TimeZone;
 use redoubt_log::id::Timestamp;
 use redoubt_store::mailstore::Envelope;
 
-/// Return-Path and Received. `only` is the recipient where there is only one:
-/// with several, none learns of the others.
+/// Return-Path and Received. `name` is the client's in DNS, where a proxy told it; `only` is
+/// the recipient where there is only one: with several, none learns of the others.
 pub(super) fn lines(
     envelope: &Envelope,
+    name: Option<&str>,
     hostname: &str,
     id: u64,
     only: Option<&str>,
     now: Timestamp,
 ) -> Bytes {
     let Envelope { sender, client_name, .. } = envelope;
+    let name = name.map(|name| format!("{name} ")).unwrap_or_default();
     let from = envelope.client_address.map(|ip| match ip {
-        std::net::IpAddr::V4(ip) => format!(" ([{ip}])"),
-        std::net::IpAddr::V6(ip) => format!(" ([IPv6:{ip}])"),
+        std::net::IpAddr::V4(ip) => format!(" ({name}[{ip}])"),
+        std::net::IpAddr::V6(ip) => format!(" ({name}[IPv6:{ip}])"),
     });
     let recipient = only.map(|address| format!("\r\n\tfor <{address}>"));
     let lines = format!(
@@ -62,12 +64,13 @@ mod tests {
         };
         let lines = lines(
             &envelope,
+            Some("out.example.net"),
             "mail.example.org",
             255,
             Some("alice@x"),
             Timestamp(1_800_000_000_500),
         );
-        let expected = "Return-Path: <a@b>\r\nReceived: from mx.example.net ([192.0.2.1])\r\n\tby \
+        let expected = "Return-Path: <a@b>\r\nReceived: from mx.example.net (out.example.net [192.0.2.1])\r\n\tby \
             mail.example.org (Redoubt) with UTF8LMTPS id 00000000000000ff\r\n\tfor <alice@x>;\r\n\t\
             Fri, 15 Jan 2027 08:00:00 +0000\r\n";
         assert_eq!(lines, expected);

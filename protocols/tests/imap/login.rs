@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use redoubt_log::id::LogIndex;
+use redoubt_log::raft::record_of;
 use rustls::pki_types::ServerName;
 
 use redoubt_protocols::imap::Config;
@@ -137,6 +139,34 @@ async fn id_enable_noop_and_logout() {
     client.send("z LOGOUT\r\n").await;
     let end = client.rest().await;
     assert!(end.starts_with("* BYE ") && end.contains("\r\nz OK "), "{end}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_names_the_client_by_id() {
+    let limits = Limits { connections_per_address: 1, ..Limits::default() };
+    let world = World::with(Wishes { limits, ..Wishes::default() }).await;
+    let mut client = world.stranger().await;
+    client.ok("ID (\"x-originating-ip\" \"nonsense\")").await;
+    client.ok("ID (\"x-originating-ip\" \"192.0.2.4\")").await;
+    // From now on it is that client who speaks, and nobody believes what it says of others.
+    client.ok("ID (\"x-originating-ip\" \"127.0.0.1\")").await;
+    let login = format!("LOGIN alice \"{PASSWORD}\"");
+    client.refused(&login, "NO [PRIVACYREQUIRED]").await;
+    assert!(client.ok("CAPABILITY").await.contains("LOGINDISABLED"));
+    let mut second = world.stranger().await;
+    second.send("a ID (\"x-originating-ip\" \"192.0.2.4\")\r\n").await;
+    assert!(second.rest().await.starts_with("* BYE too many connections from your address"));
+
+    let mut named = world.stranger().await;
+    named.ok("ID (\"X-ORIGINATING-IP\" \"127.0.0.9\" \"name\" \"proxy\")").await;
+    named.ok(&login).await;
+    named.ok("ID (\"x-originating-ip\" \"192.0.2.4\")").await;
+    named.append("INBOX", "Subject: x\r\n\r\nx\r\n").await;
+    let applied = world.store.applied();
+    let appended = world.store.node().read(applied..LogIndex(applied.0 + 1), 1).unwrap();
+    let record = record_of(&appended[0].payload).unwrap();
+    assert_eq!(record.actor.from, Some([127, 0, 0, 9].into()));
     world.stop().await;
 }
 

@@ -60,6 +60,7 @@ impl World {
         let listen = Listen {
             address: Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))),
             tls: TlsMode::StartTls(tls),
+            proxied: false,
         };
         let stats = Arc::new(ProtocolStats::default());
         let server = Server::start(imap, vec![listen], wishes.limits, stats).unwrap();

@@ -39,6 +39,7 @@ impl Node {
         let listen = Listen {
             address: Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))),
             tls: TlsMode::Off,
+            proxied: false,
         };
         let imap = Imap::new(store.clone(), Config::default());
         let stats = Arc::new(ProtocolStats::default());

@@ -89,6 +89,8 @@ pub enum ListenAddress {
     Tcp(SocketAddr),
     /// A Unix socket.
     Unix(PathBuf),
+    /// Either, where each connection begins with a PROXY header from a trusted proxy.
+    Proxied(Box<ListenAddress>),
 }
 
 impl FromStr for ListenAddress {
@@ -98,8 +100,11 @@ impl FromStr for ListenAddress {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Self::Unix(path.into()));
         }
+        if let Some(text) = text.strip_prefix("proxy:").filter(|text| !text.starts_with("proxy:")) {
+            return text.parse().map(|address| Self::Proxied(Box::new(address)));
+        }
         text.parse().map(Self::Tcp).map_err(|_| {
-            format!("{text:?} is not an address: write \"127.0.0.1:7143\", \"[::1]:7143\", \"unix:PATH\" or \"off\"")
+            format!("{text:?} is not an address: write \"127.0.0.1:7143\", \"[::1]:7143\", \"unix:PATH\", \"proxy:10.0.0.1:7143\" or \"off\"")
         })
     }
 }
@@ -264,7 +269,20 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn addresses_read() {
+        let tcp = || ListenAddress::Tcp("[::1]:7143".parse().unwrap());
+        assert_eq!("[::1]:7143".parse(), Ok(tcp()));
+        assert_eq!("proxy:[::1]:7143".parse(), Ok(ListenAddress::Proxied(Box::new(tcp()))));
+        let unix = ListenAddress::Unix("/run/lmtp".into());
+        assert_eq!("proxy:unix:/run/lmtp".parse(), Ok(ListenAddress::Proxied(Box::new(unix))));
+        for wrong in ["", "7143", "proxy:", "proxy:off", "proxy:proxy:[::1]:1", "imap:[::1]:1"] {
+            assert!(wrong.parse::<ListenAddress>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_document_names_every_key_with_its_default() {

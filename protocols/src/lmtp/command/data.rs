@@ -106,14 +106,16 @@ async fn deliver<D: Deliverer>(
 ) -> Delivered {
     let peer = session.connection.peer();
     let envelope = &mut transaction.envelope;
-    envelope.client_name = session.client_name.clone().unwrap_or_default();
+    let named = session.proxied.helo.as_ref().or(session.client_name.as_ref());
+    envelope.client_name = named.cloned().unwrap_or_default();
     (envelope.client_address, envelope.tls) = (peer.ip(), peer.tls);
     let only = match transaction.recipients.as_slice() {
         [only] => Some(only.address.as_str()),
         _ => None,
     };
     let hostname = &session.options.hostname;
-    let lines = trace::lines(envelope, hostname, rand::random(), only, Timestamp::now());
+    let name = session.proxied.name.as_deref();
+    let lines = trace::lines(envelope, name, hostname, rand::random(), only, Timestamp::now());
     let actor = Actor::mta(peer.ip());
     let Transaction { envelope, recipients, .. } = transaction;
     let delivered = session.deliverer.deliver(actor, envelope, lines, content, recipients).await;

@@ -3,6 +3,7 @@
 use super::super::deliverer::Deliverer;
 use super::super::reply::{Reply, reply};
 use super::super::session::Session;
+use super::xclient;
 
 /// Octets of a client's name (RFC 1035 section 2.3.4).
 const MAX_NAME: usize = 255;
@@ -27,6 +28,9 @@ pub(super) fn run<D: Deliverer>(
     if session.connection.can_start_tls() {
         can.push("STARTTLS".into());
     }
+    if session.connection.peer().trusted {
+        can.push(xclient::ATTRIBUTES.into());
+    }
     for line in can {
         session.connection.queue(format!("250-{line}\r\n").as_bytes());
     }
@@ -36,7 +40,7 @@ pub(super) fn run<D: Deliverer>(
 }
 
 /// What can stand in Received as it is.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let plain = |octet: u8| octet.is_ascii_alphanumeric() || b".-_:[]".contains(&octet);
     let plain = |c: char| !c.is_ascii() && !c.is_control() || c.is_ascii() && plain(c as u8);
     !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(plain)

@@ -10,6 +10,7 @@ mod lhlo;
 mod mail;
 mod rcpt;
 mod starttls;
+mod xclient;
 
 /// What comes after a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +32,10 @@ pub(super) enum Verb {
     Help,
     Quit,
     StartTls,
+    XClient,
 }
 
-const VERBS: [(&str, Verb); 10] = [
+const VERBS: [(&str, Verb); 11] = [
     ("LHLO", Verb::Lhlo),
     ("MAIL", Verb::Mail),
     ("RCPT", Verb::Rcpt),
@@ -44,6 +46,7 @@ const VERBS: [(&str, Verb); 10] = [
     ("HELP", Verb::Help),
     ("QUIT", Verb::Quit),
     ("STARTTLS", Verb::StartTls),
+    ("XCLIENT", Verb::XClient),
 ];
 
 impl Verb {
@@ -69,6 +72,7 @@ pub(super) async fn run<D: Deliverer>(
         Verb::Rcpt => rcpt::run(session, arguments).await,
         Verb::Data => return data::run(session, arguments).await,
         Verb::StartTls => return starttls::run(session, arguments).await,
+        Verb::XClient => return Ok(xclient::run(session, arguments)),
         Verb::Rset => {
             session.reset();
             reply(250, "2.0.0", "flushed")

@@ -17,6 +17,7 @@ use crate::lmtp::{Deliverer, Found, OverQuota};
 /// What came in.
 #[derive(Debug, Clone)]
 pub(crate) struct Mail {
+    pub(crate) actor: Actor,
     pub(crate) envelope: Envelope,
     pub(crate) trace: Bytes,
     pub(crate) content: Vec<u8>,
@@ -138,7 +139,7 @@ impl Deliverer for Fake {
 
     async fn deliver(
         &self,
-        _actor: Actor,
+        actor: Actor,
         envelope: Envelope,
         trace: Bytes,
         content: Content,
@@ -152,7 +153,7 @@ impl Deliverer for Fake {
             state.rejections.get(&recipient.account).map_or(Ok(arrival()), |r| Err(r.clone()))
         });
         let answers = answers.collect();
-        state.mails.push(Mail { envelope, trace, content: content.octets, recipients });
+        state.mails.push(Mail { actor, envelope, trace, content: content.octets, recipients });
         Ok(answers)
     }
 }

@@ -19,6 +19,8 @@ fn words() -> impl Strategy<Value = Vec<u8>> {
         b"..",
         b"NOOP\r\n",
         b"STARTTLS\r\n",
+        b"XCLIENT ADDR=192.0.2.1 NAME=",
+        b"XCLIENT HELO=+41\r\n",
         b"MAIL FROM:<",
         b"> SIZE=9",
         b"QUIT\r\n",

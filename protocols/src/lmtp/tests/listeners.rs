@@ -26,7 +26,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
 
 fn start(fake: &Fake, address: Address, tls: TlsMode) -> Server {
     let lmtp = Arc::new(Lmtp::new(fake.clone(), options()));
-    let listen = Listen { address, tls };
+    let listen = Listen { address, tls, proxied: false };
     Server::start(lmtp, vec![listen], Limits::default(), Arc::default()).unwrap()
 }
 
@@ -105,7 +105,11 @@ async fn starttls_forgets_what_came_before() {
 #[tokio::test]
 async fn too_many_connections_are_told() {
     let lmtp = Arc::new(Lmtp::new(Fake::default(), options()));
-    let listen = Listen { address: Address::Tcp(([127, 0, 0, 1], 0).into()), tls: TlsMode::Off };
+    let listen = Listen {
+        address: Address::Tcp(([127, 0, 0, 1], 0).into()),
+        tls: TlsMode::Off,
+        proxied: false,
+    };
     let limits = Limits { connections: 1, ..Limits::default() };
     let server = Server::start(lmtp, vec![listen], limits, Arc::default()).unwrap();
     let mut first = TcpStream::connect(tcp(&server)).await.unwrap();

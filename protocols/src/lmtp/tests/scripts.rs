@@ -337,3 +337,76 @@ async fn shutting_down_says_good_bye() {
     client.socket.read_to_string(&mut said).await.unwrap();
     assert!(said.ends_with("421 4.3.2 shutting down, connect again later\r\n"), "{said}");
 }
+
+#[tokio::test]
+async fn a_trusted_proxy_speaks_for_its_client() {
+    let fake = after_lhlo(
+        "> MAIL FROM:<a@b>
+        250 2.1.0 …
+        > XCLIENT ADDR=192.0.2.7
+        503 5.5.1 a transaction is under way
+        > RSET
+        250 2.0.0 flushed
+        > XCLIENT ADDR=192.0.2 NAME=x
+        501 5.5.4 cannot take ADDR=192.0.2
+        > XCLIENT NAME=out.example.net HELO=client.example.net
+        220 mail.example.org LMTP Redoubt
+        > XCLIENT ADDR=IPV6:2001:db8::7 PORT=25 PROTO=ESMTP LOGIN=[UNAVAILABLE]
+        220 mail.example.org LMTP Redoubt
+        > MAIL FROM:<a@b>
+        503 5.5.1 LHLO first
+        > XCLIENT ADDR=127.0.0.1
+        550 5.7.0 you are not trusted to speak for others
+        > LHLO proxy.example.org
+        250-mail.example.org
+        250-PIPELINING
+        250-SIZE 100000
+        250-8BITMIME
+        250-SMTPUTF8
+        250 ENHANCEDSTATUSCODES
+        > MAIL FROM:<a@b>
+        250 2.1.0 …
+        > RCPT TO:<alice@example.org>
+        250 2.1.5 …
+        > DATA
+        354 …
+        > x
+        > .
+        250 2.0.0 …",
+    );
+    let mail = fake.await.mails().remove(0);
+    let client = Some("2001:db8::7".parse().unwrap());
+    assert_eq!((mail.envelope.client_address, mail.actor.from), (client, client));
+    assert_eq!(mail.envelope.client_name, "client.example.net");
+    let trace = String::from_utf8(mail.trace.to_vec()).unwrap();
+    let from = "from client.example.net (out.example.net [IPv6:2001:db8::7])";
+    assert!(trace.contains(from), "{trace}");
+}
+
+#[tokio::test]
+async fn a_client_whose_address_the_proxy_does_not_know() {
+    let fake = after_lhlo(
+        "> XCLIENT ADDR=[UNAVAILABLE] NAME=[UNAVAILABLE]
+        220 …
+        > XCLIENT ADDR=127.0.0.1
+        550 5.7.0 …
+        > LHLO x
+        250-mail.example.org
+        250-PIPELINING
+        250-SIZE 100000
+        250-8BITMIME
+        250-SMTPUTF8
+        250 ENHANCEDSTATUSCODES
+        > MAIL FROM:<a@b>
+        250 2.1.0 …
+        > RCPT TO:<alice@example.org>
+        250 2.1.5 …
+        > DATA
+        354 …
+        > x
+        > .
+        250 2.0.0 …",
+    );
+    let mail = fake.await.mails().remove(0);
+    assert_eq!((mail.envelope.client_address, mail.actor.from), (None, None));
+}
