@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, App, TlsListener, Wish};
+use crate::admin::{self, App, TlsListener, Wish, forwarded};
 use crate::config::{Addresses, Config, ListenAddress, Plaintext};
 
 /// A node that takes connections.
@@ -80,9 +80,12 @@ impl Running {
             wishes: sender,
             started: Instant::now(),
         };
+        let trusted = Arc::new(wiring.limits.trusted.clone());
         let mut admin = vec![spawn_unix(socket, app.clone(), ended.clone())];
         admin.extend(
-            https.into_iter().map(|listener| spawn_https(listener, app.clone(), ended.clone())),
+            https
+                .into_iter()
+                .map(|listener| spawn_https(listener, app.clone(), trusted.clone(), ended.clone())),
         );
         Ok(Self {
             mailstore,
@@ -222,12 +225,9 @@ impl Wiring {
     async fn bind_https(&mut self) -> anyhow::Result<Vec<TlsListener>> {
         let mut listeners = Vec::new();
         for address in self.config.listen.admin_https.parse().map_err(anyhow::Error::msg)? {
-            let ListenAddress::Tcp(address) = address else {
-                anyhow::bail!(
-                    "listen.admin_https takes \"ADDRESS:PORT\" or \"off\"; the Unix socket is listen.admin"
-                );
-            };
-            let listener = TlsListener::bind(address, self.tls.clone())
+            let (address, proxied) = https_address(address)?;
+            let proxies = proxied.then(|| Arc::new(self.limits.trusted.clone()));
+            let listener = TlsListener::bind(address, self.tls.clone(), proxies)
                 .await
                 .with_context(|| format!("listen.admin_https {address}"))?;
             let bound = axum::serve::Listener::local_addr(&listener)?;
@@ -235,6 +235,17 @@ impl Wiring {
             listeners.push(listener);
         }
         Ok(listeners)
+    }
+}
+
+/// Where HTTPS is served, and whether behind PROXY headers.
+fn https_address(address: ListenAddress) -> anyhow::Result<(SocketAddr, bool)> {
+    match address {
+        ListenAddress::Tcp(address) => Ok((address, false)),
+        ListenAddress::Proxied(address) => Ok((https_address(*address)?.0, true)),
+        ListenAddress::Unix(_) => anyhow::bail!(
+            "listen.admin_https takes \"ADDRESS:PORT\" or \"off\"; the Unix socket is listen.admin"
+        ),
     }
 }
 
@@ -333,8 +344,16 @@ fn spawn_unix(
     })
 }
 
-fn spawn_https(listener: TlsListener, app: App, ended: CancellationToken) -> JoinHandle<()> {
-    let service = admin::monitoring(app).into_make_service();
+fn spawn_https(
+    listener: TlsListener,
+    app: App,
+    trusted: Arc<Networks>,
+    ended: CancellationToken,
+) -> JoinHandle<()> {
+    let find_client = axum::middleware::from_fn_with_state(trusted, forwarded::find_client);
+    let service = admin::monitoring(app)
+        .layer(find_client)
+        .into_make_service_with_connect_info::<forwarded::Remote>();
     spawn(async move {
         axum::serve(listener, service).with_graceful_shutdown(ended.cancelled_owned()).await
     })

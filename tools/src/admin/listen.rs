@@ -1,11 +1,14 @@
 //! Listeners for the admin API: a Unix socket, and TLS over TCP.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use redoubt_protocols::limits::Networks;
+use redoubt_protocols::proxy::{self, Claim};
 use redoubt_protocols::tls::Tls;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::mpsc;
@@ -40,15 +43,20 @@ pub struct TlsListener {
 }
 
 impl TlsListener {
-    /// Binds an address.
+    /// Binds an address. Where `proxies` are given, each connection comes from one of them and
+    /// begins with a PROXY header.
     ///
     /// # Errors
     /// When it is taken or not ours.
-    pub async fn bind(address: SocketAddr, tls: Tls) -> io::Result<Self> {
+    pub async fn bind(
+        address: SocketAddr,
+        tls: Tls,
+        proxies: Option<Arc<Networks>>,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (sender, ready) = mpsc::channel(BACKLOG);
-        tokio::spawn(accept_all(listener, tls, sender));
+        tokio::spawn(accept_all(listener, tls, proxies, sender));
         Ok(Self { address, ready })
     }
 }
@@ -56,18 +64,40 @@ impl TlsListener {
 async fn accept_all(
     listener: TcpListener,
     tls: Tls,
+    proxies: Option<Arc<Networks>>,
     ready: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
 ) {
     while let Ok(permit) = ready.clone().reserve_owned().await {
         let Ok((stream, address)) = listener.accept().await else { continue };
-        let acceptor = tls.acceptor();
+        let (tls, proxies) = (tls.clone(), proxies.clone());
         tokio::spawn(async move {
-            let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
-            if let Ok(Ok(stream)) = handshake.await {
-                permit.send((stream, address));
+            let begin = begin(stream, address, &tls, proxies.as_deref());
+            if let Ok(Ok(connection)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, begin).await {
+                permit.send(connection);
             }
         });
     }
+}
+
+/// What comes before HTTP.
+async fn begin(
+    mut stream: TcpStream,
+    mut address: SocketAddr,
+    tls: &Tls,
+    proxies: Option<&Networks>,
+) -> io::Result<(TlsStream<TcpStream>, SocketAddr)> {
+    if let Some(proxies) = proxies {
+        if !proxies.contain(address.ip()) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        match proxy::read(&mut stream).await.map_err(io::Error::other)? {
+            Claim::Itself => {}
+            Claim::Client(client) => address = (client, 0).into(),
+            // Nobody's address: trusted for nothing.
+            Claim::Unknown => address = (Ipv4Addr::UNSPECIFIED, 0).into(),
+        }
+    }
+    Ok((tls.acceptor().accept(stream).await?, address))
 }
 
 impl axum::serve::Listener for TlsListener {

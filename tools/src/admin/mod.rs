@@ -4,6 +4,7 @@
 pub mod client;
 mod directory;
 mod error;
+pub mod forwarded;
 mod health;
 mod listen;
 mod mail;
