@@ -51,4 +51,4 @@ bench: build
 	$(TARGET)/release/redoubt bench --cyrus $(TARGET)/cyrus/usr
 
 jepsen: setup
-	cargo run --release -p redoubt-jepsen -- --rounds 200
+	cargo run --release -p redoubt-jepsen -- crash --rounds 200

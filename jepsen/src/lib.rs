@@ -7,5 +7,6 @@ pub mod crash;
 pub mod deliveries;
 pub mod editor;
 pub mod history;
+pub mod rig;
 pub mod target;
 pub mod workload;
