@@ -65,6 +65,10 @@ impl Draft {
         Self::new(Kind::Mark, BlobId([0; 32]), 0, &[], 0)
     }
 
+    pub(super) fn id(&self) -> BlobId {
+        self.header.id
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.octets.len() as u64
     }

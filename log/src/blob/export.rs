@@ -66,7 +66,7 @@ pub struct Exporter {
 
 impl Exporter {
     pub(super) fn open(shared: &Arc<Shared>, id: &BlobId) -> Result<Self, BlobError> {
-        let at = shared.location(id)?.ok_or(BlobError::Missing(*id))?;
+        let at = shared.find(id)?;
         let frame = FrameReader::open(shared.packs.get(at.pack)?, id, &at)?;
         let (kind, parts) = match frame.header().kind {
             Kind::Recipe => (ExportedKind::Recipe, parts_of(&steps(&frame)?)),
@@ -117,6 +117,15 @@ fn parts_of(steps: &[Step]) -> Vec<BlobId> {
 
 /// Stores a blob that another store exported, unless it is there.
 pub(super) fn import(shared: &Arc<Shared>, exported: &Exported) -> Result<Put, BlobError> {
+    import_as(shared, exported, false)
+}
+
+/// The same; with `whole` never as a recipe.
+pub(super) fn import_as(
+    shared: &Arc<Shared>,
+    exported: &Exported,
+    whole: bool,
+) -> Result<Put, BlobError> {
     let id = exported.head.id;
     if shared.location(&id)?.is_some() {
         shared.state.lock().check()?;
@@ -125,7 +134,7 @@ pub(super) fn import(shared: &Arc<Shared>, exported: &Exported) -> Result<Put, B
     let received = Received::check(exported)?;
     let draft = match exported.head.kind {
         ExportedKind::Whole => received.whole()?,
-        ExportedKind::Recipe => received.recipe(shared)?,
+        ExportedKind::Recipe => received.recipe(shared, whole)?,
     };
     match shared.claim(&id)? {
         Lookup::Stored(_) => Ok(Put { id, new: false }),
@@ -182,9 +191,9 @@ impl<'a> Received<'a> {
 
     /// A recipe: what it gives with its parts hashes to the id. Where a part is
     /// stored here in a way that a recipe cannot use, it is stored whole.
-    fn recipe(self, shared: &Arc<Shared>) -> Result<Draft, BlobError> {
+    fn recipe(self, shared: &Arc<Shared>, whole: bool) -> Result<Draft, BlobError> {
         let steps = self.steps()?;
-        let usable = usable(shared, &steps)?;
+        let usable = usable(shared, &steps)? && !whole;
         let (mut hasher, mut whole) = (blake3::Hasher::new(), Vec::new());
         let mut payload = Payload { received: &self, last: None };
         for step in &steps {

@@ -20,6 +20,7 @@ mod error;
 mod export;
 pub mod frame;
 mod index;
+mod known;
 mod open;
 mod options;
 mod packs;
@@ -27,6 +28,7 @@ mod put;
 mod read;
 mod reader;
 pub mod recipe;
+mod repair;
 mod scan;
 mod scrub;
 mod shared;
@@ -39,7 +41,7 @@ pub use error::BlobError;
 pub use export::{Exported, ExportedHead, ExportedKind, Exporter, MAX_EXPORTED};
 pub use options::{BlobOptions, IndexKind};
 pub use reader::BlobReader;
-pub use stats::{BlobReport, BlobStats, Cut, ScrubReport, SyncHistogram};
+pub use stats::{BlobReport, BlobStats, Cut, Damage, ScrubAt, ScrubReport, SyncHistogram};
 
 use shared::Shared;
 
@@ -166,7 +168,7 @@ impl BlobStore {
     /// # Errors
     /// [`BlobError::Index`].
     pub fn holds_durably(&self, id: &BlobId) -> Result<bool, BlobError> {
-        Ok(self.shared.index.get(id).map_err(BlobError::Index)?.is_some())
+        Ok(self.shared.durable_location(id)?.is_some())
     }
 
     /// Opens a blob for reading.
@@ -203,6 +205,44 @@ impl BlobStore {
         export::import(&self.shared, exported)
     }
 
+    /// As [`BlobStore::import`], in the place of a damaged or missing frame, and
+    /// stored in the way that others here need it.
+    ///
+    /// # Errors
+    /// As [`BlobStore::import`].
+    pub fn repair(&self, exported: &Exported) -> Result<Put, BlobError> {
+        repair::repair(&self.shared, exported)
+    }
+
+    /// Reads a blob and its parts through, and gives those of them that are damaged
+    /// or missing. They are noted durably, and count as absent until they are put,
+    /// imported or repaired.
+    ///
+    /// # Errors
+    /// [`BlobError::Poisoned`], [`BlobError::Index`].
+    pub fn examine(&self, id: &BlobId) -> Result<Vec<BlobId>, BlobError> {
+        repair::examine(&self.shared, id)
+    }
+
+    /// Blobs known to be damaged or missing, at most `limit`.
+    pub fn damaged(&self, limit: usize) -> Vec<Damage> {
+        repair::damaged(&self.shared, limit)
+    }
+
+    /// Whether blobs may be missing that are in no list: parts of packs do not read.
+    /// All that peers have and this store has not must then be fetched.
+    pub fn has_holes(&self) -> bool {
+        !self.shared.known.read().holes.is_empty()
+    }
+
+    /// Everything that was in such parts is here again, durably.
+    ///
+    /// # Errors
+    /// [`BlobError::Poisoned`].
+    pub fn holes_filled(&self) -> Result<(), BlobError> {
+        repair::holes_filled(&self.shared)
+    }
+
     /// Ids of durable blobs behind `after`, rising, at most `limit`.
     ///
     /// # Errors
@@ -213,6 +253,9 @@ impl BlobStore {
 
     /// Its numbers.
     pub fn stats(&self) -> BlobStats {
+        let known = self.shared.known.read();
+        let (damaged, holes) = (known.bad.len() as u64, known.holes.len() as u64);
+        drop(known);
         let state = self.shared.state.lock();
         BlobStats {
             blobs: state.totals.blobs,
@@ -223,6 +266,9 @@ impl BlobStore {
             packs: self.shared.packs.count(),
             sealed_packs: state.sealed,
             syncs: state.syncs.clone(),
+            damaged,
+            holes,
+            repaired: self.shared.repaired.load(Ordering::Relaxed),
         }
     }
 
@@ -235,7 +281,19 @@ impl BlobStore {
         &self,
         pace: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<ScrubReport, BlobError> {
-        scrub::scrub(&self.shared, pace)
+        scrub::scrub(&self.shared, ScrubAt::default(), &mut |_, octets| pace(octets))
+    }
+
+    /// [`BlobStore::scrub`] from a place on; `pace` is told where it would go on.
+    ///
+    /// # Errors
+    /// As [`BlobStore::scrub`].
+    pub fn scrub_from(
+        &self,
+        from: ScrubAt,
+        pace: &mut dyn FnMut(ScrubAt, u64) -> ControlFlow<()>,
+    ) -> Result<ScrubReport, BlobError> {
+        scrub::scrub(&self.shared, from, pace)
     }
 
     /// Why nothing more is taken, if a write or sync has failed.

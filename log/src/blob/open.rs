@@ -11,10 +11,12 @@ use super::frame::{
     Entry, Kind, PACK_HEADER, PackKey, TRAILER, Totals, Trailer, decode_footer, id_of_file_name,
 };
 use super::index::{BlobIndex, Covered, MemoryIndex, RocksIndex};
+use super::known::{Bad, Hole, Known};
 use super::options::{BlobOptions, IndexKind};
 use super::packs::{Pack, Packs, io_error};
 use super::read::FrameReader;
 use super::reader::steps;
+use super::repair;
 use super::scan::{Scan, scan};
 use super::shared::{Active, Shared};
 use super::stats::{BlobReport, Cut};
@@ -39,35 +41,72 @@ pub(super) fn open(
 ) -> Result<(Shared, BlobReport), BlobError> {
     disk.create_dir_all(dir).map_err(|error| io_error(&dir.to_string_lossy(), error))?;
     let packs = Packs::new(disk, dir, options.open_packs);
-    let mut report = BlobReport::default();
-    let mut found = find(&packs)?;
+    let (mut report, before) = (BlobReport::default(), packs.known()?);
+    let mut known = before.clone();
+    let mut found = find(&packs, options.tolerate_damage, &mut known)?;
     let index = open_index(&dir.join("index"), options.index, &found, &mut report)?;
-    add_sealed(&*index, &mut found, &mut report)?;
+    add_sealed(&*index, &mut found, &mut report, options.tolerate_damage)?;
+    note(&found, &mut known);
+    repair::resolve(&*index, &mut known)?;
+    // Before anything is changed that would let the next start forget it.
+    if known != before {
+        packs.save(&known).map_err(|error| io_error(super::known::FILE, error))?;
+    }
     cut_incomplete(&*index, &mut found)?;
     let shared = Shared::new(options, packs, index);
+    *shared.known.write() = known;
+    shared.next_pack.fetch_max(shared.packs.behind_all()?, Ordering::Relaxed);
     for pack in found {
         adopt(&shared, pack, &mut report)?;
     }
+    repair::settle(&shared)?;
+    let known = shared.known.read();
+    (report.damaged, report.holes) = (known.bad.len() as u64, known.holes.len() as u64);
+    drop(known);
     report.packs = shared.packs.count();
     Ok((shared, report))
 }
 
 // ------------------------------------------------------------- the packs
 
-fn find(packs: &Packs) -> Result<Vec<Found>, BlobError> {
+fn find(packs: &Packs, tolerate: bool, known: &mut Known) -> Result<Vec<Found>, BlobError> {
     let mut found = Vec::new();
     for name in packs.list()? {
         let Some(id) = id_of_file_name(&name) else { continue };
-        match find_one(packs, &name, id)? {
-            Some(pack) => found.push(pack),
-            None => packs.remove(&name)?,
+        match find_one(packs, &name, id, tolerate) {
+            Ok(Some(pack)) => found.push(pack),
+            Ok(None) => packs.remove(&name)?,
+            Err(error) if !tolerate => return Err(error),
+            Err(error) => {
+                tracing::error!(%error, pack = name, "a pack is put aside; peers have its blobs");
+                known.add_hole(Hole { pack: id, from: 0, to: u64::MAX });
+                packs.save(known).map_err(|error| io_error(super::known::FILE, error))?;
+                packs.put_aside(&name)?;
+            }
         }
     }
     Ok(found)
 }
 
+/// Notes what was found damaged.
+fn note(found: &[Found], known: &mut Known) {
+    for (_, scan) in unsealed(found) {
+        scan.holes.iter().for_each(|hole| known.add_hole(*hole));
+        for (entry, what) in &scan.bad {
+            let bad = Bad { at: Some(entry.at), what: what.clone(), whole: false };
+            let whole = known.bad.get(&entry.id).is_some_and(|bad| bad.whole);
+            known.bad.insert(entry.id, Bad { whole, ..bad });
+        }
+    }
+}
+
 /// `None` for a pack that was never finished being made: no frame was ever in it.
-fn find_one(packs: &Packs, name: &str, id: u64) -> Result<Option<Found>, BlobError> {
+fn find_one(
+    packs: &Packs,
+    name: &str,
+    id: u64,
+    tolerate: bool,
+) -> Result<Option<Found>, BlobError> {
     let file = packs.open_file(name)?;
     let mut octets = vec![0; PACK_HEADER];
     let len = file.len().map_err(|error| io_error(name, error))?;
@@ -80,9 +119,13 @@ fn find_one(packs: &Packs, name: &str, id: u64) -> Result<Option<Found>, BlobErr
     };
     packs.remember(key, Arc::clone(&file));
     let pack = Pack { key, file };
-    let state = match trailer(&pack, len)? {
+    let sealed = match trailer(&pack, len) {
+        Err(_) if tolerate => None,
+        sealed => sealed?,
+    };
+    let state = match sealed {
         Some(trailer) => FoundState::Sealed(trailer),
-        None => FoundState::Unsealed(scan(&pack, 0)?),
+        None => FoundState::Unsealed(scan(&pack, 0, tolerate)?),
     };
     Ok(Some(Found { pack, state }))
 }
@@ -179,6 +222,7 @@ fn add_sealed(
     index: &dyn BlobIndex,
     found: &mut [Found],
     report: &mut BlobReport,
+    tolerate: bool,
 ) -> Result<(), BlobError> {
     let known = index.covered().map_err(BlobError::Index)?;
     for Found { pack, state } in found {
@@ -188,9 +232,9 @@ fn add_sealed(
         }
         match footer(pack, trailer.footer) {
             Ok(entries) => add(index, pack, &entries, trailer.footer)?,
-            Err(error @ BlobError::Io { .. }) => return Err(error),
+            Err(error @ BlobError::Io { .. }) if !tolerate => return Err(error),
             Err(_) => {
-                let scan = scan(pack, trailer.footer)?;
+                let scan = scan(pack, trailer.footer, tolerate)?;
                 report.footers_rebuilt.push(pack.key.file_name());
                 *state = FoundState::Unsealed(Scan { footer: true, ..scan });
             }
@@ -287,7 +331,7 @@ fn adopt(shared: &Shared, found: Found, report: &mut BlobReport) -> Result<(), B
 fn resume(
     shared: &Shared,
     pack: Pack,
-    scan: Scan,
+    mut scan: Scan,
     report: &mut BlobReport,
 ) -> Result<(), BlobError> {
     let name = pack.key.file_name();
@@ -296,13 +340,18 @@ fn resume(
         report.cut.push(Cut { pack: name.clone(), offset: scan.end, octets: scan.junk });
     }
     pack.sync()?;
-    add(&*shared.index, &pack, &scan.entries, scan.end)?;
+    add(&*shared.index, &pack, &newest(&*shared.index, &scan.entries)?, scan.end)?;
     shared.state.lock().totals.join(&Totals::of(&scan.entries));
     let capacity = capacity(shared, &pack, &scan)?;
-    let (end, entries) = (scan.end, scan.entries);
+    let (end, damaged) = (scan.end, scan.is_damaged());
+    let entries = match damaged {
+        true => shared.known.read().with_bad(pack.key.id, std::mem::take(&mut scan.entries)),
+        false => scan.entries,
+    };
     let lane = pack.key.lane;
     let active = Active { pack, end, data_end: end, synced: end, capacity, entries };
-    if scan.footer {
+    // A damaged pack takes nothing more: once sealed it is not read as a whole again.
+    if scan.footer || damaged {
         shared.sealing.lock().push(active);
     } else {
         let older = shared.lane(lane).lock().replace(active);
@@ -311,11 +360,23 @@ fn resume(
     Ok(())
 }
 
+/// Entries of blobs that have no later frame in a pack that was added before.
+fn newest(index: &dyn BlobIndex, entries: &[Entry]) -> Result<Vec<Entry>, BlobError> {
+    let mut newest = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let there = index.get(&entry.id).map_err(BlobError::Index)?;
+        if there.is_none_or(|at| (at.pack, at.offset) <= (entry.at.pack, entry.at.offset)) {
+            newest.push(*entry);
+        }
+    }
+    Ok(newest)
+}
+
 /// Room for more frames. None on a full disk: then the next blob asks for a new pack.
 fn capacity(shared: &Shared, pack: &Pack, scan: &Scan) -> Result<u64, BlobError> {
     let name = pack.key.file_name();
     let capacity = pack.len()?.max(shared.options.pack_bytes);
-    if scan.footer {
+    if scan.footer || scan.is_damaged() {
         return Ok(scan.end);
     }
     match pack.file.allocate(capacity) {

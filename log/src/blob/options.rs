@@ -16,6 +16,9 @@ pub struct BlobOptions {
     pub open_packs: usize,
     /// Where the index is.
     pub index: IndexKind,
+    /// Opens in spite of damage, which is noted and never served: for a node whose
+    /// peers have the blobs, or whose operator knows of the loss.
+    pub tolerate_damage: bool,
     /// For tests of the tests only: acknowledges without a sync. Never set it.
     #[doc(hidden)]
     pub unsafe_skip_sync: bool,
@@ -42,6 +45,7 @@ impl Default for BlobOptions {
             level: 3,
             open_packs: 256,
             index: IndexKind::RocksDb { cache: 32 << 20 },
+            tolerate_damage: false,
             unsafe_skip_sync: false,
         }
     }

@@ -10,9 +10,13 @@ use lru::LruCache;
 use parking_lot::{Mutex, RwLock};
 
 use super::error::BlobError;
-use super::frame::{PackKey, file_name};
+use super::frame::{PackKey, file_name, id_of_file_name};
+use super::known::Known;
 use crate::disk::{Disk, DiskFile};
 use crate::id::BlobId;
+
+/// What the name of a pack that cannot be read ends with.
+const ASIDE: &str = ".damaged";
 
 /// Every pack's key is in memory; files are opened when needed, the least used closed.
 #[derive(Debug)]
@@ -127,6 +131,32 @@ impl Packs {
         }
         self.remember(key, Arc::clone(&file));
         Ok(Pack { key, file })
+    }
+
+    /// Keeps a pack that cannot be read under another name, for people to look at.
+    pub(super) fn put_aside(&self, name: &str) -> Result<(), BlobError> {
+        let aside = self.path(&format!("{name}{ASIDE}"));
+        let renamed = self.disk.rename(&self.path(name), &aside);
+        renamed.and_then(|()| self.disk.sync_dir(&self.dir)).map_err(|error| io_error(name, error))
+    }
+
+    /// An id above those of all packs, those put aside included.
+    pub(super) fn behind_all(&self) -> Result<u64, BlobError> {
+        let names = self.list()?;
+        let ids = names.iter().filter_map(|name| {
+            id_of_file_name(name.strip_suffix(ASIDE).unwrap_or(name))
+        });
+        Ok(ids.max().map_or(1, |id| id.saturating_add(1)))
+    }
+
+    /// The list of what is known to be damaged.
+    pub(super) fn known(&self) -> Result<Known, BlobError> {
+        Known::load(&*self.disk, &self.dir)
+    }
+
+    /// Makes that list durable.
+    pub(super) fn save(&self, known: &Known) -> io::Result<()> {
+        known.save(&*self.disk, &self.dir)
     }
 
     /// Removes a pack that was never finished being made.

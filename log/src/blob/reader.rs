@@ -37,7 +37,7 @@ impl fmt::Debug for BlobReader {
 
 impl BlobReader {
     pub(super) fn open(shared: &Arc<Shared>, id: &BlobId) -> Result<Self, BlobError> {
-        let at = shared.location(id)?.ok_or(BlobError::Missing(*id))?;
+        let at = shared.find(id)?;
         let frame = FrameReader::open(shared.packs.get(at.pack)?, id, &at)?;
         Self::over(shared, frame)
     }
@@ -196,7 +196,7 @@ impl Recipe {
         {
             return Ok(Arc::clone(part));
         }
-        let at = self.shared.location(id)?.ok_or(BlobError::Missing(*id))?;
+        let at = self.shared.find(id)?;
         let part = Arc::new(FrameReader::open(self.shared.packs.get(at.pack)?, id, &at)?);
         if part.header().kind != Kind::Content || part.payload() != len {
             return Err(

@@ -2,36 +2,67 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::error::BlobError;
-use super::frame::Entry;
+use super::frame::{Entry, PACK_HEADER, PackKey};
 use super::open::{footer, sealed_at};
-use super::packs::Pack;
+use super::packs::{Pack, io_error};
 use super::read::FrameReader;
 use super::reader::BlobReader;
+use super::repair;
 use super::scan::scan;
-use super::shared::Shared;
-use super::stats::ScrubReport;
+use super::shared::{Active, Shared};
+use super::stats::{ScrubAt, ScrubReport};
 
-/// Verifies every frame of every pack; damage is reported and does not end it.
+/// More damage than this is counted as one.
+const MOST_DAMAGED: usize = 10_000;
+
+/// Told where the scrub goes on and how many octets the last frame had; may sleep.
+pub(super) type Pace<'a> = &'a mut dyn FnMut(ScrubAt, u64) -> ControlFlow<()>;
+
+/// Verifies every frame of every pack from a place on. Damage is noted and
+/// reported, and does not end it; what can be written anew from memory is.
 pub(super) fn scrub(
     shared: &Arc<Shared>,
-    pace: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    from: ScrubAt,
+    pace: Pace<'_>,
 ) -> Result<ScrubReport, BlobError> {
     let mut report = ScrubReport::default();
-    for id in shared.packs.ids() {
+    for id in shared.packs.ids().into_iter().filter(|id| *id >= from.pack) {
         let pack = shared.packs.get(id)?;
+        let start = if id == from.pack { from.offset } else { 0 };
+        if start == 0 {
+            check_header(&pack, &mut report)?;
+        }
         for entry in contents(shared, &pack, &mut report)? {
-            check(shared, &pack, &entry, &mut report);
+            if entry.at.offset < start {
+                continue;
+            }
+            check(shared, &pack, &entry, &mut report)?;
             report.frames += 1;
             report.octets += entry.at.size;
-            if pace(entry.at.size).is_break() {
+            let next = ScrubAt { pack: id, offset: entry.at.offset + entry.at.size };
+            if pace(next, entry.at.size).is_break() {
                 return Ok(report);
             }
         }
     }
     report.complete = true;
     Ok(report)
+}
+
+/// The header is in memory since the start: where it does not read it is written again.
+fn check_header(pack: &Pack, report: &mut ScrubReport) -> Result<(), BlobError> {
+    let octets = pack.read(0, PACK_HEADER);
+    if octets.is_ok_and(|octets| PackKey::decode(&octets) == Some(pack.key)) {
+        return Ok(());
+    }
+    let name = pack.key.file_name();
+    let written = pack.file.write_all_at(&pack.key.encode(), 0);
+    written.and_then(|()| pack.file.sync_data()).map_err(|error| io_error(&name, error))?;
+    report.rewritten.push(name);
+    Ok(())
 }
 
 fn contents(
@@ -42,18 +73,29 @@ fn contents(
     if let Some(entries) = written(shared, pack) {
         return Ok(entries);
     }
-    let listed = match sealed_at(pack)? {
-        Some(offset) => footer(pack, offset),
-        None => scan(pack, 0).map(|scan| scan.entries),
+    let sealed = sealed_at(pack).unwrap_or_default();
+    if let Some(Ok(entries)) = sealed.map(|offset| footer(pack, offset)) {
+        return Ok(entries);
+    }
+    let mut whole = scan(pack, sealed.unwrap_or(0), true)?;
+    if shared.being_sealed.load(Ordering::Acquire) == pack.key.id {
+        return Ok(whole.entries);
+    }
+    repair::note_holes(shared, &whole.holes)?;
+    whole.entries = shared.known.read().with_bad(pack.key.id, whole.entries);
+    let entries = whole.entries.clone();
+    report.rewritten.push(pack.key.file_name());
+    let end = whole.end;
+    let active = Active {
+        pack: pack.clone(),
+        end,
+        data_end: end,
+        synced: end,
+        capacity: end,
+        entries: whole.entries,
     };
-    listed.or_else(|error| match error {
-        BlobError::Io { .. } => Err(error),
-        damage => {
-            report.damaged.push(damage);
-            let floor = sealed_at(pack)?.unwrap_or(0);
-            Ok(scan(pack, floor).map(|scan| scan.entries).unwrap_or_default())
-        }
-    })
+    shared.seal_again(active);
+    Ok(entries)
 }
 
 /// What is in a pack that is still written to.
@@ -65,11 +107,28 @@ fn written(shared: &Shared, pack: &Pack) -> Option<Vec<Entry>> {
     Some(active.entries.clone())
 }
 
-fn check(shared: &Arc<Shared>, pack: &Pack, entry: &Entry, report: &mut ScrubReport) {
+fn check(
+    shared: &Arc<Shared>,
+    pack: &Pack,
+    entry: &Entry,
+    report: &mut ScrubReport,
+) -> Result<(), BlobError> {
+    if repair::is_superseded(shared, &entry.id, &entry.at) {
+        return Ok(());
+    }
     let checked = FrameReader::open(pack.clone(), &entry.id, &entry.at).and_then(|frame| {
         frame.verify()?;
         let reader = BlobReader::over(shared, frame)?;
         reader.for_each_chunk(0, u64::MAX, &mut |_| ControlFlow::Continue(()))
     });
-    report.damaged.extend(checked.err());
+    let Err(error) = checked else { return Ok(()) };
+    // The recipe is whole: its part has a frame of its own, or none.
+    match error {
+        BlobError::Part { .. } => drop(repair::examine(shared, &entry.id)?),
+        _ => repair::note(shared, &entry.id, &error, false)?,
+    }
+    if report.damaged.len() < MOST_DAMAGED {
+        report.damaged.push(error);
+    }
+    Ok(())
 }

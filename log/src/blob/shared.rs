@@ -11,13 +11,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
 use super::draft::{Draft, WriteFailure};
 use super::error::BlobError;
 use super::frame::{Entry, FOOTER_ITEM, FRAME_HEADER, Kind, Lane, Location, TRAILER, Totals};
 use super::index::BlobIndex;
+use super::known::Known;
 use super::options::BlobOptions;
 use super::packs::{Pack, Packs};
 use super::stats::SyncHistogram;
@@ -50,6 +51,11 @@ impl Active {
     pub(super) fn fits(&self, size: u64) -> bool {
         let room = footer_room(self.entries.len() + 1);
         self.end.saturating_add(size).saturating_add(room) <= self.capacity
+    }
+
+    /// Whether a frame of this size may stand in it: not before a damaged one of the same blob.
+    pub(super) fn takes(&self, size: u64, above: u64) -> bool {
+        self.pack.key.id >= above && self.fits(size)
     }
 
     pub(super) fn is_dirty(&self) -> bool {
@@ -93,6 +99,8 @@ pub(super) struct Waiter {
 pub(super) struct Roll {
     pub(super) lane: Lane,
     pub(super) size: u64,
+    /// The lowest pack that will do.
+    pub(super) above: u64,
     pub(super) reply: SyncSender<Result<(), BlobError>>,
 }
 
@@ -129,6 +137,9 @@ impl State {
 pub(super) struct Shared {
     pub(super) options: BlobOptions,
     pub(super) packs: Packs,
+    pub(super) known: RwLock<Known>,
+    /// Blobs whose damaged or missing frame a good one has taken the place of, since the start.
+    pub(super) repaired: AtomicU64,
     pub(super) index: Box<dyn BlobIndex>,
     pub(super) lanes: [Mutex<Option<Active>>; 2],
     /// Full packs, by rising age of their last frame.
@@ -141,6 +152,8 @@ pub(super) struct Shared {
     /// Wakes those who wait for another thread's claim.
     unclaimed: Condvar,
     pub(super) next_pack: AtomicU64,
+    /// The pack whose footer is being written, 0 for none.
+    pub(super) being_sealed: AtomicU64,
     pub(super) dedup_hits: AtomicU64,
     pub(super) dedup_bytes: AtomicU64,
 }
@@ -169,6 +182,8 @@ impl Shared {
         Self {
             options,
             packs,
+            known: RwLock::default(),
+            repaired: AtomicU64::new(0),
             index,
             lanes: Default::default(),
             sealing: Mutex::default(),
@@ -177,6 +192,7 @@ impl Shared {
             failed: watch::Sender::new(None),
             unclaimed: Condvar::new(),
             next_pack: AtomicU64::new(1),
+            being_sealed: AtomicU64::new(0),
             dedup_hits: AtomicU64::new(0),
             dedup_bytes: AtomicU64::new(0),
         }
@@ -190,12 +206,24 @@ impl Shared {
         }
     }
 
-    /// Where a blob is, durable or not.
+    /// Where a blob is, durable or not. One that is known to be damaged is not here.
     pub(super) fn location(&self, id: &BlobId) -> Result<Option<Location>, BlobError> {
         if let Some(pending) = self.state.lock().pending.get(id) {
             return Ok(Some(pending.at));
         }
-        self.index.get(id).map_err(BlobError::Index)
+        self.durable_location(id)
+    }
+
+    /// Where a blob is that a completed sync covers.
+    pub(super) fn durable_location(&self, id: &BlobId) -> Result<Option<Location>, BlobError> {
+        let at = self.index.get(id).map_err(BlobError::Index)?;
+        Ok(at.filter(|at| !self.known.read().is_bad(id, at)))
+    }
+
+    /// Where a blob is, for a reader; why it cannot be read, else.
+    pub(super) fn find(&self, id: &BlobId) -> Result<Location, BlobError> {
+        let at = self.location(id)?;
+        at.ok_or_else(|| self.known.read().error(id).unwrap_or(BlobError::Missing(*id)))
     }
 
     /// Finds a blob or claims it, so that of many who bring it at one time one stores it.
@@ -213,7 +241,7 @@ impl Shared {
         }
         drop(state);
         let claim = Claim { shared: self, id: *id };
-        let stored = self.index.get(id).map_err(BlobError::Index)?;
+        let stored = self.durable_location(id)?;
         Ok(stored.map_or(Lookup::Absent(claim), Lookup::Stored))
     }
 
@@ -241,13 +269,15 @@ impl Shared {
     }
 
     fn append(&self, lane: Lane, mut draft: Draft, len: u64) -> Result<(), BlobError> {
+        let above = self.known.read().above(&draft.id());
         loop {
             let mut slot = self.lane(lane).lock();
-            if let Some(active) = slot.as_mut().filter(|active| active.fits(draft.size())) {
+            let usable = slot.as_mut().filter(|active| active.takes(draft.size(), above));
+            if let Some(active) = usable {
                 return self.write(active, &mut draft, len);
             }
             drop(slot);
-            self.roll(lane, draft.size())?;
+            self.roll(lane, draft.size(), above)?;
         }
     }
 
@@ -281,18 +311,28 @@ impl Shared {
     }
 
     /// Waits for a pack of the lane that has room.
-    fn roll(&self, lane: Lane, size: u64) -> Result<(), BlobError> {
+    fn roll(&self, lane: Lane, size: u64, above: u64) -> Result<(), BlobError> {
         if world::is_simulated() {
-            return super::syncer::make_room(self, lane, size);
+            return super::syncer::make_room(self, lane, size, above);
         }
         let (reply, answer) = std::sync::mpsc::sync_channel(1);
         {
             let mut state = self.state.lock();
             state.check()?;
-            state.rolls.push(Roll { lane, size, reply });
+            state.rolls.push(Roll { lane, size, above, reply });
             self.work.notify_one();
         }
         answer.recv().unwrap_or_else(|_| Err(BlobError::Poisoned("it is shut down".into())))
+    }
+
+    /// A sealed pack gets a new footer and trailer.
+    pub(super) fn seal_again(&self, active: Active) {
+        {
+            let mut state = self.state.lock();
+            state.sealed = state.sealed.saturating_sub(1);
+        }
+        self.sealing.lock().push(active);
+        self.wait(Vec::new(), Box::new(drop));
     }
 
     pub(super) fn hit(&self, len: u64) {

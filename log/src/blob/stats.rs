@@ -1,6 +1,7 @@
 //! What the blob store tells of itself.
 
 use super::BlobError;
+use crate::id::BlobId;
 
 /// What opening found.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +16,19 @@ pub struct BlobReport {
     pub footers_rebuilt: Vec<String>,
     /// Packs that the index knew and that are gone: what was only in them is missing.
     pub missing: Vec<String>,
+    /// Blobs that are known to be damaged.
+    pub damaged: u64,
+    /// Parts of packs of which it is not known what they were.
+    pub holes: u64,
+}
+
+/// A blob that is known to be damaged or missing here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// Which.
+    pub id: BlobId,
+    /// What is wrong with it, and where.
+    pub what: String,
 }
 
 /// A torn tail that was cut.
@@ -47,6 +61,12 @@ pub struct BlobStats {
     pub sealed_packs: u64,
     /// Syncs since the start.
     pub syncs: SyncHistogram,
+    /// Blobs known to be damaged or missing.
+    pub damaged: u64,
+    /// Parts of packs of which it is not known what they were.
+    pub holes: u64,
+    /// Damaged or missing blobs that were replaced by good ones since the start.
+    pub repaired: u64,
 }
 
 /// How long syncs took since the start.
@@ -76,6 +96,15 @@ impl SyncHistogram {
     }
 }
 
+/// How far a scrub has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ScrubAt {
+    /// The pack that it reads.
+    pub pack: u64,
+    /// The first octet there that it has not read; 0 before the pack's first.
+    pub offset: u64,
+}
+
 /// What a scrub found.
 #[derive(Debug, Clone, Default)]
 pub struct ScrubReport {
@@ -85,6 +114,8 @@ pub struct ScrubReport {
     pub octets: u64,
     /// What is damaged: each names blob, pack and offset.
     pub damaged: Vec<BlobError>,
+    /// Packs whose header or table of contents was damaged and has been written anew.
+    pub rewritten: Vec<String>,
     /// Whether it reached the end.
     pub complete: bool,
 }

@@ -13,6 +13,7 @@ use super::error::BlobError;
 use super::frame::{Entry, Kind, Lane, PACK_HEADER, PackKey, Totals, Trailer, encode_footer};
 use super::index::Covered;
 use super::packs::Pack;
+use super::repair;
 use super::shared::{Active, Roll, Shared, State, Waiter, footer_room};
 use crate::id::BlobId;
 use crate::world;
@@ -35,7 +36,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     loop {
         let work = next(shared).await;
         for roll in work.rolls {
-            let made = make_room(shared, roll.lane, roll.size);
+            let made = make_room(shared, roll.lane, roll.size, roll.above);
             drop(roll.reply.send(made));
         }
         serve(shared, work.waiters).await;
@@ -88,7 +89,7 @@ fn needs_round(shared: &Shared, waiters: &[Waiter]) -> Result<bool, BlobError> {
 
 fn all_in_index(shared: &Shared, ids: &[BlobId]) -> Result<(), BlobError> {
     ids.iter().try_for_each(|id| {
-        let found = shared.index.get(id).map_err(BlobError::Index)?;
+        let found = shared.durable_location(id)?;
         found.map(drop).ok_or(BlobError::Missing(*id))
     })
 }
@@ -140,6 +141,7 @@ fn publish(shared: &Shared, targets: &[Target], upto: u64) -> Result<(), BlobErr
     let mut state = shared.state.lock();
     state.pending.retain(|_, pending| pending.number > upto);
     drop(state);
+    repair::became_durable(shared, &done)?;
     for target in targets {
         with_active(shared, target.pack.key, |active| active.synced = target.end);
     }
@@ -160,9 +162,14 @@ fn with_active(shared: &Shared, key: PackKey, change: impl Fn(&mut Active)) {
 }
 
 /// Gives the lane a pack with room for a frame of this size.
-pub(super) fn make_room(shared: &Shared, lane: Lane, size: u64) -> Result<(), BlobError> {
+pub(super) fn make_room(
+    shared: &Shared,
+    lane: Lane,
+    size: u64,
+    above: u64,
+) -> Result<(), BlobError> {
     shared.state.lock().check()?;
-    if shared.lane(lane).lock().as_ref().is_some_and(|active| active.fits(size)) {
+    if shared.lane(lane).lock().as_ref().is_some_and(|active| active.takes(size, above)) {
         return Ok(());
     }
     let least = (PACK_HEADER as u64).saturating_add(size).saturating_add(footer_room(1));
@@ -190,7 +197,9 @@ fn tidy(shared: &Shared) -> Result<(), BlobError> {
     Lane::ALL.into_iter().try_for_each(|lane| mark(shared, lane))?;
     while !is_busy(&shared.state.lock()) {
         let Some(active) = take_full(shared) else { break };
-        seal(shared, active)?;
+        let sealed = seal(shared, active);
+        shared.being_sealed.store(0, Ordering::Release);
+        sealed?;
     }
     Ok(())
 }
@@ -218,7 +227,9 @@ fn mark(shared: &Shared, lane: Lane) -> Result<(), BlobError> {
 fn take_full(shared: &Shared) -> Option<Active> {
     let mut sealing = shared.sealing.lock();
     let index = sealing.iter().position(|active| !active.is_dirty())?;
-    Some(sealing.remove(index))
+    let full = sealing.remove(index);
+    shared.being_sealed.store(full.pack.key.id, Ordering::Release);
+    Some(full)
 }
 
 /// Writes footer and trailer; the pack is never written to again. Without room it is tried later.
