@@ -143,9 +143,9 @@ impl Packs {
     /// An id above those of all packs, those put aside included.
     pub(super) fn behind_all(&self) -> Result<u64, BlobError> {
         let names = self.list()?;
-        let ids = names.iter().filter_map(|name| {
-            id_of_file_name(name.strip_suffix(ASIDE).unwrap_or(name))
-        });
+        let ids = names
+            .iter()
+            .filter_map(|name| id_of_file_name(name.strip_suffix(ASIDE).unwrap_or(name)));
         Ok(ids.max().map_or(1, |id| id.saturating_add(1)))
     }
 

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::Put;
 use super::error::BlobError;
 use super::export::{self, Exported};
 use super::frame::{Entry, Kind, Location};
@@ -18,7 +19,6 @@ use super::read::FrameReader;
 use super::reader::{BlobReader, steps};
 use super::shared::Shared;
 use super::stats::Damage;
-use super::Put;
 use crate::id::BlobId;
 
 /// Reads a blob and its parts through, and notes those that do not read. None
