@@ -1,10 +1,17 @@
 //! `redoubt-jepsen`: real nodes under faults, and the crash test of one node.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand};
-use redoubt_jepsen::crash::{self, Plan};
-use redoubt_jepsen::rig::space;
+use clap::{Args, Parser, Subcommand};
+use redoubt_jepsen::check::Verdict;
+use redoubt_jepsen::crash;
+use redoubt_jepsen::fault::Kind;
+use redoubt_jepsen::report;
+use redoubt_jepsen::rig::space::{self, Ground};
+use redoubt_jepsen::run::{self, Outcome, Plan};
+use redoubt_jepsen::workload;
 
 /// Real nodes under faults.
 #[derive(Debug, Parser)]
@@ -15,6 +22,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Runs a cluster under load, strikes faults, heals them, and judges what clients were told.
+    Run(Run),
     /// Kills one node again and again under load, and checks after each restart that nothing that
     /// was acknowledged is lost, changed or doubled.
     Crash {
@@ -30,26 +39,85 @@ enum What {
     Probe,
 }
 
+#[derive(Debug, Args)]
+struct Run {
+    /// How many nodes.
+    #[arg(long, default_value_t = 3)]
+    nodes: u32,
+    /// How long faults are struck, in seconds; starting and judging come on top.
+    #[arg(long, default_value_t = 150)]
+    time: u64,
+    /// What chance is made of; the report says it.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Which faults, separated by commas; all that are possible if none are named.
+    #[arg(long, value_delimiter = ',')]
+    faults: Vec<Kind>,
+    /// Where the report goes: index.html, and the nodes' logs.
+    #[arg(long, default_value = "target/jepsen")]
+    out: PathBuf,
+    /// The size of each node's disk, in MiB.
+    #[arg(long, default_value_t = 1024)]
+    disk: u64,
+    /// Loopback addresses and a proxy, even where namespaces can be had.
+    #[arg(long)]
+    loopback: bool,
+}
+
 fn main() -> ExitCode {
     match Arguments::parse().what {
+        What::Run(arguments) => run(&arguments),
         What::Crash { rounds, seed } => crash(rounds, seed.unwrap_or_else(rand::random)),
-        What::Probe => probe(),
+        What::Probe => done(space::probe()),
     }
 }
 
-fn probe() -> ExitCode {
-    match space::probe() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+fn done(result: std::io::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    eprintln!("{error}");
+    ExitCode::FAILURE
+}
+
+fn plan(arguments: &Run, ground: Ground) -> Plan {
+    let named = !arguments.faults.is_empty();
+    Plan {
+        nodes: arguments.nodes,
+        time: Duration::from_secs(arguments.time),
+        seed: arguments.seed.unwrap_or_else(|| rand::random_range(0..1_000_000)),
+        kinds: if named { arguments.faults.clone() } else { Kind::ALL.to_vec() },
+        ground,
+        disk_bytes: arguments.disk << 20,
+        workloads: workload::all(),
+    }
+}
+
+/// 0 is valid, 1 is invalid, 3 is not proven.
+fn run(arguments: &Run) -> ExitCode {
+    let ground = space::enter(!arguments.loopback);
+    let plan = plan(arguments, ground);
+    println!("{} nodes on {ground}; seed {}", plan.nodes, plan.seed);
+    let outcome = match run::run(&plan) {
+        Ok(outcome) => outcome,
+        Err(error) => return done(Err(error)),
+    };
+    if let Err(error) = report::write(&outcome, &arguments.out) {
+        eprintln!("the report cannot be written: {error}");
+    }
+    told(&outcome)
+}
+
+fn told(outcome: &Outcome) -> ExitCode {
+    print!("{}", report::text(outcome));
+    match outcome.verdict() {
+        Verdict::Valid => ExitCode::SUCCESS,
+        Verdict::Invalid(_) => ExitCode::FAILURE,
+        Verdict::Unknown(_) => ExitCode::from(3),
     }
 }
 
 fn crash(rounds: u32, seed: u64) -> ExitCode {
     println!("seed {seed}");
-    match crash::run(&Plan::new(rounds, seed)) {
+    match crash::run(&crash::Plan::new(rounds, seed)) {
         Ok(report) => println!("{report}"),
         Err(what) => {
             eprintln!("{what}");

@@ -40,6 +40,11 @@ impl Disk {
         Ok(told.f_bavail * told.f_frsize)
     }
 
+    /// Whether it was filled and not emptied since.
+    pub fn is_filled(&self) -> bool {
+        self.filler().exists()
+    }
+
     fn filler(&self) -> PathBuf {
         self.folder.join("filler")
     }

@@ -1,23 +1,46 @@
 //! The cluster, through the verbs and the admin socket: who leads, who belongs to it, who joins.
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::node::{Node, Way, said};
+use serde_json::Value;
+
+use super::node::{Way, said};
 use super::{READY, Rig, VERB, admin};
 
 /// How long a node may take to say what it sees.
 const GLANCE: Duration = Duration::from_millis(500);
 
-/// What a node sees of its cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a node sees of its cluster, by ids of the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sight {
-    /// Who looked: the rig's number.
-    pub node: u32,
-    /// Whom it takes for the leader: the rig's number.
-    pub leader: Option<u32>,
+    /// Its own id.
+    pub id: u64,
+    /// Whom it takes for the leader.
+    pub leader: Option<u64>,
     /// In which term.
     pub term: u64,
+    /// What it has applied.
+    pub applied: u64,
+    /// The hash chain up to there.
+    pub chain: String,
+}
+
+impl Sight {
+    /// Asks the node behind an admin socket.
+    pub fn of(socket: &Path) -> Option<Self> {
+        let answer = admin::get(socket, "/v1/status", GLANCE).ok()?;
+        let store = answer.body.get("store")?;
+        let number = |name: &str| store.get(name).and_then(Value::as_u64);
+        Some(Self {
+            id: number("node")?,
+            leader: number("leader"),
+            term: number("term")?,
+            applied: number("applied")?,
+            chain: store.get("chain").and_then(Value::as_str).unwrap_or_default().into(),
+        })
+    }
 }
 
 impl Rig {
@@ -28,7 +51,7 @@ impl Rig {
     pub fn found(&mut self, count: u32) -> io::Result<()> {
         let first = self.make()?;
         self.start(first)?;
-        self.node_mut(first).wait_ready(Instant::now() + READY)?;
+        self.came(first)?;
         self.verb(first, &["domain", "add", "example.org", "--if-missing"], "")?;
         for _ in 1..count {
             self.grow(first)?;
@@ -45,10 +68,64 @@ impl Rig {
         let token = self.verb(through, &["cluster", "token"], "")?.trim().to_string();
         let number = self.make()?;
         let at = self.node(through).addresses.advertised;
-        let node = self.node_mut(number);
-        node.start(&Way::Join(at, token))?;
-        node.wait_ready(Instant::now() + READY)?;
+        self.node_mut(number).start(&Way::Join(at, token))?;
+        self.came(number)?;
         Ok(number)
+    }
+
+    /// Waits until a new node is ready, and learns its id.
+    fn came(&mut self, number: u32) -> io::Result<()> {
+        let node = self.node_mut(number);
+        let limit = Instant::now() + READY;
+        let ready = node.wait_ready(limit);
+        ready.map_err(|error| io::Error::other(format!("{error}:\n{}", node.log_end(20))))?;
+        node.id = Sight::of(&node.admin()).map(|sight| sight.id);
+        Ok(())
+    }
+
+    /// A node is removed from the cluster, and its process and disk with it.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub fn shrink(&mut self, gone: u32) -> io::Result<()> {
+        let others = self.running().into_iter().find(|node| *node != gone);
+        let through = others.ok_or_else(|| io::Error::other("nobody else runs"))?;
+        let id = self.id(gone)?;
+        self.verb(through, &["cluster", "remove", &id, "--yes"], "")?;
+        self.node_mut(gone).kill();
+        self.discard(gone);
+        Ok(())
+    }
+
+    /// Leadership goes to a node.
+    ///
+    /// # Errors
+    /// What the verb said.
+    pub fn transfer(&self, from: u32, to: u32) -> io::Result<()> {
+        self.verb(from, &["cluster", "transfer", &self.id(to)?], "").map(drop)
+    }
+
+    /// A node's id, as an argument of verbs.
+    fn id(&self, number: u32) -> io::Result<String> {
+        let unknown = || io::Error::other(format!("the id of node {number} is not known"));
+        self.node(number).id.map(|id| id.to_string()).ok_or_else(unknown)
+    }
+
+    /// The node that has an id.
+    pub fn number(&self, id: u64) -> Option<u32> {
+        self.all().find(|node| node.id == Some(id)).map(|node| node.number())
+    }
+
+    /// The members, as a node sees them; those that the rig does not know are left out.
+    ///
+    /// # Errors
+    /// What the verb said.
+    pub fn members(&self, through: u32) -> io::Result<Vec<u32>> {
+        let told = self.verb(through, &["cluster", "status", "--json"], "")?;
+        let told: Value = serde_json::from_str(&told)?;
+        let members = told["members"].as_array().into_iter().flatten();
+        let ids = members.filter_map(|member| member["node"].as_u64());
+        Ok(ids.filter_map(|id| self.number(id)).collect())
     }
 
     /// Runs a verb that must succeed.
@@ -68,15 +145,28 @@ impl Rig {
         self.verb(through, &arguments, "secret\n").map(drop)
     }
 
+    /// What each running node sees.
+    pub fn sights(&self) -> Vec<Sight> {
+        let running = self.all().filter(|node| node.is_running());
+        running.filter_map(|node| Sight::of(&node.admin())).collect()
+    }
+
     /// The leader, as the node in the newest term sees it.
     pub fn leader(&self) -> Option<u32> {
-        let seen = self.all().filter(|node| node.is_running()).filter_map(look);
-        seen.max_by_key(|sight| (sight.term, sight.leader.is_some()))?.leader
+        let newest =
+            self.sights().into_iter().max_by_key(|sight| (sight.term, sight.leader.is_some()))?;
+        self.number(newest.leader?)
     }
-}
 
-/// Asks a node what it sees.
-pub fn look(node: &Node) -> Option<Sight> {
-    let answer = admin::get(&node.admin(), "/v1/status", GLANCE).ok()?;
-    (answer.status == 200).then_some(Sight { node: node.number(), leader: Some(1), term: 1 })
+    /// Whether all nodes run, are ready and see the same leader.
+    pub fn is_settled(&mut self) -> bool {
+        let now = Instant::now();
+        if !self.nodes.values_mut().all(|node| node.wait_ready(now).is_ok()) {
+            return false;
+        }
+        let sights = self.sights();
+        let leader = sights.first().and_then(|sight| sight.leader);
+        let agreed = sights.iter().all(|sight| sight.leader == leader);
+        leader.is_some() && agreed && sights.len() == self.nodes.len()
+    }
 }

@@ -62,6 +62,8 @@ pub struct Node {
     pub clock: Option<Clock>,
     /// Where it listens.
     pub addresses: Addresses,
+    /// Its id in its cluster, once it is known.
+    pub id: Option<u64>,
     child: Option<Running>,
     starts: u32,
 }
@@ -82,7 +84,7 @@ impl Node {
         clock: Option<Clock>,
         addresses: Addresses,
     ) -> Self {
-        Self { number, ground, disk, clock, addresses, child: None, starts: 0 }
+        Self { number, ground, disk, clock, addresses, id: None, child: None, starts: 0 }
     }
 
     /// Its number in the rig.

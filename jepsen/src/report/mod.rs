@@ -1,0 +1,44 @@
+//! What a run showed: as text for a terminal, and as one page with a picture.
+
+use std::io;
+use std::path::Path;
+
+use crate::check::{Checked, Verdict};
+use crate::run::Outcome;
+
+/// Writes the page, and the nodes' logs beside it.
+///
+/// # Errors
+/// When they cannot be written.
+pub fn write(outcome: &Outcome, folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for (node, log) in &outcome.logs {
+        std::fs::write(folder.join(format!("node{node}.log")), log)?;
+    }
+    Ok(())
+}
+
+/// For a terminal: a line a check, reasons below.
+pub fn text(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    for Checked { name, verdict, counts } in &outcome.checked {
+        let (word, reasons) = word(verdict);
+        let counts: Vec<String> =
+            counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
+        text += &format!("{word:<8} {name} ({})\n", counts.join(", "));
+        reasons.iter().for_each(|reason| text += &format!("         {reason}\n"));
+    }
+    for (kind, why) in &outcome.impossible {
+        text += &format!("not tried: {kind}: {why}\n");
+    }
+    text + &format!("{}\n", word(&outcome.verdict()).0)
+}
+
+/// A verdict in one word, and its reasons.
+pub fn word(verdict: &Verdict) -> (&'static str, &[String]) {
+    match verdict {
+        Verdict::Valid => ("valid", &[]),
+        Verdict::Invalid(reasons) => ("INVALID", reasons),
+        Verdict::Unknown(reasons) => ("UNKNOWN", reasons),
+    }
+}
