@@ -1,0 +1,144 @@
+//! Streams from peers, and from nodes that want to join.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use redoubt_log::id::NodeId;
+use redoubt_log::raft::Node;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use super::join::JoinDesk;
+use super::{CertificateName, JOIN_PROTOCOL, PeerError, PeerTls, explain, greeting};
+
+/// How long a handshake may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Streams at one time: some for each of the peers, and room for who is refused.
+const STREAMS: usize = 512;
+/// After an accept that failed: descriptors run out and come back.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A listener that is bound, and not yet serving.
+#[derive(Debug)]
+pub struct PeerListener {
+    listeners: Vec<TcpListener>,
+}
+
+/// Binds.
+///
+/// # Errors
+/// When an address is taken or not this machine's.
+pub async fn bind(addresses: &[SocketAddr]) -> anyhow::Result<PeerListener> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = TcpListener::bind(address).await;
+        listeners.push(listener.with_context(|| format!("listen.peer {address}"))?);
+    }
+    Ok(PeerListener { listeners })
+}
+
+/// What each stream is served with.
+#[derive(Clone)]
+struct Serving {
+    tls: PeerTls,
+    node: Node,
+    desk: Arc<JoinDesk>,
+    room: Arc<Semaphore>,
+}
+
+impl PeerListener {
+    /// Where it listens, free ports resolved.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Serves until `ended`, on tasks of the calling runtime.
+    pub fn serve(self, tls: &PeerTls, node: &Node, desk: Arc<JoinDesk>, ended: &CancellationToken) {
+        let room = Arc::new(Semaphore::new(STREAMS));
+        let serving = Serving { tls: tls.clone(), node: node.clone(), desk, room };
+        for listener in self.listeners {
+            let (serving, ended) = (serving.clone(), ended.clone());
+            tokio::spawn(async move { ended.run_until_cancelled(accept(listener, serving, &ended)).await });
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, serving: Serving, ended: &CancellationToken) {
+    loop {
+        let Ok(permit) = serving.room.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((tcp, from)) => {
+                let (serving, ended) = (serving.clone(), ended.clone());
+                tokio::spawn(async move {
+                    ended.run_until_cancelled(serving.stream(tcp, from)).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no peer is accepted for a moment");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Who is at the other end.
+enum Caller {
+    Peer(NodeId),
+    Joiner,
+}
+
+impl Serving {
+    async fn stream(self, tcp: TcpStream, from: SocketAddr) {
+        match tokio::time::timeout(PATIENCE, self.hands(tcp)).await {
+            Ok(Ok((stream, Caller::Peer(node)))) => {
+                self.node.serve_peer(Box::new(stream), Some(node)).await;
+            }
+            Ok(Ok((stream, Caller::Joiner))) => self.desk.serve(stream, from).await,
+            Ok(Err(error)) => tracing::warn!(%from, "a peer is refused: {error}"),
+            Err(_) => tracing::warn!(%from, "a peer is refused: no handshake within {PATIENCE:?}"),
+        }
+    }
+
+    async fn hands(&self, tcp: TcpStream) -> Result<(TlsStream<TcpStream>, Caller), PeerError> {
+        tcp.set_nodelay(true).map_err(|error| explain(&error))?;
+        let acceptor = TlsAcceptor::from(self.tls.server());
+        let mut stream = acceptor.accept(tcp).await.map_err(|error| explain(&error))?;
+        match self.caller(&stream) {
+            Ok(caller) => {
+                greeting::welcome(&mut stream).await.map_err(|error| explain(&error))?;
+                Ok((stream, caller))
+            }
+            Err(error) => {
+                let _ = greeting::refuse(&mut stream, &error.to_string()).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn caller(&self, stream: &TlsStream<TcpStream>) -> Result<Caller, PeerError> {
+        let (_, connection) = stream.get_ref();
+        match connection.alpn_protocol() {
+            Some(protocol) if protocol == JOIN_PROTOCOL => return Ok(Caller::Joiner),
+            Some(_) => {}
+            None => return Err(PeerError::OtherProtocol),
+        }
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let certificate = chain.first().ok_or(PeerError::NoCertificate)?;
+        let name = CertificateName::of(certificate)?;
+        if name.lineage != self.tls.identity().lineage {
+            return Err(PeerError::Refused(format!(
+                "node {} belongs to the cluster {}, this one is {}",
+                name.node,
+                name.lineage,
+                self.tls.identity().lineage
+            )));
+        }
+        Ok(Caller::Peer(name.node))
+    }
+}
