@@ -96,7 +96,7 @@ impl Redoubt {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.arg("--data").arg(&self.data).args(arguments);
-        for key in ["LMTP", "IMAP", "IMAPS", "SOCKETMAP", "ADMIN_HTTPS"] {
+        for key in ["LMTP", "IMAP", "IMAPS", "SOCKETMAP", "ADMIN_HTTPS", "PEER"] {
             command.env(format!("REDOUBT_LISTEN_{key}"), "127.0.0.1:0");
         }
         command.env("REDOUBT_HOSTNAME", "mail.example.org");

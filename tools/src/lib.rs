@@ -2,11 +2,13 @@
 
 pub mod admin;
 pub mod bench;
+pub mod cluster;
 pub mod cmd;
 pub mod config;
 pub mod exit;
 pub mod import;
 pub mod output;
+pub mod peers;
 pub mod server;
 pub mod telemetry;
 pub mod verify;

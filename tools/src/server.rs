@@ -22,13 +22,18 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, App, TlsListener, Wish, forwarded};
+use crate::cluster::Cluster;
 use crate::config::{Addresses, Config, ListenAddress, Plaintext};
+use crate::peers::Peering;
+use crate::peers::join::take_seat;
 
 /// A node that takes connections.
 #[derive(Debug)]
 pub struct Running {
     mailstore: Mailstore,
     tls: Tls,
+    peering: Peering,
+    cluster: Cluster,
     servers: Vec<Server>,
     admin: Vec<JoinHandle<()>>,
     ended: CancellationToken,
@@ -53,8 +58,10 @@ impl Running {
     /// # Errors
     /// What cannot be opened or bound, and what to do.
     pub async fn start(config: Config, options: Options) -> anyhow::Result<Self> {
+        let peering = Peering::prepare(&config, options.level).await?;
+        let options = Options { peers: peering.peers(), ..options };
         let mailstore = Mailstore::open(options).await?;
-        match Self::serve(config, mailstore.clone()).await {
+        match Self::serve(config, mailstore.clone(), peering).await {
             Ok(running) => Ok(running),
             Err(error) => {
                 mailstore.shutdown().await;
@@ -63,17 +70,24 @@ impl Running {
         }
     }
 
-    async fn serve(config: Config, mailstore: Mailstore) -> anyhow::Result<Self> {
+    async fn serve(
+        config: Config,
+        mailstore: Mailstore,
+        mut peering: Peering,
+    ) -> anyhow::Result<Self> {
         let mut wiring = Wiring::new(config)?;
+        let ended = CancellationToken::new();
+        let cluster = Cluster::new(mailstore.clone(), peering.way());
+        wiring.let_peers_in(&mut peering, &cluster, &ended).await?;
         wiring.protocols(&mailstore)?;
         let (sender, wishes) = mpsc::channel(4);
-        let ended = CancellationToken::new();
         let https = wiring.bind_https().await?;
         let socket = admin::bind_unix(&wiring.config.admin_socket())
             .with_context(|| wiring.config.admin_socket().display().to_string())?;
         let listen = Arc::new(wiring.listen);
         let app = App {
             mailstore: mailstore.clone(),
+            cluster: cluster.clone(),
             default_domain: wiring.config.default_domain.as_str().into(),
             stats: Arc::new(wiring.stats),
             listen: listen.clone(),
@@ -90,6 +104,8 @@ impl Running {
         Ok(Self {
             mailstore,
             tls: wiring.tls,
+            peering,
+            cluster,
             servers: wiring.servers,
             admin,
             ended,
@@ -114,6 +130,11 @@ impl Running {
         &self.mailstore
     }
 
+    /// The cluster that it is a member of.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// Waits for what an operator asks for next.
     pub async fn wish(&mut self) -> Wish {
         match self.wishes.recv().await {
@@ -127,6 +148,7 @@ impl Running {
     /// # Errors
     /// When they do not read; the old ones stay.
     pub fn reload(&self) -> anyhow::Result<()> {
+        self.peering.renew()?;
         Ok(self.tls.reload()?)
     }
 
@@ -159,6 +181,20 @@ impl Wiring {
             listen: BTreeMap::new(),
             servers: Vec::new(),
         })
+    }
+
+    /// A node that joins serves its clients when it has its vote.
+    async fn let_peers_in(
+        &mut self,
+        peering: &mut Peering,
+        cluster: &Cluster,
+        ended: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let addresses = peering.addresses();
+        peering.serve(cluster, ended);
+        let Ok(way) = cluster.way() else { return Ok(()) };
+        self.listen.insert("peer".into(), addresses.iter().map(ToString::to_string).collect());
+        take_seat(cluster.mailstore(), &way.address, crate::telemetry::still_starting).await
     }
 
     fn protocols(&mut self, mailstore: &Mailstore) -> anyhow::Result<()> {

@@ -42,3 +42,10 @@ pub fn start(log: &Log) -> anyhow::Result<Level> {
     }
     Ok(Level(handle))
 }
+
+/// Tells systemd that a long start goes on, and how far it is.
+pub fn still_starting(text: &str) {
+    use sd_notify::NotifyState::{ExtendTimeoutUsec, Status};
+    // Ten questions a token: each buys time for many more.
+    let _ = sd_notify::notify(&[Status(text), ExtendTimeoutUsec(30_000_000)]);
+}

@@ -167,6 +167,7 @@ impl Node {
             imaps: off(),
             admin_https: off(),
             socketmap: off(),
+            peer: off(),
             ..Listen::default()
         };
         let data = folder.path().join("data");

@@ -2,6 +2,7 @@
 //! monitoring reads over HTTPS. It alone may use snapshot and protocols together.
 
 pub mod client;
+mod cluster;
 mod directory;
 mod error;
 pub mod forwarded;
@@ -26,6 +27,7 @@ use redoubt_store::mailstore::Mailstore;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cluster::Cluster;
 pub use error::ApiError;
 pub use listen::{TlsListener, bind_unix};
 
@@ -43,6 +45,8 @@ pub enum Wish {
 pub struct App {
     /// The store.
     pub mailstore: Mailstore,
+    /// The cluster.
+    pub cluster: Cluster,
     /// A name without `@` belongs here.
     pub default_domain: Arc<str>,
     /// Counters by protocol.
@@ -70,6 +74,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for Caller {
 pub fn router(app: App) -> Router {
     monitoring(app.clone())
         .merge(ops::routes(app.clone()))
+        .merge(cluster::routes(app.clone()))
         .merge(directory::routes(app.clone()))
         .merge(mailboxes::routes(app.clone()))
         .merge(mail::routes(app))

@@ -64,7 +64,7 @@ pub(super) fn start(data: &Path) -> anyhow::Result<Server> {
     for key in ["LMTP", "IMAP"] {
         command.env(format!("REDOUBT_LISTEN_{key}"), "127.0.0.1:0");
     }
-    for key in ["IMAPS", "SOCKETMAP", "ADMIN_HTTPS"] {
+    for key in ["IMAPS", "SOCKETMAP", "ADMIN_HTTPS", "PEER"] {
         command.env(format!("REDOUBT_LISTEN_{key}"), "off");
     }
     command.env("REDOUBT_LOG_LEVEL", "warn").env("REDOUBT_HOSTNAME", "mail.example.org");

@@ -4,6 +4,9 @@ pub mod account;
 pub mod alias;
 pub mod bench;
 pub mod check;
+pub mod cluster;
+mod cluster_recover;
+mod cluster_table;
 pub mod config;
 pub mod deliver;
 pub mod domain;
@@ -107,6 +110,9 @@ enum Verb {
     /// Mailboxes of an account
     #[command(subcommand)]
     Mailbox(mailbox::Mailbox),
+    /// Members of the cluster
+    #[command(subcommand)]
+    Cluster(cluster::ClusterVerb),
     /// Deliver a message through the running server
     Deliver(deliver::Deliver),
     /// Take over mail from mbox, Maildir or EML files
@@ -159,6 +165,7 @@ async fn client_verb(common: &Common, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Account(verb) => account::run(common, verb).await,
         Verb::Alias(verb) => alias::run(common, verb).await,
         Verb::Mailbox(verb) => mailbox::run(common, verb).await,
+        Verb::Cluster(verb) => cluster::run(common, verb).await,
         Verb::Deliver(verb) => deliver::run(common, verb).await,
         Verb::Import(verb) => import::run(common, verb).await,
         Verb::Bench(verb) => bench::run(common, verb).await,

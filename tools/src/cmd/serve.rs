@@ -9,7 +9,7 @@ use redoubt_log::id::OperationId;
 use redoubt_log::record::{
     AccountAdd, AccountSettings, Actor, Address, Change, DomainAdd, DomainSettings,
 };
-use redoubt_store::mailstore::Mailstore;
+use redoubt_store::mailstore::{Layout, Lock, Mailstore, Options};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -17,7 +17,9 @@ use tokio::sync::oneshot;
 use super::Common;
 use crate::admin::Wish;
 use crate::config::Config;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
+use crate::peers::TokenError;
+use crate::peers::join::{Ticket, begin};
 use crate::server::{self, Running};
 use crate::telemetry::{self, Level};
 
@@ -27,6 +29,41 @@ pub struct Serve {
     /// In an empty store make the default domain with accounts alice and bob; prints their passwords once.
     #[arg(long)]
     demo: bool,
+    /// Join the cluster that has a member here; with an empty data directory. One that has joined ignores it.
+    #[arg(long, value_name = "HOST:PORT", requires = "join_token")]
+    join: Option<String>,
+    /// What `redoubt cluster token` printed on a member.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        requires = "join",
+        env = "REDOUBT_JOIN_TOKEN",
+        hide_env_values = true
+    )]
+    join_token: Option<String>,
+    /// Join as a light voter: log and blobs, no views; serves nobody.
+    #[arg(long, requires = "join")]
+    light: bool,
+    /// Act as a program of another level, to try an upgrade.
+    #[arg(long, hide = true, value_name = "LEVEL")]
+    act_as_level: Option<u32>,
+}
+
+impl Serve {
+    /// Writes down which cluster is to be joined.
+    fn prepare_to_join(&self, data: &Path) -> anyhow::Result<()> {
+        let (Some(member), Some(token)) = (&self.join, &self.join_token) else { return Ok(()) };
+        let token = token.parse().map_err(|error: TokenError| Failure::usage(error.to_string()))?;
+        let ticket = Ticket { member: member.clone(), token, light: self.light };
+        let layout = Layout::new(data);
+        let _lock = Lock::take(&layout)?;
+        begin(&layout, &ticket)
+    }
+
+    fn options(&self, config: &Config) -> Options {
+        let options = server::options(config);
+        Options { level: self.act_as_level.unwrap_or(options.level), ..options }
+    }
 }
 
 /// # Errors
@@ -42,7 +79,12 @@ pub fn run(common: &Common, verb: Serve) -> anyhow::Result<Exit> {
 async fn serve(common: &Common, config: Config, verb: Serve, level: Level) -> anyhow::Result<Exit> {
     server::make_data_directory(&config.data)?;
     let mut signals = Signals::new()?;
-    let mut running = Running::start(config.clone(), server::options(&config)).await?;
+    verb.prepare_to_join(&config.data)?;
+    let start = Running::start(config.clone(), verb.options(&config));
+    let Some(mut running) = signals.or_stopped(start).await.transpose()? else {
+        tracing::info!("stopped before it was ready");
+        return Ok(Exit::Done);
+    };
     if verb.demo {
         demo(running.mailstore(), &config, running.listen()).await?;
     }
@@ -115,6 +157,16 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// What `start` comes to, or nothing when the process is told to stop first: a
+    /// join may take long.
+    async fn or_stopped<T>(&mut self, start: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = start => Some(done),
+            _ = self.terminate.recv() => None,
+            _ = self.interrupt.recv() => None,
+        }
     }
 
     async fn next(&mut self) -> Wish {

@@ -137,6 +137,7 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
         ("imaps", &listen.imaps),
         ("admin_https", &listen.admin_https),
         ("socketmap", &listen.socketmap),
+        ("peer", &listen.peer),
     ];
     for (key, addresses) in served {
         addresses.parse().map_err(|e| ConfigError::Value(format!("listen.{key}: {e}")))?;
@@ -145,7 +146,6 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
         ("pop3", &listen.pop3),
         ("pop3s", &listen.pop3s),
         ("https", &listen.https),
-        ("peer", &listen.peer),
         ("milter", &listen.milter),
     ];
     for (key, addresses) in not_served {
@@ -155,6 +155,11 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
             let text = format!("listen.{key}: this version does not serve it; write \"off\"");
             return Err(ConfigError::Value(text));
         }
+    }
+    let peer = [&config.peer.ca, &config.peer.certificate, &config.peer.key];
+    if peer.iter().any(|path| path.is_empty()) && peer.iter().any(|path| !path.is_empty()) {
+        let text = "peer.ca, peer.certificate and peer.key go together: give all or none";
+        return Err(ConfigError::Value(text.into()));
     }
     if config.tls.certificate.is_empty() != config.tls.key.is_empty() {
         let text = "tls.certificate and tls.key go together: give both or neither";
@@ -203,6 +208,7 @@ mod tests {
             ("[listen]\nimap = \"7143\"", "\"127.0.0.1:7143\""),
             ("[listen]\npop3 = \"127.0.0.1:7110\"", "write \"off\""),
             ("[tls]\ncertificate = \"c.pem\"", "tls.key"),
+            ("[peer]\nca = \"ca.pem\"", "peer.key"),
             ("[limits]\nconnections = \"many\"", "connections"),
             ("[auth]\nplaintext = \"sometimes\"", "loopback"),
             ("data = ", "line 1"),

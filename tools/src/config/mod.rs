@@ -25,6 +25,8 @@ pub struct Config {
     pub trusted: Vec<String>,
     /// Where it listens.
     pub listen: Listen,
+    /// The way between nodes.
+    pub peer: Peer,
     /// Certificate and key.
     pub tls: Tls,
     /// Who may log in how.
@@ -45,6 +47,7 @@ impl Default for Config {
             hostname: String::new(),
             trusted: vec!["127.0.0.0/8".into(), "::1".into()],
             listen: Listen::default(),
+            peer: Peer::default(),
             tls: Tls::default(),
             auth: Auth::default(),
             limits: Limits::default(),
@@ -139,12 +142,26 @@ impl Default for Listen {
             pop3s: off(),
             https: off(),
             admin_https: Addresses::one("127.0.0.1:7071"),
-            peer: off(),
+            peer: Addresses::one("127.0.0.1:7072"),
             socketmap: Addresses::one("127.0.0.1:7073"),
             milter: off(),
             admin: String::new(),
         }
     }
+}
+
+/// `[peer]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Peer {
+    /// `HOST:PORT` where the other nodes reach this one; empty for what `listen.peer` says.
+    pub advertise: String,
+    /// PEM file with the site's own authority; empty for the cluster's own.
+    pub ca: String,
+    /// PEM file with this node's certificate from it, and its chain.
+    pub certificate: String,
+    /// PEM file with its key.
+    pub key: String,
 }
 
 /// `[tls]`

@@ -52,6 +52,14 @@ impl fmt::Debug for Authority {
     }
 }
 
+/// A day counted from today, as rcgen takes it.
+macro_rules! date {
+    ($days:expr) => {{
+        let date = day($days)?;
+        let part = |number: i8| u8::try_from(number).unwrap_or(1);
+        rcgen::date_time_ymd(date.year().into(), part(date.month()), part(date.day()))
+    }};
+}
 /// Where it lies in a data directory.
 struct Files {
     certificate: PathBuf,
@@ -154,16 +162,6 @@ impl Authority {
         Ok((certificate.into(), der))
     }
 }
-
-/// A day counted from today, as rcgen takes it.
-macro_rules! date {
-    ($days:expr) => {{
-        let date = day($days)?;
-        let part = |number: i8| u8::try_from(number).unwrap_or(1);
-        rcgen::date_time_ymd(date.year().into(), part(date.month()), part(date.day()))
-    }};
-}
-use date;
 
 fn day(from_today: i64) -> anyhow::Result<Date> {
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();

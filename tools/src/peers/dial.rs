@@ -29,7 +29,11 @@ impl TlsDialer {
         Self { tls }
     }
 
-    async fn stream(self, peer: NodeId, address: String) -> Result<TlsStream<TcpStream>, PeerError> {
+    async fn stream(
+        self,
+        peer: NodeId,
+        address: String,
+    ) -> Result<TlsStream<TcpStream>, PeerError> {
         let name = node_name(peer, &self.tls.identity().lineage);
         let connector = TlsConnector::from(self.tls.client());
         connect(&connector, name, &address).await
@@ -60,8 +64,7 @@ pub(super) async fn connect(
     let connect = async {
         let tcp = TcpStream::connect(address).await.map_err(|error| explain(&error))?;
         tcp.set_nodelay(true).map_err(|error| explain(&error))?;
-        let mut stream =
-            connector.connect(name, tcp).await.map_err(|error| explain(&error))?;
+        let mut stream = connector.connect(name, tcp).await.map_err(|error| explain(&error))?;
         greeted(&mut stream).await?;
         Ok(stream)
     };

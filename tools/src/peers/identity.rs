@@ -122,7 +122,8 @@ fn configs(identity: &Identity, source: &Source) -> anyhow::Result<Configs> {
     build(authorities, chain, key)
 }
 
-type Material = (Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+type Material =
+    (Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// The authority goes along with the chain: by its fingerprint a joiner knows it.
 fn own(authority: &Authority, (certificate, key): Pair) -> Material {

@@ -63,7 +63,9 @@ impl PeerListener {
         let serving = Serving { tls: tls.clone(), node: node.clone(), desk, room };
         for listener in self.listeners {
             let (serving, ended) = (serving.clone(), ended.clone());
-            tokio::spawn(async move { ended.run_until_cancelled(accept(listener, serving, &ended)).await });
+            tokio::spawn(async move {
+                ended.run_until_cancelled(accept(listener, serving, &ended)).await
+            });
         }
     }
 }

@@ -10,11 +10,12 @@
 
 mod authority;
 mod dial;
-pub mod join;
 mod greeting;
 mod identity;
+pub mod join;
 mod listen;
 mod names;
+mod setup;
 mod token;
 mod trouble;
 
@@ -23,6 +24,7 @@ pub use dial::TlsDialer;
 pub use identity::{Identity, PeerTls, Source};
 pub use listen::{PeerListener, bind};
 pub use names::{CertificateName, cluster_name, node_name};
+pub use setup::Peering;
 pub use token::{Token, TokenError};
 pub use trouble::{PeerError, explain};
 

@@ -86,9 +86,7 @@ fn of_certificate(error: &CertificateError) -> PeerError {
 fn of_alert(alert: AlertDescription) -> PeerError {
     use AlertDescription as A;
     match alert {
-        A::UnknownCA | A::DecryptError => {
-            PeerError::NotAccepted("it has another authority".into())
-        }
+        A::UnknownCA | A::DecryptError => PeerError::NotAccepted("it has another authority".into()),
         A::CertificateExpired => PeerError::NotAccepted("it has expired there".into()),
         A::NoApplicationProtocol | A::ProtocolVersion => PeerError::OtherProtocol,
         other => PeerError::NotAccepted(format!("{other:?}")),
