@@ -130,7 +130,7 @@ fn addresses(config: &Config) -> anyhow::Result<Vec<SocketAddr>> {
     for address in config.listen.peer.parse().map_err(anyhow::Error::msg)? {
         match address {
             ListenAddress::Tcp(address) => found.push(address),
-            ListenAddress::Unix(_) => {
+            ListenAddress::Unix(_) | ListenAddress::Proxied(_) => {
                 anyhow::bail!("listen.peer takes \"ADDRESS:PORT\", a list of them, or \"off\"")
             }
         }
