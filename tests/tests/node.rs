@@ -74,7 +74,7 @@ fn systemd_is_told_and_sessions_are_drained() {
         let length = notify.recv(&mut told).unwrap();
         String::from_utf8_lossy(&told[..length]).into_owned()
     };
-    assert_eq!(next().trim(), "READY=1");
+    assert_eq!(next().trim(), "READY=1\nSTATUS=serving");
     let mut session = Imap::login(server.imap(), ALICE).unwrap();
     session.ok("SELECT INBOX").unwrap();
     server.stop();

@@ -9,6 +9,7 @@ pub mod exit;
 pub mod import;
 pub mod output;
 pub mod peers;
+pub mod readiness;
 pub mod server;
 pub mod telemetry;
 pub mod verify;

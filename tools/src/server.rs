@@ -16,7 +16,7 @@ use redoubt_protocols::server::{Address, Listen, Protocol, ProtocolStats, Server
 use redoubt_protocols::socketmap::Socketmap;
 use redoubt_protocols::tls::{CertificateFiles, Tls};
 use redoubt_snapshot::BaseDir;
-use redoubt_store::mailstore::{Mailstore, Options};
+use redoubt_store::mailstore::{Mailstore, Options, Waits};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -365,6 +365,10 @@ pub fn options(config: &Config) -> Options {
         max_message: config.limits.message_bytes,
         ingest_memory: config.store.ingest_memory_mib.saturating_mul(1024 * 1024),
         checkpoint_every: config.store.checkpoint_records,
+        waits: Waits {
+            leader: Duration::from_secs(config.limits.leader_wait_seconds),
+            cut_off: Duration::from_secs(config.limits.cut_off_seconds),
+        },
         ..defaults
     }
 }

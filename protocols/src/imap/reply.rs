@@ -108,6 +108,13 @@ pub(crate) enum End {
     Bye(Cow<'static, str>),
 }
 
+impl End {
+    /// This node has been without the others for too long; another one may do better.
+    pub(crate) fn cut_off() -> Self {
+        Self::Bye("[UNAVAILABLE] This server is cut off from the others, try another one".into())
+    }
+}
+
 impl From<StreamError> for End {
     fn from(error: StreamError) -> Self {
         match error {
@@ -152,9 +159,12 @@ impl From<StoreError> for Reply {
         let code = match error {
             StoreError::Views(_) => "SERVERBUG",
             StoreError::Blob(..) => "CONTACTADMIN",
-            StoreError::Stopped(_) => "UNAVAILABLE",
+            StoreError::Stopped(_) | StoreError::Unavailable(_) => "UNAVAILABLE",
         };
-        tracing::error!(%error, "IMAP command failed");
+        match error {
+            StoreError::Unavailable(_) => tracing::warn!(%error, "IMAP command refused"),
+            _ => tracing::error!(%error, "IMAP command failed"),
+        }
         Self::no(code, error.to_string())
     }
 }

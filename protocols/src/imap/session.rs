@@ -117,6 +117,9 @@ impl Session {
     }
 
     async fn run(mut self) {
+        if self.imap.store.cut_off().is_now() {
+            return self.finish(End::cut_off()).await;
+        }
         let greeting = format!("OK [CAPABILITY {}] Redoubt is ready", self.capabilities());
         self.untagged(&greeting);
         let end = loop {
@@ -157,10 +160,12 @@ impl Session {
             self.conn.shrink();
         }
         let shutdown = self.conn.shutdown_token();
+        let mut alone = self.imap.store.cut_off();
         let limit = self.patience(within);
         tokio::select! {
             biased;
             () = shutdown.cancelled() => Err(End::Bye("The server is shutting down".into())),
+            () = alone.happens() => Err(End::cut_off()),
             read = timeout(limit, self.read_some(within)) => {
                 read.map_err(|_| StreamError::TimedOut("send"))??;
                 Ok(())

@@ -6,7 +6,7 @@ use std::future::Future;
 use bytes::Bytes;
 use redoubt_log::record::{Actor, Arrival, Rejection};
 use redoubt_store::mailstore::{
-    DeliveryRecipient, Envelope, Mailstore, Spool, StoreError, WriteError,
+    CutOff, DeliveryRecipient, Envelope, Mailstore, Spool, StoreError, WriteError,
 };
 use redoubt_store::view::{Resolved, View};
 
@@ -31,6 +31,9 @@ pub trait Deliverer: Send + Sync + 'static {
 
     /// Whether a domain is ours.
     fn is_ours(&self, domain: &str) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Tells when this node has been cut off from the others for too long.
+    fn cut_off(&self) -> CutOff;
 
     /// A place for a message.
     fn begin(&self) -> Self::Content;
@@ -97,6 +100,10 @@ impl Deliverer for MailstoreDeliverer {
     async fn is_ours(&self, domain: &str) -> Result<bool, StoreError> {
         let domain = domain.to_owned();
         self.look(move |view| Ok(view.domain(&domain)?.is_some())).await
+    }
+
+    fn cut_off(&self) -> CutOff {
+        self.mailstore.cut_off()
     }
 
     fn begin(&self) -> Spool {

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use redoubt_log::record::{AccountState, Rejection};
-use redoubt_store::mailstore::WriteError;
+use redoubt_store::mailstore::{StoreError, WriteError};
 
 use super::OverQuota;
 
@@ -74,7 +74,15 @@ pub(super) fn failed(error: &WriteError) -> Reply {
         WriteError::TooLarge { .. } => too_large(),
         WriteError::Invalid(why) => reply_with(554, "5.6.0", why.clone()),
         WriteError::Unavailable(_) => reply(451, "4.3.2", "not available, try again later"),
-        WriteError::Unknown(_) => reply(451, "4.4.0", "the outcome is not known, try again"),
-        WriteError::Store(_) => reply(451, "4.3.0", "the store cannot answer, try again later"),
+        WriteError::Unknown(_) => reply(451, "4.3.0", "the outcome is not known, try again"),
+        WriteError::Store(error) => unreadable(error),
+    }
+}
+
+/// What was to be looked up cannot be.
+pub(super) fn unreadable(error: &StoreError) -> Reply {
+    match error {
+        StoreError::Unavailable(_) => reply(451, "4.3.2", "not available, try again later"),
+        _ => reply(451, "4.3.0", "the store cannot answer, try again later"),
     }
 }

@@ -26,6 +26,10 @@ pub(super) struct Transaction {
     pub(super) over_quota: Vec<OverQuota>,
 }
 
+fn cut_off() -> Reply {
+    reply(421, "4.3.2", "this server is cut off from the others, try another one")
+}
+
 /// What a trusted proxy says of its client (XCLIENT), beside its address.
 #[derive(Debug, Default)]
 pub(super) struct Proxied {
@@ -67,6 +71,11 @@ impl<'a, D: Deliverer> Session<'a, D> {
     }
 
     pub(super) async fn run(mut self) {
+        if self.deliverer.cut_off().is_now() {
+            // Where a server refuses so, an MTA tries the next one (RFC 5321 section 3.1).
+            self.say(&cut_off());
+            return self.connection.close().await;
+        }
         self.greet();
         let ended = loop {
             match self.step().await {
@@ -157,12 +166,14 @@ impl<'a, D: Deliverer> Session<'a, D> {
         self.connection.flush().await?;
         self.connection.shrink();
         let shutdown = self.connection.shutdown_token();
+        let mut alone = self.deliverer.cut_off();
         let limit = self.options.command_timeout;
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {
                 Ok(self.close(&reply(421, "4.3.2", "shutting down, connect again later")))
             }
+            () = alone.happens() => Ok(self.close(&cut_off())),
             filled = self.connection.fill_within(limit) => filled.map(|_| Next::Go),
         }
     }

@@ -57,8 +57,12 @@ impl Inner {
         Ok(base)
     }
 
-    /// Says in the log that it was taken, for replicas to compare; none the worse without.
+    /// The leader says in the log that it was taken, for replicas to compare; none the worse
+    /// without.
     async fn mark(&self, base: &Base) {
+        if !self.node.is_leader() {
+            return;
+        }
         let mark = CheckpointMark { index: base.index(), state: base.state_hash };
         let change = Change::CheckpointMark(mark);
         if let Err(error) = self.propose(&Actor::SYSTEM, OperationId::random(), change).await {

@@ -12,6 +12,9 @@ pub enum StoreError {
     /// A blob is missing or does not hash right.
     #[error("blob {0} is damaged or missing: {1}; run `redoubt check`, restore it from a backup")]
     Blob(BlobId, String),
+    /// No leader, no quorum, or this node is far behind: try later, or at another node.
+    #[error("not available: {0}; try again later")]
+    Unavailable(String),
     /// The node stopped this shard after an error of the disk.
     #[error("this node has stopped: {0}")]
     Stopped(String),

@@ -70,6 +70,8 @@ pub(crate) struct Progress {
     since_checkpoint: AtomicU64,
     /// Woken when a checkpoint is due.
     pub(crate) checkpoint_due: Notify,
+    /// Woken when a mailbox was deleted, here or through another node.
+    pub(crate) sweep_due: Notify,
 }
 
 impl Progress {
@@ -93,6 +95,9 @@ impl Progress {
     /// A mark that a checkpoint was taken asks for no other one.
     fn count(&self, record: &Record, checkpoint_every: u64) {
         self.records.fetch_add(1, Ordering::Relaxed);
+        if matches!(record.change, Change::MailboxDelete(_)) {
+            self.sweep_due.notify_one();
+        }
         if checkpoint_every == 0 || matches!(record.change, Change::CheckpointMark(_)) {
             return;
         }

@@ -7,7 +7,7 @@ use redoubt_log::record::{
 
 use super::propose::answer;
 use super::{Inner, MailboxPath, MailboxRef, StoreError, WriteError};
-use crate::view::Mailbox;
+use crate::view::{Mailbox, View};
 
 impl Inner {
     pub(super) async fn create_mailbox(
@@ -46,18 +46,29 @@ impl Inner {
         let mut parent = None;
         let above = path.levels().len().saturating_sub(1);
         for (prefix, level) in path.prefixes().zip(path.levels()).take(above) {
-            let there = self.view().await?;
-            let there = self.work(move || there.mailbox_named(account, &prefix)).await??;
-            parent = Some(match there {
-                Some(mailbox) => mailbox.id,
-                None => {
-                    let name = level.clone();
-                    let create = MailboxCreate { account, parent, name, special_use: None };
-                    self.create_one(actor, create).await?
-                }
-            });
+            let name = level.clone();
+            let create = MailboxCreate { account, parent, name, special_use: None };
+            parent = Some(self.there_or_made(actor, prefix, create).await?);
         }
         Ok(parent)
+    }
+
+    /// The gate keeps this node's own makers apart; one of another node may come first.
+    async fn there_or_made(
+        &self,
+        actor: &Actor,
+        prefix: String,
+        create: MailboxCreate,
+    ) -> Result<MailboxId, WriteError> {
+        let account = create.account;
+        let look = move |view: &View| view.mailbox_named(account, &prefix);
+        if let Some(there) = self.look(look.clone()).await? {
+            return Ok(there.id);
+        }
+        match self.create_one(actor, create).await {
+            Err(WriteError::Rejected(Rejection::Exists(_))) => Ok(self.find(look).await?.id),
+            made => made,
+        }
     }
 
     async fn create_one(
@@ -123,7 +134,6 @@ impl Inner {
         let mailbox = self.named(account, &path).await?.id;
         let delete = Change::MailboxDelete(MailboxDelete { account, mailbox });
         self.propose(actor, OperationId::random(), delete).await?;
-        self.sweep.notify_one();
         Ok(())
     }
 
@@ -134,10 +144,16 @@ impl Inner {
 
     async fn find(
         &self,
-        look: impl FnOnce(&crate::view::View) -> Result<Option<Mailbox>, StoreError> + Send + 'static,
+        look: impl FnOnce(&View) -> Result<Option<Mailbox>, StoreError> + Send + 'static,
     ) -> Result<Mailbox, WriteError> {
+        self.look(look).await?.ok_or(WriteError::Rejected(Rejection::NoSuchMailbox))
+    }
+
+    async fn look(
+        &self,
+        look: impl FnOnce(&View) -> Result<Option<Mailbox>, StoreError> + Send + 'static,
+    ) -> Result<Option<Mailbox>, WriteError> {
         let view = self.view().await?;
-        let found = self.work(move || look(&view)).await??;
-        found.ok_or(WriteError::Rejected(Rejection::NoSuchMailbox))
+        Ok(self.work(move || look(&view)).await??)
     }
 }

@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use redoubt_log::blob::{BlobError, BlobStore};
 use redoubt_log::id::{AccountId, BlobId, LogIndex, MailboxId, ModSeq, OperationId, Uid};
-use redoubt_log::raft::{Node, ReadError};
+use redoubt_log::raft::Node;
 use redoubt_log::record::{AccountState, Actor, Arrival, Change, Outcome, Rejection, SpecialUse};
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::alarms::Alarms;
@@ -31,6 +30,7 @@ mod append;
 mod blob;
 mod checkpoints;
 mod checks;
+mod contact;
 mod deliver;
 mod error;
 mod gate;
@@ -55,6 +55,7 @@ mod workers;
 pub use crate::spool::Spool;
 pub use blob::BlobReader;
 pub use checks::check_at_rest;
+pub use contact::{CutOff, Waits};
 pub use error::{AuthError, OpenError, StoreError, WriteError};
 pub use latency::ProposalStats;
 pub use layout::{Layout, Lock, NodeFile, ShardSecret};
@@ -67,6 +68,7 @@ pub use status::StoreStatus;
 /// What all clones of a [`Mailstore`] share. The last one that goes ends it as a crash would.
 struct Inner {
     node: Node,
+    contact: contact::Contact,
     storage: RocksStorage,
     blobs: BlobStore,
     cache: Arc<ParsedCache>,
@@ -82,7 +84,6 @@ struct Inner {
     flight: propose::Flight,
     proposals: latency::Proposals,
     recent: recent::Recent,
-    sweep: Arc<Notify>,
     checkpoints: checkpoints::Checkpoints,
     identity: NodeFile,
     membership: parking_lot::Mutex<ClusterFile>,
@@ -144,9 +145,20 @@ impl Mailstore {
     /// Everything as of now, linearizable: no answer older than what any client was told.
     ///
     /// # Errors
-    /// When this node cannot be sure (no leader) or has stopped.
+    /// When this node cannot be sure (no leader within [`Waits::leader`]) or has stopped.
     pub async fn view(&self) -> Result<View, StoreError> {
         self.inner.view().await
+    }
+    /// Whether this node serves, asked of a quorum: found out within `patience`.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn ready(&self, patience: Duration) -> Result<(), StoreError> {
+        self.inner.up_to_date(Instant::now() + patience).await
+    }
+    /// Tells when this node has been cut off for longer than [`Waits::cut_off`].
+    pub fn cut_off(&self) -> CutOff {
+        self.inner.contact.cut_off()
     }
     /// Wakes when something of the account changed.
     pub fn watch(&self, account: AccountId) -> Watch {
@@ -371,12 +383,6 @@ impl Mailstore {
 }
 
 impl Inner {
-    async fn view(&self) -> Result<View, StoreError> {
-        let deadline = Instant::now() + READ_DEADLINE;
-        self.node.read_index(deadline).await.map_err(not_read)?;
-        self.local_view()
-    }
-
     /// What is applied here, perhaps not yet the newest that others were told of.
     fn local_view(&self) -> Result<View, StoreError> {
         View::new(Arc::new(self.storage.snapshot()?))
@@ -439,15 +445,8 @@ fn candidate(
     Ok((Some(account), candidate))
 }
 
-/// How long a reader waits for a leader.
-const READ_DEADLINE: Duration = Duration::from_secs(30);
-
 /// The name of an account's own password; others are app passwords.
 const MAIN_CREDENTIAL: &str = "password";
-
-fn not_read(error: ReadError) -> StoreError {
-    StoreError::Stopped(error.to_string())
-}
 
 /// What the blob store's error is to a reader.
 fn not_whole(blob: BlobId, error: &BlobError) -> StoreError {

@@ -8,12 +8,11 @@ use redoubt_log::id::{Hash, LogIndex, OperationId, ShardId};
 use redoubt_log::raft::{self, Node, NodeOptions, PeerOptions, Start};
 use redoubt_log::record::{Actor, Change, Version};
 use redoubt_log::segment::SegmentLog;
-use tokio::sync::Notify;
 
 use super::machine::{Machine, Progress};
 use super::{
     ClusterFile, Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret,
-    StoreError, Tasks, checkpoints, layout, place, reserve, sweep, views, workers,
+    StoreError, Tasks, checkpoints, contact, layout, place, reserve, sweep, views, workers,
 };
 use crate::alarms::Alarms;
 use crate::auth::Authenticator;
@@ -37,10 +36,12 @@ pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
     let inner = opened.map_err(|error| OpenError::Node(error.to_string()))??;
     let inner = Arc::new(inner);
     let weak = Arc::downgrade(&inner);
-    let sweeper = tokio::spawn(sweep::run(weak.clone(), inner.sweep.clone()));
-    let checkpoints = tokio::spawn(checkpoints::run(weak, inner.progress.clone()));
-    inner.tasks.add(sweeper.abort_handle());
-    inner.tasks.add(checkpoints.abort_handle());
+    let tasks = [
+        tokio::spawn(sweep::run(weak.clone(), inner.progress.clone())),
+        tokio::spawn(checkpoints::run(weak.clone(), inner.progress.clone())),
+        tokio::spawn(contact::run(weak)),
+    ];
+    tasks.iter().for_each(|task| inner.tasks.add(task.abort_handle()));
     let store = Mailstore { inner };
     begin_at_own_level(&store, level).await?;
     Ok(store)
@@ -158,6 +159,7 @@ impl Inner {
         ));
         Ok(Self {
             node,
+            contact: contact::Contact::new(options.waits),
             storage,
             blobs,
             cache,
@@ -173,7 +175,6 @@ impl Inner {
             flight: Default::default(),
             proposals: Default::default(),
             recent: Default::default(),
-            sweep: Arc::new(Notify::new()),
             checkpoints: checkpoints::Checkpoints::new(options.bases),
             identity,
             membership: parking_lot::Mutex::new(membership),

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 use redoubt_log::id::{OperationId, Timestamp};
 use redoubt_log::raft::ProposeError;
 use redoubt_log::record::{Actor, Change, Done, Outcome, Record, Why};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout_at;
 
 use super::{Inner, StoreError, WriteError};
 
-/// How long a record may wait for a leader.
-const DEADLINE: Duration = Duration::from_secs(30);
 /// Records on their way at one time; more wait.
 const IN_FLIGHT: u32 = 8192;
 
@@ -28,9 +27,11 @@ impl Default for Flight {
 }
 
 impl Flight {
-    async fn board(&self) -> Result<tokio::sync::SemaphorePermit<'_>, WriteError> {
-        let stopping = |_| WriteError::Unavailable("the node is shutting down".to_owned());
-        self.slots.acquire().await.map_err(stopping)
+    async fn board(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, WriteError> {
+        let refused = |why: &str| WriteError::Unavailable(why.to_owned());
+        let slot = timeout_at(deadline.into(), self.slots.acquire()).await;
+        slot.map_err(|_| refused("too many records wait for the log"))?
+            .map_err(|_| refused("the node is shutting down"))
     }
 
     /// Lets nobody aboard any more and waits, at most `patience`, until all have landed.
@@ -44,7 +45,9 @@ impl Flight {
 }
 
 impl Inner {
-    /// Proposes a change and waits until it is applied here. A record that `apply`
+    /// Proposes a change, at whichever node leads, and waits until it is applied here. During an
+    /// election it waits, and a record whose fate is not known is proposed again with the same
+    /// operation id, which gets the first outcome. A record that `apply`
     /// rejects as a whole is an error. Below the disk's reserve what grows is refused.
     pub(super) async fn propose(
         &self,
@@ -52,11 +55,12 @@ impl Inner {
         operation: OperationId,
         change: Change,
     ) -> Result<Outcome, WriteError> {
-        let _aboard = self.flight.board().await?;
+        let deadline = self.contact.deadline();
+        let _aboard = self.flight.board(deadline).await?;
         let stamp = Timestamp::now();
         let record = Record { stamp, operation, actor: actor.clone(), why: Why::default(), change };
         let began = Instant::now();
-        let outcome = self.node.propose(record, began + DEADLINE).await;
+        let outcome = self.node.propose(record, deadline).await;
         let outcome = outcome.map_err(|error| {
             self.proposals.failed();
             self.not_proposed(error)

@@ -10,7 +10,7 @@ use redoubt_log::record::{FlagChange, Flags, Keyword};
 
 use redoubt_log::segment::SegmentOptions;
 
-use super::Peers;
+use super::{Peers, Waits};
 use crate::apply::APPLY_VERSION;
 use crate::checkpoint::Bases;
 use crate::spool::Spool;
@@ -34,6 +34,8 @@ pub struct Options {
     pub checkpoint_every: u64,
     /// Where checkpoints are kept; without it none is taken and the log alone rebuilds.
     pub bases: Option<Arc<dyn Bases>>,
+    /// How long calls wait for a leader.
+    pub waits: Waits,
     /// How the log's segments are written.
     pub log: SegmentOptions,
     /// How blobs are stored.
@@ -56,6 +58,7 @@ impl Options {
             ingest_memory: 256 << 20,
             checkpoint_every: 1_000_000,
             bases: None,
+            waits: Waits::default(),
             log: SegmentOptions::default(),
             blobs: BlobOptions::default(),
             peers: None,

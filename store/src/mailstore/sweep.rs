@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use redoubt_log::id::Uid;
 use redoubt_log::record::Actor;
-use tokio::sync::Notify;
 
+use super::machine::Progress;
 use super::{Inner, MailboxRef, WriteError};
 
 /// Placements expunged by one record: small enough to let others go in between.
@@ -15,26 +15,32 @@ const PIECE: usize = 500;
 /// How long to wait after a failure, for example without a leader.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Sweeps whenever it is woken, and once at the start, for as long as the store is there.
-pub(super) async fn run(store: Weak<Inner>, wake: Arc<Notify>) {
+/// Sweeps whenever it is woken, once when this node begins to lead, for as long as the store is
+/// there. Only the leader sweeps; that two of them do so about an election does no harm, since
+/// what one record expunged is gone for the next.
+pub(super) async fn run(store: Weak<Inner>, progress: Arc<Progress>) {
+    let Some(mut leader) = store.upgrade().map(|inner| inner.node.watch_leader()) else { return };
     loop {
         let Some(inner) = store.upgrade() else { return };
         let swept = inner.sweep_all().await;
         drop(inner);
-        match swept {
-            Ok(()) => wake.notified().await,
-            Err(error) => {
-                tracing::debug!(%error, "deleted mailboxes are swept later");
-                tokio::time::sleep(RETRY).await;
-            }
+        if let Err(error) = swept {
+            tracing::debug!(%error, "deleted mailboxes are swept later");
+            tokio::time::sleep(RETRY).await;
+            continue;
+        }
+        tokio::select! {
+            () = progress.sweep_due.notified() => {}
+            changed = leader.changed() => if changed.is_err() { return },
         }
     }
 }
 
 impl Inner {
-    /// Expunges until no deleted mailbox holds anything.
+    /// Expunges until no deleted mailbox holds anything, for as long as this node leads.
     pub(super) async fn sweep_all(&self) -> Result<(), WriteError> {
-        while let Some((mailbox, uids)) = self.next_to_sweep().await? {
+        while self.node.is_leader() {
+            let Some((mailbox, uids)) = self.next_to_sweep().await? else { return Ok(()) };
             let gone = self.expunge(&Actor::SYSTEM, mailbox, uids, false).await?;
             if gone.is_empty() {
                 return Err(WriteError::Unavailable("a sweep expunged nothing".to_owned()));

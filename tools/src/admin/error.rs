@@ -32,7 +32,11 @@ impl IntoResponse for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+        let status = match error {
+            StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self(status, error.to_string())
     }
 }
 
@@ -57,7 +61,9 @@ impl From<WriteError> for ApiError {
             WriteError::Invalid(_) => StatusCode::BAD_REQUEST,
             WriteError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             WriteError::DiskFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
-            WriteError::Unavailable(_) | WriteError::Unknown(_) => StatusCode::SERVICE_UNAVAILABLE,
+            WriteError::Unavailable(_)
+            | WriteError::Unknown(_)
+            | WriteError::Store(StoreError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self(status, error.to_string())

@@ -1,5 +1,7 @@
 //! `/livez`, `/readyz` and `/metrics`.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -22,10 +24,13 @@ async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// It serves: reads are linearizable and writes are taken.
+/// How long a quorum may take to answer: longer than an election.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// It serves: a quorum stands behind it, and it has applied what that has.
 async fn readyz(State(app): State<App>) -> impl IntoResponse {
-    match app.mailstore.view().await {
-        Ok(_) => (StatusCode::OK, "ok\n".to_string()),
+    match app.mailstore.ready(PATIENCE).await {
+        Ok(()) => (StatusCode::OK, "ok\n".to_string()),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
     }
 }

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::peers::TokenError;
 use crate::peers::join::{Ticket, begin};
+use crate::readiness;
 use crate::server::{self, Running};
 use crate::telemetry::{self, Level};
 
@@ -91,6 +92,7 @@ async fn serve(common: &Common, config: Config, verb: Serve, level: Level) -> an
     let pid_file = PidFile::write(&config.data)?;
     ready(common.json, running.listen())?;
     let store = running.mailstore().clone();
+    let telling = tokio::spawn(readiness::tell_systemd(store.clone()));
     let mut failed = Box::pin(async move { store.stopped().await });
     let ended = loop {
         let wish = tokio::select! {
@@ -107,7 +109,8 @@ async fn serve(common: &Common, config: Config, verb: Serve, level: Level) -> an
         }
     };
     drop(failed);
-    tell_systemd(&[NotifyState::Stopping]);
+    telling.abort();
+    readiness::notify(&[NotifyState::Stopping]);
     tracing::info!("stopping: no new connections, running commands end");
     let cut = running.shutdown().await;
     tracing::info!(sessions_cut_off = cut, "stopped");
@@ -116,7 +119,6 @@ async fn serve(common: &Common, config: Config, verb: Serve, level: Level) -> an
 }
 
 fn ready(json: bool, listen: &BTreeMap<String, Vec<String>>) -> anyhow::Result<()> {
-    tell_systemd(&[NotifyState::Ready]);
     if json {
         println!("{}", serde_json::json!({ "ready": true, "listen": listen }));
     } else {
@@ -136,12 +138,6 @@ fn reload(common: &Common, running: &Running, level: &Level) -> Result<(), Strin
         Err(error) => tracing::error!("nothing was reloaded: {error:#}"),
     }
     done.map_err(|error| format!("nothing was reloaded: {error:#}"))
-}
-
-fn tell_systemd(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "systemd was not told");
-    }
 }
 
 struct Signals {

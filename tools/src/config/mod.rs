@@ -208,6 +208,8 @@ pub struct Limits {
     pub imap_idle_seconds: u64,
     pub lmtp_idle_seconds: u64,
     pub shutdown_seconds: u64,
+    pub leader_wait_seconds: u64,
+    pub cut_off_seconds: u64,
 }
 
 impl Default for Limits {
@@ -221,6 +223,8 @@ impl Default for Limits {
             imap_idle_seconds: 30 * 60,
             lmtp_idle_seconds: 5 * 60,
             shutdown_seconds: 10,
+            leader_wait_seconds: 15,
+            cut_off_seconds: 30,
         }
     }
 }

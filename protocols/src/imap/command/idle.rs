@@ -50,6 +50,7 @@ async fn tell(session: &mut Session) -> Result<bool, End> {
 
 async fn wait(session: &mut Session, deadline: Instant, paused: bool) -> Result<Event, End> {
     let shutdown = session.conn.shutdown_token();
+    let mut alone = session.imap.store.cut_off();
     let Session { conn, user, .. } = session;
     let Some(user) = user else { return Err(End::Logout) };
     let changed = async {
@@ -61,6 +62,7 @@ async fn wait(session: &mut Session, deadline: Instant, paused: bool) -> Result<
     tokio::select! {
         biased;
         () = shutdown.cancelled() => Err(End::Bye("The server is shutting down".into())),
+        () = alone.happens() => Err(End::cut_off()),
         read = timeout_at(deadline, conn.fill(READ)) => match read {
             Ok(read) => read.map(|_| Event::Input).map_err(End::Gone),
             // RFC 9051 section 5.4.

@@ -6,7 +6,7 @@ use redoubt_store::view::{Account, Resolved};
 
 use super::super::deliverer::Deliverer;
 use super::super::path;
-use super::super::reply::{Reply, closed, quota, reply, reply_with};
+use super::super::reply::{Reply, closed, quota, reply, reply_with, unreadable};
 use super::super::session::{Session, Transaction};
 use super::super::{LmtpOptions, OverQuota};
 use super::mail::{after, check_utf8};
@@ -43,7 +43,7 @@ async fn recipient<D: Deliverer>(
     check_number(options, transaction, line.path)?;
     let found = deliverer.resolve(&path::plain_address(line.path)).await.map_err(|error| {
         tracing::warn!(%error, "cannot look up a recipient");
-        reply(451, "4.3.0", "the store cannot answer, try again later")
+        unreadable(&error)
     })?;
     let (account, detail) = accept(found.resolved)?;
     check_account(transaction, &account, found.over_quota)?;

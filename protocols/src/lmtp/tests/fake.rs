@@ -9,8 +9,9 @@ use redoubt_log::id::{
     AccountId, EmailId, MailboxId, ModSeq, ThreadId, Timestamp, Uid, UidValidity,
 };
 use redoubt_log::record::{AccountSettings, AccountState, Actor, Address, Arrival, Rejection};
-use redoubt_store::mailstore::{DeliveryRecipient, Envelope, StoreError, WriteError};
+use redoubt_store::mailstore::{CutOff, DeliveryRecipient, Envelope, StoreError, WriteError};
 use redoubt_store::view::{Account, Resolved};
+use tokio::sync::watch;
 
 use crate::lmtp::{Deliverer, Found, OverQuota};
 
@@ -32,6 +33,7 @@ struct State {
     rejections: BTreeMap<AccountId, Rejection>,
     lookups_fail: bool,
     full_after: Option<usize>,
+    cut_off: watch::Sender<bool>,
 }
 
 /// Accounts of example.org: alice (1), bob (2), full (3, over quota), closed (4),
@@ -62,6 +64,10 @@ impl Fake {
 
     pub(crate) fn fail_lookups(&self) {
         self.0.lock().lookups_fail = true;
+    }
+
+    pub(crate) fn cut_off(&self) {
+        self.0.lock().cut_off.send_replace(true);
     }
 
     pub(crate) fn full_after(&self, octets: usize) {
@@ -122,6 +128,10 @@ impl Deliverer for Fake {
 
     async fn is_ours(&self, domain: &str) -> Result<bool, StoreError> {
         Ok(["example.org", "catch.example"].contains(&domain))
+    }
+
+    fn cut_off(&self) -> CutOff {
+        CutOff::told_by(&self.0.lock().cut_off)
     }
 
     fn begin(&self) -> Content {

@@ -83,7 +83,8 @@ async fn what_the_store_says_reaches_every_recipient() {
     for (error, expected) in [
         (WriteError::DiskFull { free: 1, reserve: 2 }, "452 4.3.1 "),
         (WriteError::Unavailable("x".into()), "451 4.3.2 "),
-        (WriteError::Unknown("x".into()), "451 4.4.0 "),
+        (WriteError::Unknown("x".into()), "451 4.3.0 "),
+        (WriteError::Store(StoreError::Unavailable("x".into())), "451 4.3.2 "),
         (WriteError::Store(StoreError::Stopped("secret".into())), "451 4.3.0 "),
         (WriteError::TooLarge { size: 2, limit: 1 }, "552 5.3.4 "),
         (WriteError::Invalid("x".into()), "554 5.6.0 "),
@@ -409,4 +410,26 @@ async fn a_client_whose_address_the_proxy_does_not_know() {
     );
     let mail = fake.await.mails().remove(0);
     assert_eq!((mail.envelope.client_address, mail.actor.from), (None, None));
+}
+
+#[tokio::test]
+async fn a_server_that_is_cut_off_sends_mtas_elsewhere() {
+    let client = connect();
+    let (mut socket, fake) = (client.socket, client.fake);
+    socket.write_all(b"LHLO x\r\nMAIL FROM:<a@b>\r\n").await.unwrap();
+    let mut said = String::new();
+    while !said.ends_with("sender ok\r\n") {
+        said.push(char::from(socket.read_u8().await.unwrap()));
+    }
+    fake.cut_off();
+    let mut rest = String::new();
+    socket.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.starts_with("421 4.3.2 "), "{rest}");
+    client.session.await.unwrap();
+    let (connection, mut socket) =
+        pipe(Limits::default(), None, Arc::default(), CancellationToken::new()).unwrap();
+    Arc::new(Lmtp::new(fake, options())).serve(connection).await;
+    let mut greeting = String::new();
+    socket.read_to_string(&mut greeting).await.unwrap();
+    assert!(greeting.starts_with("421 4.3.2 "), "{greeting}");
 }
