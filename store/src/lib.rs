@@ -21,6 +21,8 @@ pub mod mailstore;
 pub mod mime;
 pub mod rows;
 pub mod search;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod spool;
 pub mod storage;
 pub mod uids;

@@ -21,7 +21,7 @@ use crate::raft::types::{
     to_raft,
 };
 use crate::segment::{EntryKind, LogEntry, LogId};
-use crate::world::{Worker, worker};
+use crate::world::{self, Mutation, Worker, worker};
 
 /// The most entries that are handed to the apply thread at once.
 const BATCH: usize = 256;
@@ -67,6 +67,14 @@ struct Work {
     entry: LogEntry,
     membership: Option<Bytes>,
     responder: Option<ApplyResponder<TypeConfig>>,
+}
+
+impl Work {
+    /// The same entry once more.
+    fn again(&self) -> Self {
+        let (entry, membership) = (self.entry.clone(), self.membership.clone());
+        Self { entry, membership, responder: None }
+    }
 }
 
 enum Job {
@@ -269,17 +277,20 @@ impl ApplyThread {
     }
 
     fn batch(&mut self, batch: Vec<Work>) -> Result<(), Fatal> {
-        batch.into_iter().try_for_each(|work| self.entry(work))
+        let again = world::repeats().then(|| batch.iter().map(Work::again).collect());
+        let again: Vec<Work> = again.unwrap_or_default();
+        batch.into_iter().chain(again).try_for_each(|work| self.entry(work))
     }
 
     fn entry(&mut self, work: Work) -> Result<(), Fatal> {
         let applied = self.applied.get();
         let before = applied.as_ref().map(|state| state.id.index.0);
         let index = work.entry.id.index.0;
-        if before.is_some_and(|before| index <= before) {
+        let there = before.is_some_and(|before| index <= before);
+        if there && !world::breaks(Mutation::AppliedTwice) {
             return Ok(());
         }
-        if before.is_some_and(|before| index != before + 1) {
+        if before.is_some_and(|before| index > before + 1) {
             return Err(Fatal(format!("entry {index} was to be applied after entry {before:?}")));
         }
         let membership = work.membership.or(applied.map(|state| state.membership));

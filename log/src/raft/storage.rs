@@ -21,7 +21,7 @@ use crate::raft::types::{
     Entry, RaftLogId, RaftVoteType, TypeConfig, decode_vote, encode_vote, from_raft, to_raft,
 };
 use crate::segment::{Done, LogError, LogId, SegmentLog};
-use crate::world;
+use crate::world::{self, Mutation};
 
 /// The most bytes of entries that are read at once, but for a single larger one.
 const PAGE_BYTES: usize = 1 << 20;
@@ -68,6 +68,13 @@ impl LogStore {
     /// How far the log is durable.
     pub(crate) fn durable(&self) -> &Arc<DurableMark> {
         &self.durable
+    }
+
+    async fn admit(&self, entries: &[Entry]) -> io::Result<()> {
+        self.gate.admit(entries).await.map_err(|error| {
+            self.stop.fatal(&error);
+            io::Error::other(error)
+        })
     }
 
     async fn finish(
@@ -189,7 +196,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &RaftVoteType) -> Result<(), io::Error> {
-        self.finish(|done| self.log.save_vote(encode_vote(vote), done)).await?;
+        if !world::breaks(Mutation::VoteUnsaved) {
+            self.finish(|done| self.log.save_vote(encode_vote(vote), done)).await?;
+        }
         self.kept.lock().vote = Some(*vote);
         Ok(())
     }
@@ -210,10 +219,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: Send,
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
-        self.gate.admit(&entries).await.map_err(|error| {
-            self.stop.fatal(&error);
-            io::Error::other(error)
-        })?;
+        let packs_last = world::breaks(Mutation::PackLast);
+        if !packs_last {
+            self.admit(&entries).await?;
+        }
         let new: Result<Vec<_>, _> = entries.iter().map(Entry::to_new).collect();
         let new = new.map_err(io::Error::other)?;
         let last = new.last().map(|entry| entry.id);
@@ -225,7 +234,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             }
             flushed.io_completed(result.map_err(io::Error::other));
         };
-        self.log.append(new, Box::new(done)).map_err(io::Error::other)
+        self.log.append(new, Box::new(done)).map_err(io::Error::other)?;
+        if packs_last { self.admit(&entries).await } else { Ok(()) }
     }
 
     async fn truncate_after(&mut self, last: Option<LogIdOf<TypeConfig>>) -> Result<(), io::Error> {

@@ -156,6 +156,42 @@ pub(crate) async fn before_sync() {
     }
 }
 
+/// A rule that a test breaks on purpose, to see that a simulation notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutation {
+    /// Batches of the log are not synced.
+    SegmentUnsynced,
+    /// Entries pass the gate without their blobs.
+    GateOpen,
+    /// Votes are not saved.
+    VoteUnsaved,
+    /// Reads do not ask a quorum.
+    ReadUnasked,
+    /// The log is written first, and only then the packs are synced.
+    PackLast,
+    /// What is applied is applied again when it comes again.
+    AppliedTwice,
+}
+
+/// Whether a rule is broken on purpose: only ever in a simulation.
+pub(crate) fn breaks(rule: Mutation) -> bool {
+    #[cfg(any(test, feature = "sim"))]
+    return sim::here().is_some_and(|host| host.breaks(rule));
+    #[cfg(not(any(test, feature = "sim")))]
+    {
+        let _ = rule;
+        false
+    }
+}
+
+/// Whether entries come to be applied once more, which must do nothing.
+pub(crate) fn repeats() -> bool {
+    #[cfg(any(test, feature = "sim"))]
+    return sim::here().is_some_and(|host| host.pick(0..16) == 0);
+    #[cfg(not(any(test, feature = "sim")))]
+    false
+}
+
 /// Whether what would block must be done at once, since nobody else runs.
 pub(crate) fn is_simulated() -> bool {
     #[cfg(any(test, feature = "sim"))]

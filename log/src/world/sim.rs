@@ -24,7 +24,7 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Ended, Running, Task};
+use super::{Ended, Mutation, Running, Task};
 use crate::id::Timestamp;
 
 #[cfg(test)]
@@ -67,6 +67,7 @@ struct World {
     began: Instant,
     run: Mutex<Run>,
     ready: Arc<Ready>,
+    broken: Mutex<Option<Mutation>>,
 }
 
 #[derive(Default)]
@@ -119,6 +120,7 @@ where
             began: Instant::now(),
             run: Mutex::default(),
             ready: Arc::default(),
+            broken: Mutex::default(),
         });
         let host = World::host(&world, "main");
         let main = host.enter(|| main(host.clone()));
@@ -224,6 +226,15 @@ fn mix(hash: u64, value: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Where a thread was before it entered a host; also after a panic.
+struct Back(Option<Host>);
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        HERE.set(self.0.take());
+    }
+}
+
 impl Host {
     /// Another host in the same world.
     pub fn beside(&self, name: &str) -> Self {
@@ -237,10 +248,8 @@ impl Host {
 
     /// Does something as one of its tasks would.
     pub fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
-        let before = HERE.replace(Some(self.clone()));
-        let result = work();
-        HERE.set(before);
-        result
+        let _back = Back(HERE.replace(Some(self.clone())));
+        work()
     }
 
     /// Runs a task here; on a host that was killed it never runs.
@@ -301,6 +310,15 @@ impl Host {
     /// How long, in milliseconds, its disk takes for a sync.
     pub fn set_sync_time(&self, milliseconds: Range<u64>) {
         *self.0.sync.lock() = milliseconds;
+    }
+
+    /// Breaks a rule, on every host.
+    pub fn break_rule(&self, rule: Mutation) {
+        *self.0.world.broken.lock() = Some(rule);
+    }
+
+    pub(super) fn breaks(&self, rule: Mutation) -> bool {
+        *self.0.world.broken.lock() == Some(rule)
     }
 
     /// Time since the simulation began.

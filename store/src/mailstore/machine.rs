@@ -17,7 +17,7 @@ use crate::changes::ChangeFeed;
 use crate::checkpoint::{Base, Bases};
 use crate::mailstore::place;
 use crate::mailstore::{Layout, Lock};
-use crate::storage::{self, Hold, Read, RocksOptions, RocksStorage, StorageError};
+use crate::storage::{self, Hold, Read, RocksOptions, RocksStorage, Storage, StorageError};
 
 /// What the log's entries say beside their records; kept in the same batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,8 +220,8 @@ fn follows(entry: &Committed, level: u32) -> Result<(), StorageError> {
 ///
 /// # Errors
 /// The tables cannot be read or written: the shard stops.
-pub(crate) fn apply_entry(
-    storage: &mut RocksStorage,
+pub(crate) fn apply_entry<S: Storage>(
+    storage: &mut S,
     entry: &Committed,
 ) -> Result<Option<Outcome>, StorageError> {
     let position = position(entry)?;
