@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use redoubt_log::id::{Hash, LogIndex};
 use redoubt_log::raft::{AppliedState, Committed, Fatal, StateMachine};
 use redoubt_log::record::Outcome;
 
+use crate::StateHash;
 use crate::mailstore::machine::{applied_state, apply_entry};
-use crate::storage::MemStorage;
+use crate::storage::{MemStorage, StorageError, applied};
 
 /// A node's views: what is seen, and what a crash leaves. Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +33,22 @@ impl SimViews {
     /// The tables as they are now.
     pub fn now(&self) -> MemStorage {
         self.0.lock().now.clone()
+    }
+
+    /// The hash of the state as it is now.
+    ///
+    /// # Errors
+    /// When the row that holds it does not read.
+    pub fn state_hash(&self) -> Result<Hash, StorageError> {
+        StateHash::stored(&self.0.lock().now).map(|hash| hash.digest())
+    }
+
+    /// The last index applied.
+    ///
+    /// # Errors
+    /// When the row that says so does not read.
+    pub fn applied(&self) -> Result<Option<LogIndex>, StorageError> {
+        Ok(applied(&self.0.lock().now)?.map(|applied| applied.index))
     }
 
     /// Makes them durable as they are now.

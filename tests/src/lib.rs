@@ -9,3 +9,4 @@ pub mod messages;
 pub mod model;
 pub mod process;
 pub mod programs;
+pub mod sim;

@@ -99,6 +99,12 @@ impl SimDisk {
         Self(Arc::new(Mutex::new(self.0.lock().after_power_loss())))
     }
 
+    /// The disk as power loss now may leave it at worst: what was synced, no more.
+    #[must_use]
+    pub fn worst(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.0.lock().at_worst())))
+    }
+
     /// A copy of the disk as it is seen now, all of it durable, without faults set.
     #[must_use]
     pub fn copy(&self) -> Self {
@@ -135,6 +141,12 @@ impl SimDisk {
     /// The disk has so many bytes in all from now on.
     pub fn set_total(&self, bytes: u64) {
         self.0.lock().total = bytes;
+    }
+
+    /// The disk has so many bytes free from now on.
+    pub fn set_room(&self, bytes: u64) {
+        let mut state = self.0.lock();
+        state.total = state.used() + bytes;
     }
 
     /// Syncs of files and folders so far.

@@ -321,6 +321,16 @@ impl Host {
         *self.0.world.broken.lock() == Some(rule)
     }
 
+    /// Lets simulated time pass.
+    pub async fn rest(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    /// Simulated time from now, as deadlines are given.
+    pub fn later(&self, time: Duration) -> std::time::Instant {
+        (Instant::now() + time).into_std()
+    }
+
     /// Time since the simulation began.
     pub fn elapsed(&self) -> Duration {
         self.0.world.began.elapsed()

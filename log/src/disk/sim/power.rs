@@ -20,6 +20,14 @@ impl State {
             1 => Mood::AllKept,
             _ => Mood::Mixed,
         };
+        self.after(mood)
+    }
+
+    pub(super) fn at_worst(&mut self) -> Self {
+        self.after(Mood::AllLost)
+    }
+
+    fn after(&mut self, mood: Mood) -> Self {
         let mut next = self.empty_copy();
         next.files = self.files.iter().map(|file| survivor(file, mood, &mut self.rng)).collect();
         next.names = self.durable_names.clone();

@@ -1,0 +1,309 @@
+//! A whole group in one process and one thread, under virtual time, from a seed:
+//! the real log, blobs, Raft and `apply` over simulated disks and a simulated
+//! network, with clients that work and faults that happen. The same seed is the
+//! same run.
+
+mod clients;
+mod faults;
+mod ledger;
+mod machine;
+mod runner;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redoubt_log::id::{LogIndex, NodeId};
+use redoubt_log::world::Mutation;
+use redoubt_log::world::sim::{self, Host};
+use redoubt_store::check::check;
+use redoubt_store::view::View;
+
+pub use faults::{ALONE, Fault};
+pub use ledger::{Counts, Ledger};
+pub use machine::{Machine, Options};
+pub use runner::{catches, hold, seeds};
+
+use crate::model::{Model, agree};
+use machine::read_all;
+
+/// What a run is made of.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// For messages: what to run again.
+    pub name: &'static str,
+    /// Nodes at the beginning.
+    pub nodes: u64,
+    /// How long clients work and faults happen.
+    pub time: Duration,
+    /// Clients at a time.
+    pub clients: u64,
+    /// What goes wrong.
+    pub faults: &'static [Fault],
+    /// A rule that is broken on purpose.
+    pub mutation: Option<Mutation>,
+    /// Another one: packs are not synced.
+    pub packs_unsynced: bool,
+}
+
+impl Plan {
+    /// One node, and everything that can happen to it.
+    pub const ONE: Self = Self {
+        name: "one",
+        nodes: 1,
+        time: Duration::from_secs(8),
+        clients: 4,
+        faults: &ALONE,
+        mutation: None,
+        packs_unsynced: false,
+    };
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// The same for the same run only.
+    pub trace: u64,
+    /// How much it saw.
+    pub counts: Counts,
+}
+
+/// The group of a run. Clones are the same.
+#[derive(Clone)]
+pub struct Group(Arc<State>);
+
+struct State {
+    main: Host,
+    ledger: Ledger,
+    machines: Mutex<Vec<Machine>>,
+    over: AtomicBool,
+    seen: Mutex<BTreeSet<Fault>>,
+}
+
+/// Runs a seed.
+///
+/// # Errors
+/// The first thing that must not be.
+pub fn run(plan: &Plan, seed: u64) -> Result<Run, String> {
+    let plan = plan.clone();
+    let ran = sim::run(seed, |main| async move {
+        let group = Group::new(&main, &plan);
+        group.play(&plan).await;
+        let counts = group.ledger().counts();
+        group.0.ledger.broken().map_or(Ok(Run { trace: main.trace(), counts }), Err)
+    });
+    ran.map_err(|error| error.to_string())?
+}
+
+impl Group {
+    fn new(main: &Host, plan: &Plan) -> Self {
+        if let Some(rule) = plan.mutation {
+            main.break_rule(rule);
+        }
+        let ledger = Ledger::new(main.clone());
+        let options = Options { packs_unsynced: plan.packs_unsynced };
+        let machine = |n| Machine::new(NodeId(n), main, &ledger, options);
+        let machines = Mutex::new((1..=plan.nodes).map(machine).collect());
+        let (main, over, seen) = (main.clone(), AtomicBool::new(false), Mutex::default());
+        Self(Arc::new(State { main, ledger, machines, over, seen }))
+    }
+
+    /// Where everything that is no node runs.
+    pub fn main(&self) -> &Host {
+        &self.0.main
+    }
+
+    /// What must hold.
+    pub fn ledger(&self) -> &Ledger {
+        &self.0.ledger
+    }
+
+    /// All machines.
+    pub fn machines(&self) -> Vec<Machine> {
+        self.0.machines.lock().clone()
+    }
+
+    /// Some machine whose node is up.
+    pub fn any(&self) -> Option<Machine> {
+        let mut up = self.machines();
+        up.retain(|machine| machine.running().is_some());
+        let place = self.main().pick(0..up.len() as u64) as usize;
+        up.get(place).cloned()
+    }
+
+    /// Whether clients should end.
+    pub fn is_over(&self) -> bool {
+        self.0.over.load(Ordering::Relaxed) || self.0.ledger.broken().is_some()
+    }
+
+    /// Notes that a fault has happened.
+    pub fn saw(&self, fault: Fault) {
+        let mut seen = self.0.seen.lock();
+        seen.insert(fault);
+        let faults = seen.len() as u64;
+        self.ledger().count(|counts| counts.faults = faults);
+    }
+
+    /// What was acknowledged must be on the disks of a quorum, whatever happens now.
+    pub fn check_quorum(&self, index: LogIndex) {
+        if self.main().pick(0..8) != 0 {
+            return;
+        }
+        let machines = self.machines();
+        let keep = machines.iter().filter(|machine| machine.keeps(index)).count();
+        if keep <= machines.len() / 2 {
+            let of = machines.len();
+            self.ledger().violation(format!("{keep} of {of} would keep {index}, acknowledged"));
+        }
+    }
+
+    async fn play(&self, plan: &Plan) {
+        self.machines().iter().for_each(Machine::start);
+        let watcher = self.main().spawn(watch(self.clone()));
+        for change in clients::directory() {
+            clients::settle(self, clients::Wish::Plain(change)).await;
+        }
+        let clients: Vec<_> =
+            (0..plan.clients).map(|_| self.main().spawn(clients::client(self.clone()))).collect();
+        let trouble = self.main().spawn(faults::trouble(self.clone(), plan.faults));
+        self.pass(plan.time).await;
+        self.0.over.store(true, Ordering::Relaxed);
+        for client in clients {
+            let _ = client.await;
+        }
+        let _ = trouble.await;
+        self.finish().await;
+        watcher.abort();
+    }
+
+    /// Lets time pass, until something is wrong.
+    async fn pass(&self, time: Duration) {
+        let end = self.main().elapsed() + time;
+        while self.main().elapsed() < end && self.ledger().broken().is_none() {
+            self.main().rest(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Everything is put right: the group must work again, and agree.
+    async fn finish(&self) {
+        self.heal();
+        self.0.over.store(false, Ordering::Relaxed);
+        if !self.within(Duration::from_secs(60), self.works()).await {
+            return self.ledger().violation("a healed group does not work again within a minute");
+        }
+        if !self.within(Duration::from_secs(60), self.agreement()).await {
+            return self.ledger().violation("a healed group does not agree within a minute");
+        }
+        self.0.over.store(true, Ordering::Relaxed);
+        if self.ledger().broken().is_none() {
+            self.check_end();
+        }
+    }
+
+    fn heal(&self) {
+        for machine in self.machines() {
+            machine.host().pause(false);
+            machine.disk().set_total(1 << 40);
+            machine.disk().heal();
+            machine.host().set_sync_time(0..4);
+            if machine.running().is_none_or(|running| running.node.status().stopped.is_some()) {
+                machine.kill(false);
+                machine.start();
+            }
+        }
+    }
+
+    async fn within(&self, time: Duration, work: impl Future<Output = ()>) -> bool {
+        let clock = self.pass(time);
+        tokio::select! {
+            biased;
+            () = work => true,
+            () = clock => self.ledger().broken().is_some(),
+        }
+    }
+
+    async fn works(&self) {
+        let change = clients::directory().remove(0);
+        while !clients::settle(self, clients::Wish::Plain(change.clone())).await {
+            self.main().rest(Duration::from_millis(50)).await;
+        }
+        while clients::read(self).await.is_none() {
+            self.main().rest(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until all have applied the same.
+    async fn agreement(&self) {
+        loop {
+            let all = self.machines();
+            let applied: BTreeSet<_> = all.iter().map(|m| m.views().applied().unwrap()).collect();
+            let up = all.iter().all(|machine| machine.running().is_some());
+            if up && applied.len() == 1 && applied.first() >= Some(&self.ledger().floor()) {
+                return;
+            }
+            self.main().rest(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Every node has the same state, which is what the model makes of the
+    /// history, and every blob that the history names.
+    fn check_end(&self) {
+        let mut model = Model::new();
+        let mut blobs = BTreeSet::new();
+        for applied in self.ledger().history() {
+            if let Some(record) = &applied.record {
+                model.apply(applied.id.index, applied.time, record);
+                blobs.extend(record.blobs());
+            }
+        }
+        for machine in self.machines() {
+            let view = View::new(Arc::new(machine.views().now())).unwrap();
+            agree(&view, &model.now);
+            let wrong = check(&view, &|_| Ok(()), 20).unwrap();
+            if !wrong.is_empty() {
+                self.ledger().violation(format!("node {}: {wrong:?}", machine.id()));
+            }
+            self.check_blobs(&machine, &blobs);
+        }
+    }
+
+    fn check_blobs(&self, machine: &Machine, blobs: &BTreeSet<redoubt_log::id::BlobId>) {
+        let Some(running) = machine.running() else { return };
+        for blob in blobs {
+            if let Err(error) = machine::whole(&running.blobs, *blob) {
+                self.ledger().violation(format!("node {} at the end: {error}", machine.id()));
+            }
+        }
+    }
+}
+
+/// Looks at every node, over and over.
+async fn watch(group: Group) {
+    loop {
+        for machine in group.machines() {
+            look(&group, &machine);
+        }
+        group.main().rest(Duration::from_millis(7)).await;
+    }
+}
+
+fn look(group: &Group, machine: &Machine) {
+    let Some(running) = machine.running() else { return };
+    let status = running.node.status();
+    if let Some(leader) = status.leader {
+        group.ledger().leads(status.term, leader);
+    }
+    let end = status.last.map_or(0, |last| last.index.0 + 1);
+    let first = status.purged.map_or(0, |id| id.index.0 + 1).max(end.saturating_sub(3));
+    for entry in read_all(&running.log, first, end).unwrap_or_default() {
+        group.ledger().logged(machine.id(), &entry);
+    }
+}
+
+/// Where a machine's files are, for tests that look at them.
+pub fn folder() -> &'static Path {
+    Path::new("/node")
+}
