@@ -11,5 +11,6 @@ pub mod history;
 pub mod report;
 pub mod rig;
 pub mod run;
+pub mod single;
 pub mod target;
 pub mod workload;

@@ -1,10 +1,28 @@
-//! What must hold of a history and of what the nodes hold in the end.
+//! What must hold of a history and of what the nodes hold in the end. Pure functions: they are
+//! given everything, and ask nobody.
+
+pub mod deliveries;
+pub mod flags;
+pub mod fresh;
+pub mod index;
+pub mod moves;
+pub mod names;
+pub mod numbers;
+pub mod placement;
+pub mod replay;
+pub mod replicas;
+pub mod report;
+pub mod search;
+pub mod state;
+#[cfg(test)]
+mod tests;
+pub mod views;
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use crate::history::History;
-use crate::target::Target;
+
+pub use state::{Email, Mailbox, Marks, NodeState, read};
 
 /// What a checker says. Unknown is never counted as good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,23 +46,17 @@ pub struct Checked {
     pub counts: BTreeMap<String, u64>,
 }
 
-/// What a node holds in the end, read through IMAP.
-#[derive(Debug, Default)]
-pub struct NodeState {}
-
-/// Reads everything of these accounts at a node.
-///
-/// # Errors
-/// When it cannot be read by then, and why.
-pub fn read(
-    _target: &Target,
-    _accounts: &[String],
-    _deadline: Instant,
-) -> Result<NodeState, String> {
-    Ok(NodeState::default())
-}
-
 /// All checkers over the history and the final states by the rig's number of the node.
-pub fn judge(_history: &History, _finals: &[(u32, NodeState)]) -> Vec<Checked> {
-    Vec::new()
+pub fn judge(history: &History, finals: &[(u32, NodeState)]) -> Vec<Checked> {
+    let index = index::Index::new(history, finals);
+    vec![
+        deliveries::check(history, finals),
+        numbers::check(history, &index, finals),
+        flags::check(history, &index, finals),
+        moves::check(history, &index, finals),
+        fresh::check(history, &index),
+        views::check(history, &index, finals),
+        names::check(history, finals),
+        replicas::check(finals),
+    ]
 }

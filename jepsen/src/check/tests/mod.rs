@@ -1,0 +1,1 @@
+//! Histories good and bad.
