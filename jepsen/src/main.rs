@@ -9,6 +9,7 @@ use redoubt_jepsen::check::Verdict;
 use redoubt_jepsen::crash;
 use redoubt_jepsen::fault::Kind;
 use redoubt_jepsen::report;
+use redoubt_jepsen::rig::selftest;
 use redoubt_jepsen::rig::space::{self, Ground};
 use redoubt_jepsen::run::{self, Outcome, Plan};
 use redoubt_jepsen::workload;
@@ -34,9 +35,15 @@ enum What {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Tries out the namespaces and the links between them with echo servers.
+    Selftest,
     /// Tries out whether namespaces can be had here.
     #[command(hide = true)]
     Probe,
+    #[command(hide = true)]
+    Echo { node: u32 },
+    #[command(hide = true)]
+    Knock { node: u32, packets: u32 },
 }
 
 #[derive(Debug, Args)]
@@ -68,7 +75,21 @@ fn main() -> ExitCode {
     match Arguments::parse().what {
         What::Run(arguments) => run(&arguments),
         What::Crash { rounds, seed } => crash(rounds, seed.unwrap_or_else(rand::random)),
+        What::Selftest => selftest(),
         What::Probe => done(space::probe()),
+        What::Echo { node } => done(selftest::echo(node)),
+        What::Knock { node, packets } => done(selftest::knock(node, packets)),
+    }
+}
+
+/// 4 where no namespaces can be had.
+fn selftest() -> ExitCode {
+    match space::enter(true) {
+        Ground::Namespaces => done(selftest::run()),
+        Ground::Loopback => {
+            eprintln!("no namespaces can be had here");
+            ExitCode::from(4)
+        }
     }
 }
 

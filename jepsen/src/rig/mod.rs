@@ -7,6 +7,7 @@ pub mod disk;
 pub mod links;
 pub mod members;
 pub mod node;
+pub mod selftest;
 pub mod space;
 pub mod switch;
 
