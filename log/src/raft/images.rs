@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Disk;
 use crate::id::Hash;
 use crate::raft::state_machine::Checkpoint;
 use crate::segment::LogId;
@@ -50,6 +51,9 @@ pub trait Images: Debug + Send + Sync + 'static {
     /// # Errors
     /// In words: none was taken.
     fn take(&self) -> BoxFuture<'static, Result<(), String>>;
+
+    /// The files of images, and of those that come.
+    fn disk(&self) -> Arc<dyn Disk>;
 
     /// Reads through a folder whose files have all come from a peer, and says what
     /// it is an image of. Blocks.

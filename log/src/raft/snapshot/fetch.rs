@@ -1,0 +1,297 @@
+//! Fetching an image and the blobs that this node has not got. What has come is
+//! kept: who begins again goes on there, also with another source.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use serde::de::DeserializeOwned;
+
+use super::Calls;
+use super::folder::{self, Folder, Partial};
+use super::serve::{MAX_IDS, MAX_PIECE, blocking, encode};
+use super::wire::{Ask, Description, unpack_blobs, unseal};
+use crate::blob::{BlobStore, Exported, ExportedHead, ExportedKind, MAX_EXPORTED};
+use crate::codec;
+use crate::id::{BlobId, NodeId};
+use crate::raft::error::CallError;
+use crate::raft::images::{ImageFile, Images};
+use crate::raft::state_machine::Checkpoint;
+use crate::segment::LogId;
+
+/// How long one answer may take; it may have to wait for its turn.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a question is asked, and what lies between.
+const TRIES: u32 = 4;
+const BETWEEN: Duration = Duration::from_millis(250);
+/// Blobs that are asked for together.
+const BLOBS: usize = 256;
+
+/// One image from one node.
+#[derive(Debug, Clone)]
+pub(super) struct Fetch {
+    pub(super) calls: Arc<dyn Calls>,
+    pub(super) source: NodeId,
+    pub(super) id: LogId,
+    /// Nobody for a node without views: it takes blobs and where the log begins.
+    pub(super) images: Option<Arc<dyn Images>>,
+    pub(super) blobs: BlobStore,
+    pub(super) incoming: PathBuf,
+    pub(super) bytes: Arc<AtomicU64>,
+}
+
+impl Fetch {
+    /// Everything durable here, and verified.
+    pub(super) async fn run(&self) -> Result<Checkpoint, String> {
+        let description: Description = self.read(&Ask::Describe { id: self.id }).await?;
+        if !description.is_sane() || description.id() != self.id {
+            return Err(format!("node {} describes no image of {}", self.source, self.id));
+        }
+        let (state, head) = description.state().ok_or("the image has no head")?;
+        let Some(images) = self.images.clone() else {
+            self.all_blobs().await?;
+            return Ok(Checkpoint { state, head, location: PathBuf::new() });
+        };
+        let folder = self.files(&images, description).await?;
+        self.all_blobs().await?;
+        let dir = folder.dir().to_path_buf();
+        let examined = blocking(move || examine(&*images, &folder)).await?;
+        let expected = Checkpoint { state, head, location: dir };
+        match examined == expected {
+            true => Ok(expected),
+            false => Err(format!("the image of {} is one of {}", self.id, examined.state.id)),
+        }
+    }
+
+    /// Removes what came and was not needed.
+    pub(super) async fn clear(&self) {
+        let (Some(images), incoming) = (self.images.clone(), self.incoming.clone()) else { return };
+        let clear = move || folder::clear(&images.disk(), &incoming).map_err(said);
+        if let Err(error) = blocking(clear).await {
+            tracing::warn!(error, "what is left of a snapshot stays in incoming/");
+        }
+    }
+
+    // ------------------------------------------------------------- files
+
+    async fn files(
+        &self,
+        images: &Arc<dyn Images>,
+        description: Description,
+    ) -> Result<Folder, String> {
+        let (disk, incoming) = (images.disk(), self.incoming.clone());
+        let files = description.files.clone();
+        let prepare = move || Folder::prepare(disk, &incoming, &description);
+        let folder = blocking(move || prepare().map_err(said)).await?;
+        for file in files {
+            self.file(&folder, &file).await?;
+        }
+        Ok(folder)
+    }
+
+    async fn file(&self, folder: &Folder, file: &ImageFile) -> Result<(), String> {
+        let (place, wanted) = (folder.clone(), file.clone());
+        let begin = move || match place.has(&wanted)? {
+            true => Ok(None),
+            false => place.partial(&wanted).map(Some),
+        };
+        let Some(mut partial) = blocking(move || begin().map_err(said)).await? else {
+            return Ok(());
+        };
+        while partial.have < file.size {
+            let piece = self.chunk(file, partial.have).await?;
+            partial = self.keep(partial, piece).await?;
+        }
+        let (place, wanted) = (folder.clone(), file.clone());
+        match blocking(move || place.finish(&wanted).map_err(said)).await? {
+            true => Ok(()),
+            false => Err(format!("the file {} came damaged and is fetched again", file.name)),
+        }
+    }
+
+    async fn chunk(&self, file: &ImageFile, offset: u64) -> Result<Bytes, String> {
+        let limit = u32::try_from(MAX_PIECE).unwrap_or(u32::MAX);
+        let ask = Ask::Chunk { id: self.id, file: file.name.clone(), offset, limit };
+        let piece = self.piece(&ask).await?;
+        match (1..=file.size - offset).contains(&(piece.len() as u64)) {
+            true => Ok(piece),
+            false => Err(format!("node {} sent no piece of {}", self.source, file.name)),
+        }
+    }
+
+    async fn keep(&self, partial: Partial, piece: Bytes) -> Result<Partial, String> {
+        self.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        blocking(move || partial.push(&piece).map_err(said)).await
+    }
+
+    // ------------------------------------------------------------- blobs
+
+    /// All blobs that the source has, a page of ids at a time.
+    async fn all_blobs(&self) -> Result<(), String> {
+        let mut after = None;
+        loop {
+            let limit = u32::try_from(MAX_IDS).unwrap_or(u32::MAX);
+            let ids: Vec<BlobId> = self.read(&Ask::BlobIds { after, limit }).await?;
+            let Some(last) = ids.last().copied() else { return Ok(()) };
+            if !ids.is_sorted() || ids.first().copied() <= after {
+                return Err(format!("node {} lists its blobs out of order", self.source));
+            }
+            after = Some(last);
+            self.page(ids).await?;
+        }
+    }
+
+    async fn page(&self, ids: Vec<BlobId>) -> Result<(), String> {
+        let missing = self.missing(ids).await?;
+        for batch in missing.chunks(BLOBS) {
+            self.batch(batch.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    async fn missing(&self, ids: Vec<BlobId>) -> Result<Vec<BlobId>, String> {
+        let blobs = self.blobs.clone();
+        let look = move || {
+            let mut missing = Vec::new();
+            for id in ids {
+                if !blobs.holds_durably(&id).map_err(said)? {
+                    missing.push(id);
+                }
+            }
+            Ok(missing)
+        };
+        blocking(look).await
+    }
+
+    /// Blobs, durable when this returns. Parts of recipes come before them.
+    async fn batch(&self, mut ids: Vec<BlobId>) -> Result<(), String> {
+        while !ids.is_empty() {
+            let came = self.some(&ids).await?;
+            let ours = ids.drain(..came.len()).collect::<Vec<_>>();
+            let parts: BTreeSet<_> =
+                came.iter().flat_map(|blob| &blob.head.parts).copied().collect();
+            let parts = self.missing(parts.into_iter().collect()).await?;
+            self.parts(parts).await?;
+            self.import(came).await?;
+            self.blobs.durable(ours).await.map_err(said)?;
+        }
+        Ok(())
+    }
+
+    /// Recipes never nest: what is part of one has no parts.
+    async fn parts(&self, ids: Vec<BlobId>) -> Result<(), String> {
+        let mut ids = ids.as_slice();
+        while !ids.is_empty() {
+            let batch = ids.get(..BLOBS).unwrap_or(ids);
+            let came = self.some(batch).await?;
+            ids = ids.get(came.len()..).unwrap_or_default();
+            if came.iter().any(|blob| blob.head.kind != ExportedKind::Whole) {
+                return Err(format!("node {} has a recipe for part of one", self.source));
+            }
+            self.import(came).await?;
+        }
+        Ok(())
+    }
+
+    /// The first of these, at least one, whole.
+    async fn some(&self, ids: &[BlobId]) -> Result<Vec<Exported>, String> {
+        let limit = u32::try_from(MAX_PIECE).unwrap_or(u32::MAX);
+        let answer = self.ask(&Ask::Blobs { ids: ids.to_vec(), limit }).await?;
+        let wrong = || format!("node {} sent other blobs than it was asked for", self.source);
+        let blobs = unpack_blobs(&answer).ok_or_else(wrong)?;
+        let ordered = blobs.iter().zip(ids).all(|((head, _), id)| head.id == *id);
+        if blobs.is_empty() || blobs.len() > ids.len() || !ordered {
+            return Err(wrong());
+        }
+        let mut whole = Vec::new();
+        for (head, body) in blobs {
+            whole.push(self.whole(head, body).await?);
+        }
+        Ok(whole)
+    }
+
+    async fn whole(&self, head: ExportedHead, begun: Bytes) -> Result<Exported, String> {
+        self.bytes.fetch_add(begun.len() as u64, Ordering::Relaxed);
+        if begun.len() as u64 == head.stored {
+            return Ok(Exported { head, body: begun });
+        }
+        let stored = Some(head.stored).filter(|stored| *stored <= MAX_EXPORTED);
+        let stored = stored.and_then(|stored| usize::try_from(stored).ok());
+        let stored = stored.ok_or_else(|| format!("blob {} is too long", head.id))?;
+        let mut body = BytesMut::from(begun);
+        while body.len() < stored {
+            let limit = u32::try_from(MAX_PIECE).unwrap_or(u32::MAX);
+            let ask = Ask::BlobPiece { id: head.id, offset: body.len() as u64, limit };
+            let piece = self.piece(&ask).await?;
+            if piece.is_empty() || piece.len() > stored - body.len() {
+                return Err(format!("node {} sent no piece of blob {}", self.source, head.id));
+            }
+            self.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            body.extend_from_slice(&piece);
+        }
+        Ok(Exported { head, body: body.freeze() })
+    }
+
+    async fn import(&self, came: Vec<Exported>) -> Result<(), String> {
+        let blobs = self.blobs.clone();
+        let import = move || came.iter().try_for_each(|blob| blobs.import(blob).map(drop));
+        blocking(move || import().map_err(said)).await
+    }
+
+    // ---------------------------------------------------------- questions
+
+    async fn read<T: DeserializeOwned>(&self, ask: &Ask) -> Result<T, String> {
+        let answer = self.ask(ask).await?;
+        codec::from_bytes(&answer).map_err(|error| format!("node {}: {error}", self.source))
+    }
+
+    /// A sealed piece, asked for again when it came damaged.
+    async fn piece(&self, ask: &Ask) -> Result<Bytes, String> {
+        for _ in 0..TRIES {
+            if let Some(piece) = unseal(&self.ask(ask).await?) {
+                return Ok(piece);
+            }
+            tracing::warn!(source = %self.source, "a piece of a snapshot came damaged");
+        }
+        Err(format!("what node {} sends comes damaged", self.source))
+    }
+
+    async fn ask(&self, ask: &Ask) -> Result<Bytes, String> {
+        let body = encode(ask)?;
+        let mut tries = 1;
+        loop {
+            match self.calls.call(self.source, body.clone(), PATIENCE).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) if tries >= TRIES || is_final(&error) => return Err(error.to_string()),
+                Err(_) => tokio::time::sleep(BETWEEN * tries).await,
+            }
+            tries += 1;
+        }
+    }
+}
+
+fn is_final(error: &CallError) -> bool {
+    match error {
+        CallError::Unreachable { .. } | CallError::Timeout(_) | CallError::Lost { .. } => false,
+        CallError::UnknownNode(_)
+        | CallError::NoService { .. }
+        | CallError::Failed { .. }
+        | CallError::TooLong(_) => true,
+    }
+}
+
+/// Reads it through; one that is not sound is fetched anew the next time.
+fn examine(images: &dyn Images, folder: &Folder) -> Result<Checkpoint, String> {
+    let examined = images.examine(folder.dir());
+    if examined.is_err() {
+        folder.remove().map_err(said)?;
+    }
+    examined
+}
+
+fn said(error: impl ToString) -> String {
+    error.to_string()
+}
