@@ -180,9 +180,7 @@ impl Snapshots {
         let images = self.0.shop.images.clone().ok_or("this node keeps no images")?;
         let newest = || {
             let images = images.clone();
-            serve::blocking(move || {
-                Ok(images.pinned(None)?.map(|image| image.checkpoint.state.id))
-            })
+            serve::blocking(move || Ok(images.pinned(None)?.map(|image| image.checkpoint.state.id)))
         };
         let near = |id: &LogId| id.index.0.saturating_add(records) >= last.0;
         if let Some(id) = newest().await?.filter(near) {

@@ -135,9 +135,11 @@ impl Album {
             head.push(Timestamp(7), &Hash([n as u8; 32]));
         }
         let dir = Path::new("/base").join(index.to_string());
-        let state = AppliedState { id, membership: Bytes::new(), chain: head.chain, time: head.time };
+        let state =
+            AppliedState { id, membership: Bytes::new(), chain: head.chain, time: head.time };
         let checkpoint = Checkpoint { state, head, location: dir.clone() };
-        let files = files.iter().map(|(name, bytes)| write(&self.disk, &dir, name, bytes)).collect();
+        let files =
+            files.iter().map(|(name, bytes)| write(&self.disk, &dir, name, bytes)).collect();
         self.made.lock().insert(id, (checkpoint.clone(), Vec::clone(&files)));
         self.known.lock().push((checkpoint, files));
         id
@@ -214,9 +216,13 @@ impl World {
     }
 
     fn start(&self, id: u64, disk: SimDisk, light: bool) -> TestNode {
-        let options =
-            BlobOptions { pack_bytes: 16 << 20, index: IndexKind::Memory, ..BlobOptions::default() };
-        let blobs = BlobStore::open(Arc::new(disk.clone()), Path::new("/blobs"), options).unwrap().0;
+        let options = BlobOptions {
+            pack_bytes: 16 << 20,
+            index: IndexKind::Memory,
+            ..BlobOptions::default()
+        };
+        let blobs =
+            BlobStore::open(Arc::new(disk.clone()), Path::new("/blobs"), options).unwrap().0;
         let (id, replica) = (NodeId(id), Arc::<Toy>::default());
         let album = Arc::new(Album {
             disk: disk.clone(),
