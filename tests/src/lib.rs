@@ -2,6 +2,7 @@
 //! the crash test share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod cluster;
 pub mod imap;
 pub mod lmtp;
 pub mod maildir;

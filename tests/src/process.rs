@@ -26,6 +26,8 @@ pub struct Redoubt {
     child: Option<Child>,
     listen: BTreeMap<String, Vec<String>>,
     environment: Vec<(String, String)>,
+    serve: Vec<String>,
+    paused: bool,
 }
 
 impl Redoubt {
@@ -36,12 +38,33 @@ impl Redoubt {
 
     /// The same with environment variables, which override the configuration.
     pub fn start_with(data: &Path, environment: &[(&str, &str)]) -> Self {
-        let own = |(name, value): &(&str, &str)| ((*name).to_string(), (*value).to_string());
-        let environment = environment.iter().map(own).collect();
-        let mut server =
-            Self { data: data.into(), child: None, listen: BTreeMap::new(), environment };
+        let mut server = Self::prepare(data, environment, &[]);
         server.start_again();
         server
+    }
+
+    /// One that is not started yet, with arguments for `serve`.
+    pub fn prepare(data: &Path, environment: &[(&str, &str)], serve: &[&str]) -> Self {
+        let own = |(name, value): &(&str, &str)| ((*name).to_string(), (*value).to_string());
+        Self {
+            data: data.into(),
+            child: None,
+            listen: BTreeMap::new(),
+            environment: environment.iter().map(own).collect(),
+            serve: serve.iter().map(ToString::to_string).collect(),
+            paused: false,
+        }
+    }
+
+    /// Other arguments for `serve`, from the next start on.
+    pub fn serve_with(&mut self, arguments: &[&str]) {
+        self.serve = arguments.iter().map(ToString::to_string).collect();
+    }
+
+    /// An environment variable that it was given.
+    pub fn setting(&self, name: &str) -> &str {
+        let found = self.environment.iter().find(|(known, _)| known == name);
+        found.map_or_else(|| panic!("{name} is not set"), |(_, value)| value)
     }
 
     /// Starts it over the same data directory.
@@ -60,10 +83,16 @@ impl Redoubt {
     }
 
     fn spawn(&self) -> Child {
+        self.spawn_to(Stdio::piped())
+    }
+
+    fn spawn_to(&self, output: Stdio) -> Child {
         let mut options = std::fs::OpenOptions::new();
         let errors = options.create(true).append(true).open(self.log_file()).unwrap();
-        let mut command = self.command(&["serve", "--json"]);
-        command.stdout(Stdio::piped()).stderr(errors).spawn().expect("redoubt starts")
+        let serve = self.serve.iter().map(String::as_str);
+        let arguments: Vec<&str> = ["serve", "--json"].into_iter().chain(serve).collect();
+        let mut command = self.command(&arguments);
+        command.stdout(output).stderr(errors).spawn().expect("redoubt starts")
     }
 
     /// Like [`Redoubt::start_again`], with what it said when it does not start.
@@ -168,10 +197,46 @@ impl Redoubt {
 
     /// SIGKILL, at once; waits for the end of the process.
     pub fn kill(&mut self) {
+        self.paused = false;
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// Whether its process runs and is not paused.
+    pub fn runs(&self) -> bool {
+        self.child.is_some() && !self.paused
+    }
+
+    /// SIGSTOP: it does nothing, and does not know.
+    pub fn pause(&mut self) {
+        self.signal(Signal::STOP);
+        self.paused = true;
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self) {
+        self.signal(Signal::CONT);
+        self.paused = false;
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.child.as_ref().expect("it runs")), signal).unwrap();
+    }
+
+    /// Starts it without waiting for it to be ready.
+    pub fn begin(&mut self) {
+        self.child = Some(self.spawn_to(Stdio::null()));
+    }
+
+    /// Waits for its end by itself: the exit code, and the end of its log.
+    pub fn ended(&mut self) -> (i32, String) {
+        let mut child = self.child.take().expect("it was started");
+        let status = child.wait().unwrap();
+        let log = std::fs::read_to_string(self.log_file()).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(30).collect();
+        (status.code().unwrap_or(-1), tail.join("\n"))
     }
 
     /// SIGTERM; waits for its orderly end.

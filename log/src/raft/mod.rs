@@ -21,6 +21,7 @@ mod node;
 mod open;
 mod peers;
 mod read_index;
+mod regroup;
 mod replay;
 mod runtime;
 mod snapshot;
@@ -36,6 +37,7 @@ pub use error::{CallError, FetchError, MembershipError, OpenError, ProposeError,
 pub use images::{ImageFile, Images, Pin, PinnedImage};
 pub use node::{Node, NodeOptions, Status};
 pub use peers::{Dialer, LEVEL, MAX_CALL_BYTES, PeerOptions, PeerStream, Service, Start, topic};
+pub use regroup::{RegroupError, Survey, regroup, survey};
 pub use replay::replay;
 pub use state_machine::{AppliedState, Checkpoint, Committed, Fatal, StateMachine};
 pub use stop::Stopped;

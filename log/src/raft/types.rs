@@ -217,6 +217,11 @@ pub(crate) fn encode_vote(vote: &RaftVoteType) -> Bytes {
     bytes.into()
 }
 
+/// A vote of a node for itself that no quorum has granted.
+pub(crate) fn vote_for(term: u64, node: u64) -> RaftVoteType {
+    Vote::from_leader_id(LeaderId::new(term, node), false)
+}
+
 const VOTE_BYTES: usize = 17;
 
 /// Reads what [`encode_vote`] writes.

@@ -45,6 +45,7 @@ mod pieces;
 mod place;
 mod propose;
 mod recent;
+mod recover;
 mod request;
 pub(crate) mod reserve;
 mod status;
@@ -62,6 +63,7 @@ pub use layout::{Layout, Lock, NodeFile, ShardSecret};
 pub use membership::{ClusterFile, Joining, Peers};
 pub use names::MailboxPath;
 pub use open::{Rebuilt, rebuild};
+pub use recover::{Survivor, look_at_survivor, recover_alone};
 pub use request::{DeliveryRecipient, Envelope, FlagUpdate, MailboxRef, NewMessage, Options};
 pub use status::StoreStatus;
 

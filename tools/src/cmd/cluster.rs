@@ -69,7 +69,7 @@ pub async fn run(common: &Common, verb: ClusterVerb) -> anyhow::Result<Exit> {
         ClusterVerb::Transfer { node } => transfer(common, node).await,
         ClusterVerb::Remove { node } => remove(common, node).await,
         ClusterVerb::Finalize => finalize(common).await,
-        ClusterVerb::Recover => super::cluster_recover::run(common),
+        ClusterVerb::Recover => super::cluster_recover::run(common).await,
     }
 }
 

@@ -90,14 +90,15 @@ async fn accept(listener: TcpListener, serving: Serving, ended: &CancellationTok
 }
 
 /// Who is at the other end.
-enum Caller {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Caller {
     Peer(NodeId),
     Joiner,
 }
 
 impl Serving {
     async fn stream(self, tcp: TcpStream, from: SocketAddr) {
-        match tokio::time::timeout(PATIENCE, self.hands(tcp)).await {
+        match tokio::time::timeout(PATIENCE, hands(&self.tls, tcp)).await {
             Ok(Ok((stream, Caller::Peer(node)))) => {
                 self.node.serve_peer(Box::new(stream), Some(node)).await;
             }
@@ -106,41 +107,41 @@ impl Serving {
             Err(_) => tracing::warn!(%from, "a peer is refused: no handshake within {PATIENCE:?}"),
         }
     }
+}
 
-    async fn hands(&self, tcp: TcpStream) -> Result<(TlsStream<TcpStream>, Caller), PeerError> {
-        tcp.set_nodelay(true).map_err(|error| explain(&error))?;
-        let acceptor = TlsAcceptor::from(self.tls.server());
-        let mut stream = acceptor.accept(tcp).await.map_err(|error| explain(&error))?;
-        match self.caller(&stream) {
-            Ok(caller) => {
-                greeting::welcome(&mut stream).await.map_err(|error| explain(&error))?;
-                Ok((stream, caller))
-            }
-            Err(error) => {
-                let _ = greeting::refuse(&mut stream, &error.to_string()).await;
-                Err(error)
-            }
+/// The handshake, and the greeting that tells a refused peer why.
+pub(super) async fn hands(
+    tls: &PeerTls,
+    tcp: TcpStream,
+) -> Result<(TlsStream<TcpStream>, Caller), PeerError> {
+    tcp.set_nodelay(true).map_err(|error| explain(&error))?;
+    let acceptor = TlsAcceptor::from(tls.server());
+    let mut stream = acceptor.accept(tcp).await.map_err(|error| explain(&error))?;
+    match caller(tls, &stream) {
+        Ok(caller) => {
+            greeting::welcome(&mut stream).await.map_err(|error| explain(&error))?;
+            Ok((stream, caller))
+        }
+        Err(error) => {
+            let _ = greeting::refuse(&mut stream, &error.to_string()).await;
+            Err(error)
         }
     }
+}
 
-    fn caller(&self, stream: &TlsStream<TcpStream>) -> Result<Caller, PeerError> {
-        let (_, connection) = stream.get_ref();
-        match connection.alpn_protocol() {
-            Some(protocol) if protocol == JOIN_PROTOCOL => return Ok(Caller::Joiner),
-            Some(_) => {}
-            None => return Err(PeerError::OtherProtocol),
-        }
-        let chain = connection.peer_certificates().unwrap_or_default();
-        let certificate = chain.first().ok_or(PeerError::NoCertificate)?;
-        let name = CertificateName::of(certificate)?;
-        if name.lineage != self.tls.identity().lineage {
-            return Err(PeerError::Refused(format!(
-                "node {} belongs to the cluster {}, this one is {}",
-                name.node,
-                name.lineage,
-                self.tls.identity().lineage
-            )));
-        }
-        Ok(Caller::Peer(name.node))
+fn caller(tls: &PeerTls, stream: &TlsStream<TcpStream>) -> Result<Caller, PeerError> {
+    let (_, connection) = stream.get_ref();
+    match connection.alpn_protocol() {
+        Some(protocol) if protocol == JOIN_PROTOCOL => return Ok(Caller::Joiner),
+        Some(_) => {}
+        None => return Err(PeerError::OtherProtocol),
+    }
+    let chain = connection.peer_certificates().unwrap_or_default();
+    let certificate = chain.first().ok_or(PeerError::NoCertificate)?;
+    let CertificateName { node, lineage } = CertificateName::of(certificate)?;
+    let own = &tls.identity().lineage;
+    match lineage == *own {
+        true => Ok(Caller::Peer(node)),
+        false => Err(PeerError::OtherCluster { node, lineage, own: own.clone() }),
     }
 }

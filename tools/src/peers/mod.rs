@@ -16,6 +16,8 @@ pub mod join;
 mod listen;
 mod names;
 mod setup;
+#[cfg(test)]
+mod tests;
 mod token;
 mod trouble;
 

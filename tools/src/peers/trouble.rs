@@ -2,6 +2,7 @@
 
 use std::io;
 
+use redoubt_log::id::NodeId;
 use rustls::{AlertDescription, CertificateError, Error};
 
 /// Why a stream between nodes did not come about.
@@ -31,6 +32,16 @@ pub enum PeerError {
     /// Its certificate says nothing that we know.
     #[error("its certificate cannot be used: {0}")]
     Nameless(String),
+    /// The same authority, another cluster: one of both was made anew.
+    #[error("node {node} belongs to the cluster {lineage}, this one is {own}")]
+    OtherCluster {
+        /// Which node.
+        node: NodeId,
+        /// Of which cluster.
+        lineage: String,
+        /// This node's.
+        own: String,
+    },
     /// It has none.
     #[error("it showed no certificate")]
     NoCertificate,
