@@ -132,17 +132,28 @@ impl Core {
         self.queue.push_back(Task { work, done, number });
     }
 
-    /// Appends entries whose contents hash to `contents`.
+    /// Appends entries whose contents hash to `contents` and, where `chains` say so,
+    /// with which the chain must be as it is elsewhere.
     pub(super) fn append(
         &mut self,
         entries: Vec<NewEntry>,
         contents: &[Hash],
+        chains: &[Option<Hash>],
         done: Done,
     ) -> Result<(), LogError> {
         self.check_follow(&entries)?;
+        let before = (self.tip.last, self.tip.head.clone(), self.stats.backlog_bytes);
+        let mut chains = chains.iter().copied().chain(std::iter::repeat(None));
         let mut appended = Vec::with_capacity(entries.len());
         for (entry, content) in entries.into_iter().zip(contents) {
-            appended.push(self.append_one(entry, content));
+            let entry = self.append_one(entry, content);
+            if chains.next().flatten().is_some_and(|chain| chain != entry.chain) {
+                let (last, head, backlog) = before;
+                self.cut(last, head);
+                self.stats.backlog_bytes = backlog;
+                return Err(LogError::OtherChain { id: entry.id });
+            }
+            appended.push(entry);
         }
         self.enqueue(Work::Append(appended, self.tip.head.clone()), done);
         Ok(())
@@ -220,6 +231,18 @@ impl Core {
     pub(super) fn in_tail(&self, index: LogIndex) -> Option<&LogEntry> {
         let place = index.0.checked_sub(self.tail_start()?.0)?;
         self.tail.get(usize::try_from(place).ok()?).map(|tailed| &tailed.entry)
+    }
+
+    /// The id of an entry and the chain after it, if that needs no reading.
+    pub(super) fn recent(&self, index: LogIndex) -> Option<(LogId, Hash)> {
+        if let Some(entry) = self.in_tail(index) {
+            return Some((entry.id, entry.chain));
+        }
+        let ends = [
+            self.tip.last.map(|id| (id, self.tip.head.chain)),
+            self.tip.purged.map(|id| (id, self.tip.purged_head.chain)),
+        ];
+        ends.into_iter().flatten().find(|(id, _)| id.index == index)
     }
 
     /// The head after the entry, if that needs no reading.

@@ -88,6 +88,16 @@ pub enum LogError {
         /// Bytes allowed.
         max: usize,
     },
+    /// Another log has another chain there: one of the two is damaged.
+    #[error(
+        "entry {id} came with another chain than this log has: one of the two is damaged; \
+         nothing was changed. Compare both with a third node, remove the wrong one and join it \
+         again under a new id"
+    )]
+    OtherChain {
+        /// The entry.
+        id: LogId,
+    },
     /// There is no such entry.
     #[error("entry {id} is not in the log")]
     NoSuchEntry {

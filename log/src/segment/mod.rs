@@ -81,12 +81,27 @@ impl SegmentLog {
     /// Nothing was appended and `done` is dropped: not consecutive, too large,
     /// poisoned or closed.
     pub fn append(&self, entries: Vec<NewEntry>, done: Done) -> Result<(), LogError> {
+        self.append_chained(entries, &[], done)
+    }
+
+    /// [`SegmentLog::append`] of entries that another log has with these chains
+    /// behind them, where they are known.
+    ///
+    /// # Errors
+    /// Nothing was appended: [`LogError::OtherChain`] when the two logs are not
+    /// one; else as [`SegmentLog::append`].
+    pub fn append_chained(
+        &self,
+        entries: Vec<NewEntry>,
+        chains: &[Option<Hash>],
+        done: Done,
+    ) -> Result<(), LogError> {
         let max = MAX_PAYLOAD_BYTES;
         if let Some(entry) = entries.iter().find(|entry| entry.payload.len() > max) {
             return Err(LogError::TooLarge { bytes: entry.payload.len(), max });
         }
         let contents: Vec<Hash> = entries.iter().map(|e| chain::content(&e.payload)).collect();
-        self.change(|core| core.append(entries, &contents, done))
+        self.change(|core| core.append(entries, &contents, chains, done))
     }
 
     /// Keeps Raft's vote (opaque here, at most 4 KiB); `done` when it is durable.
@@ -201,6 +216,17 @@ impl SegmentLog {
     /// The last entry that is durable on this disk.
     pub fn durable(&self) -> Option<LogId> {
         self.core().durable
+    }
+
+    /// The id of an entry and the chain after it, if it is near the end or the
+    /// last purged one: reads no file.
+    pub fn recent(&self, index: LogIndex) -> Option<(LogId, Hash)> {
+        self.core().recent(index)
+    }
+
+    /// The disk that it lies on.
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        self.handle.shared.disk.clone()
     }
 
     /// What [`SegmentLog::save_committed`] said last.
