@@ -3,13 +3,14 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use openraft::alias::{SnapshotMetaOf, SnapshotOf};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::chain::Head;
 use crate::id::LogIndex;
@@ -20,6 +21,7 @@ use crate::raft::types::{
     Answer, RaftLogId, RaftStoredMembership, TypeConfig, decode_stored, membership_of, record_of,
     to_raft,
 };
+use crate::record::{Change, Record};
 use crate::segment::{EntryKind, LogEntry, LogId};
 use crate::world::{self, Mutation, Worker, worker};
 
@@ -31,15 +33,35 @@ const BATCH: usize = 256;
 pub(crate) struct AppliedCell {
     state: Mutex<Option<AppliedState>>,
     installed: Mutex<Option<(LogId, Head)>>,
+    index: watch::Sender<Option<LogIndex>>,
+    level: AtomicU32,
 }
 
 impl AppliedCell {
+    /// The level that the state is at.
+    pub(crate) fn level(&self) -> u32 {
+        self.level.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_level(&self, level: u32) {
+        self.level.store(level, Ordering::Relaxed);
+    }
+
+    /// Resolves when the state has come to an entry.
+    pub(crate) async fn reached(&self, index: LogIndex) {
+        let mut told = self.index.subscribe();
+        // The sender is here, so that it does not end.
+        drop(told.wait_for(|applied| *applied >= Some(index)).await);
+    }
+
     pub(crate) fn get(&self) -> Option<AppliedState> {
         self.state.lock().clone()
     }
 
     pub(crate) fn set(&self, state: Option<AppliedState>) {
+        let index = state.as_ref().map(|state| state.id.index);
         *self.state.lock() = state;
+        self.index.send_replace(index);
     }
 
     pub(crate) fn index(&self) -> Option<LogIndex> {
@@ -296,9 +318,13 @@ impl ApplyThread {
         let membership = work.membership.or(applied.map(|state| state.membership));
         let committed = committed(work.entry, membership.unwrap_or_default())?;
         let (state, record) = (committed.state(), committed.record.is_some());
+        let level = level_of(committed.record.as_ref());
         let outcome = self.machine.apply(committed)?;
         if record && outcome.is_none() {
             return Err(Fatal(format!("the record at {index} was applied without an outcome")));
+        }
+        if let Some(level) = level.filter(|_| outcome.as_ref().is_some_and(|o| o.result.is_ok())) {
+            self.applied.set_level(level);
         }
         self.applied.set(Some(state));
         if let Some(responder) = work.responder {
@@ -309,9 +335,18 @@ impl ApplyThread {
 
     fn install(&mut self, checkpoint: &Checkpoint) -> Result<(), Fatal> {
         self.machine.install(checkpoint)?;
+        self.applied.set_level(self.machine.level()?);
         self.applied.set_head(checkpoint.state.id, checkpoint.head.clone());
         self.applied.set(self.machine.applied()?);
         Ok(())
+    }
+}
+
+/// The level that a record raises the state to.
+fn level_of(record: Option<&Record>) -> Option<u32> {
+    match &record?.change {
+        Change::Version(version) => Some(version.apply),
+        _ => None,
     }
 }
 

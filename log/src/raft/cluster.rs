@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use crate::id::{LogIndex, NodeId, Term};
+use openraft::async_runtime::watch::WatchReceiver;
+
+use crate::id::{LogIndex, NodeId, Term, Timestamp};
+use crate::raft::heard::{Heard, Pulse};
+use crate::raft::hub::Hub;
+use crate::raft::members::matched;
+use crate::raft::types::Member;
 
 /// What a member does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,4 +90,121 @@ pub struct ClusterMember {
     pub growth_allowed: Option<bool>,
     /// Why it is refused or does not answer, in words.
     pub trouble: Option<String>,
+}
+
+/// What the status is drawn from, looked at once.
+struct Looked {
+    leader: Option<NodeId>,
+    /// The last entry known here.
+    last: Option<LogIndex>,
+    /// The effective time of the last entry applied here.
+    time: Option<Timestamp>,
+}
+
+impl Hub {
+    /// The group, as this node sees it.
+    pub(crate) fn cluster(&self) -> Cluster {
+        let (term, leader, changing) = self.at_the_moment();
+        let last = self.log.last().map(|id| id.index);
+        let looked = Looked { leader, last, time: self.applied.get().map(|state| state.time) };
+        let membership = self.membership();
+        let nodes = membership.nodes().map(|(node, member)| (NodeId(*node), member.clone()));
+        let members = nodes.map(|(node, member)| self.one(node, member, &looked)).collect();
+        Cluster { node: self.me(), term, leader, level: self.applied.level(), changing, members }
+    }
+
+    fn at_the_moment(&self) -> (Term, Option<NodeId>, bool) {
+        let Some(raft) = self.raft() else { return (Term(0), None, false) };
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let effective = metrics.membership_config.log_id();
+        let pending = effective != metrics.committed_membership_config.log_id();
+        let changing = pending || self.changing.try_lock().is_err();
+        (Term(metrics.current_term), metrics.current_leader.map(NodeId), changing)
+    }
+
+    fn one(&self, node: NodeId, member: Member, looked: &Looked) -> ClusterMember {
+        let role = match (looked.leader == Some(node), self.is_voter(node)) {
+            (true, _) => Role::Leader,
+            (false, true) => Role::Voter,
+            (false, false) => Role::Learner,
+        };
+        let Member { address, light } = member;
+        let nothing = ClusterMember {
+            node,
+            address,
+            role,
+            light,
+            matched: None,
+            applied: None,
+            lag_records: None,
+            lag: None,
+            last_contact: None,
+            incarnation: None,
+            level: None,
+            version: None,
+            clock_offset_ms: None,
+            growth_allowed: None,
+            trouble: None,
+        };
+        match node == self.me() {
+            true => self.itself(nothing),
+            false => self.other(nothing, looked),
+        }
+    }
+
+    fn itself(&self, member: ClusterMember) -> ClusterMember {
+        let peers = self.peers();
+        ClusterMember {
+            matched: self.log.durable().map(|id| id.index),
+            applied: self.applied.index(),
+            lag_records: Some(0),
+            lag: Some(Duration::ZERO),
+            incarnation: peers.map(|peers| peers.incarnation),
+            level: Some(peers.map_or(super::LEVEL, |peers| peers.level)),
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            clock_offset_ms: Some(0),
+            growth_allowed: Some(self.log.growth_allowed()),
+            trouble: self.stop.get().map(|why| why.to_string()),
+            ..member
+        }
+    }
+
+    fn other(&self, member: ClusterMember, looked: &Looked) -> ClusterMember {
+        let heard = self.heard.lock().get(&member.node).cloned().unwrap_or_default();
+        let Heard { last, offset_ms, trouble } = heard;
+        let known = self.raft().and_then(|raft| matched(raft, member.node)).map(LogIndex);
+        let Some((at, pulse)) = last else {
+            return ClusterMember { matched: known, trouble, ..member };
+        };
+        let matched = known.max(pulse.durable.map(|id| id.index));
+        ClusterMember {
+            matched,
+            applied: pulse.applied,
+            lag_records: Some(behind(looked.last, matched)),
+            lag: lag(&pulse, looked, matched),
+            last_contact: Some(at.elapsed()),
+            incarnation: Some(pulse.incarnation),
+            level: Some(pulse.level),
+            version: Some(pulse.version),
+            clock_offset_ms: Some(offset_ms),
+            growth_allowed: Some(pulse.growth_allowed),
+            trouble,
+            ..member
+        }
+    }
+}
+
+fn behind(last: Option<LogIndex>, matched: Option<LogIndex>) -> u64 {
+    let count = |index: Option<LogIndex>| index.map_or(0, |index| index.0.saturating_add(1));
+    count(last).saturating_sub(count(matched))
+}
+
+/// Nothing for one that has all; else from the time of the last record applied there.
+fn lag(pulse: &Pulse, looked: &Looked, matched: Option<LogIndex>) -> Option<Duration> {
+    if behind(looked.last, matched) == 0 {
+        return Some(Duration::ZERO);
+    }
+    let millis = looked.time?.0.saturating_sub(pulse.time?.0);
+    Some(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
 }

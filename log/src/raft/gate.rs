@@ -2,15 +2,21 @@
 //! blob that it names is durable here.
 
 use std::fmt::Debug;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use lru::LruCache;
+use parking_lot::Mutex;
 
-use crate::blob::{BlobError, BlobStore};
+use crate::blob::{BlobError, BlobStore, Exported, Exporter};
 use crate::id::BlobId;
 use crate::raft::types::{Entry, Proposal};
 use crate::world::{self, Mutation};
+
+/// Blobs that are remembered to be durable.
+const HELD: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 16) - 1);
 
 /// What the gate asks of a blob store.
 pub(crate) trait Blobs: Debug + Send + Sync + 'static {
@@ -19,6 +25,21 @@ pub(crate) trait Blobs: Debug + Send + Sync + 'static {
 
     /// Why nothing more is taken.
     fn poisoned(&self) -> Option<String>;
+
+    /// Whether it is here, durable or not. Blocks.
+    fn contains(&self, id: &BlobId) -> Result<bool, BlobError> {
+        Err(BlobError::Missing(*id))
+    }
+
+    /// A blob as it is stored, to be read piece by piece. Blocks.
+    fn exporter(&self, id: &BlobId) -> Result<Exporter, BlobError> {
+        Err(BlobError::Missing(*id))
+    }
+
+    /// Stores what another node exported. Blocks.
+    fn import(&self, blob: &Exported) -> Result<(), BlobError> {
+        Err(BlobError::Missing(blob.head.id))
+    }
 
     /// Resolves with that reason as soon as there is one.
     fn failure(&self) -> BoxFuture<'static, String> {
@@ -35,6 +56,18 @@ impl Blobs for BlobStore {
         Self::poisoned(self)
     }
 
+    fn contains(&self, id: &BlobId) -> Result<bool, BlobError> {
+        Self::contains(self, id)
+    }
+
+    fn exporter(&self, id: &BlobId) -> Result<Exporter, BlobError> {
+        Self::exporter(self, id)
+    }
+
+    fn import(&self, blob: &Exported) -> Result<(), BlobError> {
+        Self::import(self, blob).map(drop)
+    }
+
     fn failure(&self) -> BoxFuture<'static, String> {
         Self::failure(self).boxed()
     }
@@ -46,6 +79,8 @@ impl Blobs for BlobStore {
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     blobs: Arc<dyn Blobs>,
+    /// Blobs that were lately found durable, which they stay.
+    held: Arc<Mutex<LruCache<BlobId, ()>>>,
     /// Mutation for the tests of this gate: everything passes unchecked.
     #[cfg(test)]
     pub(crate) open: bool,
@@ -55,6 +90,7 @@ impl Gate {
     pub(crate) fn new(blobs: Arc<dyn Blobs>) -> Self {
         Self {
             blobs,
+            held: Arc::new(Mutex::new(LruCache::new(HELD))),
             #[cfg(test)]
             open: false,
         }
@@ -91,10 +127,35 @@ impl Gate {
         if world::breaks(Mutation::GateOpen) {
             return Ok(());
         }
-        match ids.is_empty() {
-            true => Ok(()),
-            false => self.blobs.durable(ids).await,
+        let mut unknown = ids;
+        {
+            let mut held = self.held.lock();
+            unknown.retain(|id| held.get(id).is_none());
         }
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        self.blobs.durable(unknown.clone()).await?;
+        let mut held = self.held.lock();
+        for id in unknown {
+            held.put(id, ());
+        }
+        Ok(())
+    }
+
+    /// Whether a blob is here, durable or not. Blocks.
+    pub(crate) fn contains(&self, id: &BlobId) -> Result<bool, BlobError> {
+        self.blobs.contains(id)
+    }
+
+    /// A blob as it is stored. Blocks.
+    pub(crate) fn exporter(&self, id: &BlobId) -> Result<Exporter, BlobError> {
+        self.blobs.exporter(id)
+    }
+
+    /// Stores what another node exported. Blocks.
+    pub(crate) fn import(&self, blob: &Exported) -> Result<(), BlobError> {
+        self.blobs.import(blob)
     }
 
     /// Resolves when the blob store takes nothing more.

@@ -1,26 +1,62 @@
-//! The members of the group, and calls between them.
+//! The members of the group: added, given a vote, removed, one at a time; and
+//! leadership handed over.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
-use tokio::sync::watch;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{MutexGuard, watch};
+use tokio::time::{Instant, timeout_at};
 
+use crate::codec;
 use crate::id::{BlobId, LogIndex, NodeId};
-use crate::raft::cluster::{Cluster, ClusterMember, Role};
+use crate::raft::cluster::Cluster;
 use crate::raft::error::{CallError, FetchError, MembershipError};
+use crate::raft::hub::Hub;
 use crate::raft::node::Node;
-use crate::raft::peers::{LEVEL, PeerStream, Service};
+use crate::raft::peers::{PeerStream, Service, topic};
+use crate::raft::read_index::Raft;
+use crate::raft::serve::serve;
+use crate::raft::types::{Member, TypeConfig};
+use crate::raft::wire::Lane;
 use crate::segment::LogEntry;
 
+/// How long a change of the members may take to be committed.
+const CHANGE: Duration = Duration::from_secs(30);
+/// How long the hand-over of leadership may take.
+const TRANSFER: Duration = Duration::from_millis(2000);
+/// How long a learner may be silent while it catches up.
+const SILENT: Duration = Duration::from_secs(30);
+/// Records that a learner may be behind when it is given a vote.
+const CLOSE: u64 = 1000;
+
+type Changed = Result<(), MembershipError>;
+
 impl Node {
-    /// Serves what a peer sends over this stream, until it ends. `identity` is
-    /// what the peer's certificate says, where it has one.
+    /// Serves what a peer sends over this stream, on Raft's own threads, until it
+    /// ends. `identity` is what the peer's certificate says, where it has one.
     pub async fn serve_peer(&self, stream: Box<dyn PeerStream>, identity: Option<NodeId>) {
-        tracing::warn!(?identity, "this version serves no peers yet");
-        drop(stream);
+        let (done, ended) = tokio::sync::oneshot::channel::<()>();
+        let hub = self.hub().clone();
+        self.hub().spawn(async move {
+            serve(hub, stream, identity).await;
+            drop(done);
+        });
+        drop(ended.await);
+    }
+
+    /// Runs a task on Raft's own threads, which nothing else keeps busy: where
+    /// peers' streams are best made and accepted.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.hub().spawn(task);
     }
 
     /// Who leads, where that is known.
@@ -30,34 +66,35 @@ impl Node {
 
     /// Whether this node leads, as far as it knows: a read index makes sure.
     pub fn is_leader(&self) -> bool {
-        self.leader() == Some(self.node())
+        self.leader() == Some(self.hub().me())
     }
 
     /// Who leads, whenever that changes.
     pub fn watch_leader(&self) -> watch::Receiver<Option<NodeId>> {
-        self.leader_cell().subscribe()
+        self.hub().leader.subscribe()
     }
 
     /// Adds a node that gets the log and has no vote; returns when it has the
-    /// log but for what came meanwhile. Only on the leader.
+    /// log but for what came meanwhile. Again for a learner it only waits. Only on
+    /// the leader.
     ///
     /// # Errors
     /// See [`MembershipError`].
-    pub async fn add_learner(
-        &self,
-        _node: NodeId,
-        _address: String,
-        _light: bool,
-    ) -> Result<(), MembershipError> {
-        Err(MembershipError::Alone)
+    pub async fn add_learner(&self, node: NodeId, address: String, light: bool) -> Changed {
+        let member = Member { address, light };
+        {
+            let change = self.hub().begin_change().await?;
+            change.add(node, member).await?;
+        }
+        self.hub().caught_up(node).await
     }
 
-    /// Gives a learner a vote. Only on the leader.
+    /// Gives a learner that is close behind a vote. Only on the leader.
     ///
     /// # Errors
     /// See [`MembershipError`].
-    pub async fn promote(&self, _node: NodeId) -> Result<(), MembershipError> {
-        Err(MembershipError::Alone)
+    pub async fn promote(&self, node: NodeId) -> Changed {
+        self.hub().begin_change().await?.promote(node).await
     }
 
     /// Removes a member for good. Only on the leader, which hands leadership
@@ -65,8 +102,8 @@ impl Node {
     ///
     /// # Errors
     /// See [`MembershipError`].
-    pub async fn remove(&self, _node: NodeId) -> Result<(), MembershipError> {
-        Err(MembershipError::Alone)
+    pub async fn remove(&self, node: NodeId) -> Changed {
+        self.hub().remove(node).await
     }
 
     /// Hands leadership to a voter, `None` for the one that is furthest; returns
@@ -74,51 +111,32 @@ impl Node {
     ///
     /// # Errors
     /// See [`MembershipError`].
-    pub async fn transfer(&self, _to: Option<NodeId>) -> Result<(), MembershipError> {
-        Err(MembershipError::Alone)
+    pub async fn transfer(&self, to: Option<NodeId>) -> Changed {
+        self.hub().transfer(to).await
     }
 
     /// The group, as this node sees it.
     pub fn cluster(&self) -> Cluster {
-        let status = self.status();
-        let itself = ClusterMember {
-            node: status.node,
-            address: String::new(),
-            role: if self.is_leader() { Role::Leader } else { Role::Voter },
-            light: false,
-            matched: status.durable.map(|id| id.index),
-            applied: status.applied.map(|state| state.id.index),
-            lag_records: Some(0),
-            lag: Some(Duration::ZERO),
-            last_contact: None,
-            incarnation: None,
-            level: Some(LEVEL),
-            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
-            clock_offset_ms: Some(0),
-            growth_allowed: Some(status.growth_allowed),
-            trouble: None,
-        };
-        let (node, term, leader) = (status.node, status.term, status.leader);
-        Cluster { node, term, leader, level: LEVEL, changing: false, members: vec![itself] }
+        self.hub().cluster()
     }
 
-    /// Calls a service on another node.
+    /// Calls a service on another node, or on this one.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn call(
         &self,
         peer: NodeId,
-        _topic: u16,
-        _body: Bytes,
-        _timeout: Duration,
+        topic: u16,
+        body: Bytes,
+        timeout: Duration,
     ) -> Result<Bytes, CallError> {
-        Err(CallError::UnknownNode(peer))
+        self.hub().call(peer, Lane::Calls, topic, body, timeout).await
     }
 
     /// Answers calls on this topic from now on.
     pub fn register(&self, topic: u16, service: Arc<dyn Service>) {
-        self.services().lock().insert(topic, service);
+        self.hub().services.lock().insert(topic, service);
     }
 
     /// Fetches a blob, and the parts of its recipe, from any peer that has it,
@@ -127,32 +145,278 @@ impl Node {
     /// # Errors
     /// See [`FetchError`].
     pub async fn fetch_blob(&self, id: BlobId) -> Result<NodeId, FetchError> {
-        Err(FetchError::Nobody(format!("blob {id}: there are no peers")))
+        self.hub().fetch_from_any(id).await
     }
 
     /// Applied entries of a range from any peer, as many as fit into `max_bytes`
-    /// and at least one, verified by the chain: of an entry here, before or behind.
+    /// and at least one, verified by the chain: that of the entry before the range
+    /// must be at hand here.
     ///
     /// # Errors
     /// See [`FetchError`].
     pub async fn fetch_entries(
         &self,
         range: Range<LogIndex>,
-        _max_bytes: usize,
+        max_bytes: usize,
     ) -> Result<Vec<LogEntry>, FetchError> {
-        Err(FetchError::Nobody(format!("entries {range:?}: there are no peers")))
+        self.hub().fetch_entries(range, max_bytes).await
+    }
+}
+
+/// The right to change the members: one at a time.
+struct Change<'a> {
+    hub: &'a Hub,
+    raft: &'a Raft,
+    _one: MutexGuard<'a, ()>,
+}
+
+impl Hub {
+    async fn begin_change(&self) -> Result<Change<'_>, MembershipError> {
+        let raft = self.raft_as_leader()?;
+        let one = self.changing.try_lock().map_err(|_| MembershipError::InProgress)?;
+        Ok(Change { hub: self, raft, _one: one })
+    }
+
+    fn raft_as_leader(&self) -> Result<&Raft, MembershipError> {
+        if let Some(why) = self.stop.get() {
+            return Err(MembershipError::Stopped(why.to_string()));
+        }
+        if self.peers().is_none() {
+            return Err(MembershipError::Alone);
+        }
+        let leader = *self.leader.borrow();
+        match self.raft() {
+            Some(raft) if leader == Some(self.me()) => Ok(raft),
+            _ => Err(MembershipError::NotLeader { leader }),
+        }
+    }
+
+    pub(crate) fn member(&self, node: NodeId) -> Option<Member> {
+        let membership = self.membership();
+        membership.nodes().find(|(id, _)| **id == node.0).map(|(_, member)| member.clone())
+    }
+
+    pub(crate) fn is_voter(&self, node: NodeId) -> bool {
+        self.membership().voter_ids().any(|voter| voter == node.0)
+    }
+
+    /// Waits until a learner has what the log had when this was called.
+    async fn caught_up(&self, node: NodeId) -> Changed {
+        let raft = self.raft_as_leader()?;
+        let target = self.log.last().map(|id| id.index.0);
+        let mut metrics = raft.metrics();
+        let mut moved = (Instant::now(), None);
+        loop {
+            self.raft_as_leader()?;
+            let matched = matched(raft, node);
+            if matched >= target {
+                return Ok(());
+            }
+            if matched != moved.1 || self.heard_within(node, SILENT) {
+                moved = (Instant::now(), matched);
+            }
+            if moved.0.elapsed() > SILENT {
+                let why = "it is not heard and does not catch up".to_owned();
+                return Err(MembershipError::Unreachable { node, why });
+            }
+            let changed = timeout_at(Instant::now() + Duration::from_secs(1), metrics.changed());
+            if matches!(changed.await, Ok(Err(_))) {
+                return Err(MembershipError::Stopped("Raft has ended".to_owned()));
+            }
+        }
+    }
+
+    fn heard_within(&self, node: NodeId, time: Duration) -> bool {
+        let heard = self.heard.lock();
+        let last = heard.get(&node).and_then(|heard| heard.last.as_ref());
+        last.is_some_and(|(at, _)| at.elapsed() < time)
+    }
+
+    pub(crate) async fn remove(&self, node: NodeId) -> Changed {
+        if node == self.me() {
+            let voters = self.membership().voter_ids().count();
+            if voters <= 1 {
+                return Err(MembershipError::LastVoter(node));
+            }
+            self.transfer(None).await?;
+            return self.ask_leader_to_remove(node).await;
+        }
+        self.begin_change().await?.remove(node).await
+    }
+
+    async fn ask_leader_to_remove(&self, node: NodeId) -> Changed {
+        let leader = *self.leader.borrow();
+        let leader = leader.ok_or(MembershipError::NotLeader { leader: None })?;
+        let unknown = |error: &dyn std::fmt::Display| MembershipError::Unknown(error.to_string());
+        let body = codec::to_bytes(&node).map_err(|error| unknown(&error))?;
+        let asked = self.call(leader, Lane::Calls, topic::REMOVE, body.into(), CHANGE).await;
+        let answer: Removed = codec::from_bytes(&asked.map_err(|error| unknown(&error))?)
+            .map_err(|error| unknown(&error))?;
+        answer.0.map_err(MembershipError::Unknown)
+    }
+
+    /// Hands leadership over and waits until the other leads.
+    pub(crate) async fn transfer(&self, to: Option<NodeId>) -> Changed {
+        let raft = self.raft_as_leader()?;
+        let to = match to {
+            Some(to) if to == self.me() => return Ok(()),
+            Some(to) if self.is_voter(to) => to,
+            Some(to) => return Err(MembershipError::UnknownNode(to)),
+            None => self.furthest().ok_or(MembershipError::LastVoter(self.me()))?,
+        };
+        let mut leader = self.leader.subscribe();
+        let stopped = |error: &dyn std::fmt::Display| MembershipError::Stopped(error.to_string());
+        raft.trigger().transfer_leader(to.0).await.map_err(|error| stopped(&error))?;
+        let other = async {
+            let done = leader.wait_for(|now| now.is_some_and(|now| now != self.me())).await;
+            done.ok().and_then(|now| *now)
+        };
+        match timeout_at(Instant::now() + TRANSFER, other).await {
+            Ok(Some(now)) if now == to => Ok(()),
+            Ok(Some(now)) => Err(MembershipError::Unknown(format!("node {now} leads instead"))),
+            _ => {
+                // It takes nothing while it hands over: a new term ends that.
+                raft.trigger().elect(false).await.map_err(|error| stopped(&error))?;
+                let why = "it did not take over in time".to_owned();
+                Err(MembershipError::Unreachable { node: to, why })
+            }
+        }
+    }
+
+    /// The other voter that is furthest, of those that were heard lately and may lead well.
+    pub(crate) fn furthest(&self) -> Option<NodeId> {
+        let raft = self.raft()?;
+        let membership = self.membership();
+        let light = |node: &NodeId| self.member(*node).is_some_and(|member| member.light);
+        let others = membership.voter_ids().map(NodeId).filter(|node| *node != self.me());
+        let rank = |node: &NodeId| {
+            let heard = self.heard_within(*node, Duration::from_secs(2));
+            (heard, matched(raft, *node), !light(node))
+        };
+        others.max_by_key(rank)
+    }
+}
+
+/// The last entry that a member is known to have, on the leader.
+pub(crate) fn matched(raft: &Raft, node: NodeId) -> Option<u64> {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let replication = metrics.replication.as_ref()?;
+    replication.get(&node.0).copied().flatten().map(|id| id.index)
+}
+
+impl Change<'_> {
+    async fn add(&self, node: NodeId, member: Member) -> Changed {
+        match self.hub.member(node) {
+            Some(there) if there == member => return Ok(()),
+            Some(_) => return Err(MembershipError::AlreadyMember(node)),
+            None => {}
+        }
+        self.commit(ChangeMembers::AddNodes(BTreeMap::from([(node.0, member)]))).await
+    }
+
+    async fn promote(&self, node: NodeId) -> Changed {
+        if self.hub.member(node).is_none() {
+            return Err(MembershipError::UnknownNode(node));
+        }
+        if self.hub.is_voter(node) {
+            return Ok(());
+        }
+        let last = self.hub.log.last().map_or(0, |id| id.index.0 + 1);
+        let has = matched(self.raft, node).map_or(0, |index| index + 1);
+        let lag = last.saturating_sub(has);
+        if lag > CLOSE {
+            return Err(MembershipError::NotCaughtUp { node, lag });
+        }
+        self.commit(ChangeMembers::AddVoterIds(BTreeSet::from([node.0]))).await
+    }
+
+    async fn remove(&self, node: NodeId) -> Changed {
+        let nodes = BTreeSet::from([node.0]);
+        match (self.hub.member(node), self.hub.is_voter(node)) {
+            (None, _) => Err(MembershipError::UnknownNode(node)),
+            (Some(_), true) => self.commit(ChangeMembers::RemoveVoters(nodes)).await,
+            (Some(_), false) => self.commit(ChangeMembers::RemoveNodes(nodes)).await,
+        }
+    }
+
+    /// Proposes a change and waits until it is committed and applied.
+    async fn commit(&self, change: ChangeMembers<u64, Member>) -> Changed {
+        let done = self.raft.change_membership(change, false);
+        match timeout_at(Instant::now() + CHANGE, done).await {
+            Err(_) => Err(MembershipError::Unknown("no quorum has answered in time".to_owned())),
+            Ok(done) => done.map(drop).map_err(refused),
+        }
+    }
+}
+
+fn refused(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> MembershipError {
+    use ChangeMembershipError as Change;
+    match error {
+        RaftError::Fatal(error) => MembershipError::Stopped(error.to_string()),
+        RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => {
+            MembershipError::NotLeader { leader: to.leader_id.map(NodeId) }
+        }
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(error)) => match error {
+            Change::InProgress(_) => MembershipError::InProgress,
+            Change::LearnerNotFound(missing) => {
+                MembershipError::UnknownNode(NodeId(missing.node_id))
+            }
+            other => MembershipError::Unknown(other.to_string()),
+        },
+        RaftError::APIError(other) => MembershipError::Unknown(other.to_string()),
+    }
+}
+
+impl Hub {
+    /// Writes new addresses of members into the membership. Only on the leader.
+    pub(crate) async fn correct_addresses(&self, moved: BTreeMap<NodeId, String>) -> Changed {
+        let change = self.begin_change().await?;
+        let correct = |(node, address): (NodeId, String)| {
+            self.member(node).map(|member| (node.0, Member { address, ..member }))
+        };
+        let nodes: BTreeMap<u64, Member> = moved.into_iter().filter_map(correct).collect();
+        change.commit(ChangeMembers::SetNodes(nodes)).await
+    }
+}
+
+/// What a leader says to one that wants to be removed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Removed(Result<(), String>);
+
+/// Removes a member that has handed leadership to this node.
+pub(crate) struct RemoveService(pub(crate) Weak<Hub>);
+
+impl Service for RemoveService {
+    fn call(&self, from: NodeId, body: Bytes) -> BoxFuture<'static, Result<Bytes, String>> {
+        let hub = self.0.upgrade();
+        async move {
+            let hub = hub.ok_or("the replica has ended")?;
+            hub.must_be_member(from)?;
+            let node: NodeId = codec::from_bytes(&body).map_err(|error| error.to_string())?;
+            let done = match node == from {
+                true => hub.begin_change_and_remove(node).await,
+                false => Err("a node only removes itself this way".to_owned()),
+            };
+            codec::to_bytes(&Removed(done)).map(Bytes::from).map_err(|error| error.to_string())
+        }
+        .boxed()
+    }
+}
+
+impl Hub {
+    async fn begin_change_and_remove(&self, node: NodeId) -> Result<(), String> {
+        let change = self.begin_change().await.map_err(|error| error.to_string())?;
+        change.remove(node).await.map_err(|error| error.to_string())
     }
 }
 
 /// Tells whenever another leads.
-pub(crate) async fn follow_leader(
-    raft: crate::raft::read_index::Raft,
-    cell: watch::Sender<Option<NodeId>>,
-) {
+pub(crate) async fn follow_leader(raft: Raft, hub: Arc<Hub>) {
     let mut metrics = raft.metrics();
     loop {
         let leader = metrics.borrow_watched().current_leader.map(NodeId);
-        cell.send_if_modified(|now| std::mem::replace(now, leader) != leader);
+        hub.leader.send_if_modified(|now| std::mem::replace(now, leader) != leader);
         if metrics.changed().await.is_err() {
             return;
         }

@@ -11,10 +11,19 @@
 //! nothing is served before the committed index is recovered.
 
 mod apply;
+mod carry;
 mod cluster;
+mod conn;
+mod entries;
 mod error;
+mod forward;
 mod gate;
+mod guard;
+mod heard;
+mod history;
+mod hub;
 mod images;
+mod link;
 mod members;
 mod network;
 mod node;
@@ -24,6 +33,8 @@ mod read_index;
 mod regroup;
 mod replay;
 mod runtime;
+mod seen;
+mod serve;
 mod snapshot;
 mod state_machine;
 mod stop;
@@ -31,6 +42,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod types;
+pub mod wire;
 
 pub use cluster::{Cluster, ClusterMember, Role};
 pub use error::{CallError, FetchError, MembershipError, OpenError, ProposeError, ReadError};

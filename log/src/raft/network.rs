@@ -1,74 +1,293 @@
-//! The way to peers. There is none yet: every peer is unreachable, and says so.
+//! openraft's way to peers.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, Stream, StreamExt};
+use openraft::OptionalSend;
 use openraft::alias::{SnapshotOf, VoteOf};
-use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
-    TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError,
+    StreamAppendResult, TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
 };
+use tokio::time::{Instant, timeout};
 
-use crate::id::NodeId;
+use crate::id::{BlobId, NodeId};
+use crate::raft::conn::{Conn, Lost};
+use crate::raft::hub::Hub;
 use crate::raft::snapshot;
 use crate::raft::state_machine::Checkpoint;
-use crate::raft::types::{Member, TypeConfig};
+use crate::raft::types::{Entry, Member, RaftLogId, TypeConfig, from_raft, record_of, to_raft};
+use crate::raft::wire::{
+    Answer, AppendAnswer, AppendHead, EntryHead, Lane, Request, TransferAnswer, VoteHead,
+};
+use crate::segment::{EntryKind, LogEntry};
 
-/// Makes connections to peers: one each for appends, heartbeats and snapshots.
+/// How long a connection may take before a peer counts as unreachable.
+const CONNECT: Duration = Duration::from_millis(1500);
+/// How long a peer may take to make entries durable. Whether it is still there,
+/// its connection tells sooner.
+const APPEND: Duration = Duration::from_secs(20);
+/// Appends that are on their way to one peer at one time.
+const WINDOW: usize = 8;
+/// The waits before a peer that was not reached is tried again.
+const BACKOFF: [u64; 4] = [50, 100, 200, 400];
+
+type RpcError = RPCError<TypeConfig>;
+
+/// Makes ways to peers, one for each purpose.
 #[derive(Debug, Clone)]
-pub(crate) struct Peers;
+pub(crate) struct Peers(pub(crate) Arc<Hub>);
+
+impl Peers {
+    fn peer(&self, node: u64, member: &Member, lane: Lane) -> Peer {
+        self.0.note_address(NodeId(node), &member.address);
+        Peer { hub: self.0.clone(), node: NodeId(node), lane }
+    }
+}
 
 impl RaftNetworkFactory<TypeConfig> for Peers {
     type Network = Peer;
 
     async fn new_client(&mut self, node: u64, member: &Member) -> Peer {
-        Peer { node, address: member.address.clone() }
+        self.peer(node, member, Lane::Appends)
+    }
+
+    async fn new_heartbeat_client(&mut self, node: u64, member: &Member) -> Peer {
+        self.peer(node, member, Lane::Votes)
+    }
+
+    async fn new_snapshot_client(&mut self, node: u64, member: &Member) -> Peer {
+        self.peer(node, member, Lane::Bulk)
     }
 }
 
-/// A peer.
+/// A peer. Votes and the hand-over of leadership go where heartbeats go,
+/// whatever the lane.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    node: u64,
-    address: String,
+    hub: Arc<Hub>,
+    node: NodeId,
+    lane: Lane,
+}
+
+fn unreachable(why: impl ToString) -> RpcError {
+    RPCError::Unreachable(Unreachable::from_string(why))
+}
+
+fn broken(why: impl ToString) -> RpcError {
+    RPCError::Network(NetworkError::from_string(why))
 }
 
 impl Peer {
-    fn unreachable(&self) -> Unreachable<TypeConfig> {
-        let Self { node, address } = self;
-        Unreachable::from_string(format!(
-            "node {node} at {address:?}: this version has no connection between nodes"
-        ))
+    async fn conn(&self, lane: Lane) -> Result<Arc<Conn>, RpcError> {
+        if self.hub.peers().is_none() {
+            let why = format!("node {}: this node was started without peers", self.node);
+            return Err(unreachable(why));
+        }
+        let deadline = Instant::now() + CONNECT;
+        self.hub.link(self.node, lane).conn(deadline).await.map_err(unreachable)
+    }
+
+    /// A small request on the lane that nothing large goes over.
+    async fn ask(&self, request: &Request, option: &RPCOption) -> Result<Answer, RpcError> {
+        let asked = async {
+            let conn = self.conn(Lane::Votes).await?;
+            conn.ask(request, Bytes::new()).await.map_err(|lost| broken(lost.0))
+        };
+        let late = || broken(format!("node {} did not answer in time", self.node));
+        let (answer, _) = timeout(option.soft_ttl(), asked).await.map_err(|_| late())??;
+        match answer {
+            Answer::Failed(why) => Err(broken(why)),
+            answer => Ok(answer),
+        }
+    }
+
+    async fn ask_for_vote(
+        &self,
+        request: Request,
+        option: &RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        match self.ask(&request, option).await? {
+            Answer::Vote { vote, granted, last } => {
+                let vote: VoteOf<TypeConfig> = vote.into();
+                Ok(VoteResponse::new(vote, last.map(to_raft), granted))
+            }
+            _ => Err(broken("it gave another answer")),
+        }
+    }
+
+    fn vote_head(request: &VoteRequest<TypeConfig>) -> VoteHead {
+        VoteHead {
+            vote: (&request.vote).into(),
+            last: request.last_log_id.map(from_raft),
+            transfer: request.leadership_transfer,
+        }
     }
 }
+
+/// An append on its way: what it reaches from and to, and its answer.
+struct Sent<F> {
+    prev: Option<RaftLogId>,
+    last: Option<RaftLogId>,
+    answer: Result<F, RpcError>,
+}
+
+/// Sends an append, behind the blobs that its entries name.
+async fn send(
+    hub: &Hub,
+    node: NodeId,
+    conn: &Conn,
+    request: AppendEntriesRequest<TypeConfig>,
+) -> Sent<impl Future<Output = Result<(Answer, Bytes), Lost>> + Send + use<>> {
+    let prev = request.prev_log_id;
+    let last = request.entries.last().and_then(Entry::stored).map(|entry| to_raft(entry.id));
+    let answer = async {
+        let (head, bulk, blobs) = message(hub, &request).map_err(broken)?;
+        hub.carriers.give(node, blobs, false).await.map_err(unreachable)?;
+        conn.send(&Request::Append(head), bulk).await.map_err(|lost| broken(lost.0))
+    };
+    Sent { prev, last: last.or(prev), answer: answer.await }
+}
+
+/// An append as it is sent, and the blobs that it needs.
+fn message(
+    hub: &Hub,
+    request: &AppendEntriesRequest<TypeConfig>,
+) -> Result<(AppendHead, Bytes, Vec<BlobId>), String> {
+    let entries: Option<Vec<&LogEntry>> = request.entries.iter().map(Entry::stored).collect();
+    let entries = entries.ok_or("an entry that the log did not give")?;
+    let mut bulk = BytesMut::with_capacity(entries.iter().map(|entry| entry.payload.len()).sum());
+    let mut blobs = Vec::new();
+    for entry in &entries {
+        bulk.put_slice(&entry.payload);
+        if entry.kind == EntryKind::Record {
+            let record = record_of(&entry.payload).map_err(|error| error.to_string())?;
+            blobs.extend(record.blobs());
+        }
+    }
+    let prev = request.prev_log_id.map(from_raft);
+    let head = AppendHead {
+        vote: (&request.vote).into(),
+        prev,
+        prev_chain: hub.chain_at(prev),
+        commit: request.leader_commit.map(from_raft),
+        entries: entries.into_iter().map(EntryHead::of).collect(),
+    };
+    Ok((head, bulk.freeze(), blobs))
+}
+
+fn append_response(answer: Answer) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
+    match answer {
+        Answer::Append(AppendAnswer::Success) => Ok(AppendEntriesResponse::Success),
+        Answer::Append(AppendAnswer::Partial(upto)) => {
+            Ok(AppendEntriesResponse::PartialSuccess(upto.map(to_raft)))
+        }
+        Answer::Append(AppendAnswer::Conflict) => Ok(AppendEntriesResponse::Conflict),
+        Answer::Append(AppendAnswer::Higher(vote)) => {
+            Ok(AppendEntriesResponse::HigherVote(vote.into()))
+        }
+        Answer::Failed(why) => Err(unreachable(why)),
+        _ => Err(broken("it gave another answer")),
+    }
+}
+
+/// Waits for the answer to an append.
+async fn answered<F>(sent: Sent<F>) -> Result<AppendedUpto, RpcError>
+where
+    F: Future<Output = Result<(Answer, Bytes), Lost>>,
+{
+    let Sent { prev, last, answer } = sent;
+    let answer = timeout(APPEND, answer?).await.map_err(|_| broken("no answer to an append"))?;
+    let (answer, _) = answer.map_err(|lost| broken(lost.0))?;
+    Ok(AppendedUpto { prev, last, response: append_response(answer)? })
+}
+
+struct AppendedUpto {
+    prev: Option<RaftLogId>,
+    last: Option<RaftLogId>,
+    response: AppendEntriesResponse<TypeConfig>,
+}
+
+impl AppendedUpto {
+    fn result(self) -> Result<StreamAppendResult<TypeConfig>, RpcError> {
+        match self.response {
+            AppendEntriesResponse::Success => Ok(Ok(self.last)),
+            AppendEntriesResponse::PartialSuccess(upto) => Ok(Ok(upto)),
+            AppendEntriesResponse::HigherVote(vote) => Ok(Err(StreamAppendError::HigherVote(vote))),
+            AppendEntriesResponse::Conflict => match self.prev {
+                Some(prev) => Ok(Err(StreamAppendError::Conflict(prev))),
+                None => Err(broken("a conflict at the very beginning")),
+            },
+        }
+    }
+}
+
+type Answers<'s> = BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RpcError>>;
 
 impl RaftNetworkV2<TypeConfig> for Peer {
     type SnapshotData = Checkpoint;
 
     async fn append_entries(
         &mut self,
-        _: AppendEntriesRequest<TypeConfig>,
+        request: AppendEntriesRequest<TypeConfig>,
         _: RPCOption,
-    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Err(RPCError::Unreachable(self.unreachable()))
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
+        let conn = self.conn(self.lane).await?;
+        let sent = send(&self.hub, self.node, &conn, request).await;
+        Ok(answered(sent).await?.response)
+    }
+
+    // Several on their way at one time, answered in their order; over at the
+    // first that fails.
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _: RPCOption,
+    ) -> BoxFuture<'s, Result<Answers<'s>, RpcError>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        async move {
+            let conn = self.conn(self.lane).await?;
+            let (hub, node) = (&self.hub, self.node);
+            let sent = input.then(move |request| {
+                let conn = conn.clone();
+                async move { send(hub, node, &conn, request).await }
+            });
+            let answers = sent.map(answered).buffered(WINDOW);
+            let results = answers.map(|answer| answer.and_then(AppendedUpto::result));
+            let upto_failure = results.scan(false, |over, result| {
+                let last = std::mem::replace(over, !matches!(result, Ok(Ok(_))));
+                std::future::ready((!last).then_some(result))
+            });
+            Ok(upto_failure.boxed())
+        }
+        .boxed()
     }
 
     async fn vote(
         &mut self,
-        _: VoteRequest<TypeConfig>,
-        _: RPCOption,
-    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Err(RPCError::Unreachable(self.unreachable()))
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        self.ask_for_vote(Request::Vote(Self::vote_head(&request)), &option).await
     }
 
     // The trait's default grants, which would make pre-vote no vote at all.
     async fn pre_vote(
         &mut self,
-        _: VoteRequest<TypeConfig>,
-        _: RPCOption,
-    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Err(RPCError::Unreachable(self.unreachable()))
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        self.ask_for_vote(Request::PreVote(Self::vote_head(&request)), &option).await
     }
 
     async fn full_snapshot(
@@ -80,15 +299,43 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            done = snapshot::offer(NodeId(self.node), vote, snapshot) => done,
+            done = snapshot::offer(self.node, vote, snapshot) => done,
         }
     }
 
     async fn transfer_leader(
         &mut self,
-        _: TransferLeaderRequest<TypeConfig>,
-        _: RPCOption,
-    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Err(RPCError::Unreachable(self.unreachable()))
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
+        let (to, last) = (NodeId(*request.to_node_id()), request.last_log_id().copied());
+        let from = request.from_leader().into();
+        let asked = Request::Transfer { from, to, last: last.map(from_raft) };
+        match self.ask(&asked, &option).await? {
+            Answer::Transfer(answer) => Ok(transfer_response(answer)),
+            _ => Err(broken("it gave another answer")),
+        }
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        let longest = BACKOFF.last().copied().unwrap_or(400);
+        let waits = BACKOFF.into_iter().chain(std::iter::repeat(longest));
+        Some(Backoff::new(waits.map(Duration::from_millis)))
+    }
+}
+
+fn transfer_response(answer: TransferAnswer) -> TransferLeaderResponse<TypeConfig> {
+    match answer {
+        TransferAnswer::Accepted => Ok(()),
+        TransferAnswer::VoteChanged { expected, actual } => Err(TransferLeaderError::VoteChanged {
+            expected: expected.into(),
+            actual: actual.into(),
+        }),
+        TransferAnswer::NotFlushed { expected, actual } => {
+            Err(TransferLeaderError::LogNotFlushed {
+                expected: expected.map(to_raft),
+                actual: actual.map(to_raft),
+            })
+        }
     }
 }

@@ -1,32 +1,26 @@
 //! One shard's replica on this node, as the rest of the program sees it.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::ClientWriteError;
-use openraft::impls::ProgressResponder;
-use openraft::raft::ClientWriteResult;
 use parking_lot::Mutex;
-use tokio::sync::watch;
 use tokio::time::timeout_at;
 
-use crate::blob::{BlobError, BlobStore};
+use crate::blob::BlobStore;
 use crate::chain::Head;
 use crate::id::{Hash, LogIndex, NodeId, ShardId, Term};
 use crate::raft::apply::{AppliedCell, Applier, ApplyHandle};
 use crate::raft::error::{OpenError, ProposeError, ReadError};
 use crate::raft::gate::{Blobs, Gate};
-use crate::raft::members::follow_leader;
+use crate::raft::hub::Hub;
 use crate::raft::open::{self, Parts, Running, Threads};
-use crate::raft::peers::{PeerOptions, Service, Start};
+use crate::raft::peers::{PeerOptions, Start};
 use crate::raft::read_index::{Raft, ReadIndex};
 use crate::raft::state_machine::{AppliedState, StateMachine};
 use crate::raft::stop::{StopCell, Stopped};
-use crate::raft::types::{Proposal, TypeConfig};
 use crate::record::{Change, Outcome, Record};
 use crate::segment::{LogEntry, LogId, SegmentLog, SegmentStats};
 
@@ -113,14 +107,10 @@ pub struct Node(Arc<Inner>);
 struct Inner {
     parts: Parts,
     raft: Raft,
+    hub: Arc<Hub>,
     reads: ReadIndex,
     running: Mutex<Option<Work>>,
-    leader: watch::Sender<Option<NodeId>>,
-    services: Mutex<Services>,
 }
-
-/// Who answers calls, by topic.
-pub(crate) type Services = HashMap<u16, Arc<dyn Service>>;
 
 struct Work {
     applier: Applier,
@@ -159,7 +149,7 @@ impl Node {
         let (applied, stop) = (Arc::new(AppliedCell::default()), StopCell::new());
         let parts = Parts { options, log, gate, applied, stop };
         let threads = Threads::start(&parts.options)?;
-        let running = threads.run(open::start(parts.clone(), machine));
+        let running = threads.run(open::start(parts.clone(), machine, threads.handle()));
         let running = running.unwrap_or_else(|| Err(open::has_panicked(&parts)))?;
         Ok(Self::over(parts, running, threads))
     }
@@ -179,33 +169,24 @@ impl Node {
         let (applied, stop) = (Arc::new(AppliedCell::default()), StopCell::new());
         let gate = Gate::new(Arc::new(blobs) as Arc<dyn Blobs>);
         let parts = Parts { options, log, gate, applied, stop };
-        let running = open::start(parts.clone(), machine).await?;
+        let running = open::start(parts.clone(), machine, None).await?;
         Ok(Self::over(parts, running, Threads::none()))
     }
 
     fn over(parts: Parts, running: Running, threads: Threads) -> Self {
-        let Running { raft, reads, applier, apply } = running;
-        let leader = watch::Sender::new(None);
-        threads.spawn(follow_leader(raft.clone(), leader.clone()));
+        let Running { raft, hub, reads, applier, apply } = running;
         let running = Mutex::new(Some(Work { applier, apply, threads }));
-        let services = Mutex::default();
-        Self(Arc::new(Inner { parts, raft, reads, running, leader, services }))
+        Self(Arc::new(Inner { parts, raft, hub, reads, running }))
     }
 
-    pub(crate) fn node(&self) -> NodeId {
-        self.0.parts.options.node
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.0.hub
     }
 
-    pub(crate) fn leader_cell(&self) -> &watch::Sender<Option<NodeId>> {
-        &self.0.leader
-    }
-
-    pub(crate) fn services(&self) -> &Mutex<Services> {
-        &self.0.services
-    }
-
-    /// Proposes a record and waits until it is committed by a quorum, durable
-    /// there with its blobs, and applied here.
+    /// Proposes a record, here or at whoever leads, and waits until it is committed
+    /// by a quorum, durable there with its blobs, and applied here. While nobody
+    /// leads it waits; what is not known to have been committed is proposed again
+    /// under the same operation id, until the deadline.
     ///
     /// # Errors
     /// See [`ProposeError`].
@@ -214,73 +195,7 @@ impl Node {
         record: Record,
         deadline: Instant,
     ) -> Result<Outcome, ProposeError> {
-        self.refuse_if_stopped()?;
-        if grows(&record.change) && !self.0.parts.log.growth_allowed() {
-            return Err(ProposeError::DiskFull);
-        }
-        let mut proposal =
-            Proposal::new(&record).map_err(|error| ProposeError::TooLarge(error.to_string()))?;
-        drop(record);
-        let deadline = tokio::time::Instant::from_std(deadline);
-        let held = timeout_at(deadline, self.0.parts.gate.pass(&mut proposal)).await;
-        held.map_err(|_| ProposeError::Unavailable)?.map_err(|error| self.refused(error))?;
-        let (responder, answer) = ProgressResponder::complete_only();
-        let handed_in = self.0.raft.client_write_ff(proposal, Some(responder));
-        // Dropped before it is done, the hand-over has not happened.
-        let handed_in = timeout_at(deadline, handed_in).await;
-        handed_in
-            .map_err(|_| ProposeError::Unavailable)?
-            .map_err(|error| self.stopped_by(error))?;
-        match timeout_at(deadline, answer).await {
-            Ok(Ok(answer)) => self.outcome(answer),
-            Ok(Err(_)) => Err(ProposeError::Unknown(self.why())),
-            Err(_) => Err(ProposeError::Unknown("the deadline passed".to_owned())),
-        }
-    }
-
-    fn outcome(&self, answer: ClientWriteResult<TypeConfig>) -> Result<Outcome, ProposeError> {
-        match answer {
-            Ok(response) => response.data.0.ok_or_else(|| {
-                ProposeError::Unknown("the record was applied without an outcome".to_owned())
-            }),
-            // Said only of what was never appended.
-            Err(ClientWriteError::ForwardToLeader(to)) => Err(ProposeError::NotLeader {
-                shard: self.0.parts.options.shard,
-                leader: to.leader_id.map(NodeId),
-            }),
-            Err(error) => Err(ProposeError::Unknown(error.to_string())),
-        }
-    }
-
-    fn refused(&self, error: BlobError) -> ProposeError {
-        let why = error.to_string();
-        match error {
-            BlobError::Missing(blob) | BlobError::Part { blob, .. } => {
-                ProposeError::Blob { blob, why }
-            }
-            BlobError::DiskFull { .. } => ProposeError::DiskFull,
-            _ => {
-                self.0.parts.stop.fatal(&why);
-                self.stopped_by(why)
-            }
-        }
-    }
-
-    fn refuse_if_stopped(&self) -> Result<(), ProposeError> {
-        let Parts { stop, gate, log, .. } = &self.0.parts;
-        let log = log.poisoned().map(|why| why.to_string());
-        if let Some(why) = gate.poisoned().or(log) {
-            stop.fatal(why);
-        }
-        match stop.get() {
-            Some(why) => Err(self.stopped_by(why)),
-            None => Ok(()),
-        }
-    }
-
-    fn stopped_by(&self, why: impl ToString) -> ProposeError {
-        let why = self.0.parts.stop.get().map_or_else(|| why.to_string(), |why| why.to_string());
-        ProposeError::Stopped { shard: self.0.parts.options.shard, why }
+        self.0.hub.propose(record, tokio::time::Instant::from_std(deadline)).await
     }
 
     fn why(&self) -> String {
@@ -429,7 +344,7 @@ async fn finish(apply: ApplyHandle, log: &SegmentLog) -> Result<(), ReadError> {
 
 /// Whether a change needs room that stays taken. What shrinks, and what an
 /// administrator needs to make room, passes on a full disk.
-fn grows(change: &Change) -> bool {
+pub(crate) fn grows(change: &Change) -> bool {
     match change {
         Change::Deliver(_)
         | Change::Append(_)

@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::id::{BlobId, LogIndex};
 use crate::raft::apply::{AppliedCell, Applier, ApplyHandle};
 use crate::raft::error::OpenError;
 use crate::raft::gate::Gate;
+use crate::raft::hub::Hub;
+use crate::raft::members::follow_leader;
 use crate::raft::network::Peers;
 use crate::raft::node::NodeOptions;
+use crate::raft::peers::Start;
 use crate::raft::read_index::{Raft, ReadIndex, round};
 use crate::raft::state_machine::{AppliedState, StateMachine};
 use crate::raft::stop::StopCell;
@@ -55,6 +58,11 @@ impl Threads {
         }
     }
 
+    /// The way onto them from elsewhere, if there are any.
+    pub(crate) fn handle(&self) -> Option<Handle> {
+        self.0.as_ref().map(|runtime| runtime.handle().clone())
+    }
+
     /// Runs a task on them.
     pub(crate) fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) {
         match &self.0 {
@@ -86,6 +94,7 @@ impl Drop for Threads {
 /// A replica that runs.
 pub(crate) struct Running {
     pub(crate) raft: Raft,
+    pub(crate) hub: Arc<Hub>,
     pub(crate) reads: ReadIndex,
     pub(crate) applier: Applier,
     pub(crate) apply: ApplyHandle,
@@ -101,10 +110,11 @@ pub(crate) struct Parts {
     pub(crate) stop: StopCell,
 }
 
-/// Checks, starts and recovers, on the replica's own threads.
+/// Checks, starts and recovers, on the replica's own threads, if it has any.
 pub(crate) async fn start(
     parts: Parts,
     mut machine: Box<dyn StateMachine>,
+    threads: Option<Handle>,
 ) -> Result<Running, OpenError> {
     let checked = parts.clone();
     let machine =
@@ -116,17 +126,27 @@ pub(crate) async fn start(
     let name = format!("apply-{}", options.shard);
     let durable = store.durable().clone();
     let (applier, apply) = Applier::start(&name, machine, applied, durable, stop)?;
-    let up = come_up(options, store, applier.clone()).await;
-    let (raft, reads) = up.map_err(|why| did_not_come_up(&parts, why))?;
+    let (of_hub, term) = (parts.clone(), store.term());
+    let hub = world::blocking(move || Hub::new(&of_hub, term, threads)).await?;
+    hub.serve_log();
+    let up = come_up(&options, &hub, store, applier.clone()).await;
+    let raft = up.map_err(|why| did_not_come_up(&parts, why))?;
     let failures = (parts.log.failure(), parts.gate.failure());
     drop(world::spawn(watch(raft.clone(), parts.stop.clone(), failures)));
-    Ok(Running { raft, reads, applier, apply })
+    drop(world::spawn(follow_leader(raft.clone(), hub.clone())));
+    if hub.peers().is_some() {
+        drop(world::spawn(hub.clone().ask_around()));
+        drop(world::spawn(hub.clone().watch_over()));
+    }
+    let reads = ReadIndex::start(hub.clone());
+    Ok(Running { raft, hub, reads, applier, apply })
 }
 
 /// How far the views have come, if they are of this log.
 fn join(parts: &Parts, machine: &mut dyn StateMachine) -> Result<(), OpenError> {
     let applied = machine.applied()?;
     check_joined(parts, applied.as_ref(), machine)?;
+    parts.applied.set_level(machine.level()?);
     parts.applied.set(applied);
     Ok(())
 }
@@ -215,30 +235,48 @@ fn config(options: &NodeOptions) -> Config {
 }
 
 async fn come_up(
-    options: NodeOptions,
+    options: &NodeOptions,
+    hub: &Arc<Hub>,
     store: LogStore,
     applier: Applier,
-) -> Result<(Raft, ReadIndex), String> {
-    let config = config(&options).validate().map_err(|error| error.to_string())?;
-    let raft = Raft::new(options.node.0, Arc::new(config), Peers, store, applier).await;
+) -> Result<Raft, String> {
+    let config = config(options).validate().map_err(|error| error.to_string())?;
+    let peers = Peers(hub.clone());
+    let raft = Raft::new(options.node.0, Arc::new(config), peers, store, applier).await;
     let raft = raft.map_err(|error| error.to_string())?;
-    match tokio::time::timeout(options.recovery, recover(&raft, options.node.0)).await {
-        Ok(recovered) => recovered?,
-        Err(_) => return Err(format!("not recovered within {:?}", options.recovery)),
+    hub.set_raft(raft.clone());
+    if !begin(&raft, options).await? {
+        return Ok(raft);
     }
-    let reads = ReadIndex::start(raft.clone());
-    Ok((raft, reads))
+    match tokio::time::timeout(options.recovery, recover(&raft, options.node.0)).await {
+        Ok(recovered) => recovered.map(|()| raft),
+        Err(_) => Err(format!("not recovered within {:?}", options.recovery)),
+    }
 }
 
-/// Returns once everything committed is known and applied.
-async fn recover(raft: &Raft, node: u64) -> Result<(), String> {
+/// Makes a group where there is none and one is wanted. Whether what is committed
+/// can be recovered without anybody else.
+async fn begin(raft: &Raft, options: &NodeOptions) -> Result<bool, String> {
+    let node = options.node.0;
     if !raft.is_initialized().await.map_err(|error| error.to_string())? {
-        let members = BTreeMap::from([(node, Member::default())]);
+        if options.start == Start::Join {
+            return Ok(false);
+        }
+        let address = options.peers.as_ref().map(|peers| peers.address.clone());
+        let member = Member { address: address.unwrap_or_default(), light: options.light };
+        let members = BTreeMap::from([(node, member)]);
         raft.initialize(members).await.map_err(|error| error.to_string())?;
     } else if is_only_voter(raft, node) {
         // Nobody else can be elected: there is nothing to wait for.
         raft.trigger().elect(false).await.map_err(|error| error.to_string())?;
+    } else {
+        return Ok(options.peers.is_none());
     }
+    Ok(true)
+}
+
+/// Returns once everything committed is known and applied.
+async fn recover(raft: &Raft, node: u64) -> Result<(), String> {
     let led = raft.wait(None).metrics(|metrics| metrics.current_leader.is_some(), "a leader").await;
     match led.map_err(|error| error.to_string())?.current_leader {
         Some(leader) if leader == node => round(raft).await.map(drop).map_err(|e| e.to_string()),
@@ -249,7 +287,7 @@ async fn recover(raft: &Raft, node: u64) -> Result<(), String> {
 fn is_only_voter(raft: &Raft, node: u64) -> bool {
     let metrics = raft.metrics();
     let membership = metrics.borrow_watched().membership_config.clone();
-    membership.voter_ids().all(|voter| voter == node)
+    membership.voter_ids().eq([node])
 }
 
 /// Ends Raft at once when a part below has failed, and says so when Raft has ended.

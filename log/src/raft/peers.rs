@@ -34,6 +34,8 @@ pub mod topic {
     pub const GIVE_BLOB: u16 = 5;
     /// Entries of the log.
     pub const ENTRIES: u16 = 6;
+    /// A member that has handed leadership over asks to be removed.
+    pub const REMOVE: u16 = 7;
     /// Snapshots: offers and what is fetched for them.
     pub const SNAPSHOT: u16 = 10;
     /// The first of the store's.

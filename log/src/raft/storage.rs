@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::{Stream, TryStreamExt, stream};
 use openraft::alias::LogIdOf;
@@ -39,6 +40,7 @@ pub(crate) struct LogStore {
     durable: Arc<DurableMark>,
     applied: Arc<AppliedCell>,
     stop: StopCell,
+    term: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -61,8 +63,9 @@ impl LogStore {
         let vote = log.vote().as_deref().map(decode_vote).transpose()?;
         let committed = log.committed().map(to_raft);
         let durable = Arc::new(DurableMark::new(log.last()));
+        let term = Arc::new(AtomicU64::new(vote.map_or(0, |vote| vote.leader_id().term)));
         let kept = Arc::new(Mutex::new(Kept { vote, committed }));
-        Ok(Self { log, gate, kept, durable, applied, stop })
+        Ok(Self { log, gate, kept, durable, applied, stop, term })
     }
 
     /// How far the log is durable.
@@ -75,6 +78,19 @@ impl LogStore {
             self.stop.fatal(&error);
             io::Error::other(error)
         })
+    }
+
+    /// A log that is another one than the leader's stops this shard.
+    fn not_one_history(&self, error: LogError) -> io::Error {
+        if matches!(error, LogError::OtherChain { .. }) {
+            self.stop.fatal(&error);
+        }
+        io::Error::other(error)
+    }
+
+    /// The term of the vote that is durable here.
+    pub(crate) fn term(&self) -> Arc<AtomicU64> {
+        self.term.clone()
     }
 
     async fn finish(
@@ -200,6 +216,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             self.finish(|done| self.log.save_vote(encode_vote(vote), done)).await?;
         }
         self.kept.lock().vote = Some(*vote);
+        self.term.fetch_max(vote.leader_id().term, Ordering::Relaxed);
         Ok(())
     }
 
@@ -226,6 +243,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let new: Result<Vec<_>, _> = entries.iter().map(Entry::to_new).collect();
         let new = new.map_err(io::Error::other)?;
         let last = new.last().map(|entry| entry.id);
+        let chains: Vec<_> = entries.iter().map(Entry::chain).collect();
         let (durable, stop) = (self.durable.clone(), self.stop.clone());
         let done = move |result: Result<(), LogError>| {
             durable.advance(last, &result);
@@ -234,7 +252,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             }
             flushed.io_completed(result.map_err(io::Error::other));
         };
-        self.log.append(new, Box::new(done)).map_err(io::Error::other)?;
+        let appended = self.log.append_chained(new, &chains, Box::new(done));
+        appended.map_err(|error| self.not_one_history(error))?;
         if packs_last { self.admit(&entries).await } else { Ok(()) }
     }
 
@@ -242,6 +261,15 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let last = last.map(from_raft);
         if self.log.last().map(|id| id.index) <= last.map(|id| id.index) {
             return Ok(());
+        }
+        if let Some(committed) = self.log.committed().filter(|id| Some(*id) > last) {
+            let why = format!(
+                "the leader's log differs from this one before {committed}, which is committed: \
+                 one of the two is damaged. Nothing was cut off. Compare both with a third node, \
+                 remove the wrong one and join it again under a new id"
+            );
+            self.stop.fatal(&why);
+            return Err(io::Error::other(why));
         }
         self.finish(|done| self.log.truncate_after(last, done)).await
     }

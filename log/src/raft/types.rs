@@ -13,8 +13,9 @@ use openraft::{EntryPayload, Membership};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CodecError};
-use crate::id::{BlobId, LogIndex, NodeId, Term, Timestamp};
+use crate::id::{BlobId, Hash, LogIndex, NodeId, Term, Timestamp};
 use crate::raft::runtime::WorldRuntime;
+use crate::raft::wire::Received;
 use crate::record::{Outcome, Record};
 
 use crate::segment::{EntryKind, LogEntry, LogId, NewEntry};
@@ -50,6 +51,8 @@ pub(crate) const SALT_BYTES: usize = 16;
 pub(crate) struct Member {
     /// Where its peers reach it; empty for a node without peers.
     pub(crate) address: String,
+    /// Whether it keeps no views and serves nobody.
+    pub(crate) light: bool,
 }
 
 /// A record on its way into the log: salt, then the encoded record.
@@ -70,6 +73,13 @@ impl Proposal {
         payload.extend_from_slice(&encoded);
         let blobs = record.blobs().into_iter().collect();
         Ok(Self { payload: payload.into(), stamp: record.stamp, blobs, held: false })
+    }
+
+    /// One that a peer sent; its blobs are still to be made sure of.
+    fn received(payload: Bytes) -> Result<Self, CodecError> {
+        let record = record_of(&payload)?;
+        let blobs = record.blobs().into_iter().collect();
+        Ok(Self { payload, stamp: record.stamp, blobs, held: false })
     }
 
     /// One that this node's own log holds, and so its blobs.
@@ -120,9 +130,34 @@ pub(crate) struct Entry {
     payload: Payload,
     stamp: Timestamp,
     stored: Option<LogEntry>,
+    sent: Option<Sent>,
+}
+
+/// What a peer's log says of an entry: its very octets, and the chain behind it.
+#[derive(Debug, Clone)]
+struct Sent {
+    payload: Bytes,
+    chain: Hash,
 }
 
 impl Entry {
+    /// As a peer sent it.
+    pub(crate) fn from_peer(entry: Received) -> Result<Self, CodecError> {
+        let Received { id, kind, stamp, chain, payload } = entry;
+        let decoded = match kind {
+            EntryKind::Blank => EntryPayload::Blank,
+            EntryKind::Membership => EntryPayload::Membership(decode_membership(&payload)?),
+            EntryKind::Record => EntryPayload::Normal(Proposal::received(payload.clone())?),
+        };
+        let sent = Some(Sent { payload, chain });
+        Ok(Self { id: to_raft(id), payload: decoded, stamp, stored: None, sent })
+    }
+
+    /// The chain behind it in the log of the peer that sent it.
+    pub(crate) fn chain(&self) -> Option<Hash> {
+        self.sent.as_ref().map(|sent| sent.chain)
+    }
+
     /// As read from this node's own log.
     pub(crate) fn from_log(entry: LogEntry) -> Result<Self, CodecError> {
         let payload = match entry.kind {
@@ -131,7 +166,7 @@ impl Entry {
             EntryKind::Record => EntryPayload::Normal(Proposal::stored(&entry)),
         };
         let (id, stamp) = (to_raft(entry.id), entry.stamp);
-        Ok(Self { id, payload, stamp, stored: Some(entry) })
+        Ok(Self { id, payload, stamp, stored: Some(entry), sent: None })
     }
 
     /// As the log takes it.
@@ -143,6 +178,8 @@ impl Entry {
             }
             EntryPayload::Normal(proposal) => (EntryKind::Record, proposal.payload.clone()),
         };
+        // Another version may write a membership in other octets: those of the sender count.
+        let payload = self.sent.as_ref().map_or(payload, |sent| sent.payload.clone());
         Ok(NewEntry { id: from_raft(self.id), kind, stamp: self.stamp, payload })
     }
 
@@ -155,6 +192,11 @@ impl Entry {
     }
 
     /// What this node's own log says of it, where it was read from there.
+    pub(crate) fn stored(&self) -> Option<&LogEntry> {
+        self.stored.as_ref()
+    }
+
+    /// [`Entry::stored`], taken.
     pub(crate) fn into_stored(self) -> Option<LogEntry> {
         self.stored
     }
@@ -181,7 +223,7 @@ impl RaftEntry for Entry {
             EntryPayload::Normal(proposal) => proposal.stamp,
             _ => Timestamp::now(),
         };
-        Self { id, payload, stamp, stored: None }
+        Self { id, payload, stamp, stored: None, sent: None }
     }
 
     fn log_id_parts(&self) -> (&CommittedLeader, u64) {
@@ -190,7 +232,7 @@ impl RaftEntry for Entry {
 
     fn set_log_id(&mut self, id: RaftLogId) {
         self.id = id;
-        self.stored = None;
+        (self.stored, self.sent) = (None, None);
     }
 
     fn get_membership(&self) -> Option<RaftMembership> {
@@ -242,19 +284,35 @@ pub(crate) fn decode_vote(bytes: &[u8]) -> Result<RaftVoteType, CodecError> {
 /// new number in front.
 #[derive(Serialize, Deserialize)]
 enum MembershipBytes {
-    V1 { configs: Vec<BTreeSet<u64>>, nodes: BTreeMap<u64, Member> },
+    V1 { configs: Vec<BTreeSet<u64>>, nodes: BTreeMap<u64, String> },
+    V2 { configs: Vec<BTreeSet<u64>>, nodes: BTreeMap<u64, Member> },
 }
 
 /// A membership's bytes in an entry.
 pub(crate) fn encode_membership(membership: &RaftMembership) -> Result<Bytes, CodecError> {
-    let nodes = membership.nodes().map(|(id, node)| (*id, node.clone())).collect();
+    let nodes: BTreeMap<u64, Member> =
+        membership.nodes().map(|(id, node)| (*id, node.clone())).collect();
     let configs = membership.get_joint_config().clone();
-    codec::to_bytes(&MembershipBytes::V1 { configs, nodes }).map(Bytes::from)
+    // The older shape where it says all, so that an older program reads it.
+    let bytes = match nodes.values().any(|node| node.light) {
+        true => MembershipBytes::V2 { configs, nodes },
+        false => {
+            let nodes = nodes.into_iter().map(|(id, node)| (id, node.address)).collect();
+            MembershipBytes::V1 { configs, nodes }
+        }
+    };
+    codec::to_bytes(&bytes).map(Bytes::from)
 }
 
 /// Reads what [`encode_membership`] writes.
 pub(crate) fn decode_membership(bytes: &[u8]) -> Result<RaftMembership, CodecError> {
-    let MembershipBytes::V1 { configs, nodes } = codec::from_bytes(bytes)?;
+    let (configs, nodes) = match codec::from_bytes(bytes)? {
+        MembershipBytes::V1 { configs, nodes } => {
+            let member = |(id, address)| (id, Member { address, light: false });
+            (configs, nodes.into_iter().map(member).collect())
+        }
+        MembershipBytes::V2 { configs, nodes } => (configs, nodes),
+    };
     Membership::new(configs, nodes).map_err(|error| CodecError::Malformed(error.to_string()))
 }
 

@@ -27,7 +27,7 @@ fn a_vote_is_17_bytes() {
 
 #[test]
 fn a_membership_has_its_bytes() {
-    let member = |address: &str| Member { address: address.to_owned() };
+    let member = |address: &str| Member { address: address.to_owned(), light: false };
     let nodes = BTreeMap::from([(1, member("a:1")), (2, member(""))]);
     let membership = Membership::new(vec![[1].into()], nodes).unwrap();
     let bytes = encode_membership(&membership).unwrap();
@@ -35,6 +35,13 @@ fn a_membership_has_its_bytes() {
     assert_eq!(bytes[..], [0, 1, 1, 1, 2, 1, 3, b'a', b':', b'1', 2, 0]);
     assert_eq!(decode_membership(&bytes), Ok(membership.clone()));
     assert_eq!(voters_of(&bytes), Ok(vec![NodeId(1)]));
+
+    // Shape 2 says which are light.
+    let light = BTreeMap::from([(1, Member { address: "a".to_owned(), light: true })]);
+    let light = Membership::new(vec![[1].into()], light).unwrap();
+    let of_light = encode_membership(&light).unwrap();
+    assert_eq!(of_light[..], [1, 1, 1, 1, 1, 1, 1, b'a', 1]);
+    assert_eq!(decode_membership(&of_light), Ok(light));
 
     let id = to_raft(LogId { term: Term(3), index: LogIndex(4) });
     let stored = RaftStoredMembership::new(Some(id), membership);

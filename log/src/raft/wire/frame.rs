@@ -36,23 +36,14 @@ pub(crate) enum Kind {
     Request = 4,
     /// To the request with this id.
     Answer = 5,
-    /// Are you there?
+    /// Nothing to say, but still there.
     Ping = 6,
-    /// Yes.
-    Pong = 7,
 }
 
 impl Kind {
     fn from_octet(octet: u8) -> Option<Self> {
-        let kinds = [
-            Self::Hello,
-            Self::Welcome,
-            Self::Refused,
-            Self::Request,
-            Self::Answer,
-            Self::Ping,
-            Self::Pong,
-        ];
+        let kinds =
+            [Self::Hello, Self::Welcome, Self::Refused, Self::Request, Self::Answer, Self::Ping];
         kinds.into_iter().find(|kind| *kind as u8 == octet)
     }
 }
@@ -63,6 +54,9 @@ pub(crate) enum WireError {
     /// The stream.
     #[error("the connection: {0}")]
     Io(#[from] io::Error),
+    /// Nothing came for too long.
+    #[error("the peer has fallen silent")]
+    Silent,
     /// The other side closed it.
     #[error("the peer closed the connection")]
     Closed,

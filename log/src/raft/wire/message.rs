@@ -8,7 +8,6 @@ use openraft::vote::{RaftLeaderId, RaftVote};
 use serde::{Deserialize, Serialize};
 
 use super::WireError;
-use crate::codec::CodecError;
 use crate::id::{Hash, LogIndex, NodeId, Term, Timestamp};
 use crate::raft::types::RaftVoteType;
 use crate::segment::{EntryKind, LogEntry, LogId};

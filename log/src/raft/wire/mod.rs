@@ -13,8 +13,8 @@ mod message;
 
 pub(crate) use frame::{Frame, Kind, MAX_FRAME, MAX_HELLO, Receiver, WireError, write};
 pub(crate) use message::{
-    Answer, AppendAnswer, AppendHead, CallFailure, EntryHead, Hello, Lane, Refusal, Request,
-    TransferAnswer, VoteBytes, VoteHead, Welcome,
+    Answer, AppendAnswer, AppendHead, CallFailure, EntryHead, Hello, Lane, Received, Refusal,
+    Request, TransferAnswer, VoteHead, Welcome,
 };
 
 /// The oldest version of the messages that is spoken here.
@@ -35,7 +35,7 @@ pub fn read_any(octets: &[u8]) -> usize {
             Kind::Refused => frame.head::<Refusal>().is_ok(),
             Kind::Request => request_reads(&frame),
             Kind::Answer => frame.head::<Answer>().is_ok(),
-            Kind::Ping | Kind::Pong => true,
+            Kind::Ping => true,
         };
         whole += usize::from(known);
     }

@@ -1,0 +1,197 @@
+//! A stream to a peer, shaken hands over: requests out, answers in, any number
+//! of them on their way at one time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::io::{AsyncWrite, ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::raft::peers::PeerStream;
+use crate::raft::wire::{
+    Answer, Frame, Hello, Kind, MAX_FRAME, MAX_HELLO, Receiver, Refusal, Request, Welcome,
+    WireError, write,
+};
+
+/// After so long without a frame out, a ping goes.
+pub(crate) const PING_EVERY: Duration = Duration::from_millis(500);
+/// After so long without a frame in, the stream is taken for dead.
+pub(crate) const SILENCE: Duration = Duration::from_secs(3);
+/// Frames that wait to be written.
+const QUEUE: usize = 64;
+/// From this many requests on, those that nobody waits for any more are forgotten.
+const PRUNE: usize = 64;
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Lost(pub(crate) String);
+
+type Waiter = oneshot::Sender<(Answer, Bytes)>;
+
+/// A stream that a peer has welcomed.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    out: mpsc::Sender<Frame>,
+    pending: Arc<Mutex<Pending>>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    next: u64,
+    waiting: HashMap<u64, Waiter>,
+    lost: Option<String>,
+}
+
+/// Why a stream is not used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GreetError {
+    /// The peer refuses this node.
+    #[error("node {by} refuses this one: {why}")]
+    Refused {
+        /// Who.
+        by: crate::id::NodeId,
+        /// Why.
+        why: Refusal,
+    },
+    /// The stream, or what came over it.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+}
+
+type Halves = (Receiver<ReadHalf<Box<dyn PeerStream>>>, WriteHalf<Box<dyn PeerStream>>);
+
+/// Says hello, and gives what the peer answers.
+pub(crate) async fn greet(
+    stream: Box<dyn PeerStream>,
+    hello: &Hello,
+) -> Result<(Welcome, Halves), GreetError> {
+    let (reads, mut writes) = tokio::io::split(stream);
+    let mut reads = Receiver::new(reads);
+    write(&mut writes, &Frame::new(Kind::Hello, 0, hello, Bytes::new())?).await?;
+    let answer = reads.next(MAX_HELLO).await?;
+    match answer.kind {
+        Kind::Welcome => Ok((answer.head()?, (reads, writes))),
+        Kind::Refused => Err(GreetError::Refused { by: hello.to, why: answer.head()? }),
+        _ => Err(WireError::Malformed("no answer to a hello").into()),
+    }
+}
+
+impl Conn {
+    /// Starts to speak; the future is the stream's life and says why it ended.
+    pub(crate) fn new((reads, writes): Halves) -> (Arc<Self>, impl Future<Output = String>) {
+        let (out, queue) = mpsc::channel(QUEUE);
+        let pending = Arc::new(Mutex::new(Pending::default()));
+        let conn = Arc::new(Self { out, pending: pending.clone() });
+        let life = async move {
+            let ended = tokio::select! {
+                ended = hear(reads, &pending) => ended,
+                ended = speak(writes, queue) => ended,
+            };
+            let why = match ended {
+                Err(error) => error.to_string(),
+                Ok(()) => "it was given up".to_owned(),
+            };
+            let mut pending = pending.lock();
+            pending.lost = Some(why.clone());
+            pending.waiting.clear();
+            why
+        };
+        (conn, life)
+    }
+
+    /// Whether it may still be used.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.pending.lock().lost.is_none()
+    }
+
+    /// Sends a request, in the order of the calls; what it gives waits for the answer.
+    pub(crate) async fn send(
+        &self,
+        request: &Request,
+        bulk: Bytes,
+    ) -> Result<impl Future<Output = Result<(Answer, Bytes), Lost>> + Send + use<>, Lost> {
+        let place = self.out.reserve().await.map_err(|_| self.lost())?;
+        let (id, answer) = self.expect()?;
+        match Frame::new(Kind::Request, id, request, bulk) {
+            Ok(frame) => place.send(frame),
+            Err(error) => {
+                self.pending.lock().waiting.remove(&id);
+                return Err(Lost(error.to_string()));
+            }
+        }
+        let pending = self.pending.clone();
+        Ok(async move { answer.await.map_err(|_| lost(&pending)) })
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(crate) async fn ask(
+        &self,
+        request: &Request,
+        bulk: Bytes,
+    ) -> Result<(Answer, Bytes), Lost> {
+        self.send(request, bulk).await?.await
+    }
+
+    fn expect(&self) -> Result<(u64, oneshot::Receiver<(Answer, Bytes)>), Lost> {
+        let (waiter, answer) = oneshot::channel();
+        let mut pending = self.pending.lock();
+        if let Some(why) = &pending.lost {
+            return Err(Lost(why.clone()));
+        }
+        if pending.waiting.len() >= PRUNE {
+            pending.waiting.retain(|_, waiter| !waiter.is_closed());
+        }
+        pending.next += 1;
+        let id = pending.next;
+        pending.waiting.insert(id, waiter);
+        Ok((id, answer))
+    }
+
+    fn lost(&self) -> Lost {
+        lost(&self.pending)
+    }
+}
+
+fn lost(pending: &Mutex<Pending>) -> Lost {
+    Lost(pending.lock().lost.clone().unwrap_or_else(|| "the connection ended".to_owned()))
+}
+
+async fn hear(
+    mut reads: Receiver<ReadHalf<Box<dyn PeerStream>>>,
+    pending: &Mutex<Pending>,
+) -> Result<(), WireError> {
+    loop {
+        let frame = timeout(SILENCE, reads.next(MAX_FRAME)).await;
+        let frame = frame.map_err(|_| WireError::Silent)??;
+        match frame.kind {
+            Kind::Answer => {
+                let answer = frame.head()?;
+                // Nobody may wait for it any more.
+                if let Some(waiter) = pending.lock().waiting.remove(&frame.id) {
+                    drop(waiter.send((answer, frame.bulk)));
+                }
+            }
+            Kind::Ping => {}
+            _ => return Err(WireError::Malformed("a frame that no answer is")),
+        }
+    }
+}
+
+/// Writes what is queued, and a ping where that is nothing for a while.
+pub(crate) async fn speak<S: AsyncWrite + Unpin>(
+    mut writes: S,
+    mut queue: mpsc::Receiver<Frame>,
+) -> Result<(), WireError> {
+    loop {
+        match timeout(PING_EVERY, queue.recv()).await {
+            Ok(Some(frame)) => write(&mut writes, &frame).await?,
+            Ok(None) => return Ok(()),
+            Err(_) => write(&mut writes, &Frame::bare(Kind::Ping)).await?,
+        }
+    }
+}

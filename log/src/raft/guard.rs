@@ -1,0 +1,78 @@
+//! A leader that had better not lead: whose disk hangs, or whose clock no quorum
+//! agrees with, hands leadership over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::id::NodeId;
+use crate::raft::hub::Hub;
+
+/// How often a leader looks at itself.
+const EVERY: Duration = Duration::from_millis(100);
+/// How long a sync may take.
+const HANG: Duration = Duration::from_secs(1);
+/// The least time between two tries to hand leadership over.
+const AGAIN: Duration = Duration::from_secs(5);
+
+impl Hub {
+    /// Watches over this node for ever.
+    pub(crate) async fn watch_over(self: Arc<Self>) {
+        let mut next = Instant::now();
+        loop {
+            sleep(EVERY).await;
+            if *self.leader.borrow() != Some(self.me()) || Instant::now() < next {
+                continue;
+            }
+            if let Some(why) = self.should_not_lead() {
+                next = Instant::now() + AGAIN;
+                self.step_aside(&why).await;
+                continue;
+            }
+            let moved = self.moved();
+            if !moved.is_empty() {
+                next = Instant::now() + AGAIN;
+                if let Err(error) = self.correct_addresses(moved).await {
+                    tracing::warn!(%error, "the new address of a member is not written yet");
+                }
+            }
+        }
+    }
+
+    fn should_not_lead(&self) -> Option<String> {
+        let sync = Duration::from_micros(self.log.stats().sync_running_us);
+        if sync > HANG {
+            return Some(format!("a sync of the log has taken {} ms so far", sync.as_millis()));
+        }
+        let off = self.clock_is_off()?;
+        Some(format!("no quorum agrees with its clock, which is {off} ms off"))
+    }
+
+    async fn step_aside(&self, why: &str) {
+        let Some(to) = self.furthest() else { return };
+        tracing::warn!(%to, why, "leadership is handed over");
+        if let Err(error) = self.transfer(Some(to)).await {
+            tracing::warn!(%to, %error, "leadership was not handed over");
+        }
+    }
+
+    /// Members that say that they are reached elsewhere than the membership says.
+    fn moved(&self) -> BTreeMap<NodeId, String> {
+        let mut said: BTreeMap<NodeId, String> = {
+            let heard = self.heard.lock();
+            let last = |(node, heard): (&NodeId, &crate::raft::heard::Heard)| {
+                heard.last.as_ref().map(|(_, pulse)| (*node, pulse.address.clone()))
+            };
+            heard.iter().filter_map(last).collect()
+        };
+        let own = self.peers().map(|peers| peers.address.clone()).unwrap_or_default();
+        said.insert(self.me(), own);
+        said.retain(|node, address| {
+            let member = self.member(*node);
+            !address.is_empty() && member.is_some_and(|member| member.address != *address)
+        });
+        said
+    }
+}
