@@ -19,7 +19,7 @@ use crate::raft::hub::Hub;
 use crate::raft::peers::{Service, topic};
 use crate::raft::seen::Trace;
 use crate::raft::types::from_raft;
-use crate::raft::wire::{Lane, Refusal};
+use crate::raft::wire::Lane;
 use crate::record::Change;
 use crate::segment::LogId;
 use crate::world;
@@ -253,12 +253,5 @@ impl Hub {
         let quorum = voters / 2 + 1;
         let middle = far.get(far.len() / 2).map(|offset| offset.saturating_neg());
         middle.filter(|_| voters.saturating_sub(far.len()) < quorum)
-    }
-}
-
-/// A refusal as a trouble.
-impl From<&Refusal> for String {
-    fn from(refusal: &Refusal) -> Self {
-        refusal.to_string()
     }
 }

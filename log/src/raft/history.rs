@@ -33,7 +33,7 @@ impl Hub {
     }
 
     fn is_of_the_past(&self, head: &AppendHead) -> bool {
-        let vote: crate::raft::types::RaftVoteType = head.vote.into();
+        let vote = head.vote.vote();
         let ours = self.log.vote().and_then(|bytes| decode_vote(&bytes).ok());
         ours.is_some_and(|ours| vote.leader_id().term < ours.leader_id().term)
     }

@@ -26,7 +26,7 @@ use crate::raft::snapshot;
 use crate::raft::state_machine::Checkpoint;
 use crate::raft::types::{Entry, Member, RaftLogId, TypeConfig, from_raft, record_of, to_raft};
 use crate::raft::wire::{
-    Answer, AppendAnswer, AppendHead, EntryHead, Lane, Request, TransferAnswer, VoteHead,
+    Answer, AppendAnswer, AppendHead, EntryHead, Lane, Request, TransferAnswer, VoteBytes, VoteHead,
 };
 use crate::segment::{EntryKind, LogEntry};
 
@@ -117,8 +117,7 @@ impl Peer {
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
         match self.ask(&request, option).await? {
             Answer::Vote { vote, granted, last } => {
-                let vote: VoteOf<TypeConfig> = vote.into();
-                Ok(VoteResponse::new(vote, last.map(to_raft), granted))
+                Ok(VoteResponse::new(vote.vote(), last.map(to_raft), granted))
             }
             _ => Err(broken("it gave another answer")),
         }
@@ -126,7 +125,7 @@ impl Peer {
 
     fn vote_head(request: &VoteRequest<TypeConfig>) -> VoteHead {
         VoteHead {
-            vote: (&request.vote).into(),
+            vote: VoteBytes::of(&request.vote),
             last: request.last_log_id.map(from_raft),
             transfer: request.leadership_transfer,
         }
@@ -175,7 +174,7 @@ fn message(
     }
     let prev = request.prev_log_id.map(from_raft);
     let head = AppendHead {
-        vote: (&request.vote).into(),
+        vote: VoteBytes::of(&request.vote),
         prev,
         prev_chain: hub.chain_at(prev),
         commit: request.leader_commit.map(from_raft),
@@ -192,7 +191,7 @@ fn append_response(answer: Answer) -> Result<AppendEntriesResponse<TypeConfig>, 
         }
         Answer::Append(AppendAnswer::Conflict) => Ok(AppendEntriesResponse::Conflict),
         Answer::Append(AppendAnswer::Higher(vote)) => {
-            Ok(AppendEntriesResponse::HigherVote(vote.into()))
+            Ok(AppendEntriesResponse::HigherVote(vote.vote()))
         }
         Answer::Failed(why) => Err(unreachable(why)),
         _ => Err(broken("it gave another answer")),
@@ -309,7 +308,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
         let (to, last) = (NodeId(*request.to_node_id()), request.last_log_id().copied());
-        let from = request.from_leader().into();
+        let from = VoteBytes::of(request.from_leader());
         let asked = Request::Transfer { from, to, last: last.map(from_raft) };
         match self.ask(&asked, &option).await? {
             Answer::Transfer(answer) => Ok(transfer_response(answer)),
@@ -328,8 +327,8 @@ fn transfer_response(answer: TransferAnswer) -> TransferLeaderResponse<TypeConfi
     match answer {
         TransferAnswer::Accepted => Ok(()),
         TransferAnswer::VoteChanged { expected, actual } => Err(TransferLeaderError::VoteChanged {
-            expected: expected.into(),
-            actual: actual.into(),
+            expected: expected.vote(),
+            actual: actual.vote(),
         }),
         TransferAnswer::NotFlushed { expected, actual } => {
             Err(TransferLeaderError::LogNotFlushed {

@@ -24,7 +24,7 @@ use crate::raft::read_index::Raft;
 use crate::raft::types::{Entry, TypeConfig, from_raft, to_raft};
 use crate::raft::wire::{
     Answer, AppendAnswer, AppendHead, Frame, Hello, Kind, Lane, MAX_FRAME, MAX_HELLO, Receiver,
-    Request, TransferAnswer, VoteHead, WireError, write,
+    Request, TransferAnswer, VoteBytes, VoteHead, WireError, write,
 };
 
 /// How long a caller may take to say who it is.
@@ -207,7 +207,7 @@ async fn of_raft(
             raft.pre_vote(vote_request(&head)).await.map(vote_answer).map_err(|e| text(&e))
         }
         Request::Transfer { from, to, last } => {
-            let request = TransferLeaderRequest::new(from.into(), to.0, last.map(to_raft));
+            let request = TransferLeaderRequest::new(from.vote(), to.0, last.map(to_raft));
             let answer = raft.handle_transfer_leader(request).await.map_err(|e| text(&e))?;
             Ok(Answer::Transfer(transfer_answer(answer)))
         }
@@ -221,22 +221,23 @@ async fn of_raft(
 }
 
 fn vote_request(head: &VoteHead) -> VoteRequest<TypeConfig> {
-    let mut request = VoteRequest::new(head.vote.into(), head.last.map(to_raft));
+    let mut request = VoteRequest::new(head.vote.vote(), head.last.map(to_raft));
     request.leadership_transfer = head.transfer;
     request
 }
 
 fn vote_answer(answer: openraft::raft::VoteResponse<TypeConfig>) -> Answer {
-    let (vote, granted) = ((&answer.vote).into(), answer.vote_granted);
+    let (vote, granted) = (VoteBytes::of(&answer.vote), answer.vote_granted);
     Answer::Vote { vote, granted, last: answer.last_log_id.map(from_raft) }
 }
 
 fn transfer_answer(answer: Result<(), TransferLeaderError<TypeConfig>>) -> TransferAnswer {
     match answer {
         Ok(()) => TransferAnswer::Accepted,
-        Err(TransferLeaderError::VoteChanged { expected, actual }) => {
-            TransferAnswer::VoteChanged { expected: (&expected).into(), actual: (&actual).into() }
-        }
+        Err(TransferLeaderError::VoteChanged { expected, actual }) => TransferAnswer::VoteChanged {
+            expected: VoteBytes::of(&expected),
+            actual: VoteBytes::of(&actual),
+        },
         Err(TransferLeaderError::LogNotFlushed { expected, actual }) => {
             let (expected, actual) = (expected.map(from_raft), actual.map(from_raft));
             TransferAnswer::NotFlushed { expected, actual }
@@ -249,7 +250,7 @@ fn append_answer(answer: AppendEntriesResponse<TypeConfig>) -> AppendAnswer {
         AppendEntriesResponse::Success => AppendAnswer::Success,
         AppendEntriesResponse::PartialSuccess(upto) => AppendAnswer::Partial(upto.map(from_raft)),
         AppendEntriesResponse::Conflict => AppendAnswer::Conflict,
-        AppendEntriesResponse::HigherVote(vote) => AppendAnswer::Higher((&vote).into()),
+        AppendEntriesResponse::HigherVote(vote) => AppendAnswer::Higher(VoteBytes::of(&vote)),
     }
 }
 
@@ -275,7 +276,7 @@ async fn take(
     let blobs = entries.iter().flat_map(Entry::unheld).copied().collect();
     hub.complete(peer, blobs).await?;
     let (prev_log_id, leader_commit) = (head.prev.map(to_raft), head.commit.map(to_raft));
-    Ok(AppendEntriesRequest { vote: head.vote.into(), prev_log_id, entries, leader_commit })
+    Ok(AppendEntriesRequest { vote: head.vote.vote(), prev_log_id, entries, leader_commit })
 }
 
 /// Appends, in the order in which they came, several on their way into the log.
@@ -300,7 +301,7 @@ async fn appends(
                         Some(Ok(Ok(_))) => Answer::Append(AppendAnswer::Success),
                         Some(Ok(Err(StreamAppendError::Conflict(_)))) => Answer::Append(AppendAnswer::Conflict),
                         Some(Ok(Err(StreamAppendError::HigherVote(vote)))) => {
-                            Answer::Append(AppendAnswer::Higher((&vote).into()))
+                            Answer::Append(AppendAnswer::Higher(VoteBytes::of(&vote)))
                         }
                         Some(Err(error)) => Answer::Failed(error.to_string()),
                         None => Answer::Failed("an append before it failed".to_owned()),

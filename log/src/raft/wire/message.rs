@@ -124,16 +124,14 @@ pub(crate) struct VoteBytes {
     committed: bool,
 }
 
-impl From<&RaftVoteType> for VoteBytes {
-    fn from(vote: &RaftVoteType) -> Self {
+impl VoteBytes {
+    pub(crate) fn of(vote: &RaftVoteType) -> Self {
         let leader = vote.leader_id();
         Self { term: leader.term, node: leader.voted_for, committed: vote.is_committed() }
     }
-}
 
-impl From<VoteBytes> for RaftVoteType {
-    fn from(vote: VoteBytes) -> Self {
-        Vote::from_leader_id(LeaderId::new(vote.term, vote.node), vote.committed)
+    pub(crate) fn vote(self) -> RaftVoteType {
+        Vote::from_leader_id(LeaderId::new(self.term, self.node), self.committed)
     }
 }
 

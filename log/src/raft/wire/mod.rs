@@ -14,7 +14,7 @@ mod message;
 pub(crate) use frame::{Frame, Kind, MAX_FRAME, MAX_HELLO, Receiver, WireError, write};
 pub(crate) use message::{
     Answer, AppendAnswer, AppendHead, CallFailure, EntryHead, Hello, Lane, Received, Refusal,
-    Request, TransferAnswer, VoteHead, Welcome,
+    Request, TransferAnswer, VoteBytes, VoteHead, Welcome,
 };
 
 /// The oldest version of the messages that is spoken here.
