@@ -369,6 +369,9 @@ pub fn options(config: &Config) -> Options {
             leader: Duration::from_secs(config.limits.leader_wait_seconds),
             cut_off: Duration::from_secs(config.limits.cut_off_seconds),
         },
+        scrub_every: Duration::from_secs(config.store.scrub_hours.saturating_mul(3600)),
+        scrub_rate: config.store.scrub_mib_per_second.saturating_mul(1024 * 1024),
+        compare_every: Duration::from_secs(config.store.compare_minutes.saturating_mul(60)),
         ..defaults
     }
 }

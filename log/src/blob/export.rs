@@ -115,13 +115,9 @@ fn parts_of(steps: &[Step]) -> Vec<BlobId> {
     parts
 }
 
-/// Stores a blob that another store exported, unless it is there.
-pub(super) fn import(shared: &Arc<Shared>, exported: &Exported) -> Result<Put, BlobError> {
-    import_as(shared, exported, false)
-}
-
-/// The same; with `whole` never as a recipe.
-pub(super) fn import_as(
+/// Stores a blob that another store exported, unless it is there; with `whole`
+/// never as a recipe.
+pub(super) fn import(
     shared: &Arc<Shared>,
     exported: &Exported,
     whole: bool,

@@ -195,33 +195,37 @@ impl BlobStore {
         self.exporter(id)?.whole()
     }
 
-    /// Stores a blob that another store exported, unless it is there, once its
-    /// octets hash to its id. Not yet durable.
+    /// Stores a blob that another store exported, unless it is there and not known
+    /// to be damaged, once its octets hash to its id. Not yet durable.
     ///
     /// # Errors
     /// [`BlobError::Foreign`] when it is not what it claims to be,
     /// [`BlobError::Missing`] for a recipe's part that is not here; as [`BlobStore::put`].
     pub fn import(&self, exported: &Exported) -> Result<Put, BlobError> {
-        export::import(&self.shared, exported)
-    }
-
-    /// As [`BlobStore::import`], in the place of a damaged or missing frame, and
-    /// stored in the way that others here need it.
-    ///
-    /// # Errors
-    /// As [`BlobStore::import`].
-    pub fn repair(&self, exported: &Exported) -> Result<Put, BlobError> {
         repair::repair(&self.shared, exported)
     }
 
     /// Reads a blob and its parts through, and gives those of them that are damaged
-    /// or missing. They are noted durably, and count as absent until they are put,
-    /// imported or repaired.
+    /// or missing. They are noted durably, and count as absent until they are put
+    /// or imported.
     ///
     /// # Errors
     /// [`BlobError::Poisoned`], [`BlobError::Index`].
     pub fn examine(&self, id: &BlobId) -> Result<Vec<BlobId>, BlobError> {
         repair::examine(&self.shared, id)
+    }
+
+    /// Notes a blob that should be here and is not, durably.
+    ///
+    /// # Errors
+    /// As [`BlobStore::examine`].
+    pub fn note_missing(&self, id: &BlobId) -> Result<(), BlobError> {
+        repair::note(&self.shared, id, &BlobError::Missing(*id), false)
+    }
+
+    /// Whether a blob is known to be damaged or missing.
+    pub fn is_damaged(&self, id: &BlobId) -> bool {
+        self.shared.known.read().bad.contains_key(id)
     }
 
     /// Blobs known to be damaged or missing, at most `limit`.

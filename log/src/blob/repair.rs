@@ -120,7 +120,7 @@ fn save(shared: &Shared, known: &Known) -> Result<(), BlobError> {
 pub(super) fn repair(shared: &Arc<Shared>, exported: &Exported) -> Result<Put, BlobError> {
     let id = exported.head.id;
     let whole = shared.known.read().bad.get(&id).is_some_and(|bad| bad.whole);
-    export::import_as(shared, exported, whole)
+    export::import(shared, exported, whole)
 }
 
 /// Good frames are durable and in the index: whose they are is damaged no more.

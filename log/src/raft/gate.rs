@@ -41,6 +41,11 @@ pub(crate) trait Blobs: Debug + Send + Sync + 'static {
         Err(BlobError::Missing(blob.head.id))
     }
 
+    /// A blob that should be here is not, and is to be fetched from a peer.
+    fn note_missing(&self, _: &BlobId) -> Result<(), BlobError> {
+        Ok(())
+    }
+
     /// Resolves with that reason as soon as there is one.
     fn failure(&self) -> BoxFuture<'static, String> {
         std::future::pending().boxed()
@@ -66,6 +71,10 @@ impl Blobs for BlobStore {
 
     fn import(&self, blob: &Exported) -> Result<(), BlobError> {
         Self::import(self, blob).map(drop)
+    }
+
+    fn note_missing(&self, id: &BlobId) -> Result<(), BlobError> {
+        Self::note_missing(self, id)
     }
 
     fn failure(&self) -> BoxFuture<'static, String> {
@@ -156,6 +165,19 @@ impl Gate {
     /// Stores what another node exported. Blocks.
     pub(crate) fn import(&self, blob: &Exported) -> Result<(), BlobError> {
         self.blobs.import(blob)
+    }
+
+    /// Waits until blobs are durable, and notes those that are not here: peers have them.
+    pub(crate) async fn hold_or_note(&self, ids: Vec<BlobId>) -> Result<(), BlobError> {
+        for id in ids {
+            match self.hold(vec![id]).await {
+                Err(BlobError::Missing(_) | BlobError::Part { .. }) => {
+                    self.blobs.note_missing(&id)?;
+                }
+                held => held?,
+            }
+        }
+        Ok(())
     }
 
     /// Resolves when the blob store takes nothing more.

@@ -197,7 +197,11 @@ async fn check_blobs(parts: &Parts) -> Result<(), OpenError> {
         let log = parts.log.clone();
         let read = move || log.read(LogIndex(from)..LogIndex(end), CHECK_BYTES);
         let entries = world::blocking(read).await??;
-        let held = parts.gate.hold(blobs_of(&entries)?).await;
+        let blobs = blobs_of(&entries)?;
+        let mut held = parts.gate.hold(blobs.clone()).await;
+        if held.is_err() && parts.options.peers.is_some() {
+            held = parts.gate.hold_or_note(blobs).await;
+        }
         held.map_err(|error| OpenError::Blob { from: LogIndex(from), error })?;
         from += entries.len().max(1) as u64;
     }

@@ -27,6 +27,9 @@ impl Checkpoints {
     pub(super) fn new(bases: Option<Arc<dyn Bases>>) -> Self {
         Self { bases, turn: tokio::sync::Mutex::default(), newest: parking_lot::Mutex::default() }
     }
+    pub(super) fn bases(&self) -> Option<Arc<dyn Bases>> {
+        self.bases.clone()
+    }
     pub(super) fn newest(&self) -> Option<LogIndex> {
         *self.newest.lock()
     }

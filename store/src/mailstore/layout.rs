@@ -56,6 +56,14 @@ impl Layout {
     pub fn seen(&self) -> PathBuf {
         self.shard().join("seen")
     }
+    /// How far a scrub has come.
+    pub fn scrub(&self) -> PathBuf {
+        self.shard().join("scrub.json")
+    }
+    /// What the state hashed to at the last marks.
+    pub fn marks(&self) -> PathBuf {
+        self.shard().join("marks.json")
+    }
     /// Snapshots of peers that are not complete yet.
     pub fn incoming(&self) -> PathBuf {
         self.shard().join("incoming")

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use crate::apply::{self, Position};
 use crate::changes::ChangeFeed;
 use crate::checkpoint::{Base, Bases};
+use crate::mailstore::compare::Marks;
 use crate::mailstore::place;
 use crate::mailstore::{Layout, Lock};
 use crate::storage::{self, Hold, Read, RocksOptions, RocksStorage, Storage, StorageError};
@@ -68,6 +69,8 @@ pub(crate) struct Progress {
     records: AtomicU64,
     /// Records since the last checkpoint was asked for.
     since_checkpoint: AtomicU64,
+    /// Marks at which replicas are compared.
+    pub(crate) marks: Arc<Marks>,
     /// Woken when a checkpoint is due.
     pub(crate) checkpoint_due: Notify,
     /// Woken when a mailbox was deleted, here or through another node.
@@ -161,6 +164,10 @@ impl StateMachine for Machine {
         self.progress.set_applied(index);
         if let (Some(record), Some(outcome)) = (&entry.record, &outcome) {
             self.progress.count(record, self.checkpoint_every);
+            match record.change {
+                Change::CheckpointMark(_) => self.progress.marks.mark(&entry.entry, &self.storage),
+                _ => self.progress.marks.count(),
+            }
             touched(record, outcome).into_iter().for_each(|account| self.feed.wake(account, index));
         }
         Ok(outcome)

@@ -12,6 +12,7 @@ use redoubt_log::blob::{BlobError, BlobStore};
 use redoubt_log::id::{AccountId, BlobId, LogIndex, MailboxId, ModSeq, OperationId, Uid};
 use redoubt_log::raft::Node;
 use redoubt_log::record::{AccountState, Actor, Arrival, Change, Outcome, Rejection, SpecialUse};
+use redoubt_log::segment::SegmentLog;
 use tokio::task::AbortHandle;
 
 use crate::alarms::Alarms;
@@ -30,6 +31,7 @@ mod append;
 mod blob;
 mod checkpoints;
 mod checks;
+mod compare;
 mod contact;
 mod deliver;
 mod error;
@@ -47,15 +49,19 @@ mod propose;
 mod recent;
 mod recover;
 mod request;
+mod rescue;
+mod scrub;
 pub(crate) mod reserve;
 mod status;
 mod sweep;
+mod upkeep;
 mod views;
 mod workers;
 
 pub use crate::spool::Spool;
 pub use blob::BlobReader;
 pub use checks::check_at_rest;
+pub use compare::{Difference, How, Verdict};
 pub use contact::{CutOff, Waits};
 pub use error::{AuthError, OpenError, StoreError, WriteError};
 pub use latency::ProposalStats;
@@ -65,6 +71,7 @@ pub use names::MailboxPath;
 pub use open::{Rebuilt, rebuild};
 pub use recover::{Survivor, look_at_survivor, recover_alone};
 pub use request::{DeliveryRecipient, Envelope, FlagUpdate, MailboxRef, NewMessage, Options};
+pub use scrub::{Finished, ScrubStatus};
 pub use status::StoreStatus;
 
 /// What all clones of a [`Mailstore`] share. The last one that goes ends it as a crash would.
@@ -78,6 +85,11 @@ struct Inner {
     feed: Arc<ChangeFeed>,
     progress: Arc<machine::Progress>,
     alarms: Alarms,
+    rescuer: Arc<rescue::Rescuer>,
+    comparer: Arc<compare::Comparer>,
+    compare_every: std::time::Duration,
+    scrubber: scrub::Scrubber,
+    log: SegmentLog,
     spools: Arc<SpoolRoom>,
     reserve: Arc<reserve::Reserve>,
     auth: Authenticator,
@@ -179,7 +191,7 @@ impl Mailstore {
     /// # Errors
     /// When it is missing or damaged.
     pub fn open_blob(&self, blob: &BlobId) -> Result<BlobReader, StoreError> {
-        BlobReader::open(&self.inner.blobs, *blob)
+        self.inner.open_blob(*blob)
     }
 
     // --------------------------------------------------------------- login
@@ -325,6 +337,19 @@ impl Mailstore {
     pub fn status(&self) -> StoreStatus {
         self.inner.status()
     }
+    /// Compares what all nodes have at one index, and finds the first row that differs.
+    /// Takes as long as hashing all rows does.
+    ///
+    /// # Errors
+    /// [`WriteError`] when no mark can be put into the log.
+    pub async fn compare(&self) -> Result<Verdict, WriteError> {
+        self.inner.compare_now().await
+    }
+    /// Reads everything that lies here now, at the configured rate, and repairs what it
+    /// can; `false` when the store was shut down before the end.
+    pub async fn scrub(&self) -> bool {
+        self.inner.scrub_now().await
+    }
     /// What somebody has to look after on this node.
     pub fn alarms(&self) -> &Alarms {
         &self.inner.alarms
@@ -399,8 +424,12 @@ impl Inner {
         Ok(parsed)
     }
 
+    fn open_blob(&self, blob: BlobId) -> Result<BlobReader, StoreError> {
+        BlobReader::open(&self.blobs, Arc::downgrade(&self.rescuer), blob)
+    }
+
     fn blob(&self, blob: &BlobId) -> Result<Bytes, StoreError> {
-        BlobReader::open(&self.blobs, *blob)?.all()
+        self.open_blob(*blob)?.all()
     }
 
     async fn hash_password(&self, password: &[u8]) -> Result<String, WriteError> {

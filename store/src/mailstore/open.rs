@@ -9,10 +9,13 @@ use redoubt_log::raft::{self, Node, NodeOptions, PeerOptions, Start};
 use redoubt_log::record::{Actor, Change, Version};
 use redoubt_log::segment::SegmentLog;
 
+use super::compare::{self, Comparer};
 use super::machine::{Machine, Progress};
+use super::rescue::{self, Rescuer};
 use super::{
     ClusterFile, Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret,
-    StoreError, Tasks, checkpoints, contact, layout, place, reserve, sweep, views, workers,
+    StoreError, Tasks, checkpoints, contact, layout, place, reserve, scrub, sweep, upkeep, views,
+    workers,
 };
 use crate::alarms::Alarms;
 use crate::auth::Authenticator;
@@ -36,9 +39,14 @@ pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
     let inner = opened.map_err(|error| OpenError::Node(error.to_string()))??;
     let inner = Arc::new(inner);
     let weak = Arc::downgrade(&inner);
+    let marks = inner.progress.marks.clone();
     let tasks = [
         tokio::spawn(sweep::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(checkpoints::run(weak.clone(), inner.progress.clone())),
+        tokio::spawn(rescue::run(Arc::downgrade(&inner.rescuer))),
+        tokio::spawn(compare::run(Arc::downgrade(&inner.comparer), marks)),
+        tokio::spawn(upkeep::run(weak.clone())),
+        tokio::spawn(scrub::run(weak.clone())),
         tokio::spawn(contact::run(weak)),
     ];
     tasks.iter().for_each(|task| inner.tasks.add(task.abort_handle()));
@@ -135,14 +143,20 @@ impl Inner {
     fn open(options: Options) -> Result<Self, OpenError> {
         let Ground { layout, lock, identity, membership, log } = Ground::open(&options)?;
         let secret = ShardSecret::load_or_make(&layout, log.last().is_some())?;
-        let blobs = open_blobs(&layout, &options)?;
+        let blobs = open_blobs(&layout, &with_peers(&layout, &membership, &options))?;
         let storage = views::open(&layout, &options, &log)?;
         refuse_if_older(&storage, &options)?;
         let (feed, progress) = (Arc::<ChangeFeed>::default(), Arc::<Progress>::default());
+        let (alarms, marks) = (Alarms::default(), progress.marks.clone());
         let machine = machine(&storage, &feed, &progress, &options, &layout, &lock);
         let node_options = node_options(&layout, &identity, &membership, &options);
-        let node = Node::open(node_options, log, blobs.clone(), Box::new(machine));
+        let node = Node::open(node_options, log.clone(), blobs.clone(), Box::new(machine));
         let node = node.map_err(not_started)?;
+        let comparer = Comparer::new(&node, &blobs, &alarms, marks, layout.marks());
+        let source = Arc::new(node.clone());
+        let rescuer = Arc::new(Rescuer::new(source, blobs.clone(), alarms.clone()));
+        let schedule = scrub::Schedule { every: options.scrub_every, rate: options.scrub_rate };
+        let scrubber = scrub::Scrubber::new(schedule, layout.scrub());
         let reserve = Arc::new(reserve::Reserve::new(options.disk.clone(), layout.blobs()));
         let cache = Arc::new(ParsedCache::new(storage.clone(), options.parsed_cache));
         let ingest = Arc::new(Ingest {
@@ -166,7 +180,12 @@ impl Inner {
             ingest,
             feed,
             progress,
-            alarms: Alarms::default(),
+            alarms,
+            rescuer,
+            comparer,
+            compare_every: options.compare_every,
+            scrubber,
+            log,
             spools,
             reserve,
             auth: Authenticator::new().map_err(|error| OpenError::Node(error.to_string()))?,
@@ -186,11 +205,20 @@ impl Inner {
 
     pub(super) async fn shutdown(&self) {
         self.tasks.end();
+        self.scrubber.end();
         self.flight.close(PATIENCE).await;
         if let Err(error) = self.node.shutdown().await {
             tracing::error!(%error, "the shutdown did not end well; the log has everything");
         }
     }
+}
+
+/// Where peers have what is damaged here, damage does not keep the node from starting.
+fn with_peers(layout: &Layout, membership: &ClusterFile, options: &Options) -> Options {
+    let mut options = options.clone();
+    let others = membership.joined || layout.seen().exists();
+    options.blobs.tolerate_damage |= options.peers.is_some() && others;
+    options
 }
 
 pub(super) fn open_blobs(layout: &Layout, options: &Options) -> Result<BlobStore, OpenError> {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redoubt_log::blob::BlobOptions;
 use redoubt_log::disk::{Disk, RealDisk};
@@ -40,6 +41,12 @@ pub struct Options {
     pub log: SegmentOptions,
     /// How blobs are stored.
     pub blobs: BlobOptions,
+    /// How often everything is read to see whether it is still right; zero is never.
+    pub scrub_every: Duration,
+    /// Octets a second that this may read.
+    pub scrub_rate: u64,
+    /// How often replicas are compared, where something has changed; zero is only when asked.
+    pub compare_every: Duration,
     /// The way to other nodes; `None` for a node that is alone.
     pub peers: Option<Peers>,
     /// The level that this program acts as: [`APPLY_VERSION`], or less to try an upgrade.
@@ -61,6 +68,9 @@ impl Options {
             waits: Waits::default(),
             log: SegmentOptions::default(),
             blobs: BlobOptions::default(),
+            scrub_every: Duration::from_secs(7 * 24 * 3600),
+            scrub_rate: 8 << 20,
+            compare_every: Duration::from_secs(3600),
             peers: None,
             level: APPLY_VERSION,
         }

@@ -5,7 +5,8 @@ use redoubt_log::id::LogIndex;
 use redoubt_log::raft;
 use redoubt_log::segment::SegmentStats;
 
-use super::Inner;
+use super::compare::Verdict;
+use super::{Inner, ScrubStatus};
 use super::latency::ProposalStats;
 use crate::alarms::Alarm;
 
@@ -34,6 +35,10 @@ pub struct StoreStatus {
     pub checkpoint: Option<LogIndex>,
     /// What somebody has to look after.
     pub alarms: Vec<Alarm>,
+    /// How the scrub is.
+    pub scrub: ScrubStatus,
+    /// What came of comparing replicas the last time.
+    pub compared: Option<Verdict>,
 }
 
 impl Inner {
@@ -54,6 +59,8 @@ impl Inner {
             disk_reserve,
             checkpoint: self.checkpoints.newest(),
             alarms: self.alarms.active(),
+            scrub: self.scrubber.status(),
+            compared: self.comparer.last(),
         }
     }
 }

@@ -38,6 +38,7 @@ impl Collector for Numbers {
         log(&mut out, &status)?;
         disk(&mut out, &status)?;
         alarms(&mut out, &status)?;
+        scrub(&mut out, &status)?;
         blobs(&mut out, &status.blobs)?;
         protocols(&mut out, &self.0)
     }
@@ -82,6 +83,18 @@ fn alarms(out: &mut Out<'_>, status: &StoreStatus) -> Result<(), Error> {
         family.encode_family(&[("kind", kind.name())])?.encode_gauge(&(count as f64))?;
     }
     Ok(())
+}
+
+fn scrub(out: &mut Out<'_>, status: &StoreStatus) -> Result<(), Error> {
+    let scrub = &status.scrub;
+    out.counter("scrub_bytes", "Octets read by the scrub", scrub.octets_total)?;
+    out.counter("scrub_findings", "What the scrub has found damaged", scrub.findings_total)?;
+    let last = scrub.last.map_or(0.0, |last| last.ended.0 as f64 / 1e3);
+    out.gauge("scrub_last_end_seconds", "When everything had been read, since 1970", last)?;
+    out.gauge("blobs_damaged", "Blobs known to be damaged or missing", status.blobs.damaged as f64)?;
+    out.counter("blobs_repaired", "Damaged blobs that peers have given", status.blobs.repaired)?;
+    let compared = index(status.compared.as_ref().map(|verdict| verdict.index));
+    out.gauge("compared_index", "Where replicas were compared last", compared)
 }
 
 fn blobs(out: &mut Out<'_>, blobs: &BlobStats) -> Result<(), Error> {

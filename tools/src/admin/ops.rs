@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use redoubt_log::id::LogIndex;
-use redoubt_store::mailstore::StoreStatus;
+use redoubt_store::mailstore::{ScrubStatus, StoreStatus, Verdict};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -23,6 +23,8 @@ pub(super) fn routes(app: App) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/check", get(check))
+        .route("/v1/compare", post(compare))
+        .route("/v1/scrub", post(scrub))
         .route("/v1/log", get(log))
         .route("/v1/checkpoint", post(checkpoint))
         .route("/v1/stop", post(stop))
@@ -67,6 +69,8 @@ fn store(status: &StoreStatus) -> serde_json::Value {
         "disk_reserve_bytes": status.disk_reserve,
         "growth_allowed": node.growth_allowed,
         "alarms": status.alarms,
+        "scrub": status.scrub,
+        "compared": status.compared,
         "blobs": {
             "count": blobs.blobs,
             "raw_bytes": blobs.raw_bytes,
@@ -74,6 +78,8 @@ fn store(status: &StoreStatus) -> serde_json::Value {
             "dedup_hits": blobs.dedup_hits,
             "dedup_bytes": blobs.dedup_bytes,
             "packs": blobs.packs,
+            "damaged": blobs.damaged,
+            "repaired": blobs.repaired,
         },
     })
 }
@@ -85,6 +91,17 @@ async fn check(State(app): State<App>) -> Result<Json<Report>, ApiError> {
             .map_err(|error| ApiError(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")))
     });
     report.await.map(Json)
+}
+
+/// Compares what all nodes have at one index.
+async fn compare(State(app): State<App>) -> Result<Json<Verdict>, ApiError> {
+    Ok(Json(app.mailstore.compare().await?))
+}
+
+/// Reads everything now, and repairs what it can.
+async fn scrub(State(app): State<App>) -> Result<Json<ScrubStatus>, ApiError> {
+    app.mailstore.scrub().await;
+    Ok(Json(app.mailstore.status().scrub))
 }
 
 /// Which entries, and how they are wished.

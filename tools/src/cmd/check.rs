@@ -1,7 +1,8 @@
 //! `redoubt check`: through the running server, or on a stopped data directory.
 
 use clap::Args;
-use redoubt_store::mailstore::Mailstore;
+use hyper::Method;
+use redoubt_store::mailstore::{Mailstore, Verdict};
 
 use super::Common;
 use crate::exit::{Exit, code_of};
@@ -10,11 +11,18 @@ use crate::verify::{Report, verify};
 
 /// Reads everything and says what is wrong.
 #[derive(Debug, Args)]
-pub struct Check {}
+pub struct Check {
+    /// Compares what all nodes have at one index instead, and names the first row that differs.
+    #[arg(long)]
+    peers: bool,
+}
 
 /// # Errors
 /// When nothing could be checked.
-pub async fn run(common: &Common, _verb: Check) -> anyhow::Result<Exit> {
+pub async fn run(common: &Common, verb: Check) -> anyhow::Result<Exit> {
+    if verb.peers {
+        return peers(common).await;
+    }
     let report = match common.client()?.get("/v1/check").await {
         Ok(report) => report,
         Err(error) if code_of(&error) == Exit::NotReachable => stopped(common).await?,
@@ -22,6 +30,26 @@ pub async fn run(common: &Common, _verb: Check) -> anyhow::Result<Exit> {
     };
     print(common, &report)?;
     Ok(if report.findings.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Asks the running node to compare itself with the others.
+async fn peers(common: &Common) -> anyhow::Result<Exit> {
+    let verdict: Verdict = common.client()?.send(Method::POST, "/v1/compare", &()).await?;
+    if common.json {
+        output::json_lines([&verdict])?;
+    } else {
+        let same: Vec<String> = verdict.same.iter().map(ToString::to_string).collect();
+        println!("compared at index {}: nodes {} have the same", verdict.index, same.join(", "));
+        for node in &verdict.silent {
+            println!("node {node} did not answer in time");
+        }
+        verdict.differences.iter().for_each(|difference| println!("{difference}"));
+    }
+    Ok(match (verdict.differences.is_empty(), verdict.silent.is_empty()) {
+        (false, _) => Exit::Failed,
+        (true, false) => Exit::Partly,
+        (true, true) => Exit::Done,
+    })
 }
 
 /// Opens the store as `serve` would, without listening.

@@ -238,6 +238,9 @@ pub struct Store {
     pub parsed_cache_mib: usize,
     pub ingest_memory_mib: u64,
     pub checkpoint_records: u64,
+    pub scrub_hours: u64,
+    pub scrub_mib_per_second: u64,
+    pub compare_minutes: u64,
 }
 
 impl Default for Store {
@@ -247,6 +250,9 @@ impl Default for Store {
             parsed_cache_mib: 32,
             ingest_memory_mib: 256,
             checkpoint_records: 200_000,
+            scrub_hours: 168,
+            scrub_mib_per_second: 8,
+            compare_minutes: 60,
         }
     }
 }

@@ -43,7 +43,7 @@ fn heal(store: &BlobStore, good: &BlobStore, blobs: &[Vec<u8>]) -> usize {
             }
             let bad = store.examine(&id).unwrap();
             for bad in &bad {
-                store.repair(&good.export(bad).unwrap()).unwrap();
+                store.import(&good.export(bad).unwrap()).unwrap();
                 store.wait_durable(&[*bad]).unwrap();
                 brought += 1;
             }
@@ -185,7 +185,7 @@ fn power_lost_at_any_moment_of_a_repair_loses_nothing() {
             for octets in &blobs {
                 let Ok(bad) = store.examine(&BlobId::of(octets)) else { break };
                 let repaired = bad.iter().all(|id| {
-                    let put = store.repair(&good.export(id).unwrap());
+                    let put = store.import(&good.export(id).unwrap());
                     put.is_ok() && store.wait_durable(&[*id]).is_ok()
                 });
                 if !repaired {
