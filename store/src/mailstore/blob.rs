@@ -64,7 +64,8 @@ impl BlobReader {
         let reader = self.reader.lock().clone();
         let read = match read(&reader) {
             Err(error) => {
-                let again = std::sync::Arc::new(reopen(&self.blobs, &self.rescuer, self.id, error)?);
+                let again =
+                    std::sync::Arc::new(reopen(&self.blobs, &self.rescuer, self.id, error)?);
                 *self.reader.lock() = again.clone();
                 read(&again)
             }

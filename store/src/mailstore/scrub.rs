@@ -172,7 +172,8 @@ impl Scrubber {
     fn is_due(&self) -> bool {
         let kept = self.kept.lock();
         let every = i64::try_from(self.schedule.every.as_millis()).unwrap_or(i64::MAX);
-        let due = kept.last.is_none_or(|last| Timestamp::now().0 >= last.ended.0.saturating_add(every));
+        let due =
+            kept.last.is_none_or(|last| Timestamp::now().0 >= last.ended.0.saturating_add(every));
         every > 0 && (kept.run.is_some() || due)
     }
 
@@ -352,7 +353,9 @@ impl Job {
             Ok(report) => {
                 report.damaged.iter().for_each(|error| self.found(error.to_string()));
                 for pack in &report.rewritten {
-                    self.found(format!("{pack}: its header or footer was damaged and is rewritten"));
+                    self.found(format!(
+                        "{pack}: its header or footer was damaged and is rewritten"
+                    ));
                 }
             }
             // A pack that cannot be opened: the rest is read in the next run.

@@ -6,8 +6,8 @@ use redoubt_log::raft;
 use redoubt_log::segment::SegmentStats;
 
 use super::compare::Verdict;
-use super::{Inner, ScrubStatus};
 use super::latency::ProposalStats;
+use super::{Inner, ScrubStatus};
 use crate::alarms::Alarm;
 
 /// Numbers of one node's store. What counts from the start counts from that of the process.

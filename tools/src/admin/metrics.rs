@@ -91,7 +91,11 @@ fn scrub(out: &mut Out<'_>, status: &StoreStatus) -> Result<(), Error> {
     out.counter("scrub_findings", "What the scrub has found damaged", scrub.findings_total)?;
     let last = scrub.last.map_or(0.0, |last| last.ended.0 as f64 / 1e3);
     out.gauge("scrub_last_end_seconds", "When everything had been read, since 1970", last)?;
-    out.gauge("blobs_damaged", "Blobs known to be damaged or missing", status.blobs.damaged as f64)?;
+    out.gauge(
+        "blobs_damaged",
+        "Blobs known to be damaged or missing",
+        status.blobs.damaged as f64,
+    )?;
     out.counter("blobs_repaired", "Damaged blobs that peers have given", status.blobs.repaired)?;
     let compared = index(status.compared.as_ref().map(|verdict| verdict.index));
     out.gauge("compared_index", "Where replicas were compared last", compared)

@@ -92,11 +92,7 @@ impl fmt::Display for Difference {
 
 /// Compares what nodes have. `me` finds the rows: where it is odd itself it asks
 /// one of the others, else the odd one.
-pub(super) fn judge(
-    me: NodeId,
-    ours: &Summary,
-    others: &BTreeMap<NodeId, Summary>,
-) -> Verdict {
+pub(super) fn judge(me: NodeId, ours: &Summary, others: &BTreeMap<NodeId, Summary>) -> Verdict {
     let mut all: BTreeMap<NodeId, &Summary> = others.iter().map(|(node, s)| (*node, s)).collect();
     all.insert(me, ours);
     let mut differences = Vec::new();

@@ -31,8 +31,8 @@ use crate::storage::{RocksSnapshot, RocksStorage, StorageError};
 mod judge;
 mod ranges;
 
-pub use judge::{Difference, How, Verdict};
 use judge::judge;
+pub use judge::{Difference, How, Verdict};
 use ranges::{Ask, Narrowing, Place, Run, Step};
 
 /// Topics of calls.
@@ -174,7 +174,8 @@ impl Comparer {
         mut done: watch::Receiver<Option<Verdict>>,
         index: LogIndex,
     ) -> Option<Verdict> {
-        let reached = |verdict: &Option<Verdict>| verdict.as_ref().is_some_and(|v| v.index >= index);
+        let reached =
+            |verdict: &Option<Verdict>| verdict.as_ref().is_some_and(|v| v.index >= index);
         done.wait_for(reached).await.ok().and_then(|verdict| verdict.clone())
     }
 
@@ -277,8 +278,7 @@ impl Comparer {
         let (mut narrowing, mut question) = (Narrowing::new(table), None);
         for _ in 0..MOST_STEPS {
             let next: Ask = question.take().unwrap_or_else(|| narrowing.ask());
-            let runs: Option<Vec<Run>> =
-                ask(&self.node, peer, RUNS, &(ours.index, next)).await?;
+            let runs: Option<Vec<Run>> = ask(&self.node, peer, RUNS, &(ours.index, next)).await?;
             let runs = runs.ok_or("its rows are not pinned any more")?;
             let rows = rows.clone();
             let looked = tokio::task::spawn_blocking(move || {
@@ -443,11 +443,7 @@ pub(super) async fn fetch_missing(node: Node, blobs: BlobStore) -> Result<u64, S
     Err(why)
 }
 
-async fn fetch_all_of(
-    node: &Node,
-    peer: NodeId,
-    blobs: &BlobStore,
-) -> Result<(u64, bool), String> {
+async fn fetch_all_of(node: &Node, peer: NodeId, blobs: &BlobStore) -> Result<(u64, bool), String> {
     let (mut after, mut fetched, mut sound) = (None, 0, true);
     loop {
         let (ids, whole): Ids = ask(node, peer, BLOB_IDS, &after).await?;

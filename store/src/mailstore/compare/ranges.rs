@@ -131,11 +131,7 @@ impl Narrowing {
     }
 
     /// Takes the other's answer; compares it with what is here.
-    pub(super) fn take(
-        &mut self,
-        reader: &dyn Read,
-        answer: &[Run],
-    ) -> Result<Step, StorageError> {
+    pub(super) fn take(&mut self, reader: &dyn Read, answer: &[Run]) -> Result<Step, StorageError> {
         let Some(table) = Table::ALL.get(usize::from(self.table)).copied() else {
             return Ok(Step::Found(None));
         };
@@ -207,7 +203,8 @@ mod tests {
             key: [vec![1], n.to_be_bytes().to_vec()].concat(),
             value: Some(n.to_string().into_bytes()),
         };
-        let batch = (0..3000).map(|n| row(Table::Email, n)).chain((0..7).map(|n| row(Table::Seen, n)));
+        let batch =
+            (0..3000).map(|n| row(Table::Email, n)).chain((0..7).map(|n| row(Table::Seen, n)));
         state.write(batch.collect()).unwrap();
         state
     }
