@@ -79,7 +79,9 @@ impl Running {
         let ended = CancellationToken::new();
         let cluster = Cluster::new(mailstore.clone(), peering.way());
         wiring.let_peers_in(&mut peering, &cluster, &ended).await?;
-        wiring.protocols(&mailstore)?;
+        if !mailstore.is_light() {
+            wiring.protocols(&mailstore)?;
+        }
         let (sender, wishes) = mpsc::channel(4);
         let https = wiring.bind_https().await?;
         let socket = admin::bind_unix(&wiring.config.admin_socket())

@@ -23,6 +23,7 @@ mod heard;
 mod history;
 mod hub;
 mod images;
+mod light;
 mod link;
 mod members;
 mod network;
@@ -46,6 +47,7 @@ pub mod wire;
 
 pub use cluster::{Cluster, ClusterMember, Role};
 pub use error::{CallError, FetchError, MembershipError, OpenError, ProposeError, ReadError};
+pub use light::LightState;
 pub use images::{ImageFile, Images, Pin, PinnedImage};
 pub use node::{Node, NodeOptions, Status};
 pub use peers::{Dialer, LEVEL, MAX_CALL_BYTES, PeerOptions, PeerStream, Service, Start, topic};

@@ -16,6 +16,7 @@ use crate::raft::apply::{AppliedCell, Applier, ApplyHandle};
 use crate::raft::error::{OpenError, ProposeError, ReadError};
 use crate::raft::gate::{Blobs, Gate};
 use crate::raft::hub::Hub;
+use crate::raft::images::Images;
 use crate::raft::open::{self, Parts, Running, Threads};
 use crate::raft::peers::{PeerOptions, Start};
 use crate::raft::read_index::{Raft, ReadIndex};
@@ -46,6 +47,11 @@ pub struct NodeOptions {
     pub start: Start,
     /// Whether it keeps no views and serves nobody.
     pub light: bool,
+    /// Who keeps state images; without it none is given and none taken.
+    pub images: Option<Arc<dyn Images>>,
+    /// Bytes a second of images and blobs that are given to peers that are far
+    /// behind, at most; 0 is no bound.
+    pub transfer_rate: u64,
 }
 
 impl NodeOptions {
@@ -61,6 +67,8 @@ impl NodeOptions {
             peers: None,
             start: Start::Found,
             light: false,
+            images: None,
+            transfer_rate: 0,
         }
     }
 }

@@ -101,6 +101,12 @@ pub trait StateMachine: Send + 'static {
         Ok(super::LEVEL)
     }
 
+    /// Whether [`StateMachine::apply`] gives outcomes: a state without views has none,
+    /// and a node with it proposes nothing.
+    fn has_outcomes(&self) -> bool {
+        true
+    }
+
     /// Makes everything applied so far durable. Called before a shutdown ends.
     ///
     /// # Errors

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::sync::Weak;
 
+use redoubt_log::disk::Disk;
 use redoubt_log::id::{LogIndex, OperationId};
-use redoubt_log::raft::Node;
+use redoubt_log::raft::{Images, Node};
 use redoubt_log::record::{Actor, Change, CheckpointMark};
 
 use super::Inner;
+use super::images::StoreImages;
 use super::machine::Progress;
 use crate::checkpoint::{Base, BaseError, Bases, Image};
 use crate::storage::{RocksStorage, StorageError};
@@ -19,13 +21,24 @@ const KEPT: usize = 2;
 #[derive(Debug)]
 pub(super) struct Checkpoints {
     bases: Option<Arc<dyn Bases>>,
+    images: Option<Arc<StoreImages>>,
     turn: tokio::sync::Mutex<()>,
     newest: parking_lot::Mutex<Option<LogIndex>>,
 }
 
 impl Checkpoints {
-    pub(super) fn new(bases: Option<Arc<dyn Bases>>) -> Self {
-        Self { bases, turn: tokio::sync::Mutex::default(), newest: parking_lot::Mutex::default() }
+    pub(super) fn new(bases: Option<Arc<dyn Bases>>, disk: &Arc<dyn Disk>) -> Self {
+        let images = |bases: &Arc<_>| Arc::new(StoreImages::new(Arc::clone(bases), disk.clone()));
+        let images = bases.as_ref().map(images);
+        Self { bases, images, turn: tokio::sync::Mutex::default(), newest: parking_lot::Mutex::default() }
+    }
+    /// For the replica, to give and to take.
+    pub(super) fn images(&self) -> Option<Arc<dyn Images>> {
+        self.images.clone().map(|images| images as Arc<dyn Images>)
+    }
+    /// From now on a peer can have one taken.
+    pub(super) fn opened(&self, store: &Arc<Inner>) {
+        self.images.iter().for_each(|images| images.opened(Arc::downgrade(store)));
     }
     pub(super) fn bases(&self) -> Option<Arc<dyn Bases>> {
         self.bases.clone()

@@ -44,6 +44,10 @@ impl Layout {
     pub fn views(&self) -> PathBuf {
         self.shard().join("views")
     }
+    /// How far a light voter has come.
+    pub fn light(&self) -> PathBuf {
+        self.shard().join("light")
+    }
     /// Messages taken apart; always safe to remove while the server is stopped.
     pub fn parsed(&self) -> PathBuf {
         self.shard().join("parsed")

@@ -86,7 +86,7 @@ impl Progress {
         self.records.load(Ordering::Relaxed)
     }
 
-    fn set_applied(&self, index: LogIndex) {
+    pub(super) fn set_applied(&self, index: LogIndex) {
         self.applied.store(index.0 + 1, Ordering::Release);
     }
 

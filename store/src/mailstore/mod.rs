@@ -37,7 +37,9 @@ mod deliver;
 mod error;
 mod gate;
 mod latency;
+mod images;
 mod layout;
+mod light;
 pub(crate) mod machine;
 mod mailboxes;
 mod membership;
@@ -392,6 +394,10 @@ impl Mailstore {
     pub fn secret(&self) -> Result<ShardSecret, OpenError> {
         ShardSecret::load_or_make(&self.inner.layout, true)
     }
+    /// Whether this node is a light voter: log and blobs, no views; it serves nobody.
+    pub fn is_light(&self) -> bool {
+        self.inner.membership.lock().light
+    }
     /// Runs the invariants over everything as of now, every blob read through: at most
     /// `limit` violations. Reads the whole store; others go on meanwhile.
     ///
@@ -412,6 +418,10 @@ impl Mailstore {
 impl Inner {
     /// What is applied here, perhaps not yet the newest that others were told of.
     fn local_view(&self) -> Result<View, StoreError> {
+        if self.membership.lock().light {
+            let why = "this node is a light voter and keeps no views: ask another node";
+            return Err(StoreError::Unavailable(why.to_owned()));
+        }
         View::new(Arc::new(self.storage.snapshot()?))
     }
 

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use redoubt_log::blob::BlobStore;
 use redoubt_log::id::{Hash, LogIndex, OperationId, ShardId};
-use redoubt_log::raft::{self, Node, NodeOptions, PeerOptions, Start};
+use redoubt_log::raft::{
+    self, LightState, Node, NodeOptions, PeerOptions, Start, StateMachine,
+};
 use redoubt_log::record::{Actor, Change, Version};
 use redoubt_log::segment::SegmentLog;
 
 use super::compare::{self, Comparer};
+use super::light::LightMachine;
 use super::machine::{Machine, Progress};
 use super::rescue::{self, Rescuer};
 use super::{
@@ -50,6 +53,7 @@ pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
         tokio::spawn(contact::run(weak)),
     ];
     tasks.iter().for_each(|task| inner.tasks.add(task.abort_handle()));
+    inner.checkpoints.opened(&inner);
     let store = Mailstore { inner };
     begin_at_own_level(&store, level).await?;
     Ok(store)
@@ -136,21 +140,46 @@ fn node_options(
     });
     let start = if membership.joined { Start::Join } else { Start::Found };
     let light = membership.light;
-    NodeOptions { peers, start, light, ..NodeOptions::new(identity.node, SHARD) }
+    let transfer_rate = options.transfer_rate;
+    NodeOptions { peers, start, light, transfer_rate, ..NodeOptions::new(identity.node, SHARD) }
+}
+
+/// What the log is applied to, and the views that come of it: none on a light voter.
+fn state(
+    ground: &Ground,
+    options: &Options,
+    feed: &Arc<ChangeFeed>,
+    progress: &Arc<Progress>,
+) -> Result<(Box<dyn StateMachine>, RocksStorage), OpenError> {
+    let Ground { layout, lock, log, membership, .. } = ground;
+    if membership.light {
+        let path = layout.light();
+        let state = LightState::open(options.disk.clone(), &path);
+        let state = state.map_err(|error| OpenError::io(&path, error))?;
+        let machine = LightMachine::new(state, progress.clone(), lock.clone());
+        return Ok((Box::new(machine), RocksStorage::absent()));
+    }
+    let storage = views::open(layout, options, log)?;
+    refuse_if_older(&storage, options)?;
+    let machine = machine(&storage, feed, progress, options, layout, lock);
+    Ok((Box::new(machine), storage))
 }
 
 impl Inner {
     fn open(options: Options) -> Result<Self, OpenError> {
-        let Ground { layout, lock, identity, membership, log } = Ground::open(&options)?;
-        let secret = ShardSecret::load_or_make(&layout, log.last().is_some())?;
-        let blobs = open_blobs(&layout, &with_peers(&layout, &membership, &options))?;
-        let storage = views::open(&layout, &options, &log)?;
-        refuse_if_older(&storage, &options)?;
+        let ground = Ground::open(&options)?;
+        let secret = ShardSecret::load_or_make(&ground.layout, ground.log.last().is_some())?;
+        let tolerant = with_peers(&ground.layout, &ground.membership, &options);
+        let blobs = open_blobs(&ground.layout, &tolerant)?;
         let (feed, progress) = (Arc::<ChangeFeed>::default(), Arc::<Progress>::default());
         let (alarms, marks) = (Alarms::default(), progress.marks.clone());
-        let machine = machine(&storage, &feed, &progress, &options, &layout, &lock);
+        let (machine, storage) = state(&ground, &options, &feed, &progress)?;
+        let Ground { layout, lock, identity, membership, log } = ground;
+        let bases = options.bases.clone().filter(|_| !membership.light);
+        let checkpoints = checkpoints::Checkpoints::new(bases, &options.disk);
         let node_options = node_options(&layout, &identity, &membership, &options);
-        let node = Node::open(node_options, log.clone(), blobs.clone(), Box::new(machine));
+        let node_options = NodeOptions { images: checkpoints.images(), ..node_options };
+        let node = Node::open(node_options, log.clone(), blobs.clone(), machine);
         let node = node.map_err(not_started)?;
         let comparer = Comparer::new(&node, &blobs, &alarms, marks, layout.marks());
         let source = Arc::new(node.clone());
@@ -194,7 +223,7 @@ impl Inner {
             flight: Default::default(),
             proposals: Default::default(),
             recent: Default::default(),
-            checkpoints: checkpoints::Checkpoints::new(options.bases),
+            checkpoints,
             identity,
             membership: parking_lot::Mutex::new(membership),
             layout,

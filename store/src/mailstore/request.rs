@@ -49,6 +49,8 @@ pub struct Options {
     pub compare_every: Duration,
     /// The way to other nodes; `None` for a node that is alone.
     pub peers: Option<Peers>,
+    /// Bytes a second given to a node that is far behind, at most; 0 is no bound.
+    pub transfer_rate: u64,
     /// The level that this program acts as: [`APPLY_VERSION`], or less to try an upgrade.
     pub level: u32,
 }
@@ -72,6 +74,7 @@ impl Options {
             scrub_rate: 8 << 20,
             compare_every: Duration::from_secs(3600),
             peers: None,
+            transfer_rate: 0,
             level: APPLY_VERSION,
         }
     }

@@ -6,6 +6,7 @@ mod conformance;
 mod encoding;
 mod failure;
 mod gate;
+mod light;
 mod look;
 mod open;
 mod proposals;
