@@ -163,6 +163,10 @@ impl Hub {
         blobs: Vec<BlobId>,
         deadline: Instant,
     ) -> Result<Tried, ProposeError> {
+        // Without views there is no outcome: it hands leadership over.
+        if self.options.light {
+            return Ok(Tried::NotHandedIn);
+        }
         let grows = grows(&record.change);
         if grows && !self.log.growth_allowed() {
             return Err(ProposeError::DiskFull);

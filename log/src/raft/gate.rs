@@ -46,6 +46,11 @@ pub(crate) trait Blobs: Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// The store itself, where there is one.
+    fn store(&self) -> Option<BlobStore> {
+        None
+    }
+
     /// Resolves with that reason as soon as there is one.
     fn failure(&self) -> BoxFuture<'static, String> {
         std::future::pending().boxed()
@@ -75,6 +80,10 @@ impl Blobs for BlobStore {
 
     fn note_missing(&self, id: &BlobId) -> Result<(), BlobError> {
         Self::note_missing(self, id)
+    }
+
+    fn store(&self) -> Option<BlobStore> {
+        Some(self.clone())
     }
 
     fn failure(&self) -> BoxFuture<'static, String> {
@@ -183,6 +192,11 @@ impl Gate {
     /// Resolves when the blob store takes nothing more.
     pub(crate) fn failure(&self) -> BoxFuture<'static, String> {
         self.blobs.failure()
+    }
+
+    /// The blob store, where there is one.
+    pub(crate) fn store(&self) -> Option<BlobStore> {
+        self.blobs.store()
     }
 
     /// Why the blob store takes nothing more.

@@ -42,6 +42,9 @@ impl Hub {
     }
 
     fn should_not_lead(&self) -> Option<String> {
+        if self.options.light {
+            return Some("it is a light voter".to_owned());
+        }
         let sync = Duration::from_micros(self.log.stats().sync_running_us);
         if sync > HANG {
             return Some(format!("a sync of the log has taken {} ms so far", sync.as_millis()));

@@ -29,6 +29,7 @@ use crate::raft::open::Parts;
 use crate::raft::peers::{MAX_CALL_BYTES, PeerOptions, Service, topic};
 use crate::raft::read_index::{Raft, ReadIndexService};
 use crate::raft::seen::{Seen, Trace};
+use crate::raft::snapshot::Snapshots;
 use crate::raft::stop::StopCell;
 use crate::raft::types::RaftStoredMembership;
 use crate::raft::wire::{
@@ -59,6 +60,7 @@ pub(crate) struct Hub {
     /// The term of the durable vote.
     term: Arc<AtomicU64>,
     raft: OnceLock<Raft>,
+    pub(crate) snapshots: OnceLock<Snapshots>,
     /// Raft's own threads; `None` in a simulation.
     threads: Option<Handle>,
     /// Where peers that are no members yet are reached.
@@ -94,6 +96,7 @@ impl Hub {
             sessions: watch::Sender::new(BTreeMap::new()),
             term,
             raft: OnceLock::new(),
+            snapshots: OnceLock::new(),
             threads,
             addresses: Mutex::default(),
             links: Mutex::default(),

@@ -81,6 +81,8 @@ impl Node {
     /// # Errors
     /// See [`MembershipError`].
     pub async fn add_learner(&self, node: NodeId, address: String, light: bool) -> Changed {
+        self.hub().note_address(node, &address);
+        self.hub().prepare_joiner(node).await;
         let member = Member { address, light };
         {
             let change = self.hub().begin_change().await?;
@@ -177,7 +179,7 @@ impl Hub {
         Ok(Change { hub: self, raft, _one: one })
     }
 
-    fn raft_as_leader(&self) -> Result<&Raft, MembershipError> {
+    pub(crate) fn raft_as_leader(&self) -> Result<&Raft, MembershipError> {
         if let Some(why) = self.stop.get() {
             return Err(MembershipError::Stopped(why.to_string()));
         }
@@ -291,7 +293,7 @@ impl Hub {
         let others = membership.voter_ids().map(NodeId).filter(|node| *node != self.me());
         let rank = |node: &NodeId| {
             let heard = self.heard_within(*node, Duration::from_secs(2));
-            (heard, matched(raft, *node), !light(node))
+            (heard, !light(node), matched(raft, *node))
         };
         others.max_by_key(rank)
     }

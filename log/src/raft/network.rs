@@ -22,7 +22,6 @@ use tokio::time::{Instant, timeout};
 use crate::id::{BlobId, NodeId};
 use crate::raft::conn::{Conn, Lost};
 use crate::raft::hub::Hub;
-use crate::raft::snapshot;
 use crate::raft::state_machine::Checkpoint;
 use crate::raft::types::{Entry, Member, RaftLogId, TypeConfig, from_raft, record_of, to_raft};
 use crate::raft::wire::{
@@ -298,7 +297,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            done = snapshot::offer(self.node, vote, snapshot) => done,
+            done = self.hub.send_snapshot(self.node, vote, snapshot) => done,
         }
     }
 

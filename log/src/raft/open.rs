@@ -129,6 +129,7 @@ pub(crate) async fn start(
     let (of_hub, term) = (parts.clone(), store.term());
     let hub = world::blocking(move || Hub::new(&of_hub, term, threads)).await?;
     hub.serve_log();
+    hub.begin_snapshots();
     let up = come_up(&options, &hub, store, applier.clone()).await;
     let raft = up.map_err(|why| did_not_come_up(&parts, why))?;
     let failures = (parts.log.failure(), parts.gate.failure());

@@ -38,6 +38,11 @@ impl Leases {
         self.0.lock().insert(peer, lease);
     }
 
+    /// Whether something is kept for a peer.
+    pub(super) fn has(&self, peer: NodeId) -> bool {
+        self.0.lock().contains_key(&peer)
+    }
+
     /// The peer has what it wanted.
     pub(super) fn end(&self, peer: NodeId) {
         self.0.lock().remove(&peer);

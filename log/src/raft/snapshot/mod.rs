@@ -5,11 +5,10 @@
 //! told to install is durable here with every blob that it names; an offer is
 //! answered as done only when the receiver has come as far as the image.
 
-#![allow(dead_code)]
-
 mod fetch;
 mod folder;
 mod lease;
+mod link;
 mod pace;
 mod serve;
 #[cfg(test)]
@@ -25,9 +24,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use openraft::alias::{SnapshotOf, VoteOf};
-use openraft::errors::{StreamingError, Unreachable};
-use openraft::raft::SnapshotResponse;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -43,7 +39,6 @@ use crate::raft::error::CallError;
 use crate::raft::images::Images;
 use crate::raft::peers::Service;
 use crate::raft::state_machine::Checkpoint;
-use crate::raft::types::TypeConfig;
 use crate::segment::LogId;
 use crate::world::{self, Abort};
 
@@ -67,11 +62,14 @@ pub(crate) trait Calls: Debug + Send + Sync + 'static {
 
 /// The replica that is brought forward.
 pub(crate) trait Replica: Debug + Send + Sync + 'static {
-    /// How far it has come.
-    fn applied(&self) -> Option<LogId>;
+    /// How far it has come: what is applied, or known to be committed in its log.
+    fn reached(&self) -> Option<LogId>;
 
     /// Its vote, as in the log.
     fn vote(&self) -> Vec<u8>;
+
+    /// Whether a node is a member.
+    fn knows(&self, node: NodeId) -> bool;
 
     /// Tells Raft to go on from a checkpoint of the leader with this vote, and waits
     /// until it does. Gives its own vote.
@@ -205,6 +203,10 @@ impl Service for Snapshots {
 impl Shared {
     async fn answer(self: Arc<Self>, from: NodeId, ask: Ask) -> Result<Bytes, String> {
         let shop = &self.shop;
+        let is_offer = matches!(ask, Ask::Offer { .. });
+        if !is_offer && !self.replica.knows(from) && !shop.leases.has(from) {
+            return Err(format!("node {from} is no member"));
+        }
         match ask {
             Ask::Offer { vote, id } => encode(&self.offered(from, vote, id).await),
             Ask::Describe { id } => shop.describe(from, id).await,
@@ -218,10 +220,10 @@ impl Shared {
     }
 
     async fn offered(self: &Arc<Self>, from: NodeId, vote: Vec<u8>, id: LogId) -> Offered {
-        if self.replica.applied() >= Some(id) {
+        if self.replica.reached() >= Some(id) {
             return Offered::Installed { vote: self.replica.vote() };
         }
-        let (bytes, mut done) = self.join(from, vote, id);
+        let (bytes, mut done) = self.join(from, vote.clone(), id);
         let ended = tokio::time::timeout(SAY_AFTER, done.wait_for(Option::is_some)).await;
         let fetching = Offered::Fetching { bytes: bytes.load(Ordering::Relaxed) };
         let Ok(Ok(result)) = ended.map(|ended| ended.map(|result| result.clone())) else {
@@ -229,7 +231,10 @@ impl Shared {
         };
         self.work.lock().take_if(|work| work.done.borrow().is_some());
         match result {
-            Some(Ok(vote)) if self.replica.applied() >= Some(id) => Offered::Installed { vote },
+            // Another vote than was offered is a higher one: its leader has to know.
+            Some(Ok(now)) if now != vote || self.replica.reached() >= Some(id) => {
+                Offered::Installed { vote: now }
+            }
             Some(Err(why)) => {
                 tracing::warn!(%from, why, "a snapshot was not installed; it is offered again");
                 Offered::Failed(why)
@@ -297,14 +302,4 @@ impl Shared {
         ours.installing = true;
         Ok(ours.vote.clone())
     }
-}
-
-/// Brings a receiver to a snapshot, and returns when it has installed it.
-pub(crate) async fn offer(
-    peer: NodeId,
-    _vote: VoteOf<TypeConfig>,
-    _snapshot: SnapshotOf<TypeConfig, Checkpoint>,
-) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-    let why = format!("node {peer}: this version sends no snapshots yet");
-    Err(StreamingError::Unreachable(Unreachable::from_string(why)))
 }

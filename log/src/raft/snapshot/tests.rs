@@ -95,17 +95,24 @@ impl Wires {
     }
 }
 
+/// No member.
+const STRANGER: NodeId = NodeId(9);
+
 /// How far a node has come, and with what.
 #[derive(Debug, Default)]
 struct Toy(Mutex<Option<Checkpoint>>);
 
 impl Replica for Toy {
-    fn applied(&self) -> Option<LogId> {
+    fn reached(&self) -> Option<LogId> {
         self.0.lock().as_ref().map(|checkpoint| checkpoint.state.id)
     }
 
     fn vote(&self) -> Vec<u8> {
         b"vote".to_vec()
+    }
+
+    fn knows(&self, node: NodeId) -> bool {
+        node != STRANGER
     }
 
     fn install(
@@ -372,7 +379,7 @@ async fn torn_pieces_of_a_crash_are_noticed() {
             tries += 1;
             assert!(tries < 3);
         }
-        assert_eq!(follower.replica.applied(), Some(image));
+        assert_eq!(follower.replica.reached(), Some(image));
     }
 }
 
@@ -389,7 +396,7 @@ async fn a_damaged_piece_is_asked_for_again_and_a_bad_line_is_given_up() {
     world.wires.trouble.lock().damaged = usize::MAX;
     let error = leader.offer(&other, image).await.unwrap_err();
     assert!(error.to_string().contains("comes damaged"), "{error}");
-    assert_eq!(other.replica.applied(), None);
+    assert_eq!(other.replica.reached(), None);
 }
 
 #[tokio::test]
@@ -401,7 +408,7 @@ async fn a_file_that_decayed_at_the_sender_is_not_installed() {
     leader.disk.flip(path, 100, 1).unwrap();
     let error = leader.offer(&follower, image).await.unwrap_err();
     assert!(error.to_string().contains("000007.sst came damaged"), "{error}");
-    assert_eq!((follower.replica.applied(), follower.incoming().len()), (None, 0));
+    assert_eq!((follower.replica.reached(), follower.incoming().len()), (None, 0));
     leader.disk.flip(path, 100, 1).unwrap();
     leader.offer(&follower, image).await.unwrap();
 }
@@ -420,7 +427,7 @@ async fn another_leader_goes_on_with_what_its_newer_image_has_in_common() {
     let newer = second.album.make(12, &newer);
     *world.wires.trouble.lock() = Trouble { gone: vec![first.id], ..Trouble::default() };
     second.offer(&follower, newer).await.unwrap();
-    assert_eq!(follower.replica.applied(), Some(newer));
+    assert_eq!(follower.replica.reached(), Some(newer));
     assert!(follower.holds_all(&ids));
     assert_eq!(chunks(&world.wires.forget_asked()), 2, "CURRENT and the new table");
     assert!(follower.incoming().iter().all(|path| path.contains("00012-")));
@@ -434,7 +441,7 @@ async fn an_offer_of_an_older_image_joins_the_newer_one() {
     let newer = leader.album.make(9, &files());
     let (one, two) = tokio::join!(leader.offer(&follower, newer), leader.offer(&follower, older));
     assert!(one.is_ok() && two.is_ok());
-    assert_eq!(follower.replica.applied(), Some(newer));
+    assert_eq!(follower.replica.reached(), Some(newer));
 }
 
 #[tokio::test]
@@ -508,4 +515,18 @@ async fn an_old_image_is_not_offered_when_a_new_one_can_be_taken() {
     assert_eq!(leader.snapshots.fresh(LogIndex(14), 5).await, Ok(image));
     let taken = leader.snapshots.fresh(LogIndex(15), 5).await;
     assert_eq!(taken, Err("nothing is taken here".to_owned()));
+}
+
+#[tokio::test]
+async fn who_is_no_member_gets_what_it_is_offered_and_nothing_else() {
+    let world = World::default();
+    let (leader, stranger) = (world.node(1), world.node(STRANGER.0));
+    let ids = leader.fill();
+    let ask = encode(&Ask::BlobIds { after: None, limit: 10 }).unwrap();
+    let refused = leader.snapshots.call(STRANGER, ask.clone()).await;
+    assert_eq!(refused, Err("node 9 is no member".to_owned()));
+    let image = leader.album.make(9, &files());
+    leader.offer(&stranger, image).await.unwrap();
+    assert!(stranger.holds_all(&ids));
+    assert!(leader.snapshots.call(STRANGER, ask).await.is_err(), "it has what it wanted");
 }

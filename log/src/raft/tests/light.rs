@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{World, options, record, soon};
+use super::{World, options, record};
 use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
-use crate::raft::{LightState, Node, OpenError, ProposeError, StateMachine};
+use crate::raft::types::Proposal;
+use crate::raft::{LightState, Node, OpenError, StateMachine};
 
 const PATH: &str = "/light";
 
@@ -21,8 +22,9 @@ fn open(world: &World) -> Result<Node, OpenError> {
 
 /// As a leader of others' records would: committed and applied, without an outcome.
 async fn commit(node: &Node, number: u64) {
-    let unknown = node.propose(record(number), soon()).await;
-    assert!(matches!(unknown, Err(ProposeError::Unknown(_))), "{unknown:?}");
+    let raft = node.hub().raft().unwrap();
+    let done = raft.client_write(Proposal::new(&record(number)).unwrap()).await.unwrap();
+    assert!(done.data.0.is_none());
     assert_eq!(node.status().applied.unwrap().id, node.status().last.unwrap());
 }
 
