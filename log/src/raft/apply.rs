@@ -170,7 +170,9 @@ impl Applier {
     }
 }
 
-pub(crate) fn as_snapshot(checkpoint: Checkpoint) -> io::Result<SnapshotOf<TypeConfig, Checkpoint>> {
+pub(crate) fn as_snapshot(
+    checkpoint: Checkpoint,
+) -> io::Result<SnapshotOf<TypeConfig, Checkpoint>> {
     let last_membership = stored_membership(&checkpoint.state)?;
     let last_log_id = Some(to_raft(checkpoint.state.id));
     let meta = SnapshotMetaOf::<TypeConfig> { last_log_id, last_membership };

@@ -121,7 +121,10 @@ impl StateMachine for LightState {
             chain::leaf(entry.id.term, entry.id.index, entry.kind as u8, entry.time, &content);
         head.push(entry.time, &leaf);
         if head.chain != state.chain {
-            return Err(Fatal(format!("at {} the log has another chain than was applied", state.id)));
+            return Err(Fatal(format!(
+                "at {} the log has another chain than was applied",
+                state.id
+            )));
         }
         self.installed = false;
         self.now = Some(Progress { state, head });

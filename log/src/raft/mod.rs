@@ -47,8 +47,8 @@ pub mod wire;
 
 pub use cluster::{Cluster, ClusterMember, Role};
 pub use error::{CallError, FetchError, MembershipError, OpenError, ProposeError, ReadError};
-pub use light::LightState;
 pub use images::{ImageFile, Images, Pin, PinnedImage};
+pub use light::LightState;
 pub use node::{Node, NodeOptions, Status};
 pub use peers::{Dialer, LEVEL, MAX_CALL_BYTES, PeerOptions, PeerStream, Service, Start, topic};
 pub use regroup::{RegroupError, Survey, regroup, survey};

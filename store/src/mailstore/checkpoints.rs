@@ -30,7 +30,12 @@ impl Checkpoints {
     pub(super) fn new(bases: Option<Arc<dyn Bases>>, disk: &Arc<dyn Disk>) -> Self {
         let images = |bases: &Arc<_>| Arc::new(StoreImages::new(Arc::clone(bases), disk.clone()));
         let images = bases.as_ref().map(images);
-        Self { bases, images, turn: tokio::sync::Mutex::default(), newest: parking_lot::Mutex::default() }
+        Self {
+            bases,
+            images,
+            turn: tokio::sync::Mutex::default(),
+            newest: parking_lot::Mutex::default(),
+        }
     }
     /// For the replica, to give and to take.
     pub(super) fn images(&self) -> Option<Arc<dyn Images>> {

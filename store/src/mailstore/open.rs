@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use redoubt_log::blob::BlobStore;
 use redoubt_log::id::{Hash, LogIndex, OperationId, ShardId};
-use redoubt_log::raft::{
-    self, LightState, Node, NodeOptions, PeerOptions, Start, StateMachine,
-};
+use redoubt_log::raft::{self, LightState, Node, NodeOptions, PeerOptions, Start, StateMachine};
 use redoubt_log::record::{Actor, Change, Version};
 use redoubt_log::segment::SegmentLog;
 
