@@ -1,13 +1,14 @@
 //! `redoubt-jepsen`: real nodes under faults, and the crash test of one node.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use redoubt_jepsen::check::Verdict;
+use redoubt_jepsen::check::{self, Verdict};
 use redoubt_jepsen::crash;
 use redoubt_jepsen::fault::Kind;
+use redoubt_jepsen::history;
 use redoubt_jepsen::report;
 use redoubt_jepsen::rig::selftest;
 use redoubt_jepsen::rig::space::{self, Ground};
@@ -37,6 +38,11 @@ enum What {
     },
     /// Tries out the namespaces and the links between them with echo servers.
     Selftest,
+    /// Judges a recorded history again.
+    Check {
+        /// What a run has written: history.jsonl.
+        file: PathBuf,
+    },
     /// Tries out whether namespaces can be had here.
     #[command(hide = true)]
     Probe,
@@ -76,6 +82,7 @@ fn main() -> ExitCode {
         What::Run(arguments) => run(&arguments),
         What::Crash { rounds, seed } => crash(rounds, seed.unwrap_or_else(rand::random)),
         What::Selftest => selftest(),
+        What::Check { file } => check(&file),
         What::Probe => done(space::probe()),
         What::Echo { node } => done(selftest::echo(node)),
         What::Knock { node, packets } => done(selftest::knock(node, packets)),
@@ -109,7 +116,19 @@ fn plan(arguments: &Run, ground: Ground) -> Plan {
         ground,
         disk_bytes: arguments.disk << 20,
         workloads: workload::all(),
+        history: arguments.out.join("history.jsonl"),
     }
+}
+
+/// The same exit codes as of a run.
+fn check(file: &Path) -> ExitCode {
+    let (history, finals) = match history::load(file) {
+        Ok(loaded) => loaded,
+        Err(error) => return done(Err(error)),
+    };
+    let checked = check::judge(&history, &finals);
+    print!("{}", report::checks(&checked));
+    code(&check::together(&checked))
 }
 
 /// 0 is valid, 1 is invalid, 3 is not proven.
@@ -129,7 +148,11 @@ fn run(arguments: &Run) -> ExitCode {
 
 fn told(outcome: &Outcome) -> ExitCode {
     print!("{}", report::text(outcome));
-    match outcome.verdict() {
+    code(&outcome.verdict())
+}
+
+fn code(verdict: &Verdict) -> ExitCode {
+    match verdict {
         Verdict::Valid => ExitCode::SUCCESS,
         Verdict::Invalid(_) => ExitCode::FAILURE,
         Verdict::Unknown(_) => ExitCode::from(3),

@@ -60,3 +60,23 @@ pub fn judge(history: &History, finals: &[(u32, NodeState)]) -> Vec<Checked> {
         replicas::check(finals),
     ]
 }
+
+/// Valid if all is; invalid if anything is; unknown otherwise.
+pub fn together(checked: &[Checked]) -> Verdict {
+    let (mut invalid, mut unknown) = (Vec::new(), Vec::new());
+    for Checked { name, verdict, .. } in checked {
+        let told = |reasons: &[String]| -> Vec<String> {
+            reasons.iter().map(|reason| format!("{name}: {reason}")).collect()
+        };
+        match verdict {
+            Verdict::Valid => {}
+            Verdict::Invalid(reasons) => invalid.extend(told(reasons)),
+            Verdict::Unknown(reasons) => unknown.extend(told(reasons)),
+        }
+    }
+    match (invalid.is_empty(), unknown.is_empty()) {
+        (false, _) => Verdict::Invalid(invalid),
+        (true, false) => Verdict::Unknown(unknown),
+        (true, true) => Verdict::Valid,
+    }
+}

@@ -29,6 +29,9 @@ enum In {
 /// # Errors
 /// Those of the file.
 pub fn save(path: &Path, history: &History, finals: &[(u32, NodeState)]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
     let mut file = BufWriter::new(File::create(path)?);
     let operations = history.operations.iter().map(Out::Operation);
     for line in operations.chain(finals.iter().map(|(node, state)| Out::Final(*node, state))) {
@@ -53,4 +56,35 @@ pub fn load(path: &Path) -> io::Result<(History, Vec<(u32, NodeState)>)> {
         }
     }
     Ok((History::new(operations), finals))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{Ask, Fetched, Heard, Outcome};
+
+    #[test]
+    fn a_run_reads_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out/history.jsonl");
+        let ask = Ask::Move { uids: vec![1, 2], to: "Archive".into() };
+        let content = crate::history::Content {
+            token: Err("no seal".into()),
+            hash: "1".into(),
+            whole: "2".into(),
+        };
+        let fetched =
+            Fetched { number: 1, uid: Some(7), content: Some(content), ..Fetched::default() };
+        let operation = Operation {
+            outcome: Outcome::Done,
+            heard: vec![Heard::Fetch(fetched), Heard::Copied(3, vec![1, 2], vec![4, 5])],
+            ..Operation::new("c", 1, 2, "a@example.org", ask)
+        };
+        let history = History::new(vec![operation]);
+        let finals = [(3, NodeState::default())];
+        save(&path, &history, &finals).unwrap();
+        assert_eq!(load(&path).unwrap(), (history, finals.to_vec()));
+        std::fs::write(&path, "{\"operation\": 1}\n").unwrap();
+        assert!(load(&path).unwrap_err().to_string().starts_with("line 1: "));
+    }
 }

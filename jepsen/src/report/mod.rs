@@ -20,18 +20,24 @@ pub fn write(outcome: &Outcome, folder: &Path) -> io::Result<()> {
 
 /// For a terminal: a line a check, reasons below.
 pub fn text(outcome: &Outcome) -> String {
+    let mut text = checks(&outcome.checked);
+    for (kind, why) in &outcome.impossible {
+        text += &format!("not tried: {kind}: {why}\n");
+    }
+    text + &format!("{}\n", word(&outcome.verdict()).0)
+}
+
+/// A line a check, reasons below.
+pub fn checks(checked: &[Checked]) -> String {
     let mut text = String::new();
-    for Checked { name, verdict, counts } in &outcome.checked {
+    for Checked { name, verdict, counts } in checked {
         let (word, reasons) = word(verdict);
         let counts: Vec<String> =
             counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
         text += &format!("{word:<8} {name} ({})\n", counts.join(", "));
         reasons.iter().for_each(|reason| text += &format!("         {reason}\n"));
     }
-    for (kind, why) in &outcome.impossible {
-        text += &format!("not tried: {kind}: {why}\n");
-    }
-    text + &format!("{}\n", word(&outcome.verdict()).0)
+    text
 }
 
 /// A verdict in one word, and its reasons.

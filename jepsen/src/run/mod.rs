@@ -5,6 +5,7 @@ pub mod watch;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
@@ -14,7 +15,7 @@ use self::watch::{Reign, Sockets, Watch};
 use crate::check::{self, Checked, Verdict};
 use crate::fault::schedule::{Step, schedule};
 use crate::fault::{Effect, Kind, PROBE};
-use crate::history::{Dot, History};
+use crate::history::{self, Dot, History};
 use crate::rig::node::Fall;
 use crate::rig::space::Ground;
 use crate::rig::{Options, Rig};
@@ -43,6 +44,8 @@ pub struct Plan {
     pub disk_bytes: u64,
     /// The load.
     pub workloads: Vec<Box<dyn Workload>>,
+    /// Where the history and the final states are written, to be judged again.
+    pub history: PathBuf,
 }
 
 /// A fault as it came to pass.
@@ -136,7 +139,7 @@ pub fn run(plan: &Plan) -> io::Result<Outcome> {
     let history = stage.end();
     let time = stage.origin.elapsed();
     let reigns = watch.stop();
-    let checked = stage.judge(&kinds, &accounts, &history);
+    let checked = stage.judge(plan, &kinds, &accounts, &history);
     let logs = stage.logs();
     let dots = history.dots();
     let (seed, nodes, ground) = (plan.seed, plan.nodes, plan.ground);
@@ -289,7 +292,13 @@ impl Stage {
         history
     }
 
-    fn judge(&mut self, kinds: &[Kind], accounts: &[String], history: &History) -> Vec<Checked> {
+    fn judge(
+        &mut self,
+        plan: &Plan,
+        kinds: &[Kind],
+        accounts: &[String],
+        history: &History,
+    ) -> Vec<Checked> {
         let mut checked = vec![self.nodes_stay(), self.recovers(), self.coverage(kinds)];
         checked.push(quiet::level(&self.rig));
         checked.extend(quiet::checks(&self.rig));
@@ -305,6 +314,9 @@ impl Stage {
         let counts = [("nodes".into(), finals.len() as u64)].into();
         let verdict = if unread.is_empty() { Verdict::Valid } else { Verdict::Unknown(unread) };
         checked.push(Checked { name: "every node can be read in the end", verdict, counts });
+        if let Err(error) = history::save(&plan.history, history, &finals) {
+            self.wrong.push(format!("the history cannot be written: {error}"));
+        }
         checked.extend(check::judge(history, &finals));
         checked
     }
@@ -382,21 +394,6 @@ impl Stage {
 impl Outcome {
     /// Valid if all is; invalid if anything is; unknown otherwise.
     pub fn verdict(&self) -> Verdict {
-        let (mut invalid, mut unknown) = (Vec::new(), Vec::new());
-        for Checked { name, verdict, .. } in &self.checked {
-            let told = |reasons: &[String]| -> Vec<String> {
-                reasons.iter().map(|reason| format!("{name}: {reason}")).collect()
-            };
-            match verdict {
-                Verdict::Valid => {}
-                Verdict::Invalid(reasons) => invalid.extend(told(reasons)),
-                Verdict::Unknown(reasons) => unknown.extend(told(reasons)),
-            }
-        }
-        match (invalid.is_empty(), unknown.is_empty()) {
-            (false, _) => Verdict::Invalid(invalid),
-            (true, false) => Verdict::Unknown(unknown),
-            (true, true) => Verdict::Valid,
-        }
+        check::together(&self.checked)
     }
 }
