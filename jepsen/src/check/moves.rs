@@ -86,6 +86,8 @@ fn arrivals(
     let tokens = tokens(history, index, state);
     let makers = makers(history, index, &tokens);
     let unexplained = unexplained(index, state);
+    let open = history.operations.iter().filter(|by| by.outcome == Outcome::Unknown);
+    report.count("operations without an answer", open.count() as u64);
     for (spot, places) in &unexplained {
         let none = Vec::new();
         let makers = makers.get(spot).unwrap_or(&none);
@@ -108,35 +110,39 @@ fn arrivals(
         }
     }
     for (place, facts) in &index.places {
-        neither(report, node, state, (place, facts), index, &unexplained);
+        neither(report, (node, state), (place, facts), (index, &tokens), &unexplained);
     }
 }
 
 fn neither(
     report: &mut Report,
-    node: u32,
-    state: &NodeState,
+    (node, state): (u32, &NodeState),
     (place, facts): (&Place, &Facts<'_>),
-    index: &Index<'_>,
+    (index, tokens): (&Index<'_>, &Tokens<'_>),
     unexplained: &BTreeMap<Spot, BTreeSet<u32>>,
 ) {
     let existed = !facts.made.is_empty() || !facts.seen.is_empty();
     let open =
         |by: &&Operation| matches!(by.ask, Ask::Move { .. }) && by.outcome == Outcome::Unknown;
     let only_moves = !facts.removals.is_empty() && facts.removals.iter().all(open);
-    let Some(email) = facts.email().filter(|_| existed && only_moves && !there(state, place))
-    else {
+    if !existed || !only_moves || there(state, place) {
         return;
+    }
+    let email = tokens.email(facts);
+    let is_it = |spot: &Spot, to: &str| {
+        let (account, mailbox, id) = spot;
+        let it = email.as_ref().map_or(!tokens.known.contains(id.as_str()), |email| email == id);
+        *account == place.account && mailbox == to && it
     };
     report.count("moves without an answer that happened", 1);
     let arrived = facts.removals.iter().any(|by| {
         let Ask::Move { to, .. } = &by.ask else { return false };
-        unexplained.contains_key(&(place.account.clone(), to.clone(), email.to_string()))
+        unexplained.keys().any(|spot| is_it(spot, to))
             || nameless_removal(index, &place.account, to)
     });
     if !arrived {
         let tell: Vec<String> = facts.removals.iter().map(|by| by.tell()).collect();
-        report.wrong(format!("node {node}: {place} ({email}) is in neither: {}", tell.join("; ")));
+        report.wrong(format!("node {node}: {place} is in neither: {}", tell.join("; ")));
     }
 }
 
@@ -172,11 +178,21 @@ struct Tokens<'a> {
     emails: BTreeMap<&'a str, &'a str>,
     /// Emails of which it is known.
     known: BTreeSet<&'a str>,
-    /// Account and mailbox of APPENDs without an answer whose email nobody has seen.
+    /// Account and mailbox where something of which nobody knows the EMAILID may have arrived.
     nameless: BTreeSet<(&'a str, &'a str)>,
 }
 
 impl Tokens<'_> {
+    /// The EMAILID of a placement, also where only its APPEND is known.
+    fn email(&self, facts: &Facts<'_>) -> Option<String> {
+        let token = facts.made.iter().find_map(|made| match &made.by.ask {
+            Ask::Append { token, .. } => Some(token.as_str()),
+            _ => None,
+        });
+        let by_token = || token.and_then(|token| self.emails.get(token)).copied();
+        facts.email().or_else(by_token).map(String::from)
+    }
+
     /// Whether an email may have come by an APPEND without an answer, as far as is known.
     fn may_be_new(&self, (account, mailbox, email): &Spot) -> bool {
         !self.known.contains(email.as_str())
@@ -205,10 +221,20 @@ fn tokens<'a>(history: &'a History, index: &'a Index<'_>, state: &'a NodeState) 
     }
     tokens.known = tokens.emails.values().copied().collect();
     for by in history.operations.iter().filter(|by| by.outcome == Outcome::Unknown) {
-        if let Ask::Append { mailbox, token, .. } = &by.ask
-            && !tokens.emails.contains_key(token.as_str())
-        {
-            tokens.nameless.insert((&by.account, mailbox));
+        let (to, nameless) = match &by.ask {
+            Ask::Append { mailbox, token, .. } => {
+                (mailbox, !tokens.emails.contains_key(token.as_str()))
+            }
+            Ask::Copy { uids, to } | Ask::Move { uids, to } => {
+                let known = |uid: &u32| {
+                    index.places.get(&Place::of(by, *uid)).and_then(|facts| tokens.email(facts))
+                };
+                (to, !uids.iter().all(|uid| known(uid).is_some()))
+            }
+            _ => continue,
+        };
+        if nameless {
+            tokens.nameless.insert((&by.account, to));
         }
     }
     tokens
@@ -234,8 +260,8 @@ fn makers<'a>(
         };
         for uid in from {
             let place = Place::of(by, *uid);
-            let email = index.places.get(&place).and_then(|facts| facts.email());
-            let spot = email.map(|email| (to.clone(), email.to_string(), Some(place.clone())));
+            let email = index.places.get(&place).and_then(|facts| tokens.email(facts));
+            let spot = email.map(|email| (to.clone(), email, Some(place.clone())));
             add(&mut makers, by, spot);
         }
     }

@@ -147,7 +147,8 @@ fn store(
         outcomes.extend(modseq.map_or(Some(same), |n| is_at(&same, n)));
     }
     let differs = (state.value ^ after.value) & state.known & after.known != 0;
-    if differs || outcomes.is_empty() || state.known != Bits::MAX {
+    let may_differ = after.known & !state.known != 0;
+    if differs || may_differ {
         outcomes.extend(risen(&after, modseq));
     }
     outcomes

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-/// The line that a message says its hash in.
+/// The line that a message says in what all its other octets hash to.
 const SEAL: &str = "X-Redoubt-Seal: ";
 /// Octets of a line of an attachment, before base64.
 const LINE: usize = 57;
@@ -29,12 +29,12 @@ impl Make {
     pub fn octets(&self) -> Vec<u8> {
         let rest = self.rest();
         let token = &self.token;
-        format!(
+        let head = format!(
             "From: Sender <sender@example.net>\r\nTo: Reader <reader@example.org>\r\n\
-             Subject: {token}\r\n{SEAL}{}\r\n{rest}",
-            hash(rest.as_bytes())
-        )
-        .into_bytes()
+             Subject: {token}\r\n"
+        );
+        let seal = hash(&[head.as_bytes(), rest.as_bytes()].concat());
+        format!("{head}{SEAL}{seal}\r\n{rest}").into_bytes()
     }
 
     fn rest(&self) -> String {
@@ -114,13 +114,14 @@ pub fn token(sent: &[u8]) -> Result<String, String> {
     let field = |name: &str| {
         let at = find(sent, name.as_bytes())? + name.len();
         let line = sent.get(at..)?.split(|byte| *byte == b'\r').next()?;
-        Some((String::from_utf8(line.to_vec()).ok()?, at + line.len() + 2))
+        Some((at - name.len() + 2, String::from_utf8(line.to_vec()).ok()?, at + line.len() + 2))
     };
-    let (token, _) = field("\r\nSubject: ").ok_or_else(|| wrong("no subject"))?;
-    let (seal, end) = field(&format!("\r\n{SEAL}")).ok_or_else(|| wrong("no seal"))?;
-    match sent.get(end..).map(hash) {
-        Some(found) if found == seal => Ok(token),
-        found => Err(wrong(&format!("{token} hashes to {found:?}, not {seal}"))),
+    let (_, token, _) = field("\r\nSubject: ").ok_or_else(|| wrong("no subject"))?;
+    let (begin, seal, end) = field(&format!("\r\n{SEAL}")).ok_or_else(|| wrong("no seal"))?;
+    let rest = sent.get(end..).unwrap_or_default();
+    match hash(&[&sent[..begin], rest].concat()) {
+        found if found == seal => Ok(token),
+        found => Err(wrong(&format!("{token} hashes to {found}, not {seal}"))),
     }
 }
 
@@ -147,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_changed_octet_shows() {
-        for at in [80, 200, 400] {
+        for at in [3, 80, 200, 400] {
             let mut octets = make(None);
             octets[at] ^= 1;
             token(&octets).unwrap_err();

@@ -57,8 +57,8 @@ pub(super) struct Account {
 pub(super) struct View {
     pub(super) mailbox: String,
     pub(super) uids: Vec<u32>,
-    synced: u64,
-    qresync: bool,
+    pub(super) synced: u64,
+    pub(super) qresync: bool,
 }
 
 /// The whole store.
@@ -78,10 +78,10 @@ fn content(token: &str) -> Content {
 
 impl Model {
     pub(super) fn new(bug: Bug, names: &[(&str, &[&str])]) -> Self {
-        let mut model = Self { bug, fuse: 6, accounts: BTreeMap::new(), log: 10, emails: 0 };
+        let mut model = Self { bug, fuse: 4, accounts: BTreeMap::new(), log: 10, emails: 0 };
         for (account, folders) in names {
             folders.iter().for_each(|name| {
-                model.create(account, name);
+                drop(model.create(account, name));
             });
         }
         model
@@ -94,7 +94,7 @@ impl Model {
         }
         self.fuse = self.fuse.saturating_sub(1);
         self.fuse == 0 && {
-            self.fuse = 5;
+            self.fuse = 3;
             true
         }
     }
@@ -197,14 +197,15 @@ impl Model {
         store: &Store,
         view: &View,
     ) -> Vec<Heard> {
-        let (lost, ignored) =
-            (self.strikes(Bug::LostStore), self.strikes(Bug::IgnoredUnchangedSince));
+        let lost = self.strikes(Bug::LostStore);
+        let now = self.folder(account, name).emails.get(&store.uid).map(|email| email.modseq);
+        let late = store.unchanged_since.zip(now).is_some_and(|(since, now)| now > since);
+        let ignored = late && self.strikes(Bug::IgnoredUnchangedSince);
         let back = self.strikes(Bug::ModSeqBack);
         let needless = store.unchanged_since.is_some() && self.strikes(Bug::NeedlessConflict);
         let log = self.log + 1;
         let folder = self.folder(account, name);
         let Some(email) = folder.emails.get_mut(&store.uid) else { return Vec::new() };
-        let late = store.unchanged_since.is_some_and(|since| email.modseq > since);
         if late && !ignored || needless {
             return vec![Heard::Modified(vec![store.uid])];
         }

@@ -13,7 +13,7 @@ use crate::history::{Ask, Heard, History, How, Operation, Outcome, Store};
 
 const FOLDERS: [&str; 2] = ["INBOX", "Archive"];
 const FLAGS: [&str; 4] = ["\\Seen", "\\Deleted", "Blue", "\\Flagged"];
-const STEPS: u64 = 700;
+const STEPS: u64 = 600;
 
 /// One client, and what its server keeps for it.
 struct Client {
@@ -58,7 +58,7 @@ impl World {
     fn step(&mut self, client: &mut Client) {
         if let Some((_, operation)) = client.late.take_if(|(at, _)| *at <= self.now) {
             let mut nobody = View { mailbox: operation.mailbox.clone(), ..View::default() };
-            self.effect(&operation, &mut nobody, None);
+            drop(self.effect(&operation, &mut nobody, None));
         }
         if client.busy > self.now || self.below(3) > 0 {
             return;
@@ -171,7 +171,8 @@ impl World {
             _ => {
                 let how = [How::Add, How::Remove, How::Replace][self.below(3) as usize];
                 let modseq = client.cache.known.get(&uid).and_then(|known| known.modseq);
-                let unchanged_since = modseq.filter(|_| self.below(3) == 0);
+                let old = u64::from(self.below(2));
+                let unchanged_since = modseq.filter(|_| self.below(3) == 0).map(|n| n - old);
                 let silent = self.below(3) == 0;
                 Ask::Store(Store { uid, how, flags: self.flags(), silent, unchanged_since })
             }
@@ -230,8 +231,11 @@ impl World {
     }
 }
 
+/// What each checker says.
+type Judged = BTreeMap<&'static str, Checked>;
+
 /// A whole run, judged.
-fn run(bug: Bug, seed: u64) -> BTreeMap<&'static str, Checked> {
+fn run(bug: Bug, seed: u64) -> Judged {
     let accounts: [(&str, &[&str]); 4] =
         [("d0", &FOLDERS[..1]), ("d1", &FOLDERS[..1]), ("s0", &FOLDERS), ("n0", &FOLDERS[..1])];
     let mut world = World {
@@ -278,54 +282,51 @@ fn last_looks(world: &mut World, clients: &mut [Client]) {
 
 #[test]
 fn what_is_right_is_called_right() {
-    for seed in 0..40 {
+    for seed in 0..24 {
         for (name, checked) in run(Bug::None, seed) {
             assert_eq!(checked.verdict, Verdict::Valid, "seed {seed}: {name}");
         }
     }
 }
 
-/// How many of some seeds' runs a checker finds to be wrong.
-fn found(bug: Bug, by: &str) -> usize {
-    let invalid = |seed| matches!(run(bug, seed)[by].verdict, Verdict::Invalid(_));
-    (0..12).filter(|seed| invalid(*seed)).count()
-}
+/// Runs of the model with each bug.
+const RUNS: u64 = 8;
 
 #[test]
 fn each_bug_is_found() {
-    for (bug, by) in [
-        (Bug::LostDelivery, "deliveries"),
-        (Bug::LostDelivery, "fresh reads"),
-        (Bug::DoubledDelivery, "deliveries"),
-        (Bug::ChangedOctets, "deliveries"),
-        (Bug::Phantom, "deliveries"),
-        (Bug::LostAppend, "moves"),
-        (Bug::LostAppend, "fresh reads"),
-        (Bug::ReusedUid, "numbers"),
-        (Bug::UidNextBack, "numbers"),
-        (Bug::ModSeqBack, "flags"),
-        (Bug::ModSeqBack, "numbers"),
-        (Bug::LostStore, "flags"),
-        (Bug::StaleFlags, "flags"),
-        (Bug::StaleFlags, "numbers"),
-        (Bug::StaleSelect, "fresh reads"),
-        (Bug::IgnoredUnchangedSince, "flags"),
-        (Bug::NeedlessConflict, "flags"),
-        (Bug::MoveInBoth, "moves"),
-        (Bug::MoveInNeither, "moves"),
-        (Bug::ExpungeComesBack, "moves"),
-        (Bug::ExpungeComesBack, "flags"),
-        (Bug::UntoldExists, "fresh reads"),
-        (Bug::UntoldExpunge, "fresh reads"),
-        (Bug::WrongNumber, "sessions' views"),
-        (Bug::UntoldFlags, "fresh reads"),
-        (Bug::OtherReplica, "replicas are equal"),
-        (Bug::CreatedTwice, "mailbox names"),
-        (Bug::RenameForgotten, "mailbox names"),
-        (Bug::ValidityTwice, "numbers"),
-    ] {
-        let times = found(bug, by);
-        println!("{bug:?} by {by}: {times} of 12");
-        assert!(times >= 3, "{bug:?} is found by {by} in {times} of 12 runs only");
+    let bugs: [(Bug, &[&str]); 24] = [
+        (Bug::LostDelivery, &["deliveries", "fresh reads"]),
+        (Bug::DoubledDelivery, &["deliveries"]),
+        (Bug::ChangedOctets, &["deliveries"]),
+        (Bug::Phantom, &["deliveries"]),
+        (Bug::LostAppend, &["moves", "fresh reads"]),
+        (Bug::ReusedUid, &["numbers"]),
+        (Bug::UidNextBack, &["numbers"]),
+        (Bug::ModSeqBack, &["flags", "numbers"]),
+        (Bug::LostStore, &["flags"]),
+        (Bug::StaleFlags, &["flags", "numbers"]),
+        (Bug::StaleSelect, &["fresh reads"]),
+        (Bug::IgnoredUnchangedSince, &["flags"]),
+        (Bug::NeedlessConflict, &["flags"]),
+        (Bug::MoveInBoth, &["moves"]),
+        (Bug::MoveInNeither, &["moves"]),
+        (Bug::ExpungeComesBack, &["moves", "flags"]),
+        (Bug::UntoldExists, &["fresh reads"]),
+        (Bug::UntoldExpunge, &["fresh reads"]),
+        (Bug::WrongNumber, &["sessions' views"]),
+        (Bug::UntoldFlags, &["fresh reads"]),
+        (Bug::OtherReplica, &["replicas are equal"]),
+        (Bug::CreatedTwice, &["mailbox names"]),
+        (Bug::RenameForgotten, &["mailbox names"]),
+        (Bug::ValidityTwice, &["numbers"]),
+    ];
+    for (bug, by) in bugs {
+        let runs: Vec<_> = (0..RUNS).map(|seed| run(bug, seed)).collect();
+        for name in by {
+            let invalid = |run: &&Judged| matches!(run[name].verdict, Verdict::Invalid(_));
+            let times = runs.iter().filter(invalid).count();
+            println!("{bug:?} by {name}: {times} of {RUNS}");
+            assert!(times >= 2, "{bug:?} is found by {name} in {times} of {RUNS} runs only");
+        }
     }
 }
