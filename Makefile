@@ -2,7 +2,8 @@
 
 BUILD_PACKAGES = build-essential pkg-config libclang-dev ccache
 TEST_PACKAGES = python3 curl openssl procps isync offlineimap3 interimap neomutt swaks postfix \
-	libio-socket-ssl-perl libnet-ssleay-perl
+	libio-socket-ssl-perl libnet-ssleay-perl $(JEPSEN_PACKAGES)
+JEPSEN_PACKAGES = iproute2 util-linux mount faketime
 BENCH_PACKAGES = dovecot-core dovecot-imapd dovecot-lmtpd libsasl2-modules
 
 TARGET = $(or $(CARGO_TARGET_DIR),target)
@@ -15,7 +16,7 @@ help:
 	@echo "make check   formatting, lints, licences, order of the parts; writes nothing"
 	@echo "make fix     formats, and applies the lints' suggestions"
 	@echo "make bench   measure, beside Dovecot and Cyrus; on a quiet machine"
-	@echo "make jepsen  the crash test, longer than in make test"
+	@echo "make jepsen  three nodes under faults and load: TIME=600 SEED=n FAULTS=a,b; writes a report"
 
 setup:
 	@.ci/install $(BUILD_PACKAGES)
@@ -50,5 +51,9 @@ bench: build
 	@.ci/unpack $(TARGET)/cyrus dovecot-imapd cyrus-imapd
 	$(TARGET)/release/redoubt bench --cyrus $(TARGET)/cyrus/usr
 
+# make jepsen TIME=seconds SEED=number FAULTS=kill-one,pause,... NODES=3 OUT=directory
 jepsen: setup
-	cargo run --release -p redoubt-jepsen -- crash --rounds 200
+	@.ci/install $(JEPSEN_PACKAGES)
+	cargo build --release -p redoubt-tools -p redoubt-jepsen
+	$(TARGET)/release/redoubt-jepsen run --time $(or $(TIME),600) --nodes $(or $(NODES),3) \
+	  --out $(or $(OUT),$(TARGET)/jepsen) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))

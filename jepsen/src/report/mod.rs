@@ -1,5 +1,9 @@
 //! What a run showed: as text for a terminal, and as one page with a picture.
 
+pub mod figures;
+pub mod page;
+pub mod picture;
+
 use std::io;
 use std::path::Path;
 
@@ -15,7 +19,7 @@ pub fn write(outcome: &Outcome, folder: &Path) -> io::Result<()> {
     for (node, log) in &outcome.logs {
         std::fs::write(folder.join(format!("node{node}.log")), log)?;
     }
-    Ok(())
+    std::fs::write(folder.join("index.html"), page::page(outcome))
 }
 
 /// For a terminal: a line a check, reasons below.

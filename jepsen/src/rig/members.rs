@@ -70,7 +70,20 @@ impl Rig {
         let at = self.node(through).addresses.advertised;
         self.node_mut(number).start(&Way::Join(at, token))?;
         self.came(number)?;
+        self.promoted(through, number)?;
         Ok(number)
+    }
+
+    /// Waits until a node votes.
+    fn promoted(&self, through: u32, number: u32) -> io::Result<()> {
+        let deadline = Instant::now() + READY;
+        while !self.members(through).is_ok_and(|voters| voters.contains(&number)) {
+            if Instant::now() > deadline {
+                return Err(io::Error::other(format!("node {number} does not become a voter")));
+            }
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        Ok(())
     }
 
     /// Waits until a new node is ready, and learns its id.
@@ -116,15 +129,15 @@ impl Rig {
         self.all().find(|node| node.id == Some(id)).map(|node| node.number())
     }
 
-    /// The members, as a node sees them; those that the rig does not know are left out.
+    /// The voters, as a node sees them; those that the rig does not know are left out.
     ///
     /// # Errors
-    /// What the verb said.
+    /// When it does not answer.
     pub fn members(&self, through: u32) -> io::Result<Vec<u32>> {
-        let told = self.verb(through, &["cluster", "status", "--json"], "")?;
-        let told: Value = serde_json::from_str(&told)?;
-        let members = told["members"].as_array().into_iter().flatten();
-        let ids = members.filter_map(|member| member["node"].as_u64());
+        let answer = admin::get(&self.node(through).admin(), "/v1/cluster", GLANCE)?;
+        let members = answer.body["members"].as_array().into_iter().flatten();
+        let votes = |member: &&Value| matches!(member["role"].as_str(), Some("leader" | "voter"));
+        let ids = members.filter(votes).filter_map(|member| member["node"].as_u64());
         Ok(ids.filter_map(|id| self.number(id)).collect())
     }
 

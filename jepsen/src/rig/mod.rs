@@ -7,6 +7,7 @@ pub mod disk;
 pub mod links;
 pub mod members;
 pub mod node;
+pub mod proxy;
 pub mod selftest;
 pub mod space;
 pub mod switch;
@@ -21,6 +22,7 @@ use self::clock::Clock;
 use self::disk::Disk;
 use self::links::Links;
 use self::node::{Addresses, Fall, Node, Way};
+use self::proxy::Proxies;
 use self::space::{Ground, Space};
 use crate::target::Targets;
 
@@ -48,6 +50,7 @@ pub struct Rig {
     pub links: Links,
     nodes: BTreeMap<u32, Node>,
     space: Option<Space>,
+    proxies: Option<Proxies>,
     home: PathBuf,
     _folder: Option<tempfile::TempDir>,
     last: u32,
@@ -61,14 +64,14 @@ impl Rig {
     /// What the system does not give.
     pub fn new(options: Options) -> io::Result<Self> {
         let links = Links::new(options.seed);
-        let (space, folder) = match options.ground {
-            Ground::Namespaces => (Some(Space::new(&links)?), None),
-            Ground::Loopback => (None, Some(folder()?)),
+        let (space, proxies, folder) = match options.ground {
+            Ground::Namespaces => (Some(Space::new(&links)?), None, None),
+            Ground::Loopback => (None, Some(Proxies::new(&links)?), Some(folder()?)),
         };
         let own = folder.as_ref().map(|folder| folder.path().to_path_buf());
         let home = own.unwrap_or_else(|| Space::home().to_path_buf());
         let (nodes, targets) = (BTreeMap::new(), Targets::default());
-        Ok(Self { options, links, nodes, space, home, _folder: folder, last: 0, targets })
+        Ok(Self { options, links, nodes, space, proxies, home, _folder: folder, last: 0, targets })
     }
 
     /// What it stands on.
@@ -127,11 +130,16 @@ impl Rig {
             None => {
                 let folder = self.home.join(format!("node{number}"));
                 std::fs::create_dir_all(&folder)?;
-                (Disk::new(folder, false), loopback(number)?)
+                let mut addresses = loopback(number)?;
+                if let Some(proxies) = &self.proxies {
+                    addresses.advertised = proxies.add(number, addresses.peer)?;
+                }
+                (Disk::new(folder, false), addresses)
             }
         };
         let clock = Clock::new(disk.folder())?;
-        let node = Node::new(number, self.options.ground, disk, clock, addresses);
+        let mut node = Node::new(number, self.options.ground, disk, clock, addresses);
+        node.processes = self.proxies.as_ref().map(|proxies| proxies.processes.clone());
         self.nodes.insert(number, node);
         Ok(number)
     }

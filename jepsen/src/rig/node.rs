@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::clock::Clock;
 use super::command::system;
 use super::disk::Disk;
+use super::proxy::Processes;
 use super::space::{self, Ground};
 use crate::target::Target;
 
@@ -64,6 +65,8 @@ pub struct Node {
     pub addresses: Addresses,
     /// Its id in its cluster, once it is known.
     pub id: Option<u64>,
+    /// Where a proxy looks up who calls it.
+    pub processes: Option<Processes>,
     child: Option<Running>,
     starts: u32,
 }
@@ -84,7 +87,17 @@ impl Node {
         clock: Option<Clock>,
         addresses: Addresses,
     ) -> Self {
-        Self { number, ground, disk, clock, addresses, id: None, child: None, starts: 0 }
+        Self {
+            number,
+            ground,
+            disk,
+            clock,
+            addresses,
+            id: None,
+            processes: None,
+            child: None,
+            starts: 0,
+        }
     }
 
     /// Its number in the rig.
@@ -141,6 +154,8 @@ impl Node {
             .env("REDOUBT_LISTEN_IMAPS", "off")
             .env("REDOUBT_LISTEN_SOCKETMAP", "off")
             .env("REDOUBT_LISTEN_ADMIN_HTTPS", format!("{host}:0"))
+            .env("REDOUBT_LISTEN_PEER", self.addresses.peer.to_string())
+            .env("REDOUBT_PEER_ADVERTISE", self.addresses.advertised.to_string())
             .env("REDOUBT_AUTH_PLAINTEXT", "always")
             .env("REDOUBT_LIMITS_SHUTDOWN_SECONDS", "2")
             .env("XDG_STATE_HOME", self.disk.folder());
@@ -162,6 +177,9 @@ impl Node {
             command.args(["--join", &address.to_string(), "--join-token", token]);
         }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()?;
+        if let Some(processes) = &self.processes {
+            processes.lock().unwrap().insert(self.number, child.id());
+        }
         let ready = listen(&mut child);
         self.child = Some(Running { child, ready, is_ready: false });
         self.starts += 1;

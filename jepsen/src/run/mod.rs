@@ -85,6 +85,8 @@ pub struct Outcome {
     pub nodes: u32,
     /// What it stood on.
     pub ground: Ground,
+    /// How long faults were to be struck.
+    pub faults_time: Duration,
     /// How long it took from load to quiet.
     pub time: Duration,
     /// The faults.
@@ -143,11 +145,13 @@ pub fn run(plan: &Plan) -> io::Result<Outcome> {
     let logs = stage.logs();
     let dots = history.dots();
     let (seed, nodes, ground) = (plan.seed, plan.nodes, plan.ground);
+    let faults_time = plan.time;
     let Stage { episodes, ended, ids, .. } = stage;
     Ok(Outcome {
         seed,
         nodes,
         ground,
+        faults_time,
         time,
         episodes,
         impossible,
