@@ -14,6 +14,7 @@ use redoubt_jepsen::rig::selftest;
 use redoubt_jepsen::rig::space::{self, Ground};
 use redoubt_jepsen::run::{self, Outcome, Plan};
 use redoubt_jepsen::workload;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Real nodes under faults.
 #[derive(Debug, Parser)]
@@ -134,6 +135,7 @@ fn check(file: &Path) -> ExitCode {
 /// 0 is valid, 1 is invalid, 3 is not proven.
 fn run(arguments: &Run) -> ExitCode {
     let ground = space::enter(!arguments.loopback);
+    end_when_told();
     let plan = plan(arguments, ground);
     println!("{} nodes on {ground}; seed {}", plan.nodes, plan.seed);
     let outcome = match run::run(&plan) {
@@ -144,6 +146,24 @@ fn run(arguments: &Run) -> ExitCode {
         eprintln!("the report cannot be written: {error}");
     }
     told(&outcome)
+}
+
+/// SIGINT and SIGTERM end the run at once: the first process of a space has no default for them.
+/// With it goes all that it made.
+fn end_when_told() {
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let Ok(runtime) = runtime else { return };
+        runtime.block_on(async {
+            let Ok(mut told) = signal(SignalKind::terminate()) else { return };
+            tokio::select! {
+                _ = told.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            eprintln!("interrupted: no verdict");
+            std::process::exit(130);
+        });
+    });
 }
 
 fn told(outcome: &Outcome) -> ExitCode {

@@ -152,6 +152,10 @@ fn identities(
 /// What an operation on names is, and of which time the names are.
 fn operation(by: &Operation) -> Option<(u64, Op)> {
     let refused = by.outcome == Outcome::Refused;
+    if refused && by.text.contains("[OVERQUOTA]") {
+        // No room on the disk says nothing of names.
+        return None;
+    }
     let (name, op) = match &by.ask {
         Ask::Create { name } if refused => {
             (name, Op::Refused { missing: None, taken: Some(name.clone()) })

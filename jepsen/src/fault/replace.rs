@@ -10,27 +10,28 @@ use crate::rig::Rig;
 /// Who went and who came.
 #[derive(Debug, Default)]
 pub(super) struct Replace {
-    gone: u32,
-    came: Option<u32>,
+    gone: Option<u32>,
 }
 
 impl Fault for Replace {
     fn strike(&mut self, rig: &mut Rig, chance: &mut StdRng) -> io::Result<String> {
-        self.gone = someone(rig, chance)?;
-        let name = named(rig, self.gone);
-        rig.shrink(self.gone)?;
-        Ok(format!("{name} is removed"))
+        let gone = someone(rig, chance)?;
+        let name = named(rig, gone);
+        let complaint = rig.shrink(gone)?;
+        self.gone = Some(gone);
+        let complaint = complaint.map(|said| format!(", though the verb said: {said}"));
+        Ok(format!("{name} is removed{}", complaint.unwrap_or_default()))
     }
 
     fn heal(&mut self, rig: &mut Rig) -> io::Result<Effect> {
+        let Some(gone) = self.gone else { return Ok(Effect::NotFelt("nobody went".into())) };
         let through = rig.leader().or_else(|| rig.running().first().copied());
         let through = through.ok_or_else(|| io::Error::other("no node runs"))?;
         let came = rig.grow(through)?;
         rig.publish();
-        self.came = Some(came);
         let members = rig.members(through)?;
-        let felt = members.contains(&came) && !members.contains(&self.gone);
-        let measured = format!("node {} went, node {came} came: now {members:?}", self.gone);
+        let felt = members.contains(&came) && !members.contains(&gone);
+        let measured = format!("node {gone} went, node {came} came: now {members:?}");
         Ok(Effect::when(felt, measured))
     }
 }

@@ -23,6 +23,7 @@ pub fn escaped(text: &str) -> String {
 pub fn shown(time: Duration) -> String {
     match time.as_secs_f64() {
         none if none == 0.0 => "–".into(),
+        tiny if tiny < 0.01 => format!("{:.1} ms", tiny * 1000.0),
         short if short < 1.0 => format!("{:.0} ms", short * 1000.0),
         seconds if seconds < 10.0 => format!("{seconds:.1} s"),
         seconds => format!("{seconds:.0} s"),
@@ -237,8 +238,8 @@ mod tests {
 
     #[test]
     fn times_are_for_people_and_text_is_text() {
-        let told = [0, 250, 2_500, 61_000].map(|ms| shown(Duration::from_millis(ms)));
-        assert_eq!(told, ["–", "250 ms", "2.5 s", "61 s"]);
+        let told = [0, 3, 250, 2_500, 61_000].map(|ms| shown(Duration::from_millis(ms)));
+        assert_eq!(told, ["–", "3.0 ms", "250 ms", "2.5 s", "61 s"]);
         assert_eq!(escaped("<a & \"b\">"), "&lt;a &amp; &quot;b&quot;&gt;");
     }
 }

@@ -7,13 +7,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// An answer: the clock of the node, in seconds since 1970, and the body.
+/// An answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// HTTP's status.
     pub status: u16,
-    /// The header field `Date`, as the node wrote it.
-    pub date: String,
     /// The body, if it is JSON.
     pub body: Value,
 }
@@ -39,12 +37,7 @@ pub fn get(socket: &Path, path: &str, limit: Duration) -> io::Result<Answer> {
 fn parse(text: &str) -> Option<Answer> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    let field = |line: &str| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("date").then(|| value.trim().to_string())
-    };
-    let date = head.lines().find_map(field).unwrap_or_default();
-    Some(Answer { status, date, body: serde_json::from_str(body).unwrap_or(Value::Null) })
+    Some(Answer { status, body: serde_json::from_str(body).unwrap_or(Value::Null) })
 }
 
 #[cfg(test)]
@@ -53,10 +46,9 @@ mod tests {
 
     #[test]
     fn an_answer_is_taken_apart() {
-        let text = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
-                    Date: Sun, 22 Nov 2026 00:30:00 GMT\r\n\r\n{\"state\":\"ready\"}";
+        let text = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"state\":\"ready\"}";
         let answer = parse(text).unwrap();
-        assert_eq!((answer.status, answer.date.as_str()), (200, "Sun, 22 Nov 2026 00:30:00 GMT"));
+        assert_eq!(answer.status, 200);
         assert_eq!(answer.body["state"], "ready");
         assert!(parse("nonsense").is_none());
     }

@@ -96,18 +96,23 @@ impl Rig {
         Ok(())
     }
 
-    /// A node is removed from the cluster, and its process and disk with it.
+    /// A node is removed from the cluster, and its process and disk with it; what the verb said if
+    /// it did not succeed and yet had done its work.
     ///
     /// # Errors
-    /// What went wrong.
-    pub fn shrink(&mut self, gone: u32) -> io::Result<()> {
+    /// What went wrong, when the node is still a member.
+    pub fn shrink(&mut self, gone: u32) -> io::Result<Option<String>> {
         let others = self.running().into_iter().find(|node| *node != gone);
         let through = others.ok_or_else(|| io::Error::other("nobody else runs"))?;
         let id = self.id(gone)?;
-        self.verb(through, &["cluster", "remove", &id, "--yes"], "")?;
+        let complaint = match self.verb(through, &["cluster", "remove", &id, "--yes"], "") {
+            Ok(_) => None,
+            Err(error) if self.members(through)?.contains(&gone) => return Err(error),
+            Err(error) => Some(error.to_string()),
+        };
         self.node_mut(gone).kill();
         self.discard(gone);
-        Ok(())
+        Ok(complaint)
     }
 
     /// Leadership goes to a node.

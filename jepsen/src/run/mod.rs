@@ -25,6 +25,8 @@ use crate::workload::{Running, Workload};
 const RECOVERY: Duration = Duration::from_secs(60);
 /// Load before the first fault and after the last.
 const EDGE: Duration = Duration::from_secs(3);
+/// How often a fault that was not felt is struck again.
+const AGAIN: u64 = 2;
 /// How often it is looked after what goes on.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -138,6 +140,7 @@ pub fn run(plan: &Plan) -> io::Result<Outcome> {
     for step in schedule(&kinds, plan.time, plan.seed) {
         stage.episode(&step);
     }
+    stage.again(&kinds, plan.seed);
     let history = stage.end();
     let time = stage.origin.elapsed();
     let reigns = watch.stop();
@@ -261,6 +264,22 @@ impl Stage {
         self.episodes.push(Episode { kind: step.kind, from, until, whole, what, effect });
     }
 
+    /// Once more what was struck and not felt: a short run has each kind only once.
+    fn again(&mut self, kinds: &[Kind], seed: u64) {
+        for round in 1..=AGAIN {
+            let missing: Vec<Kind> =
+                kinds.iter().copied().filter(|kind| !self.felt(*kind)).collect();
+            for step in schedule(&missing, Duration::from_secs(1), seed ^ round) {
+                let (calm, lasts) = (Duration::from_secs(2), Duration::from_secs(6));
+                self.episode(&Step { calm, lasts, ..step });
+            }
+        }
+    }
+
+    fn felt(&self, kind: Kind) -> bool {
+        self.episodes.iter().any(|episode| episode.kind == kind && episode.effect.felt())
+    }
+
     /// No fault outlives its episode, even one that could not be healed as it was meant to be.
     fn mend(&mut self) {
         if let Err(error) = self.rig.heal() {
@@ -358,10 +377,7 @@ impl Stage {
 
     /// Each kind that is possible was felt at least once.
     fn coverage(&self, kinds: &[Kind]) -> Checked {
-        let felt = |kind: &Kind| {
-            self.episodes.iter().any(|episode| episode.kind == *kind && episode.effect.felt())
-        };
-        let missing = kinds.iter().filter(|kind| !felt(kind));
+        let missing = kinds.iter().filter(|kind| !self.felt(**kind));
         let missing: Vec<String> =
             missing.map(|kind| format!("{kind} was never felt: {}", self.tried(*kind))).collect();
         let counts = [("kinds".into(), kinds.len() as u64)].into();

@@ -6,7 +6,8 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use redoubt_log::id::LogIndex;
+use redoubt_log::dump::rfc3339;
+use redoubt_log::id::{LogIndex, Timestamp};
 use redoubt_store::mailstore::{ScrubStatus, StoreStatus, Verdict};
 use serde::Deserialize;
 use serde_json::json;
@@ -37,6 +38,7 @@ async fn status(State(app): State<App>) -> Json<StatusBody> {
         app.stats.iter().map(|(name, stats)| ((*name).to_string(), stats.sessions_now())).collect();
     Json(StatusBody {
         version: env!("CARGO_PKG_VERSION").into(),
+        time: rfc3339(Timestamp::now()),
         uptime_seconds: app.started.elapsed().as_secs(),
         state: app
             .mailstore

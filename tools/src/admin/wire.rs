@@ -171,6 +171,9 @@ pub struct AccountLine {
 pub struct StatusBody {
     /// The program's version.
     pub version: String,
+    /// Its clock: RFC 3339, in UTC.
+    #[serde(default)]
+    pub time: String,
     /// Seconds since it took connections.
     pub uptime_seconds: u64,
     /// `serving`, or why it does not.
