@@ -105,7 +105,7 @@ pub struct Outcome {
     pub dots: Vec<Dot>,
     /// What the checkers say.
     pub checked: Vec<Checked>,
-    /// The end of each node's log, for a run that failed.
+    /// The logs of all nodes that ever were.
     pub logs: BTreeMap<u32, String>,
 }
 
@@ -361,7 +361,7 @@ impl Stage {
 
     fn panics(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for (node, log) in self.whole_logs() {
+        for (node, log) in self.logs() {
             let lines = log.lines().filter(|line| line.contains("panicked at"));
             found.extend(lines.map(|line| format!("node {node}: {line}")));
         }
@@ -391,8 +391,7 @@ impl Stage {
         told.collect::<Vec<_>>().join("; ")
     }
 
-    /// The logs of all nodes that ever were.
-    fn whole_logs(&self) -> BTreeMap<u32, String> {
+    fn logs(&self) -> BTreeMap<u32, String> {
         let files = std::fs::read_dir(self.rig.home()).into_iter().flatten().flatten();
         let mut logs = BTreeMap::new();
         for path in files.map(|file| file.path()) {
@@ -404,10 +403,6 @@ impl Stage {
             }
         }
         logs
-    }
-
-    fn logs(&self) -> BTreeMap<u32, String> {
-        self.whole_logs()
     }
 }
 

@@ -144,7 +144,9 @@ fn object_of(table: Table, key: &[u8]) -> Option<Object> {
     if table == Table::Directory {
         return match parts.u8()? {
             b'd' => Some(Object::Domain(parts.text()?.to_owned())),
-            _ => Some(Object::Address(parts.address()?)),
+            b'n' => Some(Object::Address(parts.address()?)),
+            // Tokens and nodes of a cluster are only as they are now.
+            _ => None,
         };
     }
     let a = parts.account()?;

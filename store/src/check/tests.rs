@@ -11,7 +11,8 @@ use redoubt_log::record::*;
 use super::*;
 use crate::apply::{Position, apply};
 use crate::keys::{Meta, parse_history};
-use crate::storage::{APPLIED_KEY, MemStorage, Storage, Write};
+use crate::rows::{NodeRow, TokenRow};
+use crate::storage::{APPLIED_KEY, MemStorage, Storage, Write, encode};
 
 const A: AccountId = AccountId(1);
 const B: AccountId = AccountId(2);
@@ -178,6 +179,23 @@ fn expected(table: Table) -> &'static str {
 fn what_is_whole_is_clean() {
     assert_eq!(run(&sample()), []);
     assert_eq!(run(&MemStorage::new()), []);
+}
+
+#[test]
+fn a_token_and_its_node_have_no_history() {
+    let storage = sample();
+    let token = TokenRow { expires: Timestamp(0), light: false, node: Some(NodeId(2)) };
+    let rows = [
+        (Key::Node(NodeId(2)), encode(&NodeRow::default()).unwrap()),
+        (Key::Token(Hash([7; 32])), encode(&token).unwrap()),
+        (Key::Meta(Meta::NextNode), encode(&3u64).unwrap()),
+    ];
+    for (key, value) in rows {
+        let write = Write { table: key.table(), key: key.bytes(), value: Some(value) };
+        storage.write(vec![write]).unwrap();
+    }
+    let found: BTreeSet<_> = run(&storage).into_iter().map(|violation| violation.check).collect();
+    assert!(!found.contains("history") && !found.contains("node"), "{found:?}");
 }
 
 #[test]
