@@ -1,6 +1,6 @@
 //! What clients did and what they were answered, with the times of both.
 
-pub mod file;
+mod file;
 mod recorder;
 
 use std::time::Duration;
