@@ -167,14 +167,9 @@ impl Rig {
         self.node_mut(number).start(&Way::Alone)
     }
 
-    /// Starts again, as a supervisor does, what ended by itself; what ended and how.
-    ///
-    /// # Errors
-    /// When there is no such program.
-    pub fn tend(&mut self) -> io::Result<Vec<Fall>> {
-        let falls: Vec<Fall> = self.nodes.values_mut().filter_map(Node::fallen).collect();
-        falls.iter().try_for_each(|fall| self.start(fall.node))?;
-        Ok(falls)
+    /// What ended by itself since it was looked at last, and how.
+    pub fn fallen(&mut self) -> Vec<Fall> {
+        self.nodes.values_mut().filter_map(Node::fallen).collect()
     }
 
     /// Everything as it should be: links sound, clocks right, disks empty, every node running.

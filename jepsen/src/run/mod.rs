@@ -16,6 +16,7 @@ use crate::check::{self, Checked, Verdict};
 use crate::fault::schedule::{Step, schedule};
 use crate::fault::{Effect, Kind, PROBE};
 use crate::history::{self, Dot, History};
+use crate::rig::command::{done, system};
 use crate::rig::node::Fall;
 use crate::rig::space::Ground;
 use crate::rig::{Options, Rig};
@@ -25,6 +26,8 @@ use crate::workload::{Running, Workload};
 const RECOVERY: Duration = Duration::from_secs(60);
 /// Load before the first fault and after the last.
 const EDGE: Duration = Duration::from_secs(3);
+/// Of how many nodes that ended by themselves the data is kept.
+const EVIDENCE: usize = 2;
 /// How often a fault that was not felt is struck again.
 const AGAIN: u64 = 2;
 /// How often it is looked after what goes on.
@@ -119,6 +122,7 @@ struct Stage {
     ended: Vec<Ended>,
     wrong: Vec<String>,
     ids: BTreeMap<u64, u32>,
+    out: PathBuf,
 }
 
 /// Runs the plan.
@@ -133,7 +137,8 @@ pub fn run(plan: &Plan) -> io::Result<Outcome> {
     accounts.iter().try_for_each(|account| rig.account(1, account))?;
     rig.account(1, PROBE)?;
     let (kinds, impossible) = possible(plan, &rig);
-    let mut stage = Stage::new(rig);
+    let out = plan.history.parent().map(PathBuf::from).unwrap_or_default();
+    let mut stage = Stage::new(rig, out);
     let watch = Watch::start(&stage.sockets, stage.origin);
     stage.start(plan);
     stage.wait(EDGE);
@@ -184,7 +189,7 @@ fn possible(plan: &Plan, rig: &Rig) -> (Vec<Kind>, BTreeMap<Kind, &'static str>)
 }
 
 impl Stage {
-    fn new(rig: Rig) -> Self {
+    fn new(rig: Rig, out: PathBuf) -> Self {
         let mut stage = Self {
             rig,
             origin: Instant::now(),
@@ -194,6 +199,7 @@ impl Stage {
             ended: Vec::new(),
             wrong: Vec::new(),
             ids: BTreeMap::new(),
+            out,
         };
         stage.publish();
         stage
@@ -222,16 +228,34 @@ impl Stage {
         }
     }
 
-    /// Starts again what ended by itself.
+    /// Starts again, as a supervisor does, what ended by itself.
     fn tend(&mut self) {
         let explained = self.rig.all().any(|node| node.disk.is_filled());
-        match self.rig.tend() {
-            Err(error) => self.wrong.push(format!("a node cannot be started: {error}")),
-            Ok(falls) => {
-                let at = self.origin.elapsed();
-                let ended = falls.into_iter().map(|fall| Ended { at, fall, explained });
-                self.ended.extend(ended);
+        for fall in self.rig.fallen() {
+            let node = fall.node;
+            println!("{:7.1} s  node {node} ended by itself", self.origin.elapsed().as_secs_f64());
+            if !explained {
+                self.keep_evidence(node);
             }
+            self.ended.push(Ended { at: self.origin.elapsed(), fall, explained });
+            if let Err(error) = self.rig.start(node) {
+                self.wrong.push(format!("node {node} cannot be started: {error}"));
+            }
+        }
+    }
+
+    /// What a node left on its disk, before it goes on: of the first few.
+    fn keep_evidence(&self, node: u32) {
+        let unexplained = self.ended.iter().filter(|ended| !ended.explained).count();
+        let folder = self.out.join(format!("fallen{unexplained}-node{node}"));
+        if unexplained >= EVIDENCE || std::fs::create_dir_all(&self.out).is_err() {
+            return;
+        }
+        let _ = std::fs::remove_dir_all(&folder);
+        let (from, to) = (self.rig.node(node).data(), folder.display().to_string());
+        let from = from.display().to_string();
+        if let Err(error) = done(system("cp", &["-a", "--sparse=always", &from, &to])) {
+            println!("what node {node} left cannot be kept: {error}");
         }
     }
 
