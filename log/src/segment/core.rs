@@ -296,10 +296,12 @@ impl Core {
         self.queue.drain(..).collect()
     }
 
-    /// Where the batch with an entry stands, and the first entry that is to be
-    /// looked for elsewhere; `None` when no segment has it.
+    /// Where the batch with an entry that is not in the tail stands, and the first entry that is to
+    /// be looked for elsewhere; `None` when no segment has it.
     pub(super) fn place_of(&self, index: LogIndex) -> Option<Place> {
-        let mut end = LogIndex(u64::MAX);
+        // What the tail has may not be on the disk yet; and what stands there instead may be
+        // entries that were dropped while that is not written yet.
+        let mut end = self.tail_start().unwrap_or_else(|| self.tip.next_index());
         for segment in self.segments.iter().rev() {
             let runs = segment.runs.as_slice();
             let behind = runs.partition_point(|run| run.first <= index);

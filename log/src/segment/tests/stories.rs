@@ -82,6 +82,36 @@ fn a_batch_is_one_write_and_one_sync() {
     assert_eq!(log.durable(), Some(id(1, 99)));
 }
 
+/// Neither what is not on the disk yet, nor what is there and was dropped.
+#[test]
+fn what_waits_for_the_writer_is_read_as_it_will_be() {
+    let disk = SimDisk::new(40);
+    let (log, _) = open(&disk, SMALL);
+    append(&log, 1, 0..10);
+    log.close().unwrap();
+    let (log, _) = open(&disk, SMALL);
+    let (send, receive) = mpsc::channel();
+    let busy = log.clone();
+    wait(|done| {
+        // The writer is busy with this callback while the others queue up.
+        let more = Box::new(move |result| {
+            busy.append(vec![entry(1, 10, b"new")], Box::new(drop)).unwrap();
+            send.send(busy.read(LogIndex(8)..LogIndex(11), 1 << 20)).unwrap();
+            busy.truncate_after(Some(id(1, 8)), Box::new(drop)).unwrap();
+            busy.append(vec![entry(2, 9, b"other")], Box::new(drop)).unwrap();
+            send.send(busy.read(LogIndex(7)..LogIndex(10), 1 << 20)).unwrap();
+            done(result);
+        });
+        log.save_vote(Bytes::from_static(b"vote"), more)
+    })
+    .unwrap();
+    let read = || -> Vec<LogId> {
+        receive.recv().unwrap().unwrap().iter().map(|entry| entry.id).collect()
+    };
+    assert_eq!(read(), [id(1, 8), id(1, 9), id(1, 10)]);
+    assert_eq!(read(), [id(1, 7), id(1, 8), id(2, 9)]);
+}
+
 #[test]
 fn what_does_not_follow_is_refused() {
     let disk = SimDisk::new(5);
