@@ -29,6 +29,8 @@ async fn create_makes_those_above_and_rename_takes_children_along() {
     assert!(matches!(below, Err(WriteError::Rejected(Rejection::Cycle))));
     let nothing = store.rename_mailbox(&actor, account, "A/B", "Q").await;
     assert!(matches!(nothing, Err(WriteError::Rejected(Rejection::NoSuchMailbox))));
+    let id = store.make_mailbox(&actor, account, "A/D", None).await.unwrap();
+    assert_eq!(store.view().await.unwrap().mailbox_named(account, "A/D").unwrap().unwrap().id, id);
     let bad = store.create_mailbox(&actor, account, "a//b", None).await;
     assert!(matches!(bad, Err(WriteError::Invalid(_))));
 }

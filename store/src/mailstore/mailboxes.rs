@@ -17,10 +17,22 @@ impl Inner {
         name: &str,
         special_use: Option<SpecialUse>,
     ) -> Result<Mailbox, WriteError> {
+        let id = self.make_mailbox(actor, account, name, special_use).await?;
+        self.find(move |view| view.mailbox(account, id)).await
+    }
+
+    /// Does not look for it afterwards: another session may have deleted it by then, and it was
+    /// made all the same.
+    pub(super) async fn make_mailbox(
+        &self,
+        actor: &Actor,
+        account: AccountId,
+        name: &str,
+        special_use: Option<SpecialUse>,
+    ) -> Result<MailboxId, WriteError> {
         let path = MailboxPath::parse(name)?;
         let _turn = self.gates.enter(account).await;
-        let id = self.create_path(actor, account, &path, special_use).await?;
-        self.find(move |view| view.mailbox(account, id)).await
+        self.create_path(actor, account, &path, special_use).await
     }
 
     /// Makes what is not there of a path; its end must not be there.

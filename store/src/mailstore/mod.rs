@@ -262,6 +262,19 @@ impl Mailstore {
     ) -> Result<Mailbox, WriteError> {
         self.inner.create_mailbox(actor, account, name, special_use).await
     }
+    /// The same, for its id alone: once it is made, no other session can make an error of it.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn make_mailbox(
+        &self,
+        actor: &Actor,
+        account: AccountId,
+        name: &str,
+        special_use: Option<SpecialUse>,
+    ) -> Result<MailboxId, WriteError> {
+        self.inner.make_mailbox(actor, account, name, special_use).await
+    }
     /// Renames a mailbox; INBOX's mail moves into a new one (RFC 9051 section 6.3.6).
     pub async fn rename_mailbox(
         &self,

@@ -12,8 +12,8 @@ pub(crate) async fn run(session: &mut Session, mailbox: MailboxName, uses: &[Cre
     let special_use = single_use(uses)?;
     let store = &session.imap.store;
     let made =
-        store.create_mailbox(&user.actor, user.account, mailbox.as_str(), special_use).await?;
-    let code = format!("MAILBOXID ({})", made.id.object_id());
+        store.make_mailbox(&user.actor, user.account, mailbox.as_str(), special_use).await?;
+    let code = format!("MAILBOXID ({})", made.object_id());
     Ok(Reply::ok("CREATE done").code(code))
 }
 
