@@ -21,8 +21,8 @@ impl Level {
 }
 
 fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
-    // openraft tells of each step at info; only what needs someone's eyes is ours.
-    EnvFilter::builder().parse(format!("openraft=warn,{directives}"))
+    // openraft tells of each try at a peer that is gone; the links tell once.
+    EnvFilter::builder().parse(format!("openraft=error,{directives}"))
 }
 
 /// Starts logging for the life of the process.

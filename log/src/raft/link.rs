@@ -106,8 +106,11 @@ impl Link {
     async fn run(self: Arc<Self>, hub: Arc<Hub>, failures: u32) {
         let conn = match self.connect(&hub).await {
             Ok(conn) => conn,
-            Err(why) => return self.fail(&why, failures.saturating_add(1)),
+            Err(why) => return self.missed(&why, failures),
         };
+        if failures > 0 && self.lane == Lane::Votes {
+            tracing::info!(peer = %self.peer, "a peer is reached again");
+        }
         // The hub is not kept alive by its connections.
         drop(hub);
         let (conn, life) = conn;
@@ -115,6 +118,14 @@ impl Link {
         let why = life.await;
         tracing::debug!(peer = %self.peer, lane = ?self.lane, why, "a connection has ended");
         self.fail(&why, 0);
+    }
+
+    /// Said once, not at each try: a peer may be gone for weeks.
+    fn missed(&self, why: &str, failures: u32) {
+        if failures == 0 && self.lane == Lane::Votes {
+            tracing::warn!(peer = %self.peer, why, "a peer is out of reach");
+        }
+        self.fail(why, failures.saturating_add(1));
     }
 
     fn fail(&self, why: &str, failures: u32) {

@@ -247,14 +247,21 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     // first that fails.
     fn stream_append<'s, S>(
         &'s mut self,
-        input: S,
+        mut input: S,
         _: RPCOption,
     ) -> BoxFuture<'s, Result<Answers<'s>, RpcError>>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         async move {
-            let conn = self.conn(self.lane).await?;
+            let conn = match self.conn(self.lane).await {
+                Ok(conn) => conn,
+                Err(error) => {
+                    // openraft waits between tries only when it is asked what to send.
+                    drop(input.next().await);
+                    return Err(error);
+                }
+            };
             let (hub, node) = (&self.hub, self.node);
             let sent = input.then(move |request| {
                 let conn = conn.clone();
