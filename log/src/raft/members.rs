@@ -44,11 +44,14 @@ impl Node {
     /// Serves what a peer sends over this stream, on Raft's own threads, until it
     /// ends. `identity` is what the peer's certificate says, where it has one.
     pub async fn serve_peer(&self, stream: Box<dyn PeerStream>, identity: Option<NodeId>) {
-        let (done, ended) = tokio::sync::oneshot::channel::<()>();
+        let (mut done, ended) = tokio::sync::oneshot::channel::<()>();
         let hub = self.hub().clone();
         self.hub().spawn(async move {
-            serve(hub, stream, identity).await;
-            drop(done);
+            tokio::select! {
+                () = serve(hub, stream, identity) => {}
+                // The caller has dropped this.
+                () = done.closed() => {}
+            }
         });
         drop(ended.await);
     }

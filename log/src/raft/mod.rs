@@ -4,7 +4,11 @@
 //! - [`StateMachine`] our small trait; `apply` the thread that calls it
 //! - [`Node`] what the rest of the program sees: propose, read, shut down
 //! - `storage` the segment log as openraft's log, behind the `gate` for blobs
-//! - `network` the way to peers
+//! - `network` openraft's way to peers; `conn`, `link` and `serve` the two ends
+//!   of a stream, `wire` what goes over it, `hub` what they share
+//! - `carry` blobs, ahead of the entries that name them
+//! - `forward` proposals to whoever leads; `members` who belongs to the group
+//! - `seen` and `history` who is refused, and when this node must stop
 //!
 //! Invariants: a node holds an entry only when it holds every blob that the
 //! entry names; nothing is applied before it is durable in this node's own log;

@@ -55,13 +55,15 @@ pub struct NodeOptions {
 }
 
 impl NodeOptions {
-    /// With the usual times: heartbeat 100 ms, election 300–500 ms.
+    /// With the usual times: heartbeat 100 ms, election 250–450 ms. A follower stands
+    /// when it has heard nothing for the longest of these (a leader's lease) and
+    /// then for one between them: 700 to 900 ms, six heartbeats lost in a row.
     pub fn new(node: NodeId, shard: ShardId) -> Self {
         Self {
             node,
             shard,
             heartbeat: Duration::from_millis(100),
-            election: Duration::from_millis(300)..Duration::from_millis(500),
+            election: Duration::from_millis(250)..Duration::from_millis(450),
             recovery: Duration::from_secs(3600),
             threads: 2,
             peers: None,

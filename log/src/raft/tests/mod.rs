@@ -2,16 +2,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod apply;
+mod cluster;
 mod conformance;
 mod encoding;
 mod failure;
 mod gate;
+mod group;
 mod light;
 mod look;
 mod open;
 mod proposals;
 mod recorder;
 mod toy;
+mod wire;
 
 use std::path::Path;
 use std::sync::Arc;
