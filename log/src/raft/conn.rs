@@ -73,7 +73,7 @@ pub(crate) async fn greet(
     let (reads, mut writes) = tokio::io::split(stream);
     let mut reads = Receiver::new(reads);
     write(&mut writes, &Frame::new(Kind::Hello, 0, hello, Bytes::new())?).await?;
-    let answer = reads.next(MAX_HELLO).await?;
+    let answer = reads.next(MAX_HELLO, SILENCE).await?;
     match answer.kind {
         Kind::Welcome => Ok((answer.head()?, (reads, writes))),
         Kind::Refused => Err(GreetError::Refused { by: hello.to, why: answer.head()? }),
@@ -166,8 +166,7 @@ async fn hear(
     pending: &Mutex<Pending>,
 ) -> Result<(), WireError> {
     loop {
-        let frame = timeout(SILENCE, reads.next(MAX_FRAME)).await;
-        let frame = frame.map_err(|_| WireError::Silent)??;
+        let frame = reads.next(MAX_FRAME, SILENCE).await?;
         match frame.kind {
             Kind::Answer => {
                 let answer = frame.head()?;

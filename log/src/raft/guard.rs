@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::id::NodeId;
 use crate::raft::hub::Hub;
@@ -14,6 +14,10 @@ use crate::raft::hub::Hub;
 const EVERY: Duration = Duration::from_millis(100);
 /// How long a sync may take.
 const HANG: Duration = Duration::from_secs(1);
+/// How long leadership may take to go elsewhere when this node stops.
+const LEAVE: Duration = Duration::from_secs(1);
+/// Within which time a peer was heard that is to lead.
+const HEARD: Duration = Duration::from_secs(2);
 /// The least time between two tries to hand leadership over.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -58,6 +62,17 @@ impl Hub {
         tracing::warn!(%to, why, "leadership is handed over");
         if let Err(error) = self.transfer(Some(to)).await {
             tracing::warn!(%to, %error, "leadership was not handed over");
+        }
+    }
+
+    /// Hands leadership to a peer before this node stops, if one is there to take it.
+    pub(crate) async fn leave_in_order(&self) {
+        let leads = *self.leader.borrow() == Some(self.me());
+        let Some(to) = self.furthest().filter(|to| leads && self.heard_within(*to, HEARD)) else {
+            return;
+        };
+        if timeout(LEAVE, self.transfer(Some(to))).await.is_err() {
+            tracing::warn!(%to, "leadership was not handed over before the stop");
         }
     }
 

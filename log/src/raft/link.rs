@@ -114,10 +114,18 @@ impl Link {
         // The hub is not kept alive by its connections.
         drop(hub);
         let (conn, life) = conn;
-        self.state.send_replace(State::Up(conn));
+        self.state.send_replace(State::Up(conn.clone()));
         let why = life.await;
         tracing::debug!(peer = %self.peer, lane = ?self.lane, why, "a connection has ended");
-        self.fail(&why, 0);
+        let down = self.down(&why, 0);
+        self.state.send_if_modified(|state| {
+            // Another may be on its way already.
+            let last = matches!(state, State::Up(up) if Arc::ptr_eq(up, &conn));
+            if last {
+                *state = down;
+            }
+            last
+        });
     }
 
     /// Said once, not at each try: a peer may be gone for weeks.
@@ -129,10 +137,14 @@ impl Link {
     }
 
     fn fail(&self, why: &str, failures: u32) {
+        self.state.send_replace(self.down(why, failures));
+    }
+
+    fn down(&self, why: &str, failures: u32) -> State {
         let (first, longest) = BACKOFF;
         let wait = first.saturating_mul(1 << failures.min(6)).min(longest);
         let why = format!("node {}: {why}", self.peer).into();
-        self.state.send_replace(State::Down { until: Instant::now() + wait, why, failures });
+        State::Down { until: Instant::now() + wait, why, failures }
     }
 
     async fn connect(

@@ -35,7 +35,7 @@ const CHANGE: Duration = Duration::from_secs(30);
 const TRANSFER: Duration = Duration::from_millis(2000);
 /// How long a learner may be silent while it catches up.
 const SILENT: Duration = Duration::from_secs(30);
-/// Records that a learner may be behind when it is given a vote.
+/// Records that a member may be behind when it is given a vote, or leadership.
 const CLOSE: u64 = 1000;
 
 type Changed = Result<(), MembershipError>;
@@ -231,7 +231,7 @@ impl Hub {
         }
     }
 
-    fn heard_within(&self, node: NodeId, time: Duration) -> bool {
+    pub(crate) fn heard_within(&self, node: NodeId, time: Duration) -> bool {
         let heard = self.heard.lock();
         let last = heard.get(&node).and_then(|heard| heard.last.as_ref());
         last.is_some_and(|(at, _)| at.elapsed() < time)
@@ -269,6 +269,7 @@ impl Hub {
             Some(to) => return Err(MembershipError::UnknownNode(to)),
             None => self.furthest().ok_or(MembershipError::LastVoter(self.me()))?,
         };
+        self.is_close(raft, to)?;
         let mut leader = self.leader.subscribe();
         let stopped = |error: &dyn std::fmt::Display| MembershipError::Stopped(error.to_string());
         raft.trigger().transfer_leader(to.0).await.map_err(|error| stopped(&error))?;
@@ -285,6 +286,16 @@ impl Hub {
                 let why = "it did not take over in time".to_owned();
                 Err(MembershipError::Unreachable { node: to, why })
             }
+        }
+    }
+
+    /// Whether a member has nearly all of the log.
+    fn is_close(&self, raft: &Raft, node: NodeId) -> Changed {
+        let last = self.log.last().map_or(0, |id| id.index.0.saturating_add(1));
+        let has = matched(raft, node).map_or(0, |index| index.saturating_add(1));
+        match last.saturating_sub(has) {
+            lag if lag > CLOSE => Err(MembershipError::NotCaughtUp { node, lag }),
+            _ => Ok(()),
         }
     }
 
@@ -327,12 +338,7 @@ impl Change<'_> {
         if self.hub.is_voter(node) {
             return Ok(());
         }
-        let last = self.hub.log.last().map_or(0, |id| id.index.0 + 1);
-        let has = matched(self.raft, node).map_or(0, |index| index + 1);
-        let lag = last.saturating_sub(has);
-        if lag > CLOSE {
-            return Err(MembershipError::NotCaughtUp { node, lag });
-        }
+        self.hub.is_close(self.raft, node)?;
         self.commit(ChangeMembers::AddVoterIds(BTreeSet::from([node.0]))).await
     }
 
@@ -411,6 +417,10 @@ impl Service for RemoveService {
 
 impl Hub {
     async fn begin_change_and_remove(&self, node: NodeId) -> Result<(), String> {
+        // Others may know sooner than this node that it leads.
+        let mut leader = self.leader.subscribe();
+        let leads = async { leader.wait_for(|now| *now == Some(self.me())).await.is_ok() };
+        drop(timeout_at(Instant::now() + TRANSFER, leads).await);
         let change = self.begin_change().await.map_err(|error| error.to_string())?;
         change.remove(node).await.map_err(|error| error.to_string())
     }

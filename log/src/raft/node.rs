@@ -325,7 +325,8 @@ impl Node {
         }
     }
 
-    /// Leaves Raft, flushes what was applied, and closes the log. Proposals that
+    /// Hands leadership over where that is quick, leaves Raft, flushes what was
+    /// applied, and closes the log. Proposals that
     /// wait get [`ProposeError::Unknown`]. A second call does nothing.
     ///
     /// # Errors
@@ -334,6 +335,7 @@ impl Node {
     pub async fn shutdown(&self) -> Result<(), ReadError> {
         let work = self.0.running.lock().take();
         let Some(Work { applier, apply, threads }) = work else { return Ok(()) };
+        self.0.hub.leave_in_order().await;
         self.0.parts.stop.set(Stopped::Shutdown);
         drop(self.0.raft.shutdown().await);
         drop(applier);

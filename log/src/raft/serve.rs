@@ -65,7 +65,7 @@ async fn welcome(
     writes: &mut Writes,
     identity: Option<NodeId>,
 ) -> Result<Option<Hello>, WireError> {
-    let frame = reads.next(MAX_HELLO).await?;
+    let frame = reads.next(MAX_HELLO, GREETING).await?;
     if frame.kind != Kind::Hello {
         return Err(WireError::Malformed("something else than a hello came first"));
     }
@@ -111,8 +111,7 @@ async fn listen(mut reads: Reads, requests: mpsc::Sender<Asked>) -> Result<(), W
         // While what came is not taken, the peer's silence says nothing.
         let Ok(place) = requests.reserve().await else { return Ok(()) };
         loop {
-            let frame = timeout(SILENCE, reads.next(MAX_FRAME)).await;
-            let frame = frame.map_err(|_| WireError::Silent)??;
+            let frame = reads.next(MAX_FRAME, SILENCE).await?;
             match frame.kind {
                 Kind::Ping => {}
                 Kind::Request => {

@@ -353,6 +353,55 @@ async fn a_level_is_raised_only_when_all_support_it() {
     assert_eq!(members[0].node.cluster().level, 2);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_stops_hands_over_first() {
+    let net = Net::default();
+    let members = group(&net, 3).await;
+    within(async {
+        while members[0].node.cluster().members.iter().any(|member| member.version.is_none()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let term = members[0].node.cluster().term;
+    within(members[0].node.shutdown()).await.unwrap();
+    let leader = leader_of(&members[1..], Some(NodeId(1))).await + 1;
+    within(members[leader].propose(record(1))).await.unwrap();
+    assert_eq!(members[leader].node.cluster().term, Term(term.0 + 1), "one election, no other");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_clock_no_quorum_agrees_with_proposes_nothing() {
+    let net = Net::default();
+    let members = group(&net, 3).await;
+    let hub = members[0].node.hub();
+    within(async {
+        while hub.cluster().members.iter().any(|member| member.version.is_none()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let off = |nodes: &[u64]| {
+        let mut heard = hub.heard.lock();
+        for (node, heard) in heard.iter_mut() {
+            heard.offset_ms = if nodes.contains(&node.0) { 9000 } else { 0 };
+        }
+        drop(heard);
+        hub.clock_is_off()
+    };
+    assert_eq!(off(&[2]), None);
+    assert_eq!(off(&[2, 3]), Some(-9000));
+    let refused = hub.may_propose(&record(1).change, false);
+    assert!(matches!(refused, Err(ProposeError::Clock { offset_ms: -9000 })), "{refused:?}");
+    assert_eq!(off(&[]), None);
+    hub.may_propose(&record(1).change, true).unwrap();
+    for heard in hub.heard.lock().values_mut() {
+        heard.last.as_mut().unwrap().1.growth_allowed = false;
+    }
+    assert_eq!(hub.may_propose(&record(1).change, true), Err(ProposeError::DiskFull));
+    assert_eq!(hub.may_propose(&record(1).change, false), Ok(()));
+}
+
 struct Echo;
 
 impl Service for Echo {

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::group::{FOUND, Net, fresh, within};
 use crate::id::{Hash, LogIndex, NodeId, Term};
+use crate::raft::conn::SILENCE;
 use crate::raft::wire::{
     AppendHead, Frame, Hello, Kind, Lane, MAX_FRAME, MAX_HELLO, Receiver, Refusal, Request,
     VoteBytes, Welcome, WireError, read_any, write,
@@ -70,16 +71,16 @@ async fn frames_come_as_they_went_whatever_the_pieces() {
     });
     let mut receiver = Receiver::new(there);
     for frame in frames {
-        assert_eq!(receiver.next(MAX_FRAME).await.unwrap(), frame);
+        assert_eq!(receiver.next(MAX_FRAME, SILENCE).await.unwrap(), frame);
     }
-    assert!(matches!(receiver.next(MAX_FRAME).await, Err(WireError::Closed)));
+    assert!(matches!(receiver.next(MAX_FRAME, SILENCE).await, Err(WireError::Closed)));
 }
 
 #[tokio::test]
 async fn a_length_is_not_believed() {
     let (mut here, there) = tokio::io::duplex(64);
     here.write_all(&[0xff; 16]).await.unwrap();
-    let answer = Receiver::new(there).next(MAX_HELLO).await;
+    let answer = Receiver::new(there).next(MAX_HELLO, SILENCE).await;
     assert!(matches!(answer, Err(WireError::TooLong(_))), "{answer:?}");
 }
 
@@ -108,7 +109,7 @@ async fn strangers_are_refused_with_a_reason_and_nonsense_ends_the_stream() {
         let octets = Frame::new(Kind::Hello, 0, hello, Bytes::new()).unwrap().octets();
         async move {
             let answer = say(&octets).await;
-            let frame = Receiver::new(&answer[..]).next(MAX_HELLO).await.unwrap();
+            let frame = Receiver::new(&answer[..]).next(MAX_HELLO, SILENCE).await.unwrap();
             assert_eq!(frame.kind, Kind::Refused);
             frame.head::<Refusal>().unwrap()
         }
@@ -124,7 +125,7 @@ async fn strangers_are_refused_with_a_reason_and_nonsense_ends_the_stream() {
 
     let good = Frame::new(Kind::Hello, 0, &hello(), Bytes::new()).unwrap().octets();
     let welcome = say(&good).await;
-    let frame = Receiver::new(&welcome[..]).next(MAX_HELLO).await.unwrap();
+    let frame = Receiver::new(&welcome[..]).next(MAX_HELLO, SILENCE).await.unwrap();
     assert_eq!(frame.head::<Welcome>().unwrap().node, NodeId(1));
     assert!(say(b"GET / HTTP/1.1\r\n\r\n").await.is_empty());
     assert!(say(&append().octets()).await.is_empty());

@@ -1,11 +1,13 @@
 //! Frames: length, checksum, kind, number.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 use crate::codec::{self, CodecError};
 use crate::raft::peers::MAX_CALL_BYTES;
@@ -180,15 +182,21 @@ impl<S: AsyncRead + Unpin> Receiver<S> {
         Self { stream, buffer: BytesMut::new() }
     }
 
-    /// The next frame, of at most `limit` octets. Safe to drop: nothing is lost.
-    pub(crate) async fn next(&mut self, limit: usize) -> Result<Frame, WireError> {
+    /// The next frame, of at most `limit` octets; [`WireError::Silent`] when nothing
+    /// at all comes for so long. Safe to drop: nothing is lost.
+    pub(crate) async fn next(
+        &mut self,
+        limit: usize,
+        silence: Duration,
+    ) -> Result<Frame, WireError> {
         loop {
             if let Some(frame) = take(&mut self.buffer, limit)? {
                 return Ok(frame);
             }
             // Grows with what comes, not with what was announced.
             self.buffer.reserve(READ);
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+            let read = timeout(silence, self.stream.read_buf(&mut self.buffer)).await;
+            if read.map_err(|_| WireError::Silent)?? == 0 {
                 return Err(WireError::Closed);
             }
         }
