@@ -11,8 +11,7 @@ pub(crate) async fn run(session: &mut Session, mailbox: MailboxName, uses: &[Cre
     let user = session.user()?;
     let special_use = single_use(uses)?;
     let store = &session.imap.store;
-    let made =
-        store.make_mailbox(&user.actor, user.account, mailbox.as_str(), special_use).await?;
+    let made = store.make_mailbox(&user.actor, user.account, mailbox.as_str(), special_use).await?;
     let code = format!("MAILBOXID ({})", made.object_id());
     Ok(Reply::ok("CREATE done").code(code))
 }
