@@ -235,7 +235,8 @@ impl Cache {
         }
     }
 
-    /// Without an answer that tells the flags, a client counts on what it asked for.
+    /// Behind `.SILENT` a client does not know the flags any more: somebody else may have changed
+    /// them before, and need not be told apart (RFC 9051 section 6.4.6 only asks for it).
     fn stored(&mut self, operation: &Operation, store: &Store) {
         let conflict = operation
             .heard
@@ -244,15 +245,13 @@ impl Cache {
         let told = operation
             .fetched()
             .any(|fetched| fetched.uid == Some(store.uid) && fetched.flags.is_some());
-        let Some(known) = self.known.get_mut(&store.uid) else { return };
-        if !store.silent || conflict || told {
-            return;
+        if let Some(known) = self.known.get_mut(&store.uid)
+            && store.silent
+            && !conflict
+            && !told
+        {
+            known.flags = None;
         }
-        known.flags = match (&known.flags, store.how) {
-            (_, How::Replace) => Some(store.flags.clone()),
-            (Some(flags), how) => Some(changed(flags, how, &store.flags)),
-            (None, _) => None,
-        };
     }
 }
 
@@ -376,17 +375,22 @@ mod tests {
     }
 
     #[test]
-    fn silent_changes_are_counted_on() {
+    fn silent_changes_leave_the_flags_open() {
         let mut cache = cache();
-        let mut store = |how, flags: &[&str], heard| {
-            let flags = flags.iter().map(|flag| (*flag).into()).collect();
-            let store = Store { uid: 4, how, flags, silent: true, unchanged_since: None };
-            cache.apply(&operation(Ask::Store(store), heard));
-            cache.known[&4].flags.clone().unwrap()
-        };
-        assert_eq!(store(How::Add, &["a", "b"], vec![]), ["a", "b"]);
-        assert_eq!(store(How::Remove, &["a"], vec![Heard::Modified(vec![4])]), ["a", "b"]);
-        assert_eq!(store(How::Remove, &["a"], vec![]), ["b"]);
-        assert_eq!(store(How::Replace, &["c"], vec![]), ["c"]);
+        let flags = vec!["a".to_string()];
+        let store = Store { uid: 4, how: How::Add, flags, silent: true, unchanged_since: None };
+        let conflict = vec![Heard::Modified(vec![4])];
+        cache.apply(&operation(Ask::Store(store.clone()), conflict));
+        assert_eq!(cache.known[&4].flags, Some(Vec::new()));
+        cache.apply(&operation(Ask::Store(store), Vec::new()));
+        assert_eq!(cache.known[&4].flags, None);
+    }
+
+    #[test]
+    fn flags_change_as_asked() {
+        let both = ["a".to_string(), "b".to_string()];
+        assert_eq!(changed(&both[..1], How::Add, &both[1..]), both);
+        assert_eq!(changed(&both, How::Remove, &both[..1]), both[1..]);
+        assert_eq!(changed(&both, How::Replace, &[]), [""; 0]);
     }
 }
