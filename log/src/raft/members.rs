@@ -48,6 +48,7 @@ impl Node {
         let hub = self.hub().clone();
         self.hub().spawn(async move {
             tokio::select! {
+                biased;
                 () = serve(hub, stream, identity) => {}
                 // The caller has dropped this.
                 () = done.closed() => {}

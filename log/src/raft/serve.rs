@@ -16,6 +16,7 @@ use tokio::io::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::codec::CodecError;
 use crate::id::NodeId;
 use crate::raft::conn::{SILENCE, speak};
 use crate::raft::hub::Hub;
@@ -268,7 +269,10 @@ async fn take(
         let index = entry.id.index;
         entries.push(Entry::from_peer(entry).map_err(|error| {
             let why = format!("entry {index} from node {peer}: {error}");
-            hub.stop.fatal(&why);
+            // What a newer program wrote does not become known by asking again.
+            if matches!(error, CodecError::UnknownKind { .. } | CodecError::UnknownVersion { .. }) {
+                hub.stop.fatal(&why);
+            }
             why
         })?);
     }

@@ -1,5 +1,5 @@
 //! What the log takes from the world around it: threads, tasks, the time of day,
-//! randomness. One seam, so that a [`sim`]ulation gives all of it from one
+//! randomness. One seam, so that a simulation gives all of it from one
 //! thread and a seed; everything else in this crate asks here.
 //!
 //! In a node these are tokio's tasks, threads of our own, the wall clock and the

@@ -51,7 +51,7 @@ impl Calls for HubLink {
 impl Replica for HubLink {
     fn reached(&self) -> Option<LogId> {
         let hub = self.0.upgrade()?;
-        let committed = hub.raft().and_then(|raft| committed(raft));
+        let committed = hub.raft().and_then(committed);
         hub.applied.get().map(|state| state.id).max(committed)
     }
 

@@ -125,13 +125,16 @@ impl Replica for Toy {
     }
 }
 
+/// Images and their files.
+type Known = Vec<(Checkpoint, Vec<ImageFile>)>;
+
 /// Images in folders of a simulated disk. What is sound is what was once made.
 #[derive(Debug)]
 struct Album {
     disk: SimDisk,
     made: Mutex<BTreeMap<LogId, (Checkpoint, Vec<ImageFile>)>>,
     pins: Mutex<Vec<Weak<()>>>,
-    known: Arc<Mutex<Vec<(Checkpoint, Vec<ImageFile>)>>>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Album {
@@ -214,7 +217,7 @@ struct TestNode {
 #[derive(Default)]
 struct World {
     wires: Arc<Wires>,
-    known: Arc<Mutex<Vec<(Checkpoint, Vec<ImageFile>)>>>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl World {
