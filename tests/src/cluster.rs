@@ -21,6 +21,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Cluster {
     home: PathBuf,
     nodes: Vec<Redoubt>,
+    made: usize,
     environment: Vec<(String, String)>,
     _temporary: Option<tempfile::TempDir>,
 }
@@ -38,11 +39,16 @@ impl Cluster {
         let mut cluster = Self {
             home: temporary.path().into(),
             nodes: Vec::new(),
+            made: 0,
             environment: environment.iter().map(own).collect(),
             _temporary: Some(temporary),
         };
-        cluster.found(&[]);
-        (1..count).for_each(|_| drop(cluster.join(0)));
+        if count > 0 {
+            cluster.found(&[]);
+        }
+        for _ in 1..count {
+            cluster.join(0);
+        }
         cluster
     }
 
@@ -52,7 +58,8 @@ impl Cluster {
     }
 
     fn prepare(&mut self, serve: &[&str]) -> Redoubt {
-        let data = self.home.join(format!("n{}", self.nodes.len()));
+        let data = self.home.join(format!("n{}", self.made));
+        self.made += 1;
         let peer = free_port().to_string();
         let mut environment: Vec<(&str, &str)> =
             self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

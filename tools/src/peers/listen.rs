@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use redoubt_log::id::NodeId;
 use redoubt_log::raft::Node;
 use tokio::net::{TcpListener, TcpStream};
@@ -26,20 +25,24 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A listener that is bound, and not yet serving.
 #[derive(Debug)]
 pub struct PeerListener {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<std::net::TcpListener>,
 }
 
 /// Binds.
 ///
 /// # Errors
 /// When an address is taken or not this machine's.
-pub async fn bind(addresses: &[SocketAddr]) -> anyhow::Result<PeerListener> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        let listener = TcpListener::bind(address).await;
-        listeners.push(listener.with_context(|| format!("listen.peer {address}"))?);
-    }
-    Ok(PeerListener { listeners })
+pub fn bind(addresses: &[SocketAddr]) -> anyhow::Result<PeerListener> {
+    let bind = |address: &SocketAddr| {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    let bound = addresses.iter().map(|address| {
+        bind(address)
+            .map_err(|error: std::io::Error| anyhow::anyhow!("listen.peer {address}: {error}"))
+    });
+    Ok(PeerListener { listeners: bound.collect::<anyhow::Result<_>>()? })
 }
 
 /// What each stream is served with.
@@ -57,14 +60,19 @@ impl PeerListener {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// Serves until `ended`, on tasks of the calling runtime.
+    /// Serves until `ended`, on the threads that Raft has for itself.
     pub fn serve(self, tls: &PeerTls, node: &Node, desk: Arc<JoinDesk>, ended: &CancellationToken) {
         let room = Arc::new(Semaphore::new(STREAMS));
         let serving = Serving { tls: tls.clone(), node: node.clone(), desk, room };
         for listener in self.listeners {
             let (serving, ended) = (serving.clone(), ended.clone());
-            tokio::spawn(async move {
-                ended.run_until_cancelled(accept(listener, serving, &ended)).await
+            node.spawn(async move {
+                match TcpListener::from_std(listener) {
+                    Ok(listener) => {
+                        ended.run_until_cancelled(accept(listener, serving, &ended)).await;
+                    }
+                    Err(error) => tracing::error!(%error, "no peer is let in"),
+                }
             });
         }
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redoubt_store::mailstore::{ClusterFile, Layout, Lock, NodeFile, Peers};
-use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::join::{JoinDesk, get_id};
@@ -23,16 +22,6 @@ const RENEWED: Duration = Duration::from_secs(24 * 3600);
 pub struct Peering {
     way: Option<Way>,
     listener: Option<PeerListener>,
-    /// Threads of its own: nothing that a client asks for delays a heartbeat.
-    threads: Option<Runtime>,
-}
-
-impl Drop for Peering {
-    fn drop(&mut self) {
-        if let Some(threads) = self.threads.take() {
-            threads.shutdown_background();
-        }
-    }
 }
 
 impl Peering {
@@ -48,23 +37,15 @@ impl Peering {
         if addresses.is_empty() {
             return alone(&layout);
         }
-        let threads = Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("peers")
-            .enable_all()
-            .build()?;
-        let listener = threads.spawn(async move { bind(&addresses).await }).await;
-        let mut peering = Self { way: None, listener: None, threads: Some(threads) };
-        let listener = listener??;
+        let listener = bind(&addresses)?;
         let address = advertised(config, &listener.addresses());
         get_id(&layout, &address, level).await?;
         let tls = tokio::task::spawn_blocking({
             let config = config.clone();
             move || certificates(&config, &layout)
         });
-        peering.way = Some(Way { tls: tls.await??, address });
-        peering.listener = Some(listener);
-        Ok(peering)
+        let way = Way { tls: tls.await??, address };
+        Ok(Self { way: Some(way), listener: Some(listener) })
     }
 
     /// What the store is opened with.
@@ -86,13 +67,11 @@ impl Peering {
 
     /// Lets peers in, until `ended`.
     pub fn serve(&mut self, cluster: &Cluster, ended: &CancellationToken) {
-        let (Some(threads), Some(listener)) = (&self.threads, self.listener.take()) else { return };
-        let Some(way) = self.way.clone() else { return };
-        let _entered = threads.enter();
+        let (Some(listener), Some(way)) = (self.listener.take(), self.way.clone()) else { return };
         let desk = Arc::new(JoinDesk::new(cluster.clone()));
         listener.serve(&way.tls, cluster.node(), desk, ended);
         let ended = ended.clone();
-        threads.spawn(async move { ended.run_until_cancelled(renew_daily(way.tls)).await });
+        tokio::spawn(async move { ended.run_until_cancelled(renew_daily(way.tls)).await });
     }
 
     /// Reads certificates again, or gets new ones. Blocks.
@@ -122,7 +101,7 @@ fn alone(layout: &Layout) -> anyhow::Result<Peering> {
         "this node belongs to a cluster, and listen.peer is \"off\": set it to where its peers \
          reach it"
     );
-    Ok(Peering { way: None, listener: None, threads: None })
+    Ok(Peering { way: None, listener: None })
 }
 
 fn addresses(config: &Config) -> anyhow::Result<Vec<SocketAddr>> {

@@ -1,0 +1,82 @@
+//! Mail into one node and out of another, by real clients.
+
+use std::collections::BTreeSet;
+
+use redoubt_tests::cluster::{Cluster, PATIENCE, until};
+use redoubt_tests::imap::{Imap, item};
+use redoubt_tests::lmtp::Lmtp;
+use redoubt_tests::messages::message;
+
+pub(crate) const ALICE: &str = "alice@example.org";
+
+/// A cluster with the account alice.
+pub(crate) fn with_alice(count: usize) -> Cluster {
+    let cluster = Cluster::of(count);
+    alice(&cluster);
+    cluster
+}
+
+pub(crate) fn alice(cluster: &Cluster) {
+    cluster.node(0).domain("example.org");
+    cluster.node(0).account(ALICE);
+}
+
+/// Delivers through a node; it must be taken at once.
+pub(crate) fn deliver(cluster: &Cluster, n: usize, token: &str) {
+    let mut lmtp = Lmtp::connect(cluster.node(n).lmtp()).unwrap();
+    let answers = lmtp.deliver("s@example.net", &[ALICE], &message(token, 2000)).unwrap();
+    assert_eq!(answers[0].code, 250, "{token} through node {n}: {}", answers[0].text);
+}
+
+/// Delivers as an MTA does: again and again until it is taken.
+pub(crate) fn deliver_until_taken(cluster: &Cluster, n: usize, token: &str) {
+    let taken = until(PATIENCE, || {
+        let mut lmtp = Lmtp::connect(cluster.node(n).lmtp()).ok()?;
+        let answers = lmtp.deliver("s@example.net", &[ALICE], &message(token, 2000)).ok()?;
+        (answers[0].code == 250).then_some(())
+    });
+    assert!(taken.is_some(), "{token} was not taken through node {n}");
+}
+
+/// The tokens in alice's INBOX as a node shows it, each once.
+pub(crate) fn tokens(cluster: &Cluster, n: usize) -> BTreeSet<String> {
+    let mut imap = Imap::login(cluster.node(n).imap(), ALICE).unwrap();
+    subjects(&mut imap)
+}
+
+/// The same in a session that is open.
+pub(crate) fn subjects(imap: &mut Imap) -> BTreeSet<String> {
+    let examined = imap.ok("EXAMINE INBOX").unwrap();
+    let empty = examined.untagged.iter().any(|line| line.starts_with(b"0 EXISTS"));
+    if empty {
+        return BTreeSet::new();
+    }
+    let fetched = imap.ok("FETCH 1:* (ENVELOPE)").unwrap().fetches();
+    let mut found = BTreeSet::new();
+    for (_, items) in &fetched {
+        let subject = item(items, "ENVELOPE").unwrap().list()[1].text();
+        assert!(found.insert(subject.clone()), "{subject} is there twice");
+    }
+    found
+}
+
+pub(crate) fn set<T: AsRef<str>>(tokens: impl IntoIterator<Item = T>) -> BTreeSet<String> {
+    tokens.into_iter().map(|token| token.as_ref().to_owned()).collect()
+}
+
+/// Every node shows exactly these, and finds nothing wrong with itself.
+pub(crate) fn all_agree(cluster: &Cluster, expected: &BTreeSet<String>) {
+    cluster.caught_up();
+    for n in cluster.running() {
+        assert_eq!(&tokens(cluster, n), expected, "node {n}");
+    }
+    let hashes: BTreeSet<String> = cluster.running().map(|n| state_hash(cluster, n)).collect();
+    assert_eq!(hashes.len(), 1, "all have the same state");
+}
+
+fn state_hash(cluster: &Cluster, n: usize) -> String {
+    let checked = cluster.node(n).verb(&["check", "--json"]);
+    let checked: serde_json::Value = serde_json::from_str(checked.trim()).unwrap();
+    assert_eq!(checked["findings"], serde_json::json!([]), "node {n}");
+    checked["state_hash"].to_string()
+}

@@ -1,0 +1,11 @@
+//! Three nodes as docs/operations.md sets them up and works with them: every
+//! step of it is taken here, with real processes and real clients.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod failover;
+mod levels;
+mod mail;
+mod members;
+mod recover;
+mod setup;
+mod tokens;

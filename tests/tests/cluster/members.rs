@@ -1,0 +1,131 @@
+//! Nodes are replaced, removed, moved.
+
+use redoubt_tests::cluster::{Cluster, member, members};
+
+use super::mail::{all_agree, deliver, deliver_until_taken, set, tokens, with_alice};
+
+#[test]
+fn a_dead_node_is_replaced() {
+    let mut cluster = with_alice(3);
+    deliver(&cluster, 0, "before");
+    let dead = cluster.leader();
+    cluster.node_mut(dead).kill();
+    let live = (0..3).find(|n| *n != dead).unwrap();
+    deliver_until_taken(&cluster, live, "two left");
+    let id = cluster.id(dead).to_string();
+    // Without --yes it only says what it would do.
+    let (code, plan) = cluster.verb(live, &["cluster", "remove", &id]);
+    assert_eq!(code, 6, "{plan}");
+    assert!(plan.contains("2 voters stay") && plan.contains("--yes"), "{plan}");
+    cluster.node(live).verb(&["cluster", "remove", &id, "--yes"]);
+    let new = cluster.join(live);
+    assert_eq!(cluster.id(new), 4, "an id is used once");
+    let status = cluster.wait(new, "three again", |status| members(status).len() == 3);
+    assert_eq!(member(&status, cluster.id(dead)), None);
+    assert_eq!(tokens(&cluster, new), set(["before", "two left"]));
+    all_agree(&cluster, &set(["before", "two left"]));
+}
+
+#[test]
+fn a_wiped_node_never_comes_back_under_its_old_id() {
+    let mut cluster = with_alice(3);
+    deliver(&cluster, 0, "kept");
+    let wiped = (1..3).find(|n| *n != cluster.leader()).unwrap();
+    cluster.node_mut(wiped).kill();
+    let shards = cluster.node(wiped).data().join("shards");
+    std::fs::remove_dir_all(shards).unwrap();
+    cluster.node_mut(wiped).begin();
+    let (code, said) = cluster.node_mut(wiped).ended();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("its log is gone") && said.contains("cluster remove"), "{said}");
+    // As it says: removed, emptied, joined anew.
+    let id = cluster.id(wiped).to_string();
+    cluster.node(0).verb(&["cluster", "remove", &id, "--yes"]);
+    let new = cluster.join(0);
+    assert_ne!(cluster.id(new).to_string(), id);
+    all_agree(&cluster, &set(["kept"]));
+}
+
+#[test]
+fn a_copy_of_an_old_disk_is_refused() {
+    let mut cluster = with_alice(3);
+    deliver(&cluster, 0, "old");
+    let odd = cluster.follower();
+    cluster.node_mut(odd).stop();
+    let data = cluster.node(odd).data().to_path_buf();
+    let image = cluster.home().join("image");
+    copy_folder(&data, &image);
+    cluster.node_mut(odd).start_again();
+    deliver_until_taken(&cluster, odd, "new");
+    cluster.caught_up();
+    cluster.node_mut(odd).kill();
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::rename(&image, &data).unwrap();
+    cluster.node_mut(odd).begin();
+    let (code, said) = cluster.node_mut(odd).ended();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("refuses this node"), "{said}");
+    let live = (0..3).find(|n| *n != odd).unwrap();
+    assert_eq!(tokens(&cluster, live), set(["old", "new"]));
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        match path.is_dir() {
+            true => copy_folder(&path, &to),
+            false if path.extension().is_some_and(|end| end == "sock") => {}
+            false => drop(std::fs::copy(&path, &to).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn a_removal_that_would_stop_the_cluster_is_refused() {
+    let mut cluster = with_alice(3);
+    let leader = cluster.leader();
+    let gone = (0..3).find(|n| *n != leader).unwrap();
+    let other = 3 - leader - gone;
+    cluster.node_mut(gone).kill();
+    let id = cluster.id(gone);
+    cluster.wait(leader, "aware that one is gone", |status| {
+        let seconds = member(status, id).and_then(|m| m["last_contact_seconds"].as_f64());
+        seconds.is_none_or(|seconds| seconds > 3.0)
+    });
+    let id = cluster.id(other).to_string();
+    let (code, said) = cluster.verb(leader, &["cluster", "remove", &id, "--yes"]);
+    assert_eq!(code, 5, "{said}");
+    assert!(said.contains("no majority"), "{said}");
+    let (code, said) = cluster.verb(leader, &["cluster", "remove", "77", "--yes"]);
+    assert_eq!(code, 1, "{said}");
+    assert_eq!(members(&cluster.status(leader).unwrap()).len(), 3);
+}
+
+/// To other machines, one by one, without a pause for users.
+#[test]
+fn a_cluster_moves_to_other_machines() {
+    let mut cluster = with_alice(3);
+    deliver(&cluster, 0, "at the old place");
+    for old in 0..3 {
+        let new = cluster.join(old);
+        deliver(&cluster, new, &format!("through {new}"));
+        let id = cluster.id(old).to_string();
+        // The leader too: it hands over first.
+        cluster.node(new).verb(&["cluster", "remove", &id, "--yes"]);
+        cluster.node_mut(old).kill();
+    }
+    let status = cluster.wait(5, "at the new place", |status| members(status).len() == 3);
+    let ids: Vec<u64> = members(&status).iter().map(|m| m["node"].as_u64().unwrap()).collect();
+    assert_eq!(ids, [4, 5, 6]);
+    let expected = set(["at the old place", "through 3", "through 4", "through 5"]);
+    all_agree(&cluster, &expected);
+}
+
+#[test]
+fn a_single_node_is_not_removed() {
+    let cluster = Cluster::of(1);
+    let (code, said) = cluster.verb(0, &["cluster", "remove", "1", "--yes"]);
+    assert_eq!(code, 5, "{said}");
+}
