@@ -8,10 +8,11 @@ BENCH_PACKAGES = dovecot-core dovecot-imapd dovecot-lmtpd libsasl2-modules
 
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup setup-test build serve test check fix bench jepsen
+.PHONY: help setup setup-test build serve cluster test check fix bench jepsen
 
 help:
 	@echo "make serve   build, and run one node with a first try's accounts"
+	@echo "make cluster three nodes on this machine, from an empty directory"
 	@echo "make test    everything that CI runs"
 	@echo "make check   formatting, lints, licences, order of the parts; writes nothing"
 	@echo "make fix     formats, and applies the lints' suggestions"
@@ -29,6 +30,9 @@ build: setup
 
 serve: build
 	$(TARGET)/release/redoubt serve --demo
+
+cluster: build
+	@.ci/cluster $(TARGET)/release/redoubt
 
 test: setup-test
 	cargo build --workspace --all-targets

@@ -15,7 +15,7 @@ use redoubt_protocols::server::{Counter, ProtocolStats};
 use redoubt_store::alarms::AlarmKind;
 use redoubt_store::mailstore::StoreStatus;
 
-use super::App;
+use super::{App, cluster_metrics};
 
 /// All metrics.
 pub(super) fn text(app: &App) -> String {
@@ -39,6 +39,8 @@ impl Collector for Numbers {
         disk(&mut out, &status)?;
         alarms(&mut out, &status)?;
         scrub(&mut out, &status)?;
+        let cluster = self.0.mailstore.node().cluster();
+        cluster_metrics::encode(&mut out, &cluster, self.0.cluster.elections())?;
         blobs(&mut out, &status.blobs)?;
         protocols(&mut out, &self.0)
     }
@@ -144,10 +146,10 @@ fn protocols(out: &mut Out<'_>, app: &App) -> Result<(), Error> {
 }
 
 /// Writes one metric after the other.
-struct Out<'a>(DescriptorEncoder<'a>);
+pub(super) struct Out<'a>(DescriptorEncoder<'a>);
 
 impl Out<'_> {
-    fn metric<'s>(
+    pub(super) fn metric<'s>(
         &'s mut self,
         name: &'s str,
         help: &str,
@@ -157,11 +159,11 @@ impl Out<'_> {
         self.0.encode_descriptor(name, help, unit, kind)
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
         self.metric(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
     }
 
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
         self.metric(name, help, None, MetricType::Counter)?
             .encode_counter::<NoLabelSet, _, u64>(&value, None)
     }

@@ -3,6 +3,7 @@
 
 pub mod client;
 mod cluster;
+mod cluster_metrics;
 mod directory;
 mod error;
 pub mod forwarded;

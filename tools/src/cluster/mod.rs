@@ -6,6 +6,7 @@ mod leader;
 mod status;
 mod wire;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use redoubt_log::id::{NodeId, OperationId, Timestamp};
 use redoubt_log::raft::Node;
 use redoubt_log::record::{Actor, Change, TokenAdd};
 use redoubt_store::mailstore::Mailstore;
+
+use tokio::sync::watch;
 
 use crate::peers::{PeerTls, Token};
 use changes::Seats;
@@ -32,6 +35,7 @@ struct Inner {
     mailstore: Mailstore,
     way: Option<Way>,
     seats: Seats,
+    elections: AtomicU64,
 }
 
 /// What the services hold that the node holds: it must not hold the node.
@@ -57,7 +61,13 @@ impl Cluster {
     /// Of an open store; answers other nodes from now on. `way` is `None` for a
     /// node without peers.
     pub fn new(mailstore: Mailstore, way: Option<Way>) -> Self {
-        let cluster = Self(Arc::new(Inner { mailstore, way, seats: Seats::default() }));
+        let cluster = Self(Arc::new(Inner {
+            mailstore,
+            way,
+            seats: Seats::default(),
+            elections: AtomicU64::new(0),
+        }));
+        tokio::spawn(count_elections(cluster.node().watch_leader(), cluster.weak()));
         leader::register(&cluster);
         status::register(&cluster);
         cluster
@@ -78,6 +88,11 @@ impl Cluster {
 
     fn id(&self) -> NodeId {
         self.0.mailstore.identity().node
+    }
+
+    /// Leaders that this node has seen elected since it was started.
+    pub fn elections(&self) -> u64 {
+        self.0.elections.load(Ordering::Relaxed)
     }
 
     /// How this node is reached.
@@ -150,6 +165,18 @@ impl Cluster {
         match self.on_leader(actor, LeaderWish::Finalize).await? {
             LeaderAnswer::Level(level) => Ok(level),
             other => Err(strange(&other)),
+        }
+    }
+}
+
+async fn count_elections(mut leader: watch::Receiver<Option<NodeId>>, cluster: WeakCluster) {
+    loop {
+        if leader.borrow_and_update().is_some() {
+            let Ok(cluster) = cluster.get() else { return };
+            cluster.0.elections.fetch_add(1, Ordering::Relaxed);
+        }
+        if leader.changed().await.is_err() {
+            return;
         }
     }
 }
