@@ -18,6 +18,11 @@ fn a_dead_node_is_replaced() {
     assert_eq!(code, 6, "{plan}");
     assert!(plan.contains("2 voters stay") && plan.contains("--yes"), "{plan}");
     cluster.node(live).verb(&["cluster", "remove", &id, "--yes"]);
+    // Should it come up after all, it learns that it is none any more.
+    cluster.node_mut(dead).begin();
+    let (code, said) = cluster.node_mut(dead).ended();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("was removed from the cluster"), "{said}");
     let new = cluster.join(live);
     assert_eq!(cluster.id(new), 4, "an id is used once");
     let status = cluster.wait(new, "three again", |status| members(status).len() == 3);

@@ -131,10 +131,19 @@ impl Cluster {
         let look = self.look();
         if look.member(node).is_some() {
             may_go(&look, node)?;
+            if node == self.id() {
+                return self.leave().await;
+            }
             self.node().remove(node).await.map_err(refused)?;
         }
         self.submit(actor, Change::NodeRemove(NodeRemove { node })).await?;
         Ok(LeaderAnswer::Done)
+    }
+
+    /// Who is to go does not do it itself: the next leader takes the wish up.
+    async fn leave(&self) -> Result<LeaderAnswer, Refusal> {
+        self.node().transfer(None).await.map_err(refused)?;
+        Err(Refusal::NotLeader)
     }
 
     // ------------------------------------------------------------- finalize

@@ -3,6 +3,7 @@
 
 mod changes;
 mod leader;
+mod removed;
 mod status;
 mod wire;
 
@@ -70,6 +71,7 @@ impl Cluster {
         tokio::spawn(count_elections(cluster.node().watch_leader(), cluster.weak()));
         leader::register(&cluster);
         status::register(&cluster);
+        removed::register(&cluster);
         cluster
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
 use redoubt_log::id::NodeId;
-use redoubt_log::raft::{Service, topic};
+use redoubt_log::raft::{CallError, Service, topic};
 use redoubt_log::record::Actor;
 
 use super::wire::{LeaderAnswer, LeaderCall, LeaderWish};
@@ -74,7 +74,10 @@ impl Cluster {
             return Ok(self.facts());
         }
         let answer = self.node().call(node, TOPIC, Bytes::new(), PATIENCE).await;
-        let answer = answer.map_err(|error| error.to_string())?;
+        let answer = answer.map_err(|error| match error {
+            CallError::Unreachable { why, .. } => format!("not reached: {why}"),
+            other => other.to_string(),
+        })?;
         serde_json::from_slice(&answer).map_err(|error| error.to_string())
     }
 

@@ -94,12 +94,15 @@ async fn serve(common: &Common, config: Config, verb: Serve, level: Level) -> an
     let store = running.mailstore().clone();
     let telling = tokio::spawn(readiness::tell_systemd(store.clone()));
     let mut failed = Box::pin(async move { store.stopped().await });
+    let cluster = running.cluster().clone();
+    let mut removed = Box::pin(async move { cluster.removed().await });
     let ended = loop {
         let wish = tokio::select! {
             wish = running.wish() => wish,
             wish = signals.next() => wish,
             // A store that has stopped serves nobody: whoever supervises starts it again.
             why = &mut failed => break Err(anyhow::anyhow!("the store has stopped: {why}")),
+            why = &mut removed => break Err(anyhow::anyhow!(why)),
         };
         match wish {
             Wish::Stop => break Ok(Exit::Done),
@@ -108,7 +111,7 @@ async fn serve(common: &Common, config: Config, verb: Serve, level: Level) -> an
             }
         }
     };
-    drop(failed);
+    drop((failed, removed));
     telling.abort();
     readiness::notify(&[NotifyState::Stopping]);
     tracing::info!("stopping: no new connections, running commands end");
