@@ -13,7 +13,7 @@ use super::{Cluster, WeakCluster};
 
 /// Am I still one of you?
 const TOPIC: u16 = topic::TOOLS + 2;
-/// How long an election may take before a node asks; and between two times.
+/// How often a node that knows no leader asks.
 const LEADERLESS: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(2);
 const REMOVED: &[u8] = b"removed";
@@ -41,20 +41,14 @@ impl Service for Answers {
 impl Cluster {
     /// Resolves with what to do when a member says that this node is removed.
     pub async fn removed(&self) -> String {
-        let mut leader = self.node().watch_leader();
+        let leader = self.node().watch_leader();
         loop {
-            tokio::select! {
-                _ = leader.wait_for(Option::is_some) => {
-                    // While somebody leads there is nothing to ask.
-                    if leader.wait_for(Option::is_none).await.is_err() {
-                        return std::future::pending().await;
-                    }
-                }
-                () = tokio::time::sleep(LEADERLESS) => {}
+            tokio::time::sleep(LEADERLESS).await;
+            // While somebody leads there is nothing to ask.
+            if leader.borrow().is_some() {
+                continue;
             }
-            if leader.borrow().is_none()
-                && let Some(who) = self.told_to_be_removed().await
-            {
+            if let Some(who) = self.told_to_be_removed().await {
                 return format!(
                     "node {who} says that this node ({}) was removed from the cluster: empty its \
                      data directory, and let it join with a new token",
