@@ -55,9 +55,10 @@ bench: build
 	@.ci/unpack $(TARGET)/cyrus dovecot-imapd cyrus-imapd
 	$(TARGET)/release/redoubt bench --cyrus $(TARGET)/cyrus/usr
 
-# make jepsen TIME=seconds SEED=number FAULTS=kill-one,pause,... NODES=3 OUT=directory
+# make jepsen TIME=seconds SEED=number FAULTS=kill-one,pause,... NODES=3 OUT=directory DISK=MiB
 jepsen: setup
 	@.ci/install $(JEPSEN_PACKAGES)
 	cargo build --release -p redoubt-tools -p redoubt-jepsen
 	$(TARGET)/release/redoubt-jepsen run --time $(or $(TIME),600) --nodes $(or $(NODES),3) \
-	  --out $(or $(OUT),$(TARGET)/jepsen) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))
+	  --out $(or $(OUT),$(TARGET)/jepsen) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(FAULTS),--faults $(FAULTS)) $(if $(DISK),--disk $(DISK))

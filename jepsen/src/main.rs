@@ -70,9 +70,9 @@ struct Run {
     /// Where the report goes: index.html, and the nodes' logs.
     #[arg(long, default_value = "target/jepsen")]
     out: PathBuf,
-    /// The size of each node's disk, in MiB.
-    #[arg(long, default_value_t = 1024)]
-    disk: u64,
+    /// The size of each node's disk, in MiB; by default what the load may write in that time.
+    #[arg(long)]
+    disk: Option<u64>,
     /// Loopback addresses and a proxy, even where namespaces can be had.
     #[arg(long)]
     loopback: bool,
@@ -115,7 +115,7 @@ fn plan(arguments: &Run, ground: Ground) -> Plan {
         seed: arguments.seed.unwrap_or_else(|| rand::random_range(0..1_000_000)),
         kinds: if named { arguments.faults.clone() } else { Kind::ALL.to_vec() },
         ground,
-        disk_bytes: arguments.disk << 20,
+        disk_bytes: arguments.disk.unwrap_or(1024 + arguments.time) << 20,
         workloads: workload::all(),
         history: arguments.out.join("history.jsonl"),
     }
