@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::{Ask, Content, Fetched, Heard, Operation, Recorder};
 use crate::target::Target;
-use crate::workload::imap::{Session, Style};
+use crate::workload::imap::{Lost, Session, Style};
 use crate::workload::wire::Over;
 
 /// Messages that are read with one command.
@@ -101,7 +101,7 @@ pub fn read(target: &Target, accounts: &[String], deadline: Instant) -> Result<N
 fn read_account(target: &Target, account: &str) -> Result<BTreeMap<String, Mailbox>, String> {
     let (recorder, over) = (Recorder::new(Instant::now()), Over::default());
     let session = Session::login((&recorder, &over), target, ("final", account), Style::CondStore);
-    let mut session = session.map_err(|_| last(&recorder))?;
+    let mut session = session.ok_or_else(|| last(&recorder))?;
     let mut mailboxes = BTreeMap::new();
     for heard in run(&mut session, Ask::List)?.heard {
         if let Heard::Listed(name, selectable) = heard {
@@ -120,7 +120,8 @@ fn last(recorder: &Recorder) -> String {
 fn run(session: &mut Session, ask: Ask) -> Result<Operation, String> {
     match session.run(ask) {
         Ok(operation) if operation.done() => Ok(operation),
-        Ok(operation) | Err((_, operation)) => Err(operation.tell() + " " + &operation.text),
+        Ok(operation) => Err(operation.tell() + " " + &operation.text),
+        Err(Lost(operation)) => Err(operation.tell() + " " + &operation.text),
     }
 }
 

@@ -129,7 +129,7 @@ impl Client {
             let target = self.target()?;
             let shared = (&self.shared.recorder, &self.over);
             let who = (self.name.as_str(), self.account.as_str());
-            self.session = Session::login(shared, &target, who, self.style).ok();
+            self.session = Session::login(shared, &target, who, self.style);
             self.cache.session = 0;
             if self.session.is_none() {
                 thread::park_timeout(RETRY);
@@ -162,13 +162,13 @@ impl Client {
         self.take(answer)
     }
 
-    fn take(&mut self, answer: Result<Operation, (Lost, Operation)>) -> Option<Operation> {
+    fn take(&mut self, answer: Result<Operation, Lost>) -> Option<Operation> {
         match answer {
             Ok(operation) => {
                 self.cache.apply(&operation);
                 Some(operation)
             }
-            Err((Lost, operation)) => {
+            Err(Lost(operation)) => {
                 self.cache.apply(&operation);
                 self.leave();
                 None

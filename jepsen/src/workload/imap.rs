@@ -36,9 +36,9 @@ pub enum Style {
     Qresync,
 }
 
-/// The connection is of no use any more.
+/// The connection is of no use any more; the operation as far as it came.
 #[derive(Debug)]
-pub struct Lost;
+pub struct Lost(pub Box<Operation>);
 
 /// One connection, logged in.
 #[derive(Debug)]
@@ -51,16 +51,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects and logs in with the password `secret`.
-    ///
-    /// # Errors
-    /// When that does not come to its end.
+    /// Connects and logs in with the password `secret`. `None` when that does not come to its end.
     pub fn login(
         (recorder, over): (&Recorder, &Over),
         target: &Target,
         (client, account): (&str, &str),
         style: Style,
-    ) -> Result<Self, Lost> {
+    ) -> Option<Self> {
         let template = Operation::new(client, next_session(), target.node, account, Ask::Login);
         let asked = recorder.ask(template.clone());
         let mut heard = Vec::new();
@@ -75,7 +72,7 @@ impl Session {
             Err(why) => (Outcome::Refused, why.clone()),
         };
         recorder.answer(asked, outcome, text, heard);
-        session.map_err(|_| Lost)
+        session.ok()
     }
 
     fn greet(&mut self, heard: &mut Vec<Heard>) -> Result<(), String> {
@@ -120,7 +117,7 @@ impl Session {
     ///
     /// # Errors
     /// The connection is lost; what was heard is recorded.
-    pub fn run(&mut self, ask: Ask) -> Result<Operation, (Lost, Operation)> {
+    pub fn run(&mut self, ask: Ask) -> Result<Operation, Lost> {
         self.run_with(ask, b"", Duration::ZERO)
     }
 
@@ -128,7 +125,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run`].
-    pub fn append(&mut self, ask: Ask, message: &[u8]) -> Result<Operation, (Lost, Operation)> {
+    pub fn append(&mut self, ask: Ask, message: &[u8]) -> Result<Operation, Lost> {
         self.run_with(ask, message, Duration::ZERO)
     }
 
@@ -136,16 +133,11 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run`].
-    pub fn idle(&mut self, time: Duration) -> Result<Operation, (Lost, Operation)> {
+    pub fn idle(&mut self, time: Duration) -> Result<Operation, Lost> {
         self.run_with(Ask::Idle, b"", time)
     }
 
-    fn run_with(
-        &mut self,
-        ask: Ask,
-        message: &[u8],
-        time: Duration,
-    ) -> Result<Operation, (Lost, Operation)> {
+    fn run_with(&mut self, ask: Ask, message: &[u8], time: Duration) -> Result<Operation, Lost> {
         let mut operation = Operation { ask, ..self.template.clone() };
         let asked = self.recorder.ask(operation.clone());
         if let Ask::Select { mailbox, .. } = &operation.ask {
@@ -166,7 +158,7 @@ impl Session {
             self.template.mailbox.clear();
         }
         let bye = operation.heard.iter().any(|heard| matches!(heard, Heard::Bye(_)));
-        if answer.is_err() || bye { Err((Lost, operation)) } else { Ok(operation) }
+        if answer.is_err() || bye { Err(Lost(Box::new(operation))) } else { Ok(operation) }
     }
 
     fn exchange(

@@ -162,10 +162,11 @@ fn moves() {
 #[test]
 fn an_append_without_an_answer_may_be_there() {
     let lost = Operation { outcome: Unknown, heard: Vec::new(), ..append("a", 1, (1, 5)) };
-    verdict("moves", &[lost.clone()], &finals("s", &[(1, "a", 3, &["Blue"])], &[]), None);
-    verdict("moves", &[lost.clone()], &finals("s", &[], &[]), None);
+    let one = std::slice::from_ref(&lost);
+    verdict("moves", one, &finals("s", &[(1, "a", 3, &["Blue"])], &[]), None);
+    verdict("moves", one, &finals("s", &[], &[]), None);
     let twice = finals("s", &[(1, "a", 3, &["Blue"]), (2, "a", 3, &["Blue"])], &[]);
-    verdict("moves", &[lost], &twice, Some("only 1 can"));
+    verdict("moves", one, &twice, Some("only 1 can"));
 }
 
 fn store(time: (u64, u64), outcome: Outcome, since: Option<u64>, heard: Vec<Heard>) -> Operation {
