@@ -26,9 +26,11 @@ mod core;
 mod error;
 mod file;
 pub mod format;
+mod mend;
 mod read_only;
 mod reader;
 mod recovery;
+mod repair;
 mod scan;
 mod types;
 mod writer;
@@ -38,6 +40,7 @@ use self::writer::{Shared, Writer};
 
 pub use error::LogError;
 pub use read_only::ReadOnlyLog;
+pub use repair::EntrySource;
 pub use types::{
     BATCH_BUCKETS, Cut, Done, EntryKind, LATENCY_BUCKETS_US, LogEntry, LogId, NewEntry, Recovered,
     Reserve, SegmentOptions, SegmentStats,

@@ -10,6 +10,7 @@ use crate::id::Timestamp;
 mod crash;
 mod document;
 mod flips;
+mod mend;
 mod spare;
 mod stories;
 
