@@ -32,6 +32,13 @@ impl SegmentLog {
         core.segments.iter().take(sealed).map(|segment| segment.file.id.number).collect()
     }
 
+    /// The first entry behind the sealed segments.
+    pub fn unsealed_from(&self) -> LogIndex {
+        let core = self.core();
+        let before = core.segments.last().and_then(|segment| segment.before);
+        before.map_or(LogIndex(0), |before| LogIndex(before.index.0 + 1))
+    }
+
     /// Reads a sealed segment from its first byte to its last; says how many bytes
     /// that was, none when it is there no more. Blocks.
     ///

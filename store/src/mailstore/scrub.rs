@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use redoubt_log::blob::{BlobStore, ScrubAt};
 use redoubt_log::id::{LogIndex, Timestamp};
+use redoubt_log::raft::Node;
 use redoubt_log::segment::SegmentLog;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
 use super::Inner;
 use super::rescue::Rescuer;
@@ -50,6 +52,7 @@ pub(super) struct Schedule {
 #[serde(rename_all = "snake_case")]
 enum Stage {
     Packs { pack: u64, offset: u64 },
+    Segments { number: u64 },
     Log { next: u64 },
     Names { after: Vec<u8> },
     Bases,
@@ -61,7 +64,7 @@ impl Stage {
     fn name(&self) -> &'static str {
         match self {
             Self::Packs { .. } => "packs",
-            Self::Log { .. } => "log",
+            Self::Segments { .. } | Self::Log { .. } => "log",
             Self::Names { .. } => "names",
             Self::Bases => "checkpoints",
         }
@@ -126,6 +129,8 @@ pub(super) struct Parts {
     pub(super) bases: Option<Arc<dyn Bases>>,
     pub(super) alarms: Alarms,
     pub(super) rescuer: Weak<Rescuer>,
+    pub(super) node: Node,
+    pub(super) runtime: Handle,
 }
 
 /// Runs scrubs. Ends the one that runs when it goes.
@@ -223,6 +228,8 @@ impl Inner {
             bases: self.checkpoints.bases(),
             alarms: self.alarms.clone(),
             rescuer: Arc::downgrade(&self.rescuer),
+            node: self.node.clone(),
+            runtime: Handle::current(),
         })
     }
 
@@ -261,6 +268,7 @@ impl Job {
         while let Some(stage) = self.stage() {
             let next = match stage {
                 Stage::Packs { pack, offset } => self.packs(ScrubAt { pack, offset }),
+                Stage::Segments { number } => self.segments(number),
                 Stage::Log { next } => self.log(next),
                 Stage::Names { after } => self.names(after),
                 Stage::Bases => self.bases(),
@@ -366,10 +374,59 @@ impl Job {
         }
         match ended {
             true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(Some(Stage::Log { next: 0 })),
+            false => ControlFlow::Continue(Some(Stage::Segments { number: 0 })),
         }
     }
 
+    /// The next sealed segment: read, and mended where a peer has its entries.
+    fn segments(&mut self, from: u64) -> ControlFlow<(), Option<Stage>> {
+        let log = self.parts.log.clone();
+        let Some(number) = log.sealed().into_iter().find(|number| *number >= from) else {
+            let next = log.unsealed_from().0;
+            return ControlFlow::Continue(Some(Stage::Log { next }));
+        };
+        let subject = format!("segment {number}");
+        match log.check_sealed(number) {
+            Ok(octets) => {
+                self.parts.alarms.clear(AlarmKind::Log, &subject);
+                self.pace(octets)?;
+            }
+            Err(error) => {
+                self.found(error.to_string());
+                let mended = self.mend(number);
+                if mended.is_ok() {
+                    tracing::warn!(number, "a damaged segment was mended with a peer's entries");
+                }
+                let text = mended.err().map(|why| format!("{error}; {why}; {}", advice::SEALED));
+                self.parts.alarms.set(AlarmKind::Log, &subject, text);
+            }
+        }
+        ControlFlow::Continue(Some(Stage::Segments { number: number + 1 }))
+    }
+
+    fn mend(&self, number: u64) -> Result<(), String> {
+        let (node, runtime) = (self.parts.node.clone(), self.parts.runtime.clone());
+        if node.cluster().members.len() < 2 {
+            return Err("this node has no peers".to_owned());
+        }
+        let mut fetch = move |first: LogIndex, behind: LogIndex| {
+            let mut entries = Vec::new();
+            let mut next = first;
+            while next < behind {
+                let page = runtime.block_on(node.fetch_entries(next..behind, LOG_OCTETS));
+                let page = page.map_err(|error| error.to_string())?;
+                let last = page.last().ok_or("a peer gave no entries")?;
+                next = LogIndex(last.id.index.0 + 1);
+                entries.extend(page);
+            }
+            Ok(entries)
+        };
+        let log = &self.parts.log;
+        log.repair_sealed(number, &mut fetch).map_err(|error| error.to_string())?;
+        log.check_sealed(number).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// What the segment has that is still written to.
     fn log(&mut self, next: u64) -> ControlFlow<(), Option<Stage>> {
         let log = &self.parts.log;
         let first = log.purged().map_or(0, |purged| purged.index.0 + 1);
@@ -386,9 +443,8 @@ impl Job {
                 ControlFlow::Continue(Some(Stage::Log { next: behind }))
             }
             Err(error) => {
-                let advice = "stop this node and start it again: it repairs its log from its \
-                              peers; alone, restore the segment from a copy of the disk";
-                self.parts.alarms.raise(AlarmKind::Log, LOG, format!("{error}; {advice}"));
+                let text = format!("{error}; {}", advice::OPEN);
+                self.parts.alarms.raise(AlarmKind::Log, LOG, text);
                 self.found(error.to_string());
                 ControlFlow::Continue(Some(Stage::Names { after: vec![0] }))
             }
@@ -464,3 +520,13 @@ type Named = (Vec<(redoubt_log::id::BlobId, String)>, Option<Vec<u8>>, u64);
 /// Alarms' subjects.
 const LOG: &str = "log";
 const BASES: &str = "checkpoints";
+
+/// What to do about a damaged log.
+mod advice {
+    pub(super) const SEALED: &str = "with peers it is tried again by the next scrub, and a node \
+        that does not start any more is removed and joins again; alone, restore the segment from \
+        a copy of the disk";
+    pub(super) const OPEN: &str = "this part is still written to and cannot be mended: with \
+        peers, remove this node and join it again under a new id; alone, restore the segment from \
+        a copy of the disk";
+}

@@ -15,6 +15,9 @@ pub struct Check {
     /// Compares what all nodes have at one index instead, and names the first row that differs.
     #[arg(long)]
     peers: bool,
+    /// Runs the scrub now instead: reads everything at its rate, and repairs from peers.
+    #[arg(long, conflicts_with = "peers")]
+    repair: bool,
 }
 
 /// # Errors
@@ -23,6 +26,9 @@ pub async fn run(common: &Common, verb: Check) -> anyhow::Result<Exit> {
     if verb.peers {
         return peers(common).await;
     }
+    if verb.repair {
+        return repair(common).await;
+    }
     let report = match common.client()?.get("/v1/check").await {
         Ok(report) => report,
         Err(error) if code_of(&error) == Exit::NotReachable => stopped(common).await?,
@@ -30,6 +36,24 @@ pub async fn run(common: &Common, verb: Check) -> anyhow::Result<Exit> {
     };
     print(common, &report)?;
     Ok(if report.findings.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Lets the running node scrub everything now.
+async fn repair(common: &Common) -> anyhow::Result<Exit> {
+    let scrub: serde_json::Value = common.client()?.send(Method::POST, "/v1/scrub", &()).await?;
+    if common.json {
+        output::json_lines([&scrub])?;
+    } else {
+        for text in scrub["texts"].as_array().into_iter().flatten() {
+            println!("{}", text.as_str().unwrap_or_default());
+        }
+        println!("{} octets read, {} findings", scrub["last"]["octets"], scrub["last"]["findings"]);
+        println!("what peers have is brought back: `redoubt status` has what is left");
+    }
+    Ok(match scrub["last"]["findings"].as_u64() {
+        Some(0) => Exit::Done,
+        _ => Exit::Partly,
+    })
 }
 
 /// Asks the running node to compare itself with the others.

@@ -45,6 +45,9 @@ pub struct Serve {
     /// Join as a light voter: log and blobs, no views; serves nobody.
     #[arg(long, requires = "join")]
     light: bool,
+    /// Start in spite of damaged packs, without the blobs that they had: for a node without peers.
+    #[arg(long)]
+    accept_damage: bool,
     /// Act as a program of another level, to try an upgrade.
     #[arg(long, hide = true, value_name = "LEVEL")]
     act_as_level: Option<u32>,
@@ -62,7 +65,8 @@ impl Serve {
     }
 
     fn options(&self, config: &Config) -> Options {
-        let options = server::options(config);
+        let mut options = server::options(config);
+        options.blobs.tolerate_damage |= self.accept_damage;
         Options { level: self.act_as_level.unwrap_or(options.level), ..options }
     }
 }

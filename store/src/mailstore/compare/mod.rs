@@ -194,7 +194,8 @@ impl Comparer {
         let others = self.others(&summary).await;
         let me = self.node.status().node;
         let mut verdict = judge(me, &summary, &others);
-        let members = self.node.cluster().members.into_iter().map(|member| member.node);
+        let members = self.node.cluster().members.into_iter().filter(|member| !member.light);
+        let members = members.map(|member| member.node);
         verdict.silent = members.filter(|n| *n != me && !others.contains_key(n)).collect();
         let verdict = self.with_keys(verdict, &summary, &others, rows).await;
         self.raise(&verdict);
@@ -224,7 +225,8 @@ impl Comparer {
         loop {
             let members = self.node.cluster().members;
             let mut left = false;
-            for member in members.iter().filter(|member| member.node != me) {
+            // A light voter has no rows.
+            for member in members.iter().filter(|member| member.node != me && !member.light) {
                 if others.contains_key(&member.node) {
                     continue;
                 }
