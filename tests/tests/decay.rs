@@ -49,7 +49,8 @@ fn damage(data: &Path) {
 
 fn store(cluster: &Cluster, n: usize) -> Value {
     let output = cluster.node(n).run(&["status", "--json"]);
-    serde_json::from_slice::<Value>(&output.stdout).map_or(Value::Null, |body| body["store"].clone())
+    serde_json::from_slice::<Value>(&output.stdout)
+        .map_or(Value::Null, |body| body["store"].clone())
 }
 
 fn repaired(cluster: &Cluster, n: usize) {

@@ -34,8 +34,7 @@ pub(super) struct After {
 }
 
 /// Gives entries of a range, all of them, verified.
-pub(super) type Fetch<'a> =
-    &'a mut dyn FnMut(LogIndex, LogIndex) -> Result<Vec<LogEntry>, String>;
+pub(super) type Fetch<'a> = &'a mut dyn FnMut(LogIndex, LogIndex) -> Result<Vec<LogEntry>, String>;
 
 /// What a stretch may have to say beside entries, so that the log ends as it must.
 #[derive(Debug, Clone, Copy, Default)]
@@ -353,12 +352,7 @@ fn pad<'a>(group: &mut Vec<Frame<'a>>, slack: usize, state: &State) -> Option<()
 }
 
 /// The next batch whose header reads.
-fn next_batch(
-    id: &SegmentId,
-    bytes: &[u8],
-    from: u64,
-    end: u64,
-) -> Option<(u64, BatchHeader)> {
+fn next_batch(id: &SegmentId, bytes: &[u8], from: u64, end: u64) -> Option<(u64, BatchHeader)> {
     let places = (to_usize(from) + BATCH_ALIGN..to_usize(end)).step_by(BATCH_ALIGN);
     places.into_iter().find_map(|place| {
         let header = BatchHeader::decode(id, place as u64, bytes.get(place..)?)?;

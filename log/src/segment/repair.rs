@@ -14,8 +14,7 @@ use crate::disk::Disk;
 use crate::id::LogIndex;
 
 /// Brings entries of a range from elsewhere, all of them, verified by the chain.
-pub type EntrySource<'a> =
-    &'a mut dyn FnMut(LogIndex, LogIndex) -> Result<Vec<LogEntry>, String>;
+pub type EntrySource<'a> = &'a mut dyn FnMut(LogIndex, LogIndex) -> Result<Vec<LogEntry>, String>;
 
 /// A sealed segment between its neighbours.
 struct Sealed {
@@ -67,9 +66,8 @@ impl SegmentLog {
         let (before, after) = (before(previous.as_deref())?, after(&file, &next)?);
         let damaged = read_lossy(&file)?;
         let mended = mend(&file.id, &damaged, before.as_ref(), &after, source);
-        let mended = mended.map_err(|why| {
-            file.damaged(0, &format!("it was not repaired: {why}"))
-        })?;
+        let mended =
+            mended.map_err(|why| file.damaged(0, &format!("it was not repaired: {why}")))?;
         let shared = &self.handle.shared;
         let made = replace(&*shared.disk, &file, &mended)?;
         let runs = whole(&made, before.as_ref())?.runs;
@@ -126,11 +124,9 @@ fn after(file: &SegmentFile, next: &SegmentFile) -> Result<After, LogError> {
     let batch = decode_batch(&next.id, offset, &bytes)
         .map_err(|_| next.damaged(offset, "its first batch does not read: repair it first"))?;
     match batch.frames.first() {
-        Some(Frame::Start(state)) if header.synced.0 == file.id.number => Ok(After {
-            state: state.clone(),
-            next_batch: header.number,
-            end: header.synced.1,
-        }),
+        Some(Frame::Start(state)) if header.synced.0 == file.id.number => {
+            Ok(After { state: state.clone(), next_batch: header.number, end: header.synced.1 })
+        }
         _ => Err(next.damaged(offset, "it does not say where the segment before it ended")),
     }
 }
