@@ -16,14 +16,14 @@ use redoubt_protocols::server::{Address, Listen, Protocol, ProtocolStats, Server
 use redoubt_protocols::socketmap::Socketmap;
 use redoubt_protocols::tls::{CertificateFiles, Tls};
 use redoubt_snapshot::BaseDir;
-use redoubt_store::mailstore::{Mailstore, Options, Waits};
+use redoubt_store::mailstore::{self, Mailstore, Options, Waits};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, App, TlsListener, Wish, forwarded};
 use crate::cluster::Cluster;
-use crate::config::{Addresses, Config, ListenAddress, Plaintext};
+use crate::config::{Addresses, Config, KeepLog, ListenAddress, Plaintext};
 use crate::peers::Peering;
 use crate::peers::join::take_seat;
 
@@ -367,6 +367,11 @@ pub fn options(config: &Config) -> Options {
         max_message: config.limits.message_bytes,
         ingest_memory: config.store.ingest_memory_mib.saturating_mul(1024 * 1024),
         checkpoint_every: config.store.checkpoint_records,
+        keep_log: match config.store.keep_log {
+            KeepLog::Forever => mailstore::KeepLog::Forever,
+            KeepLog::Checkpoint => mailstore::KeepLog::SinceCheckpoint,
+        },
+        transfer_rate: config.store.transfer_mib_per_second.saturating_mul(1024 * 1024),
         waits: Waits {
             leader: Duration::from_secs(config.limits.leader_wait_seconds),
             cut_off: Duration::from_secs(config.limits.cut_off_seconds),

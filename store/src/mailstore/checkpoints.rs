@@ -15,7 +15,7 @@ use crate::checkpoint::{Base, BaseError, Bases, Image};
 use crate::storage::{RocksStorage, StorageError};
 
 /// Verified checkpoints that are kept.
-const KEPT: usize = 2;
+pub(super) const KEPT: usize = 2;
 
 /// Where checkpoints are kept; one is taken at a time.
 #[derive(Debug)]
@@ -75,6 +75,7 @@ impl Inner {
         let base = base.map_err(|_| failed("the checkpoint was given up"))??;
         *self.checkpoints.newest.lock() = Some(base.index());
         self.mark(&base).await;
+        self.purge_log().await;
         Ok(base)
     }
 

@@ -48,6 +48,7 @@ mod open;
 mod pieces;
 mod place;
 mod propose;
+mod purge;
 mod recent;
 mod recover;
 mod request;
@@ -71,6 +72,7 @@ pub use layout::{Layout, Lock, NodeFile, ShardSecret};
 pub use membership::{ClusterFile, Joining, Peers};
 pub use names::MailboxPath;
 pub use open::{Rebuilt, rebuild};
+pub use purge::KeepLog;
 pub use recover::{Survivor, look_at_survivor, recover_alone};
 pub use request::{DeliveryRecipient, Envelope, FlagUpdate, MailboxRef, NewMessage, Options};
 pub use scrub::{Finished, ScrubStatus};
@@ -101,6 +103,7 @@ struct Inner {
     proposals: latency::Proposals,
     recent: recent::Recent,
     checkpoints: checkpoints::Checkpoints,
+    keep_log: KeepLog,
     identity: NodeFile,
     membership: parking_lot::Mutex<ClusterFile>,
     layout: Layout,

@@ -222,6 +222,7 @@ impl Inner {
             proposals: Default::default(),
             recent: Default::default(),
             checkpoints,
+            keep_log: options.keep_log,
             identity,
             membership: parking_lot::Mutex::new(membership),
             layout,

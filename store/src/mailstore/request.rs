@@ -11,7 +11,7 @@ use redoubt_log::record::{FlagChange, Flags, Keyword};
 
 use redoubt_log::segment::SegmentOptions;
 
-use super::{Peers, Waits};
+use super::{KeepLog, Peers, Waits};
 use crate::apply::APPLY_VERSION;
 use crate::checkpoint::Bases;
 use crate::spool::Spool;
@@ -33,6 +33,8 @@ pub struct Options {
     pub ingest_memory: u64,
     /// A checkpoint into `base/` is taken after this many records; 0 is never.
     pub checkpoint_every: u64,
+    /// What is done with the log behind checkpoints.
+    pub keep_log: KeepLog,
     /// Where checkpoints are kept; without it none is taken and the log alone rebuilds.
     pub bases: Option<Arc<dyn Bases>>,
     /// How long calls wait for a leader.
@@ -66,6 +68,7 @@ impl Options {
             max_message: 100 << 20,
             ingest_memory: 256 << 20,
             checkpoint_every: 1_000_000,
+            keep_log: KeepLog::Forever,
             bases: None,
             waits: Waits::default(),
             log: SegmentOptions::default(),

@@ -238,9 +238,22 @@ pub struct Store {
     pub parsed_cache_mib: usize,
     pub ingest_memory_mib: u64,
     pub checkpoint_records: u64,
+    pub keep_log: KeepLog,
+    pub transfer_mib_per_second: u64,
     pub scrub_hours: u64,
     pub scrub_mib_per_second: u64,
     pub compare_minutes: u64,
+}
+
+/// `store.keep_log`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeepLog {
+    /// All of it.
+    #[default]
+    Forever,
+    /// What is behind the older of the two checkpoints in `base/`.
+    Checkpoint,
 }
 
 impl Default for Store {
@@ -250,6 +263,8 @@ impl Default for Store {
             parsed_cache_mib: 32,
             ingest_memory_mib: 256,
             checkpoint_records: 200_000,
+            keep_log: KeepLog::Forever,
+            transfer_mib_per_second: 64,
             scrub_hours: 168,
             scrub_mib_per_second: 8,
             compare_minutes: 60,

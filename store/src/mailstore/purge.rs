@@ -1,0 +1,112 @@
+//! How far the log may be purged, where it is not kept for ever: to a verified
+//! checkpoint, and not past what anybody needs who may come back.
+
+use std::time::Duration;
+
+use redoubt_log::id::LogIndex;
+use redoubt_log::raft::Cluster;
+
+use super::Inner;
+use super::checkpoints::KEPT;
+
+/// A member that was silent for longer gets a snapshot when it comes back.
+const ABSENT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is done with the log behind checkpoints.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeepLog {
+    /// It is kept for ever.
+    #[default]
+    Forever,
+    /// It is purged up to the older of the two checkpoints that are kept.
+    SinceCheckpoint,
+}
+
+impl Inner {
+    /// Purges what nobody needs any more, after a checkpoint was taken.
+    pub(super) async fn purge_log(&self) {
+        if self.keep_log == KeepLog::Forever {
+            return;
+        }
+        let Some(upto) = self.purgeable() else { return };
+        match self.node.purge(upto).await {
+            Ok(()) => tracing::info!(%upto, "the log is purged up to a checkpoint"),
+            Err(error) => tracing::warn!(%error, "the log is not purged"),
+        }
+    }
+
+    fn purgeable(&self) -> Option<LogIndex> {
+        let bases = self.checkpoints.bases()?.list().ok()?;
+        // With the newest damaged, the one before it and the log still rebuild the views.
+        let base = bases.get(KEPT - 1)?.index();
+        let needed = needed_by_members(&self.node.cluster())?;
+        let floor = self.node.snapshot_floor().unwrap_or(base);
+        let upto = base.min(needed).min(floor);
+        let purged = self.node.status().purged.map(|id| id.index);
+        (Some(upto) > purged).then_some(upto)
+    }
+}
+
+/// The entry up to which every member has the log that is there, or was lately.
+/// `None` while one is not known.
+fn needed_by_members(cluster: &Cluster) -> Option<LogIndex> {
+    let others = cluster.members.iter().filter(|member| member.node != cluster.node);
+    let mut needed = LogIndex(u64::MAX);
+    for member in others {
+        if member.last_contact? < ABSENT {
+            needed = needed.min(member.matched?);
+        }
+    }
+    Some(needed)
+}
+
+#[cfg(test)]
+mod tests {
+    use redoubt_log::id::{NodeId, Term};
+    use redoubt_log::raft::{ClusterMember, Role};
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn member(node: u64, matched: Option<u64>, silent: Option<Duration>) -> ClusterMember {
+        ClusterMember {
+            node: NodeId(node),
+            address: String::new(),
+            role: Role::Voter,
+            light: false,
+            matched: matched.map(LogIndex),
+            applied: None,
+            lag_records: None,
+            lag: None,
+            last_contact: silent,
+            incarnation: None,
+            level: None,
+            version: None,
+            clock_offset_ms: None,
+            growth_allowed: None,
+            trouble: None,
+        }
+    }
+
+    fn needed(others: Vec<ClusterMember>) -> Option<LogIndex> {
+        let members = [vec![member(1, Some(1), None)], others].concat();
+        let (node, term, leader) = (NodeId(1), Term(1), None);
+        needed_by_members(&Cluster { node, term, leader, level: 2, changing: false, members })
+    }
+
+    #[test]
+    fn who_may_come_back_keeps_the_log_for_a_day() {
+        let two = || member(2, Some(50), Some(Duration::ZERO));
+        assert_eq!(needed(vec![]), Some(LogIndex(u64::MAX)));
+        assert_eq!(needed(vec![two()]), Some(LogIndex(50)));
+        assert_eq!(needed(vec![two(), member(3, Some(9), Some(23 * HOUR))]), Some(LogIndex(9)));
+        assert_eq!(needed(vec![two(), member(3, Some(9), Some(25 * HOUR))]), Some(LogIndex(50)));
+    }
+
+    #[test]
+    fn nothing_is_purged_while_a_member_is_not_known() {
+        assert_eq!(needed(vec![member(2, Some(50), None)]), None);
+        assert_eq!(needed(vec![member(2, None, Some(HOUR))]), None);
+    }
+}
