@@ -30,12 +30,25 @@ pub(crate) fn deliver(cluster: &Cluster, n: usize, token: &str) {
 
 /// Delivers as an MTA does: again and again until it is taken.
 pub(crate) fn deliver_until_taken(cluster: &Cluster, n: usize, token: &str) {
-    let taken = until(PATIENCE, || {
-        let mut lmtp = Lmtp::connect(cluster.node(n).lmtp()).ok()?;
-        let answers = lmtp.deliver("s@example.net", &[ALICE], &message(token, 2000)).ok()?;
-        (answers[0].code == 250).then_some(())
+    let mut last = String::new();
+    let taken = until(PATIENCE, || match attempt(cluster, n, token) {
+        Ok((250, _)) => Some(()),
+        Ok((code, text)) => {
+            last = format!("{code} {text}");
+            None
+        }
+        Err(error) => {
+            last = error.to_string();
+            None
+        }
     });
-    assert!(taken.is_some(), "{token} was not taken through node {n}");
+    assert!(taken.is_some(), "{token} was not taken through node {n}: {last}");
+}
+
+fn attempt(cluster: &Cluster, n: usize, token: &str) -> std::io::Result<(u16, String)> {
+    let mut lmtp = Lmtp::connect(cluster.node(n).lmtp())?;
+    let answers = lmtp.deliver("s@example.net", &[ALICE], &message(token, 2000))?;
+    Ok((answers[0].code, answers[0].text.clone()))
 }
 
 /// The tokens in alice's INBOX as a node shows it, each once.

@@ -1,6 +1,7 @@
 //! What the leader does, and what it refuses to do.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use redoubt_log::id::NodeId;
@@ -12,6 +13,8 @@ use super::{Cluster, ClusterBody, MemberLine, Refusal};
 
 /// A member that was not heard for so long does not count as running, in seconds.
 const SILENT: f64 = 3.0;
+/// How long a leader listens for those that it has not heard.
+const LISTEN: Duration = Duration::from_secs(2);
 /// A member that is so many records behind leads only after a pause.
 const FAR_BEHIND: u64 = 10_000;
 
@@ -128,9 +131,8 @@ impl Cluster {
 
     async fn take_out(&self, actor: &Actor, node: NodeId) -> Result<LeaderAnswer, Refusal> {
         let _turn = self.turn()?;
-        let look = self.look();
-        if look.member(node).is_some() {
-            may_go(&look, node)?;
+        if self.look().member(node).is_some() {
+            self.may_go_soon(node).await?;
             if node == self.id() {
                 return self.leave().await;
             }
@@ -138,6 +140,19 @@ impl Cluster {
         }
         self.submit(actor, Change::NodeRemove(NodeRemove { node })).await?;
         Ok(LeaderAnswer::Done)
+    }
+
+    /// A new leader has not heard everybody yet: it listens before it refuses.
+    async fn may_go_soon(&self, node: NodeId) -> Result<(), Refusal> {
+        let deadline = tokio::time::Instant::now() + LISTEN;
+        loop {
+            match may_go(&self.look(), node) {
+                Err(Refusal::Refused(_)) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(LISTEN / 10).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Who is to go does not do it itself: the next leader takes the wish up.
