@@ -183,7 +183,7 @@ fn what_is_whole_is_clean() {
 
 #[test]
 fn a_token_and_its_node_have_no_history() {
-    let storage = sample();
+    let mut storage = sample();
     let token = TokenRow { expires: Timestamp(0), light: false, node: Some(NodeId(2)) };
     let rows = [
         (Key::Node(NodeId(2)), encode(&NodeRow::default()).unwrap()),
