@@ -11,6 +11,18 @@ fn one() {
 }
 
 #[test]
+fn three() {
+    let runs = hold(&Plan::THREE, &seeds(40));
+    eprintln!("{runs:#?}");
+}
+
+#[test]
+fn changing() {
+    let runs = hold(&Plan::CHANGING, &seeds(40));
+    eprintln!("{runs:#?}");
+}
+
+#[test]
 fn a_seed_is_a_run() {
     assert_eq!(run(&Plan::ONE, 7), run(&Plan::ONE, 7));
 }

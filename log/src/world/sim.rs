@@ -37,6 +37,9 @@ const POLLS: usize = 64;
 
 type Pinned = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Resolves at some time.
+pub type Alarm = Pin<Box<tokio::time::Sleep>>;
+
 thread_local! {
     static HERE: RefCell<Option<Host>> = const { RefCell::new(None) };
 }
@@ -324,6 +327,11 @@ impl Host {
     /// Lets simulated time pass.
     pub async fn rest(&self, time: Duration) {
         tokio::time::sleep(time).await;
+    }
+
+    /// Resolves at a time since the simulation began.
+    pub fn alarm(&self, at: Duration) -> Alarm {
+        Box::pin(tokio::time::sleep_until(self.0.world.began + at))
     }
 
     /// Simulated time from now, as deadlines are given.

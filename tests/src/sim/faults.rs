@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use redoubt_log::id::NodeId;
 use redoubt_log::world::sim::Host;
 
-use super::Group;
 use super::machine::Machine;
+use super::{Group, members};
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +31,22 @@ pub enum Fault {
     FullDisk,
     /// A clock is set.
     Clock,
+    /// Some nodes do not reach the others.
+    Partition,
+    /// The leader does not reach the others, or is not reached by them.
+    LeaderCut,
+    /// Links carry in one direction only, or not at all, each by chance.
+    Ragged,
+    /// Everything takes long.
+    Delay,
+    /// Connections break.
+    Broken,
+    /// Leadership is handed over.
+    Transfer,
+    /// A node is added.
+    Add,
+    /// A node is removed for good.
+    Remove,
 }
 
 /// Those that one machine can suffer by itself.
@@ -44,6 +61,46 @@ pub const ALONE: [Fault; 10] = [
     Fault::FailedReads,
     Fault::FullDisk,
     Fault::Clock,
+];
+
+/// Those of a group whose members stay.
+pub const TOGETHER: [Fault; 20] = [
+    Fault::Kill,
+    Fault::Kill,
+    Fault::PowerOff,
+    Fault::PowerOff,
+    Fault::PowerOffMidway,
+    Fault::AllOff,
+    Fault::Pause,
+    Fault::Pause,
+    Fault::SlowDisk,
+    Fault::FailedSync,
+    Fault::FailedReads,
+    Fault::FullDisk,
+    Fault::Clock,
+    Fault::Partition,
+    Fault::Partition,
+    Fault::LeaderCut,
+    Fault::Ragged,
+    Fault::Delay,
+    Fault::Broken,
+    Fault::Transfer,
+];
+
+/// Those of a group whose members change.
+pub const CHANGING: [Fault; 12] = [
+    Fault::Add,
+    Fault::Add,
+    Fault::Remove,
+    Fault::Remove,
+    Fault::Transfer,
+    Fault::Kill,
+    Fault::PowerOff,
+    Fault::Pause,
+    Fault::Partition,
+    Fault::LeaderCut,
+    Fault::Delay,
+    Fault::Broken,
 ];
 
 /// Makes faults of these kinds until the run is over.
@@ -104,7 +161,15 @@ async fn one(group: &Group, main: &Host, machine: Machine, kind: Fault) {
         Fault::Clock => {
             let ahead = main.pick(0..7_200_000) as i64 - 3_600_000;
             machine.host().set_clock_ahead(ahead);
+            main.rest(Duration::from_millis(main.pick(0..1000))).await;
+            machine.host().set_clock_ahead(0);
         }
+        Fault::Partition | Fault::LeaderCut | Fault::Ragged | Fault::Delay | Fault::Broken => {
+            links(group, main, machine, kind).await;
+        }
+        Fault::Transfer => members::transfer(group).await,
+        Fault::Add => members::add(group).await,
+        Fault::Remove => members::remove(group, machine).await,
     }
 }
 
@@ -121,4 +186,31 @@ async fn all_off(main: &Host, group: &Group) {
         main.rest(Duration::from_millis(main.pick(0..300))).await;
         machine.start();
     }
+}
+
+async fn links(group: &Group, main: &Host, machine: Machine, kind: Fault) {
+    let Some(net) = group.net() else { return };
+    let nodes: Vec<_> = group.machines().iter().map(Machine::id).collect();
+    let pairs = nodes.iter().flat_map(|a| nodes.iter().map(move |b| (*a, *b)));
+    let leader = group.leader().map_or(machine.id(), |leader| leader.id());
+    let (mask, direction) = (main.random::<u64>(), main.pick(0..3));
+    let side = |node: NodeId| mask >> (node.0 % 64) & 1;
+    for (a, b) in pairs.filter(|(a, b)| a != b) {
+        let cut = match kind {
+            Fault::Partition => side(a) != side(b),
+            Fault::LeaderCut => (a == leader && direction != 0) || (b == leader && direction != 1),
+            Fault::Ragged => main.pick(0..3) == 0,
+            _ => false,
+        };
+        if cut {
+            net.cut(a, b);
+        }
+    }
+    match kind {
+        Fault::Delay => net.set_delay(10..main.pick(20..700)),
+        Fault::Broken => net.break_some(machine.id()),
+        _ => {}
+    }
+    main.rest(Duration::from_millis(main.pick(50..2500))).await;
+    net.mend();
 }

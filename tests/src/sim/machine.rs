@@ -1,6 +1,6 @@
 //! A simulated machine: a disk that survives, and a node that comes and goes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use redoubt_log::blob::{BlobError, BlobOptions, BlobStore, IndexKind};
 use redoubt_log::disk::sim::SimDisk;
 use redoubt_log::id::{BlobId, LogIndex, NodeId, ShardId};
 use redoubt_log::raft::{
-    AppliedState, Committed, EntryKind, Fatal, Node, NodeOptions, StateMachine, Stopped, record_of,
+    AppliedState, Committed, EntryKind, Fatal, LEVEL, Node, NodeOptions, PeerOptions, Start,
+    StateMachine, Stopped, record_of,
 };
 use redoubt_log::record::Outcome;
 use redoubt_log::segment::{ReadOnlyLog, SegmentLog, SegmentOptions};
@@ -17,15 +18,20 @@ use redoubt_log::world::sim::Host;
 use redoubt_store::sim::{SimMachine, SimViews};
 
 use super::ledger::Ledger;
+use super::net::Net;
 
 const LOG: &str = "/node/log";
 const BLOBS: &str = "/node/blobs";
 
 /// What is set for every machine of a run.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// What it does with an empty log.
+    pub start: Start,
     /// Blobs are said to be durable without a sync.
     pub packs_unsynced: bool,
+    /// The way to others, if there are any.
+    pub net: Option<Net>,
 }
 
 /// A machine. Clones are the same.
@@ -45,6 +51,7 @@ struct State {
     host: Host,
     disk: SimDisk,
     running: Option<Running>,
+    incarnation: u64,
     /// Its disk does not do what it should, so that a node may stop of it.
     sick: bool,
 }
@@ -66,7 +73,7 @@ impl Machine {
         let host = main.beside(&format!("node {id}"));
         host.kill();
         let disk = SimDisk::new(main.random());
-        let state = Mutex::new(State { host, disk, running: None, sick: false });
+        let state = Mutex::new(State { host, disk, running: None, incarnation: 0, sick: false });
         let (main, ledger, views) = (main.clone(), ledger.clone(), SimViews::default());
         Self(Arc::new(Inner { id, main, ledger, options, views, state }))
     }
@@ -112,6 +119,9 @@ impl Machine {
         let mut state = self.0.state.lock();
         let (host, running) = (state.host.clone(), state.running.take());
         drop(state);
+        if let (true, Some(net)) = (power, &self.0.options.net) {
+            net.silence(self.0.id);
+        }
         host.kill();
         host.enter(|| drop(running));
         let mut state = self.0.state.lock();
@@ -125,7 +135,13 @@ impl Machine {
     /// Switches it on; its node comes up by itself.
     pub fn start(&self) {
         let host = self.0.main.beside(&format!("node {}", self.0.id));
-        self.0.state.lock().host = host.clone();
+        let mut state = self.0.state.lock();
+        state.host = host.clone();
+        state.incarnation += 1;
+        drop(state);
+        if let Some(net) = &self.0.options.net {
+            net.forget(self.0.id);
+        }
         let machine = self.clone();
         drop(host.spawn(async move {
             match machine.come_up().await {
@@ -147,7 +163,7 @@ impl Machine {
         let (disk, id) = (Arc::new(self.disk()), self.0.id);
         let opened = SegmentLog::open(disk.clone(), Path::new(LOG), segment_options());
         let (log, _) = opened.map_err(|error| error.to_string())?;
-        let options = blob_options(self.0.options);
+        let options = blob_options(&self.0.options);
         let opened = BlobStore::open(disk, Path::new(BLOBS), options);
         let (blobs, _) = opened.map_err(|error| error.to_string())?;
         self.check_closure(&log, &blobs)?;
@@ -158,10 +174,23 @@ impl Machine {
             ledger: self.0.ledger.clone(),
             main: self.0.main.clone(),
         });
-        let options = NodeOptions::new(id, ShardId(0));
-        let node = Node::open_here(options, log.clone(), blobs.clone(), machine).await;
+        let node = Node::open_here(self.node_options(), log.clone(), blobs.clone(), machine).await;
         let node = node.map_err(|error| error.to_string())?;
         Ok(Running { node, blobs, log })
+    }
+
+    fn node_options(&self) -> NodeOptions {
+        let Inner { id, options, state, .. } = &*self.0;
+        let peers = options.net.as_ref().map(|net| PeerOptions {
+            cluster: "simulated".to_owned(),
+            incarnation: state.lock().incarnation,
+            address: address(*id),
+            level: LEVEL,
+            seen: PathBuf::from("/node/seen"),
+            dialer: net.dialer(*id),
+            incoming: PathBuf::from("/node/incoming"),
+        });
+        NodeOptions { peers, start: options.start, ..NodeOptions::new(*id, ShardId(0)) }
     }
 
     async fn watch(&self, running: Running) {
@@ -218,6 +247,11 @@ impl Machine {
     }
 }
 
+/// Where a node is reached.
+pub(super) fn address(node: NodeId) -> String {
+    format!("node-{node}:1")
+}
+
 /// The entries of a log.
 pub(super) fn read_all(
     log: &SegmentLog,
@@ -250,7 +284,7 @@ fn segment_options() -> SegmentOptions {
     }
 }
 
-fn blob_options(options: Options) -> BlobOptions {
+fn blob_options(options: &Options) -> BlobOptions {
     BlobOptions {
         pack_bytes: 128 << 10,
         large: 16 << 10,

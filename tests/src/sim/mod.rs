@@ -7,6 +7,8 @@ mod clients;
 mod faults;
 mod ledger;
 mod machine;
+mod members;
+mod net;
 mod runner;
 
 use std::collections::BTreeSet;
@@ -17,14 +19,16 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redoubt_log::id::{LogIndex, NodeId};
+use redoubt_log::raft::Start;
 use redoubt_log::world::Mutation;
 use redoubt_log::world::sim::{self, Host};
 use redoubt_store::check::check;
 use redoubt_store::view::View;
 
-pub use faults::{ALONE, Fault};
+pub use faults::{ALONE, CHANGING, Fault, TOGETHER};
 pub use ledger::{Counts, Ledger};
 pub use machine::{Machine, Options};
+pub use net::Net;
 pub use runner::{catches, hold, seeds};
 
 use crate::model::{Model, agree};
@@ -60,6 +64,18 @@ impl Plan {
         mutation: None,
         packs_unsynced: false,
     };
+
+    /// Three nodes that stay.
+    pub const THREE: Self = Self {
+        name: "three",
+        nodes: 3,
+        time: Duration::from_secs(12),
+        faults: &TOGETHER,
+        ..Self::ONE
+    };
+
+    /// Nodes that come and go.
+    pub const CHANGING: Self = Self { name: "changing", faults: &CHANGING, ..Self::THREE };
 }
 
 /// What a run came to.
@@ -79,6 +95,12 @@ struct State {
     main: Host,
     ledger: Ledger,
     machines: Mutex<Vec<Machine>>,
+    /// The last id that a node got.
+    last_id: Mutex<u64>,
+    /// Who votes, while nobody changes that.
+    voters: Mutex<Option<BTreeSet<NodeId>>>,
+    net: Option<Net>,
+    packs_unsynced: bool,
     over: AtomicBool,
     seen: Mutex<BTreeSet<Fault>>,
 }
@@ -103,12 +125,63 @@ impl Group {
         if let Some(rule) = plan.mutation {
             main.break_rule(rule);
         }
-        let ledger = Ledger::new(main.clone());
-        let options = Options { packs_unsynced: plan.packs_unsynced };
-        let machine = |n| Machine::new(NodeId(n), main, &ledger, options);
-        let machines = Mutex::new((1..=plan.nodes).map(machine).collect());
-        let (main, over, seen) = (main.clone(), AtomicBool::new(false), Mutex::default());
-        Self(Arc::new(State { main, ledger, machines, over, seen }))
+        let group = Self(Arc::new(State {
+            main: main.clone(),
+            ledger: Ledger::new(main.clone()),
+            machines: Mutex::default(),
+            last_id: Mutex::default(),
+            voters: Mutex::default(),
+            net: (plan.nodes > 1).then(|| Net::new(main)),
+            packs_unsynced: plan.packs_unsynced,
+            over: AtomicBool::new(false),
+            seen: Mutex::default(),
+        }));
+        (0..plan.nodes).for_each(|_| drop(group.new_machine()));
+        group
+    }
+
+    /// One more machine, switched off, with an id that nobody had.
+    pub fn new_machine(&self) -> Machine {
+        let id = {
+            let mut last = self.0.last_id.lock();
+            *last += 1;
+            NodeId(*last)
+        };
+        let start = if id.0 == 1 { Start::Found } else { Start::Join };
+        let (net, packs_unsynced) = (self.0.net.clone(), self.0.packs_unsynced);
+        let options = Options { start, packs_unsynced, net };
+        let machine = Machine::new(id, self.main(), self.ledger(), options);
+        if let Some(net) = &self.0.net {
+            net.add(&machine);
+        }
+        self.0.machines.lock().push(machine.clone());
+        machine
+    }
+
+    /// A machine is thrown away.
+    pub fn scrap(&self, machine: &Machine) {
+        machine.kill(false);
+        self.0.machines.lock().retain(|other| other.id() != machine.id());
+    }
+
+    /// The network, if there is one.
+    pub fn net(&self) -> Option<Net> {
+        self.0.net.clone()
+    }
+
+    /// Who votes; `None` while that changes.
+    pub fn set_voters(&self, voters: Option<BTreeSet<NodeId>>) {
+        *self.0.voters.lock() = voters;
+    }
+
+    /// Whose node says that it leads, in the newest term.
+    pub fn leader(&self) -> Option<Machine> {
+        let leads = |machine: &Machine| {
+            let status = machine.running()?.node.status();
+            (status.leader == Some(machine.id())).then_some(status.term)
+        };
+        let machines = self.machines().into_iter();
+        machines.filter_map(|m| Some((leads(&m)?, m))).max_by_key(|(term, _)| *term).map(|(_, m)| m)
     }
 
     /// Where everything that is no node runs.
@@ -152,16 +225,23 @@ impl Group {
         if self.main().pick(0..8) != 0 {
             return;
         }
+        let Some(voters) = self.0.voters.lock().clone() else { return };
         let machines = self.machines();
-        let keep = machines.iter().filter(|machine| machine.keeps(index)).count();
-        if keep <= machines.len() / 2 {
-            let of = machines.len();
+        let keeps = |machine: &&Machine| voters.contains(&machine.id()) && machine.keeps(index);
+        let (keep, of) = (machines.iter().filter(keeps).count(), voters.len());
+        if keep <= of / 2 {
             self.ledger().violation(format!("{keep} of {of} would keep {index}, acknowledged"));
         }
     }
 
     async fn play(&self, plan: &Plan) {
         self.machines().iter().for_each(Machine::start);
+        self.set_voters(Some(BTreeSet::from([NodeId(1)])));
+        for machine in self.machines().iter().skip(1) {
+            if !members::grow(self, machine.id()).await {
+                return self.ledger().violation(format!("node {} cannot join", machine.id()));
+            }
+        }
         let watcher = self.main().spawn(watch(self.clone()));
         for change in clients::directory() {
             clients::settle(self, clients::Wish::Plain(change)).await;
@@ -204,6 +284,9 @@ impl Group {
     }
 
     fn heal(&self) {
+        if let Some(net) = &self.0.net {
+            net.mend();
+        }
         for machine in self.machines() {
             machine.host().pause(false);
             machine.disk().set_total(1 << 40);
@@ -238,6 +321,7 @@ impl Group {
     /// Waits until all have applied the same.
     async fn agreement(&self) {
         loop {
+            self.scrap_strangers();
             let all = self.machines();
             let applied: BTreeSet<_> = all.iter().map(|m| m.views().applied().unwrap()).collect();
             let up = all.iter().all(|machine| machine.running().is_some());
@@ -245,6 +329,17 @@ impl Group {
                 return;
             }
             self.main().rest(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// A change that was begun and not answered may have been done or not.
+    fn scrap_strangers(&self) {
+        let Some(running) = self.leader().and_then(|leader| leader.running()) else { return };
+        let cluster = running.node.cluster();
+        for machine in self.machines() {
+            if self.0.net.is_some() && cluster.member(machine.id()).is_none() {
+                self.scrap(&machine);
+            }
         }
     }
 
