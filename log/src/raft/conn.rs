@@ -89,6 +89,7 @@ impl Conn {
         let conn = Arc::new(Self { out, pending: pending.clone() });
         let life = async move {
             let ended = tokio::select! {
+                biased;
                 ended = hear(reads, &pending) => ended,
                 ended = speak(writes, queue) => ended,
             };

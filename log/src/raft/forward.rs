@@ -120,6 +120,7 @@ impl Hub {
         let late =
             || ProposeError::Unknown("it is committed, and not applied here in time".to_owned());
         tokio::select! {
+            biased;
             reached = timeout_at(deadline, self.applied.reached(outcome.index)) => {
                 reached.map(|()| outcome).map_err(|_| late())
             }
@@ -252,6 +253,7 @@ impl Hub {
         let mut leads = self.leader.subscribe();
         let moved = leads.wait_for(|now| now.is_some_and(|now| now != leader));
         tokio::select! {
+            biased;
             said = called => of_call(said),
             _ = moved => Tried::Unknown(format!("node {leader} leads no more")),
         }

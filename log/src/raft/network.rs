@@ -303,6 +303,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         _: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         tokio::select! {
+            biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
             done = self.hub.send_snapshot(self.node, vote, snapshot) => done,
         }

@@ -93,6 +93,7 @@ async fn attempt(hub: &Arc<Hub>) -> Try {
     };
     let Some(index) = index else { return Try::Again };
     tokio::select! {
+        biased;
         () = hub.applied.reached(index) => Try::Done(Ok(index)),
         why = hub.stop.wait() => Try::Done(Err(ReadError::Stopped(why.to_string()))),
     }

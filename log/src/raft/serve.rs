@@ -51,6 +51,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, stream: Box<dyn PeerStream>, identity: 
         Err(_) => return tracing::warn!(?identity, "a caller said no hello in time"),
     };
     let ended = tokio::select! {
+        biased;
         ended = session(&hub, &hello, reads, writes) => ended,
         () = hub.superseded(hello.node, hello.incarnation) => return,
         _ = hub.stop.wait() => return,
@@ -94,6 +95,7 @@ async fn session(
     let (requests, incoming) = mpsc::channel(PIPELINE);
     let peer = hello.node;
     tokio::select! {
+        biased;
         ended = listen(reads, requests) => ended,
         ended = speak(writes, queue) => ended,
         ended = work(hub, hello.lane, peer, incoming, out) => ended,
@@ -162,6 +164,7 @@ async fn any_order(
     let mut working = FuturesUnordered::new();
     loop {
         tokio::select! {
+            biased;
             Some((id, (answer, bulk))) = working.next() => reply(&out, id, &answer, bulk).await?,
             asked = incoming.recv(), if working.len() < AT_ONCE => {
                 let Some(Asked { id, request, bulk }) = asked else { return Ok(()) };
