@@ -236,13 +236,13 @@ impl Group {
 
     async fn play(&self, plan: &Plan) {
         self.machines().iter().for_each(Machine::start);
+        let watcher = self.main().spawn(watch(self.clone()));
         self.set_voters(Some(BTreeSet::from([NodeId(1)])));
         for machine in self.machines().iter().skip(1) {
             if !members::grow(self, machine.id()).await {
                 return self.ledger().violation(format!("node {} cannot join", machine.id()));
             }
         }
-        let watcher = self.main().spawn(watch(self.clone()));
         for change in clients::directory() {
             clients::settle(self, clients::Wish::Plain(change)).await;
         }
@@ -380,6 +380,14 @@ async fn watch(group: Group) {
     loop {
         for machine in group.machines() {
             look(&group, &machine);
+        }
+        if std::env::var("WATCH").is_ok() && group.main().elapsed().as_millis() % 500 < 7 {
+            let counts = group.ledger().counts();
+            eprintln!("{:?} polls {} {counts:?}", group.main().elapsed(), group.main().polls());
+            for m in group.machines() {
+                let s = m.running().map(|r| r.node.status());
+                eprintln!("   {} on {} {:?}", m.id(), m.is_on(), s.map(|s| (s.term, s.leader, s.last, s.committed, s.applied.map(|a| a.id.index), s.stopped)));
+            }
         }
         group.main().rest(Duration::from_millis(7)).await;
     }
