@@ -50,6 +50,7 @@ impl AsyncRuntime for WorldRuntime {
     type Oneshot = <Tokio as AsyncRuntime>::Oneshot;
     type Mutex<T: Send + 'static> = <Tokio as AsyncRuntime>::Mutex<T>;
 
+    #[track_caller]
     fn spawn<T>(future: T) -> Task<T::Output>
     where
         T: Future + Send + 'static,

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::ops::Range;
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -35,6 +36,11 @@ const EPOCH: i64 = 1_800_000_000_000;
 /// Polls before tokio's own tasks and timers get their turn.
 const POLLS: usize = 64;
 
+/// Polls without time going on after which a run is given up: somebody asks again
+/// and again without a rest.
+const RESTLESS: u64 = 300_000;
+
+type Caller = &'static Location<'static>;
 type Pinned = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Resolves at some time.
@@ -75,11 +81,22 @@ struct World {
 
 #[derive(Default)]
 struct Run {
-    tasks: BTreeMap<u64, (Host, Option<Pinned>)>,
+    tasks: BTreeMap<u64, Entry>,
+    /// Polls since time went on last.
+    still: (Duration, u64),
+    /// Who was polled of late, when time stands still.
+    restless: BTreeMap<Caller, u64>,
     spawned: u64,
     hosts: u64,
     trace: u64,
     polls: u64,
+}
+
+struct Entry {
+    host: Host,
+    caller: Caller,
+    /// Away while it is polled.
+    future: Option<Pinned>,
 }
 
 /// Tasks that can go on.
@@ -132,6 +149,7 @@ where
         };
         let result = poll_fn(|context| world.drive(context, &mut job)).await;
         world.end();
+        let result = result.map_err(|ended| world.restless().unwrap_or_else(|| ended.to_string()));
         result.map_err(std::io::Error::other)
     })
 }
@@ -157,6 +175,9 @@ impl World {
             if let Poll::Ready(result) = main.poll(context) {
                 return Poll::Ready(result);
             }
+            if self.run.lock().still.1 > RESTLESS {
+                return Poll::Ready(Err(Ended::Aborted));
+            }
             let Some(task) = self.choose() else { return Poll::Pending };
             self.poll(task);
         }
@@ -169,7 +190,7 @@ impl World {
         let mut ready = self.ready.tasks.lock();
         let mut run = self.run.lock();
         ready.retain(|task| run.tasks.contains_key(task));
-        let may = |task: &&u64| run.tasks.get(*task).is_some_and(|(host, _)| !host.is_paused());
+        let may = |task: &&u64| run.tasks.get(*task).is_some_and(|entry| !entry.host.is_paused());
         let count = ready.iter().filter(may).count();
         if count == 0 {
             return None;
@@ -177,20 +198,21 @@ impl World {
         let place = self.rng.lock().random_range(0..count);
         let task = ready.iter().filter(may).nth(place).copied()?;
         ready.remove(&task);
-        run.polls += 1;
-        let now = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let now = self.began.elapsed();
+        run.count(task, now);
+        let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         run.trace = mix(run.trace, task ^ now.rotate_left(32));
         Some(task)
     }
 
     fn poll(&self, task: u64) {
-        let taken = self.run.lock().tasks.get_mut(&task).map(|(h, f)| (h.clone(), f.take()));
+        let taken = self.run.lock().tasks.get_mut(&task).map(|e| (e.host.clone(), e.future.take()));
         let Some((host, Some(mut future))) = taken else { return };
         let waker = Waker::from(Arc::new(Wakes { task, ready: self.ready.clone() }));
         let polled = host.enter(|| future.as_mut().poll(&mut Context::from_waker(&waker)));
         let mut run = self.run.lock();
         let left = match (polled, run.tasks.get_mut(&task)) {
-            (Poll::Pending, Some((_, place))) => place.replace(future),
+            (Poll::Pending, Some(entry)) => entry.future.replace(future),
             // It has ended, or was ended while it ran.
             _ => {
                 run.tasks.remove(&task);
@@ -203,21 +225,44 @@ impl World {
 
     fn take(&self, which: impl Fn(u64, &Host) -> bool) {
         let mut run = self.run.lock();
-        let tasks: Vec<u64> = run
-            .tasks
-            .iter()
-            .filter(|(id, (host, _))| which(**id, host))
-            .map(|(id, _)| *id)
-            .collect();
-        let taken: Vec<_> = tasks.iter().filter_map(|id| run.tasks.remove(id)).collect();
+        let wanted = run.tasks.iter().filter(|(id, entry)| which(**id, &entry.host));
+        let wanted: Vec<u64> = wanted.map(|(id, _)| *id).collect();
+        let taken: Vec<_> = wanted.iter().filter_map(|id| run.tasks.remove(id)).collect();
         drop(run);
-        taken.into_iter().for_each(|(host, future)| host.enter(|| drop(future)));
+        taken.into_iter().for_each(|entry| entry.host.enter(|| drop(entry.future)));
+    }
+
+    /// Who is polled over and over while time stands still.
+    fn restless(&self) -> Option<String> {
+        let run = self.run.lock();
+        let mut all: Vec<_> =
+            run.restless.iter().map(|(caller, polls)| (*polls, *caller)).collect();
+        all.sort_by_key(|(polls, _)| std::cmp::Reverse(*polls));
+        let most: Vec<String> =
+            all.iter().take(8).map(|(polls, caller)| format!("{polls} of {caller}")).collect();
+        let stuck = run.still.1 > RESTLESS;
+        stuck.then(|| format!("time stands still at {:?}: {}", run.still.0, most.join(", ")))
     }
 
     /// Drops what is left, until nothing spawns anything any more.
     fn end(&self) {
         while !self.run.lock().tasks.is_empty() {
             self.take(|_, _| true);
+        }
+    }
+}
+
+impl Run {
+    fn count(&mut self, task: u64, now: Duration) {
+        self.polls += 1;
+        if self.still.0 != now {
+            self.still = (now, 0);
+            self.restless.clear();
+        }
+        self.still.1 += 1;
+        let caller = self.tasks.get(&task).map(|entry| entry.caller);
+        if let Some(caller) = caller.filter(|_| self.still.1 > RESTLESS / 2) {
+            *self.restless.entry(caller).or_default() += 1;
         }
     }
 }
@@ -256,6 +301,7 @@ impl Host {
     }
 
     /// Runs a task here; on a host that was killed it never runs.
+    #[track_caller]
     pub fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
@@ -269,7 +315,8 @@ impl Host {
         let number = run.spawned;
         let id = JobId { number, world: world.clone() };
         if self.is_alive() {
-            run.tasks.insert(number, (self.clone(), Some(future)));
+            let (host, caller) = (self.clone(), Location::caller());
+            run.tasks.insert(number, Entry { host, caller, future: Some(future) });
             drop(run);
             world.ready.wake(number);
         } else {

@@ -386,7 +386,19 @@ async fn watch(group: Group) {
             eprintln!("{:?} polls {} {counts:?}", group.main().elapsed(), group.main().polls());
             for m in group.machines() {
                 let s = m.running().map(|r| r.node.status());
-                eprintln!("   {} on {} {:?}", m.id(), m.is_on(), s.map(|s| (s.term, s.leader, s.last, s.committed, s.applied.map(|a| a.id.index), s.stopped)));
+                eprintln!(
+                    "   {} on {} {:?}",
+                    m.id(),
+                    m.is_on(),
+                    s.map(|s| (
+                        s.term,
+                        s.leader,
+                        s.last,
+                        s.committed,
+                        s.applied.map(|a| a.id.index),
+                        s.stopped
+                    ))
+                );
             }
         }
         group.main().rest(Duration::from_millis(7)).await;
