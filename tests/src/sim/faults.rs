@@ -115,6 +115,7 @@ pub(super) async fn trouble(group: Group, kinds: &'static [Fault]) {
         let machines = group.machines();
         let machine = machines[main.pick(0..machines.len() as u64) as usize].clone();
         group.saw(kind);
+        super::tell(|| format!("{:?} {kind:?} {}", main.elapsed(), machine.id()));
         one(&group, &main, machine, kind).await;
     }
 }

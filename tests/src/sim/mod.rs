@@ -212,6 +212,21 @@ impl Group {
         self.0.over.load(Ordering::Relaxed) || self.0.ledger.broken().is_some()
     }
 
+    /// How it is, for people.
+    fn describe(&self) -> String {
+        let (now, polls) = (self.main().elapsed(), self.main().polls());
+        let nodes = self.machines().into_iter().map(|machine| {
+            let status = machine.running().map(|running| {
+                let s = running.node.status();
+                let applied = s.applied.map(|applied| applied.id);
+                (s.term, s.leader, s.last, s.committed, applied, s.stopped)
+            });
+            format!("\n    {} on {} {status:?}", machine.id(), machine.is_on())
+        });
+        let nodes: String = nodes.collect();
+        format!("{now:?}, {polls} polls, {:?}{nodes}", self.ledger().counts())
+    }
+
     /// Notes that a fault has happened.
     pub fn saw(&self, fault: Fault) {
         let mut seen = self.0.seen.lock();
@@ -375,31 +390,21 @@ impl Group {
     }
 }
 
+/// Says something of a run while `WATCH` is set.
+fn tell(what: impl FnOnce() -> String) {
+    if std::env::var_os("WATCH").is_some() {
+        eprintln!("{}", what());
+    }
+}
+
 /// Looks at every node, over and over.
 async fn watch(group: Group) {
     loop {
         for machine in group.machines() {
             look(&group, &machine);
         }
-        if std::env::var("WATCH").is_ok() && group.main().elapsed().as_millis() % 500 < 7 {
-            let counts = group.ledger().counts();
-            eprintln!("{:?} polls {} {counts:?}", group.main().elapsed(), group.main().polls());
-            for m in group.machines() {
-                let s = m.running().map(|r| r.node.status());
-                eprintln!(
-                    "   {} on {} {:?}",
-                    m.id(),
-                    m.is_on(),
-                    s.map(|s| (
-                        s.term,
-                        s.leader,
-                        s.last,
-                        s.committed,
-                        s.applied.map(|a| a.id.index),
-                        s.stopped
-                    ))
-                );
-            }
+        if group.main().elapsed().as_millis() % 500 < 7 {
+            tell(|| group.describe());
         }
         group.main().rest(Duration::from_millis(7)).await;
     }
