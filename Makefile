@@ -8,7 +8,7 @@ BENCH_PACKAGES = dovecot-core dovecot-imapd dovecot-lmtpd libsasl2-modules
 
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup setup-test build serve cluster test check fix bench jepsen
+.PHONY: help setup setup-test build serve cluster test check fix bench soak jepsen
 
 help:
 	@echo "make serve   build, and run one node with a first try's accounts"
@@ -17,6 +17,7 @@ help:
 	@echo "make check   formatting, lints, licences, order of the parts; writes nothing"
 	@echo "make fix     formats, and applies the lints' suggestions"
 	@echo "make bench   measure, beside Dovecot and Cyrus; on a quiet machine"
+	@echo "make soak    simulations of many seeds: make soak SEEDS=1000"
 	@echo "make jepsen  three nodes under faults and load: TIME=600 SEED=n FAULTS=a,b; writes a report"
 
 setup:
@@ -45,6 +46,11 @@ check: setup
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
 	cargo deny --log-level error check bans licenses sources
 	cargo test --quiet -p redoubt-tests --test tidy
+
+# make soak SEEDS=number FROM=number: docs/testing.md
+soak: setup
+	SEEDS=$(or $(SEEDS),1000) FROM=$(or $(FROM),1000) cargo test -p redoubt-tests --test sim -- \
+	  --exact --nocapture one three changing
 
 fix:
 	cargo fmt

@@ -2,29 +2,51 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use redoubt_log::world::Mutation;
-use redoubt_tests::sim::{Plan, catches, hold, run, seeds};
+use redoubt_tests::sim::{Counts, Plan, catches, hold, run, seeds};
 
 #[test]
 fn one() {
-    let runs = hold(&Plan::ONE, &seeds(40));
-    eprintln!("{runs:#?}");
+    let runs = hold(&Plan::ONE, &seeds(120));
+    let seen = |count: fn(&Counts) -> u64| runs.iter().map(|run| count(&run.counts)).sum::<u64>();
+    assert!(seen(|counts| counts.restarts) > runs.len() as u64, "nothing was restarted");
+    assert!(
+        seen(|counts| counts.acknowledged) > 20 * runs.len() as u64,
+        "hardly anything was done"
+    );
 }
 
 #[test]
 fn three() {
-    let runs = hold(&Plan::THREE, &seeds(40));
-    eprintln!("{runs:#?}");
+    let runs = hold(&Plan::THREE, &seeds(120));
+    let terms: u64 = runs.iter().map(|run| run.counts.terms).sum();
+    assert!(terms > runs.len() as u64, "nobody was elected but the first");
 }
 
 #[test]
 fn changing() {
-    let runs = hold(&Plan::CHANGING, &seeds(40));
-    eprintln!("{runs:#?}");
+    let runs = hold(&Plan::CHANGING, &seeds(60));
+    let changes: u64 = runs.iter().map(|run| run.counts.changes).sum();
+    assert!(changes > 3 * runs.len() as u64, "the members hardly changed");
 }
 
 #[test]
 fn a_seed_is_a_run() {
-    assert_eq!(run(&Plan::ONE, 7), run(&Plan::ONE, 7));
+    for plan in [Plan::ONE, Plan::THREE, Plan::CHANGING] {
+        assert_eq!(run(&plan, 7), run(&plan, 7), "{}", plan.name);
+    }
+}
+
+/// Followers answer with what they have applied.
+#[test]
+fn reads_that_ask_nobody_are_noticed() {
+    let plan = Plan { mutation: Some(Mutation::ReadUnasked), ..Plan::THREE };
+    noticed(&plan, 20, &["was acknowledged or read"]);
+}
+
+#[test]
+fn votes_that_are_not_saved_are_noticed() {
+    let plan = Plan { mutation: Some(Mutation::VoteUnsaved), ..Plan::VOTES };
+    noticed(&plan, 100, &["two leaders", "differ up to", "where another applied", "before was"]);
 }
 
 fn breaking(rule: Mutation) -> Plan {

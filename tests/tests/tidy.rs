@@ -23,7 +23,7 @@ const ONLY_IN: [(&str, &[&str]); 7] = [
     ("rocksdb::", &["log/src/blob", "store/src/"]),
     ("tantivy::", &["store/src/search"]),
     ("bincode::", &["log/src/codec.rs"]),
-    (".propose(", &["store/src/mailstore", "log/src/raft", "log/tests/"]),
+    (".propose(", &["store/src/mailstore", "log/src/raft", "log/tests/", "tests/src/sim"]),
     ("mail_parser", &["store/src/mime", "store/src/search"]),
     ("unsafe {", &[]),
 ];
@@ -106,6 +106,34 @@ fn each_tool_stays_where_it_belongs() {
         }
     }
     assert_none("these stand where they must not", wrong);
+}
+
+/// Else a simulation would not be a function of its seed.
+#[test]
+fn the_log_takes_threads_time_and_randomness_from_one_place() {
+    const WORLD: [&str; 6] = [
+        "tokio::spawn",
+        "spawn_blocking(",
+        "thread::Builder",
+        "rand::random",
+        "SystemTime",
+        "std::time::Instant::now",
+    ];
+    let mut wrong = Vec::new();
+    for (file, text) in files("rs") {
+        let inside = file.starts_with("log/src/") && !file.starts_with("log/src/world");
+        if !inside || file.contains("/tests") || file.ends_with("raft/runtime.rs") {
+            continue;
+        }
+        let lines: Vec<_> = code(&text).collect();
+        for pair in lines.windows(2) {
+            let unfair = pair[0].1.contains("select! {") && !pair[1].1.contains("biased;");
+            if unfair || WORLD.iter().any(|word| pair[0].1.contains(word)) {
+                wrong.push(format!("{file}:{}: {}", pair[0].0, pair[0].1));
+            }
+        }
+    }
+    assert_none("these are asked of `world`, and select! is biased", wrong);
 }
 
 #[test]

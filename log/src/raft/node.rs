@@ -24,6 +24,7 @@ use crate::raft::state_machine::{AppliedState, StateMachine};
 use crate::raft::stop::{StopCell, Stopped};
 use crate::record::{Change, Outcome, Record};
 use crate::segment::{LogEntry, LogId, SegmentLog, SegmentStats};
+use crate::world::{self, Mutation};
 
 /// How a replica runs.
 #[derive(Debug, Clone)]
@@ -226,6 +227,9 @@ impl Node {
     pub async fn read_index(&self, deadline: Instant) -> Result<LogIndex, ReadError> {
         if let Some(why) = self.0.parts.stop.get() {
             return Err(ReadError::Stopped(why.to_string()));
+        }
+        if world::breaks(Mutation::ReadUnasked) {
+            return Ok(self.0.parts.applied.index().unwrap_or(LogIndex(0)));
         }
         match timeout_at(tokio::time::Instant::from_std(deadline), self.0.reads.read()).await {
             Ok(Some(index)) => index,

@@ -87,6 +87,16 @@ pub const TOGETHER: [Fault; 20] = [
     Fault::Transfer,
 ];
 
+/// Those after which somebody is elected.
+pub const VOTES: [Fault; 6] = [
+    Fault::Kill,
+    Fault::PowerOff,
+    Fault::AllOff,
+    Fault::LeaderCut,
+    Fault::Partition,
+    Fault::Transfer,
+];
+
 /// Those of a group whose members change.
 pub const CHANGING: [Fault; 12] = [
     Fault::Add,

@@ -25,7 +25,7 @@ use redoubt_log::world::sim::{self, Host};
 use redoubt_store::check::check;
 use redoubt_store::view::View;
 
-pub use faults::{ALONE, CHANGING, Fault, TOGETHER};
+pub use faults::{ALONE, CHANGING, Fault, TOGETHER, VOTES};
 pub use ledger::{Counts, Ledger};
 pub use machine::{Machine, Options};
 pub use net::Net;
@@ -73,6 +73,9 @@ impl Plan {
         faults: &TOGETHER,
         ..Self::ONE
     };
+
+    /// Elections over and over.
+    pub const VOTES: Self = Self { name: "three", faults: &VOTES, ..Self::THREE };
 
     /// Nodes that come and go.
     pub const CHANGING: Self = Self { name: "changing", faults: &CHANGING, ..Self::THREE };
