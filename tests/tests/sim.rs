@@ -46,7 +46,11 @@ fn reads_that_ask_nobody_are_noticed() {
 #[test]
 fn votes_that_are_not_saved_are_noticed() {
     let plan = Plan { mutation: Some(Mutation::VoteUnsaved), ..Plan::VOTES };
-    noticed(&plan, 100, &["two leaders", "differ up to", "where another applied", "before was"]);
+    noticed(
+        &plan,
+        100,
+        &["once voted in term", "two leaders", "differ up to", "where another applied"],
+    );
 }
 
 fn breaking(rule: Mutation) -> Plan {
