@@ -69,9 +69,12 @@ impl Rig {
         let number = self.make()?;
         let at = self.node(through).addresses.advertised;
         self.node_mut(number).start(&Way::Join(at, token))?;
-        self.came(number)?;
-        self.promoted(through, number)?;
-        Ok(number)
+        let joined = self.came(number).and_then(|()| self.promoted(through, number));
+        if joined.is_err() {
+            self.node_mut(number).kill();
+            self.discard(number);
+        }
+        joined.map(|()| number)
     }
 
     /// Waits until a node votes.

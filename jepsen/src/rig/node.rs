@@ -19,6 +19,9 @@ use super::proxy::Processes;
 use super::space::{self, Ground};
 use crate::target::Target;
 
+/// From a start until an end is noticed.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Where a node listens.
 #[derive(Debug, Clone)]
 pub struct Addresses {
@@ -69,6 +72,7 @@ pub struct Node {
     pub processes: Option<Processes>,
     child: Option<Running>,
     starts: u32,
+    started: Instant,
 }
 
 #[derive(Debug)]
@@ -183,6 +187,7 @@ impl Node {
         let ready = listen(&mut child);
         self.child = Some(Running { child, ready, is_ready: false });
         self.starts += 1;
+        self.started = Instant::now();
         Ok(())
     }
 
@@ -259,8 +264,12 @@ impl Node {
         running.child.wait()
     }
 
-    /// Whether it ended by itself since it was looked at last.
+    /// Whether it ended by itself since it was looked at last; seen only after a pause, so that
+    /// what ends again and again is not started too often.
     pub fn fallen(&mut self) -> Option<Fall> {
+        if self.started.elapsed() < PAUSE {
+            return None;
+        }
         let status = self.child.as_mut()?.child.try_wait().ok()??;
         self.child = None;
         Some(Fall { node: self.number, status, said: self.log_end(30) })

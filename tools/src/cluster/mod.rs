@@ -116,12 +116,20 @@ impl Cluster {
             return Err(Refusal::Refused("a token is good for a second to a week".into()));
         }
         let life = i64::try_from(wish.valid_seconds * 1000).unwrap_or(i64::MAX);
-        let expires = Timestamp(Timestamp::now().0.saturating_add(life));
+        let expires = Timestamp(self.now().await.0.saturating_add(life));
         let lineage = self.0.mailstore.identity().lineage.clone();
         let token = Token { authority: way.tls.authority(), lineage, secret: rand::random() };
         let add = TokenAdd { token: Token::hash(&token.secret), expires, light: wish.light };
         self.submit(actor, Change::TokenAdd(add)).await?;
         Ok(TokenBody { token: token.to_string(), expires, address: way.address.clone() })
+    }
+
+    /// By the log's time where that is ahead, as after a clock that ran ahead on a leader: a token
+    /// is judged by it.
+    async fn now(&self) -> Timestamp {
+        let view = self.0.mailstore.view().await.ok();
+        let applied = view.and_then(|view| view.applied());
+        applied.map_or(Timestamp::now(), |applied| applied.time.max(Timestamp::now()))
     }
 
     /// Proposes a record of the system group.
