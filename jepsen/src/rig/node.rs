@@ -101,6 +101,7 @@ impl Node {
             processes: None,
             child: None,
             starts: 0,
+            started: Instant::now(),
         }
     }
 
