@@ -141,8 +141,13 @@ impl Redoubt {
 
     /// The first TCP address of a key of `[listen]`.
     pub fn address(&self, key: &str) -> SocketAddr {
+        *self.addresses(key).first().expect("a TCP address")
+    }
+
+    /// All TCP addresses of a key of `[listen]`, in the configuration's order.
+    pub fn addresses(&self, key: &str) -> Vec<SocketAddr> {
         let addresses = self.listen.get(key).unwrap_or_else(|| panic!("{key} is not served"));
-        addresses.iter().find_map(|text| text.parse().ok()).expect("a TCP address")
+        addresses.iter().filter_map(|text| text.parse().ok()).collect()
     }
 
     /// Where IMAP is.

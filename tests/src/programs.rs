@@ -26,8 +26,13 @@ pub struct Scene {
 impl Scene {
     /// A fresh server.
     pub fn new() -> Self {
+        Self::over(serve)
+    }
+
+    /// A server that `start` starts over a data directory.
+    pub fn over(start: impl FnOnce(&Path) -> Redoubt) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let server = serve(&home.path().join("data"));
+        let server = start(&home.path().join("data"));
         Self { server, home }
     }
 
@@ -97,7 +102,11 @@ impl Default for Scene {
 
 /// A fresh server with `alice@example.org` and `bob@example.org`.
 pub fn serve(data: &Path) -> Redoubt {
-    let server = Redoubt::start(data);
+    prepared(Redoubt::start(data))
+}
+
+/// Makes `alice@example.org` and `bob@example.org` there.
+pub fn prepared(server: Redoubt) -> Redoubt {
     server.domain("example.org");
     server.account("alice@example.org");
     server.account("bob@example.org");

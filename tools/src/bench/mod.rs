@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 mod attachment;
+mod cluster;
 mod cyrus;
 mod disk;
 mod dovecot;
@@ -20,6 +21,7 @@ mod owner;
 mod process;
 mod report;
 mod server;
+pub mod wires;
 
 pub use report::{Cell, Report, Table};
 
@@ -73,6 +75,8 @@ pub enum Part {
     Attachment,
     /// A very large mailbox.
     Large,
+    /// Three nodes beside one, and what happens when they fail.
+    Cluster,
     /// Dovecot beside it.
     Dovecot,
     /// Cyrus beside it.
@@ -94,6 +98,8 @@ pub struct Options {
     pub idle: usize,
     /// Emails of the large mailbox.
     pub large: u64,
+    /// Leaders of a cluster that are killed.
+    pub failovers: usize,
     /// Dovecot's mailbox format.
     pub dovecot_format: String,
     /// Where Cyrus' programs are.
@@ -183,6 +189,10 @@ impl Bench {
             self.part(Part::Cyrus, "Cyrus", Self::cyrus);
         }
         self.tables();
+        if self.wants(Part::Cluster) {
+            say("three nodes");
+            self.cluster();
+        }
         self.report
     }
 
@@ -240,6 +250,15 @@ impl Bench {
         let mut server = node::start(&data)?;
         self.clients(&server, self.options.idle)?;
         server.stop()
+    }
+
+    fn cluster(&mut self) {
+        let wish = cluster::Wish {
+            time: self.options.time,
+            connections: self.options.connections.clone(),
+            failovers: self.options.failovers,
+        };
+        cluster::measure(&self.dir.join("cluster"), &wish, &mut self.report);
     }
 
     fn dovecot(&mut self) -> anyhow::Result<()> {
@@ -404,6 +423,9 @@ fn deliveries(loads: &[(String, usize, Run)], yardstick: &Yardstick) -> Table {
 pub fn check(options: &Options) -> anyhow::Result<()> {
     if options.connections.iter().any(|count| !(1..=1000).contains(count)) {
         bail!("--connections takes numbers from 1 to 1000");
+    }
+    if options.failovers == 0 {
+        bail!("--failovers takes at least 1");
     }
     if options.emails < 100 || options.large == 0 || options.time.is_zero() {
         bail!("--emails takes at least 100, --large and --seconds at least 1");

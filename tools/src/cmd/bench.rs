@@ -31,6 +31,9 @@ pub struct Bench {
     /// Emails of the large mailbox.
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     large: u64,
+    /// Leaders of a cluster that are killed; cut off and handed over is a third as often.
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    failovers: usize,
     /// Dovecot's mailbox format: maildir, sdbox or mdbox.
     #[arg(long, value_name = "FORMAT", default_value = "maildir")]
     dovecot_format: String,
@@ -62,6 +65,7 @@ pub async fn run(common: &Common, verb: Bench) -> anyhow::Result<Exit> {
         emails: verb.emails,
         idle: verb.idle,
         large: verb.large,
+        failovers: verb.failovers,
         dovecot_format: verb.dovecot_format,
         cyrus: verb.cyrus,
         parts,
