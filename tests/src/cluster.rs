@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use redoubt_tools::bench::wires::Wires;
 use serde_json::Value;
 
 use crate::process::Redoubt;
@@ -23,6 +24,7 @@ pub struct Cluster {
     nodes: Vec<Redoubt>,
     made: usize,
     environment: Vec<(String, String)>,
+    wires: Option<Wires>,
     _temporary: Option<tempfile::TempDir>,
 }
 
@@ -34,6 +36,15 @@ impl Cluster {
 
     /// The same with environment variables for all.
     pub fn with(count: usize, environment: &[(&str, &str)]) -> Self {
+        Self::make(count, environment, None)
+    }
+
+    /// The same, with wires between them that can be cut.
+    pub fn wired(count: usize, environment: &[(&str, &str)]) -> Self {
+        Self::make(count, environment, Some(Wires::default()))
+    }
+
+    fn make(count: usize, environment: &[(&str, &str)], wires: Option<Wires>) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let own = |(name, value): &(&str, &str)| ((*name).to_string(), (*value).to_string());
         let mut cluster = Self {
@@ -41,6 +52,7 @@ impl Cluster {
             nodes: Vec::new(),
             made: 0,
             environment: environment.iter().map(own).collect(),
+            wires,
             _temporary: Some(temporary),
         };
         if count > 0 {
@@ -64,7 +76,22 @@ impl Cluster {
         let mut environment: Vec<(&str, &str)> =
             self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         environment.push(("REDOUBT_LISTEN_PEER", &peer));
+        let wired = self.wires.as_ref().map(|wires| wires.add(peer.parse().unwrap()).unwrap());
+        let advertised = wired.map(|(_, address)| address.to_string());
+        environment.extend(advertised.iter().map(|it| ("REDOUBT_PEER_ADVERTISE", it.as_str())));
         Redoubt::prepare(&data, &environment, serve)
+    }
+
+    /// Cuts a node off from all others, both ways; what is sent meanwhile waits.
+    pub fn cut(&self, n: usize) {
+        let wires = self.wires.as_ref().expect("made by `wired`");
+        self.running().for_each(|n| wires.is(n, self.node(n).pid()));
+        wires.cut(n);
+    }
+
+    /// Joins it again.
+    pub fn heal(&self, n: usize) {
+        self.wires.as_ref().expect("made by `wired`").heal(n);
     }
 
     /// A node that founds a cluster, with arguments for `serve`.

@@ -58,18 +58,17 @@ pub(super) async fn account(mailstore: &Mailstore) -> anyhow::Result<AccountId> 
 
 /// Starts `redoubt serve`, alone.
 pub(super) fn start(data: &Path) -> anyhow::Result<Server> {
-    start_with(data, &[("REDOUBT_LISTEN_PEER", "off")], &[], |_| ())
+    start_with(data, &[("REDOUBT_LISTEN_PEER", "off")], &[])
 }
 
-/// Starts `redoubt serve` with variables and arguments of its own; `begun` hears of the process
-/// before it is ready.
+/// Starts `redoubt serve` with variables and arguments of its own.
 pub(super) fn start_with(
     data: &Path,
     environment: &[(&str, &str)],
     arguments: &[&str],
-    begun: impl FnOnce(u32),
 ) -> anyhow::Result<Server> {
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(data.with_extension("log"))?;
+    let log =
+        std::fs::OpenOptions::new().create(true).append(true).open(data.with_extension("log"))?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--data").arg(data).args(["--json", "serve"]).args(arguments);
     for key in ["LMTP", "IMAP"] {
@@ -81,7 +80,6 @@ pub(super) fn start_with(
     command.env("REDOUBT_LOG_LEVEL", "warn").env("REDOUBT_HOSTNAME", "mail.example.org");
     command.envs(environment.iter().copied());
     let mut child = command.stdout(Stdio::piped()).stderr(log).spawn()?;
-    begun(child.id());
     let mut line = String::new();
     if let Some(out) = child.stdout.take() {
         BufReader::new(out).read_line(&mut line)?;

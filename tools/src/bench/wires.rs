@@ -74,27 +74,20 @@ impl Wires {
 
 impl Shared {
     fn connect(self: Arc<Self>, dialer: TcpStream, node: usize, target: SocketAddr) -> Option<()> {
-        let from = self.who(&dialer);
-        let ends = Ends { from, to: node };
-        self.pass(ends);
+        let socket = socket_of(dialer.peer_addr().ok()?, dialer.local_addr().ok()?);
+        let ends = Arc::new(Ends { to: node, socket, from: Mutex::default() });
+        self.pass(&ends);
         let target = TcpStream::connect(target).ok()?;
         dialer.set_nodelay(true).ok()?;
         target.set_nodelay(true).ok()?;
         let back = (target.try_clone().ok()?, dialer.try_clone().ok()?);
-        let shared = self.clone();
-        let thread = thread::spawn(move || shared.pump(ends, back.0, back.1));
-        self.pump(ends, dialer, target);
+        let (shared, both) = (self.clone(), ends.clone());
+        let thread = thread::spawn(move || shared.pump(&both, back.0, back.1));
+        self.pump(&ends, dialer, target);
         thread.join().ok()
     }
 
-    /// Which node dials: the one whose process has the socket's other end.
-    fn who(&self, dialer: &TcpStream) -> Option<usize> {
-        let inode = socket_of(dialer.peer_addr().ok()?, dialer.local_addr().ok()?)?;
-        let processes = self.state.lock().processes.clone();
-        processes.iter().position(|process| has_socket(*process, &inode))
-    }
-
-    fn pump(&self, ends: Ends, mut from: TcpStream, mut to: TcpStream) {
+    fn pump(&self, ends: &Ends, mut from: TcpStream, mut to: TcpStream) {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             self.pass(ends);
@@ -110,23 +103,41 @@ impl Shared {
     }
 
     /// Waits while either end is cut off.
-    fn pass(&self, ends: Ends) {
+    fn pass(&self, ends: &Ends) {
         let mut state = self.state.lock();
-        while ends.is_cut(&state.cut) {
+        while ends.is_cut(&state) {
             self.healed.wait(&mut state);
         }
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+/// The two nodes of a connection.
+#[derive(Debug)]
 struct Ends {
-    from: Option<usize>,
     to: usize,
+    /// The dialer's, as Linux names it.
+    socket: Option<String>,
+    /// Who that is, once it was found out.
+    from: Mutex<Option<usize>>,
 }
 
 impl Ends {
-    fn is_cut(self, cut: &HashSet<usize>) -> bool {
-        cut.contains(&self.to) || self.from.is_some_and(|from| cut.contains(&from))
+    fn is_cut(&self, state: &State) -> bool {
+        if state.cut.is_empty() {
+            return false;
+        }
+        state.cut.contains(&self.to)
+            || self.from(state).is_some_and(|from| state.cut.contains(&from))
+    }
+
+    /// The node whose process has the dialer's socket.
+    fn from(&self, state: &State) -> Option<usize> {
+        let socket = self.socket.as_ref()?;
+        let mut from = self.from.lock();
+        if from.is_none() {
+            *from = state.processes.iter().position(|process| has_socket(*process, socket));
+        }
+        *from
     }
 }
 
@@ -136,7 +147,8 @@ fn socket_of(local: SocketAddr, remote: SocketAddr) -> Option<String> {
     let (local, remote) = (hexadecimal(local)?, hexadecimal(remote)?);
     table.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let is_it = fields.get(1) == Some(&local.as_str()) && fields.get(2) == Some(&remote.as_str());
+        let is_it =
+            fields.get(1) == Some(&local.as_str()) && fields.get(2) == Some(&remote.as_str());
         is_it.then(|| fields.get(9).map(|inode| format!("socket:[{inode}]")))?
     })
 }

@@ -240,7 +240,8 @@ fn deliveries(loads: &[(String, usize, Run)]) -> Table {
         Sizes::MAIL
     );
     let columns = ["what", "connections", "deliveries/s", "p50 ms", "p99 ms", "÷ one node"];
-    let mut table = Table::new("cluster_lmtp", "Deliveries: three nodes beside one", note, &columns);
+    let mut table =
+        Table::new("cluster_lmtp", "Deliveries: three nodes beside one", note, &columns);
     for (name, connections, run) in loads {
         let one = loads.iter().find(|(_, count, _)| count == connections).map(|(_, _, run)| run);
         let at = |part| Cell::Number(millis(quantile(&run.latencies, part)), 2);

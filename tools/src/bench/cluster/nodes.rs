@@ -70,10 +70,8 @@ impl Nodes {
         let Member { data, listen, advertise, .. } = self.member(number)?;
         let environment =
             [("REDOUBT_LISTEN_PEER", listen.as_str()), ("REDOUBT_PEER_ADVERTISE", advertise)];
-        let wires = self.wires.clone();
-        // Before it dials anybody.
-        let server =
-            node::start_with(data, &environment, serve, |process| wires.is(number, process))?;
+        let server = node::start_with(data, &environment, serve)?;
+        self.wires.is(number, server.pid());
         if let Some(member) = self.members.get_mut(number) {
             member.server = Some(server);
         }
