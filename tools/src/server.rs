@@ -154,9 +154,10 @@ impl Running {
         Ok(self.tls.reload()?)
     }
 
-    /// Stops accepting, lets commands end, closes the store. Answers how many
+    /// Hands leadership over, stops accepting, lets commands end, closes the store. Answers how many
     /// sessions had to be cut off.
     pub async fn shutdown(self) -> usize {
+        self.mailstore.hand_over().await;
         let drained = self.servers.iter().map(|server| server.shutdown(self.grace));
         let mut cut = 0;
         for server in drained {

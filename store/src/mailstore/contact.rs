@@ -13,6 +13,8 @@ use crate::view::View;
 
 /// The longest time between two looks whether a quorum answers.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long another node may take to begin to lead.
+const HAND_OVER: Duration = Duration::from_secs(3);
 /// What a call waits on a node that is cut off: enough to find that it is not any more.
 const HOPELESS: Duration = Duration::from_millis(500);
 
@@ -115,6 +117,19 @@ pub(super) async fn run(store: Weak<Inner>) {
 }
 
 impl Inner {
+    /// A leader that is about to go lets another one lead, so that nobody waits for an election.
+    pub(super) async fn hand_over(&self) {
+        let alone = self.node.cluster().members.len() < 2;
+        if alone || !self.node.is_leader() {
+            return;
+        }
+        match tokio::time::timeout(HAND_OVER, self.node.transfer(None)).await {
+            Ok(Ok(())) => tracing::info!("another node leads now"),
+            Ok(Err(error)) => tracing::warn!(%error, "this node goes without handing over"),
+            Err(_) => tracing::warn!("no other node took over in time"),
+        }
+    }
+
     /// Everything as of now, linearizable.
     pub(super) async fn view(&self) -> Result<View, StoreError> {
         self.up_to_date(self.contact.deadline()).await?;

@@ -153,6 +153,10 @@ impl Mailstore {
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         open::open(options).await
     }
+    /// Lets another node lead, if this one does: before an orderly end, while it still serves.
+    pub async fn hand_over(&self) {
+        self.inner.hand_over().await;
+    }
     /// Lets what was proposed end, flushes the views and gives the directory free.
     /// Calls that come later get [`WriteError::Unavailable`].
     pub async fn shutdown(&self) {
