@@ -40,7 +40,9 @@ fn listen(imap: &mut Imap, heard: &Sender<u64>) {
 /// Waits until it has heard of so many messages; each count is above the last.
 fn hears_of(listener: &Receiver<u64>, last: &mut u64, count: u64) {
     while *last < count {
-        let next = listener.recv_timeout(TIMEOUT).expect("it is told in time");
+        let next = listener
+            .recv_timeout(TIMEOUT)
+            .unwrap_or_else(|error| panic!("not told in time: {error}"));
         assert!(next > *last && next <= count, "{next} behind {last}, of {count}");
         *last = next;
     }

@@ -22,7 +22,7 @@ pub fn escaped(text: &str) -> String {
 /// A time for people.
 pub fn shown(time: Duration) -> String {
     match time.as_secs_f64() {
-        none if none == 0.0 => "–".into(),
+        0.0 => "–".into(),
         tiny if tiny < 0.01 => format!("{:.1} ms", tiny * 1000.0),
         short if short < 1.0 => format!("{:.0} ms", short * 1000.0),
         seconds if seconds < 10.0 => format!("{seconds:.1} s"),

@@ -159,7 +159,7 @@ fn band(n: usize, episode: &Episode, end: Duration, strip: &Strip) -> String {
     let mut svg = format!("<g><title>{told}</title>\n");
     svg += &rectangle(x, healed - x, class);
     svg += &rectangle(healed, end - healed, &format!("{class} healing"));
-    let y = if n % 2 == 0 { 15.0 } else { 37.0 };
+    let y = if n.is_multiple_of(2) { 15.0 } else { 37.0 };
     svg += &label(x + 3.0, y, "fault", kind.name());
     svg + "</g>\n"
 }

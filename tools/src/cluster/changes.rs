@@ -308,7 +308,8 @@ mod tests {
     #[test]
     fn who_lags_is_light_or_silent_does_not_lead() {
         assert_eq!(may_lead(&three(), NodeId(2)), Ok(()));
-        let cases: [(&str, fn(&mut MemberLine)); 4] = [
+        type Spoil = fn(&mut MemberLine);
+        let cases: [(&str, Spoil); 4] = [
             ("20000 records", |m| m.lag_records = Some(20_000)),
             ("light", |m| m.light = true),
             ("not heard", |m| m.last_contact_seconds = Some(9.0)),

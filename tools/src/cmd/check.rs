@@ -41,16 +41,20 @@ pub async fn run(common: &Common, verb: Check) -> anyhow::Result<Exit> {
 /// Lets the running node scrub everything now.
 async fn repair(common: &Common) -> anyhow::Result<Exit> {
     let scrub: serde_json::Value = common.client()?.send(Method::POST, "/v1/scrub", &()).await?;
+    let number = |key| scrub.pointer(key).and_then(serde_json::Value::as_u64);
+    let (octets, findings) = (number("/last/octets"), number("/last/findings"));
     if common.json {
         output::json_lines([&scrub])?;
     } else {
-        for text in scrub["texts"].as_array().into_iter().flatten() {
+        let texts = scrub.get("texts").and_then(serde_json::Value::as_array);
+        for text in texts.into_iter().flatten() {
             println!("{}", text.as_str().unwrap_or_default());
         }
-        println!("{} octets read, {} findings", scrub["last"]["octets"], scrub["last"]["findings"]);
+        let (octets, found) = (octets.unwrap_or_default(), findings.unwrap_or_default());
+        println!("{octets} octets read, {found} findings");
         println!("what peers have is brought back: `redoubt status` has what is left");
     }
-    Ok(match scrub["last"]["findings"].as_u64() {
+    Ok(match findings {
         Some(0) => Exit::Done,
         _ => Exit::Partly,
     })

@@ -61,7 +61,7 @@ async fn ask_until_voter(
             Ok(Answer::Id(_)) => "it answers something else".into(),
             Err(error) => error.to_string(),
         };
-        if asked % TOLD == 0 {
+        if asked.is_multiple_of(TOLD) {
             tracing::info!(member, "joining: {text}");
         }
         progress(&text);
