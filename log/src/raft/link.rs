@@ -174,10 +174,22 @@ impl Link {
 }
 
 impl Hub {
+    /// Whether a refusal is true of this node as it is now. A hello may come late, when
+    /// the peer has heard more already.
+    fn is_condemned_by(&self, why: &Refusal) -> bool {
+        let now = self.trace();
+        match why {
+            Refusal::Incarnation { seen, .. } => now.incarnation < *seen,
+            Refusal::Restored { seen, .. } => now.durable.map(|id| id.index) < Some(seen.index),
+            Refusal::Forgot { seen, .. } => now.term < *seen,
+            _ => false,
+        }
+    }
+
     /// What a refusal means for this node.
     fn was_refused(&self, by: NodeId, why: &Refusal) {
         tracing::warn!(%by, %why, "a peer refuses this node");
-        if why.condemns() {
+        if self.is_condemned_by(why) {
             self.stop.fatal(format!("node {by} refuses this node: {why}"));
         }
     }

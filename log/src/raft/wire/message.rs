@@ -109,13 +109,6 @@ pub(crate) enum Refusal {
     Stopped(String),
 }
 
-impl Refusal {
-    /// Whether it is the refused node that must not go on: its own disk is wrong.
-    pub(crate) fn condemns(&self) -> bool {
-        matches!(self, Self::Incarnation { .. } | Self::Restored { .. } | Self::Forgot { .. })
-    }
-}
-
 /// A vote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct VoteBytes {
