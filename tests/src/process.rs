@@ -238,6 +238,10 @@ impl Redoubt {
     /// Waits for its end by itself: the exit code, and the end of its log.
     pub fn ended(&mut self) -> (i32, String) {
         let mut child = self.child.take().expect("it was started");
+        let ended = crate::cluster::until(crate::cluster::PATIENCE, || child.try_wait().unwrap());
+        if ended.is_none() {
+            child.kill().unwrap();
+        }
         let status = child.wait().unwrap();
         let log = std::fs::read_to_string(self.log_file()).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(30).collect();
