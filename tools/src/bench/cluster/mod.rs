@@ -234,7 +234,7 @@ fn longest_pause(answered: &[Answered], began: Instant) -> Duration {
 
 fn deliveries(loads: &[(String, usize, Run)]) -> Table {
     let note = format!(
-        "LMTP over loopback, one recipient a message, {}. The three nodes share the machine's \
+        "LMTP over loopback, one recipient a message. {} The three nodes share the machine's \
          processors and its one disk, so that their figures are those of a third of a machine \
          each. The ratio is to one node with as many connections, in the same run.",
         Sizes::MAIL
