@@ -11,8 +11,6 @@ use redoubt_log::record::{Actor, Change, NodeRemove, Version};
 use super::wire::{LeaderAnswer, LeaderCall, LeaderWish};
 use super::{Cluster, ClusterBody, MemberLine, Refusal};
 
-/// A member that was not heard for so long does not count as running, in seconds.
-const SILENT: f64 = 3.0;
 /// How long a leader listens for those that it has not heard.
 const LISTEN: Duration = Duration::from_secs(2);
 /// A member that is so many records behind leads only after a pause.
@@ -28,7 +26,7 @@ pub(super) struct Seats {
 impl Cluster {
     /// Does a wish as the leader.
     pub(super) async fn lead(&self, call: &LeaderCall) -> Result<LeaderAnswer, Refusal> {
-        if !self.node().is_leader() {
+        if !self.node().is_leader() || !self.look().has_majority() {
             return Err(Refusal::NotLeader);
         }
         match &call.wish {
@@ -184,10 +182,6 @@ fn refused(error: MembershipError) -> Refusal {
     }
 }
 
-fn runs(member: &MemberLine) -> bool {
-    member.last_contact_seconds.is_some_and(|seconds| seconds < SILENT)
-}
-
 /// Whether a member could lead without a pause.
 fn may_lead(look: &ClusterBody, node: NodeId) -> Result<(), Refusal> {
     let member = look
@@ -196,7 +190,7 @@ fn may_lead(look: &ClusterBody, node: NodeId) -> Result<(), Refusal> {
     let why = match member {
         m if !m.votes() => "has no vote yet: wait until it has caught up".to_owned(),
         m if m.light => "is a light voter: it has no views and serves nobody".to_owned(),
-        m if !runs(m) => "is not heard: start it, or look at the network".to_owned(),
+        m if !m.runs() => "is not heard: start it, or look at the network".to_owned(),
         m if m.lag_records.is_some_and(|lag| lag > FAR_BEHIND) => {
             let lag = m.lag_records.unwrap_or_default();
             format!("is {lag} records behind: wait until it has caught up")
@@ -210,7 +204,7 @@ fn may_lead(look: &ClusterBody, node: NodeId) -> Result<(), Refusal> {
 fn may_go(look: &ClusterBody, node: NodeId) -> Result<(), Refusal> {
     let stay: Vec<&MemberLine> =
         look.members.iter().filter(|member| member.votes() && member.node != node).collect();
-    let running = stay.iter().filter(|member| runs(member)).count();
+    let running = stay.iter().filter(|member| member.runs()).count();
     if stay.iter().all(|member| member.light) {
         return Err(Refusal::Refused(format!(
             "without node {node} nobody is left who serves: let another full node join first"
@@ -231,7 +225,7 @@ fn common_level(look: &ClusterBody) -> Result<u32, Refusal> {
     let unknown: Vec<String> = look
         .members
         .iter()
-        .filter(|member| member.level.is_none() || !runs(member))
+        .filter(|member| member.level.is_none() || !member.runs())
         .map(|member| member.node.to_string())
         .collect();
     if !unknown.is_empty() {

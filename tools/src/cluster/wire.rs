@@ -26,6 +26,9 @@ pub struct ClusterBody {
     pub members: Vec<MemberLine>,
 }
 
+/// A member that was not heard for so long does not count as running, in seconds.
+const SILENT: f64 = 3.0;
+
 /// What a member does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -105,6 +108,11 @@ impl MemberLine {
         }
     }
 
+    /// Whether it was heard lately.
+    pub(super) fn runs(&self) -> bool {
+        self.last_contact_seconds.is_some_and(|seconds| seconds < SILENT)
+    }
+
     /// Whether it votes.
     pub fn votes(&self) -> bool {
         matches!(self.role, Part::Leader | Part::Voter)
@@ -133,6 +141,14 @@ impl ClusterBody {
             changing: cluster.changing,
             members: cluster.members.iter().map(|m| MemberLine::of(m, cluster.node)).collect(),
         }
+    }
+
+    /// Whether the one that looked hears a majority: without it nobody leads.
+    pub(super) fn has_majority(&self) -> bool {
+        let voters = self.members.iter().filter(|member| member.votes());
+        let (all, running) = voters
+            .fold((0, 0), |(all, running), member| (all + 1, running + u32::from(member.runs())));
+        running * 2 > all
     }
 
     /// The member with this id.
