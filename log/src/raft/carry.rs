@@ -486,6 +486,7 @@ impl Hub {
     /// Fetches a blob from whichever peer has it, and makes it durable.
     pub(crate) async fn fetch_from_any(self: &Arc<Self>, id: BlobId) -> Result<NodeId, FetchError> {
         let mut whys = Vec::new();
+        self.gate.forget(&id);
         for peer in self.others() {
             match self.fetch(peer, id).await {
                 Ok(()) => {

@@ -161,6 +161,11 @@ impl Gate {
         Ok(())
     }
 
+    /// What was found durable has decayed since: it is looked at again.
+    pub(crate) fn forget(&self, id: &BlobId) {
+        self.held.lock().pop(id);
+    }
+
     /// Whether a blob is here, durable or not. Blocks.
     pub(crate) fn contains(&self, id: &BlobId) -> Result<bool, BlobError> {
         self.blobs.contains(id)
