@@ -5,7 +5,7 @@
 //! Every node's certificate names the node and the cluster's lineage as DNS
 //! names under `redoubt.internal`; it is issued by the cluster's own authority,
 //! made with the first node and given to each that joins, or by the site's.
-//! A stream begins with TLS, then one answer of the listener ([`greeting`]):
+//! A stream begins with TLS, then one answer of the listener (`greeting.rs`):
 //! go on, or why not.
 
 mod authority;
