@@ -159,7 +159,7 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !done() {
         assert!(Instant::now() < deadline, "waited too long: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        a_moment().await;
     }
 }
 
@@ -279,4 +279,10 @@ async fn a_light_voter_keeps_blobs_and_votes_and_does_not_lead() {
     fill(&two.store, inbox(account), 1).await;
     let target = two.store.applied();
     until("it goes on", || light.store.applied() >= target).await;
+}
+
+/// Between two looks at what is waited for with a deadline.
+async fn a_moment() {
+    let moment = Duration::from_millis(10);
+    tokio::time::interval_at(tokio::time::Instant::now() + moment, moment).tick().await;
 }

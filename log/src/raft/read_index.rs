@@ -111,6 +111,7 @@ async fn ask(hub: &Hub, leader: NodeId) -> Option<LogIndex> {
     let mut leads = hub.leader.subscribe();
     let moved = leads.wait_for(|now| now.is_some_and(|now| now != leader));
     tokio::select! {
+        biased;
         asked = asked => codec::from_bytes(&asked.ok()?).ok(),
         _ = moved => None,
     }

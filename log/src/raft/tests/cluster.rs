@@ -228,7 +228,7 @@ async fn a_node_restored_from_an_old_image_is_refused_and_stops() {
     within(async {
         let seen = members[0].node.hub().seen.as_ref().unwrap();
         while seen.of(NodeId(3)).durable.map(|id| id.index) < Some(outcome.index) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            a_moment().await;
         }
     })
     .await;
@@ -289,7 +289,7 @@ async fn a_log_with_another_chain_stops() {
             {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            a_moment().await;
         }
     };
     within(told).await;
@@ -345,7 +345,7 @@ async fn a_level_is_raised_only_when_all_support_it() {
     within(members[0].node.remove(old.id)).await.unwrap();
     within(async {
         while members[0].node.cluster().common_level().is_none() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            a_moment().await;
         }
     })
     .await;
@@ -359,7 +359,7 @@ async fn a_leader_that_stops_hands_over_first() {
     let members = group(&net, 3).await;
     within(async {
         while members[0].node.cluster().members.iter().any(|member| member.version.is_none()) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            a_moment().await;
         }
     })
     .await;
@@ -377,7 +377,7 @@ async fn a_leader_whose_clock_no_quorum_agrees_with_proposes_nothing() {
     let hub = members[0].node.hub();
     within(async {
         while hub.cluster().members.iter().any(|member| member.version.is_none()) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            a_moment().await;
         }
     })
     .await;
@@ -436,7 +436,7 @@ async fn calls_are_answered_or_say_why_not() {
             if cluster.members.iter().all(|member| member.clock_offset_ms.is_some()) {
                 return cluster;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            a_moment().await;
         }
     })
     .await;
@@ -444,4 +444,10 @@ async fn calls_are_answered_or_say_why_not() {
     assert_eq!((other.role, other.incarnation), (Role::Voter, Some(1)));
     assert!(other.clock_offset_ms.unwrap().abs() < 2000);
     assert_eq!(other.growth_allowed, Some(true));
+}
+
+/// Between two looks at what is waited for with a deadline.
+async fn a_moment() {
+    let moment = Duration::from_millis(20);
+    tokio::time::interval_at(tokio::time::Instant::now() + moment, moment).tick().await;
 }
