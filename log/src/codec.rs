@@ -202,6 +202,7 @@ bodies! {
     0x0202 => MailboxRename,
     0x0203 => MailboxDelete,
     0x0204 => Subscribe,
+    0x0205 => MailboxNamed,
     0x0301 => Deliver,
     0x0302 => Append,
     0x0303 => Copy,

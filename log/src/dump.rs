@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::id::{BlobId, Hash, LogIndex, OperationId, Term, Timestamp};
 use crate::raft::{record_of, voters_of};
-use crate::record::{Actor, Change, Principal, Record};
+use crate::record::{Actor, Change, MailboxNamed, NamedChange, Principal, Record};
 use crate::segment::{EntryKind, LogEntry};
 
 /// An entry, readable. As JSON it is this structure; as a line see [`fmt::Display`].
@@ -182,6 +182,17 @@ fn describe(change: &Change) -> (&'static str, String) {
     }
 }
 
+fn describe_named(named: &MailboxNamed) -> String {
+    let MailboxNamed { account, mailbox, name, then } = named;
+    let id = mailbox.object_id();
+    match then {
+        NamedChange::Rename { name: to, .. } => {
+            format!("account {account}, {id} {name:?} to {to:?}")
+        }
+        NamedChange::Delete => format!("account {account}, {id} {name:?} goes"),
+    }
+}
+
 fn describe_mail(change: &Change) -> (&'static str, String) {
     match change {
         Change::MailboxCreate(create) => {
@@ -195,6 +206,7 @@ fn describe_mail(change: &Change) -> (&'static str, String) {
             "mailbox-delete",
             format!("account {}, {}", delete.account, delete.mailbox.object_id()),
         ),
+        Change::MailboxNamed(named) => ("mailbox-named", describe_named(named)),
         Change::Subscribe(subscribe) => {
             let how = if subscribe.subscribed { "on" } else { "off" };
             ("subscribe", format!("account {}, {:?} {how}", subscribe.account, subscribe.name))

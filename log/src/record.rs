@@ -127,6 +127,8 @@ pub enum Change {
     MailboxRename(MailboxRename),
     /// A mailbox is gone at once; its placements are expunged by records that follow.
     MailboxDelete(MailboxDelete),
+    /// A mailbox is renamed or deleted, if it still has the name that was asked for.
+    MailboxNamed(MailboxNamed),
     /// A name is subscribed to, or not any more.
     Subscribe(Subscribe),
     /// One message to one or more accounts.
@@ -171,6 +173,7 @@ impl Change {
             Self::MailboxRename(_) => 0x0202,
             Self::MailboxDelete(_) => 0x0203,
             Self::Subscribe(_) => 0x0204,
+            Self::MailboxNamed(_) => 0x0205,
             Self::Deliver(_) => 0x0301,
             Self::Append(_) => 0x0302,
             Self::Copy(_) => 0x0303,
@@ -189,7 +192,7 @@ impl Change {
     /// does not know it.
     pub fn level(&self) -> u32 {
         match self {
-            Self::TokenAdd(_) | Self::NodeAdd(_) | Self::NodeRemove(_) => 2,
+            Self::TokenAdd(_) | Self::NodeAdd(_) | Self::NodeRemove(_) | Self::MailboxNamed(_) => 2,
             _ => 1,
         }
     }
@@ -437,6 +440,34 @@ pub struct MailboxDelete {
     pub account: AccountId,
     /// Which mailbox.
     pub mailbox: MailboxId,
+}
+
+/// See [`Change::MailboxNamed`]. Clients mean names: between the look at a name and the record,
+/// another record may have given the mailbox another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxNamed {
+    /// In which account.
+    pub account: AccountId,
+    /// Which mailbox had the name.
+    pub mailbox: MailboxId,
+    /// The whole name that it must still have, with its parents', `/` between.
+    pub name: String,
+    /// What is done to it.
+    pub then: NamedChange,
+}
+
+/// What is done to a mailbox of a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NamedChange {
+    /// As [`MailboxRename`].
+    Rename {
+        /// Under which mailbox from now on.
+        parent: Option<MailboxId>,
+        /// Its own name from now on.
+        name: String,
+    },
+    /// As [`MailboxDelete`].
+    Delete,
 }
 
 /// See [`Change::Subscribe`]. Names, not mailboxes: a subscription may outlive

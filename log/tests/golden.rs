@@ -110,6 +110,12 @@ fn changes() -> Vec<Change> {
         Change::MailboxRename(MailboxRename { account, mailbox, parent: None, name: "n".into() }),
         Change::MailboxDelete(MailboxDelete { account, mailbox }),
         Change::Subscribe(Subscribe { account, name: "a/b".into(), subscribed: true }),
+        Change::MailboxNamed(MailboxNamed {
+            account,
+            mailbox,
+            name: "a/b".into(),
+            then: NamedChange::Rename { parent: Some(mailbox), name: "n".into() },
+        }),
         Change::Deliver(Deliver {
             message: message(1),
             received: Timestamp(1_700_000_000_000),

@@ -142,3 +142,29 @@ async fn a_watch_wakes_for_its_account_when_the_views_show_the_change() {
     assert_eq!(count(&store, account, INBOX).await, 1);
     delivered.await.unwrap();
 }
+
+/// Both find the mailbox by its name before either changes it.
+#[tokio::test]
+async fn a_name_is_renamed_or_deleted_but_not_both() {
+    let world = World::new();
+    let store = world.open().await;
+    let account = alice(&store).await;
+    let actor = Actor::account(account, None);
+    for n in 0..12 {
+        let (from, to) = (format!("a{n}/x"), format!("b{n}"));
+        store.create_mailbox(&actor, account, &from, None).await.unwrap();
+        let (rename, delete) = tokio::join!(
+            store.rename_mailbox(&actor, account, &from, &to),
+            store.delete_mailbox(&actor, account, &from)
+        );
+        assert!(rename.is_ok() != delete.is_ok(), "{rename:?} {delete:?}");
+        let there = store.view().await.unwrap().mailbox_named(account, &to).unwrap().is_some();
+        assert_eq!(there, rename.is_ok());
+        let (from, to) = (format!("a{n}"), format!("c{n}"));
+        let (above, gone) = tokio::join!(
+            store.rename_mailbox(&actor, account, &from, &to),
+            store.delete_mailbox(&actor, account, &from)
+        );
+        assert!(above.is_ok() != gone.is_ok(), "{above:?} {gone:?}");
+    }
+}

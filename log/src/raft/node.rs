@@ -379,6 +379,7 @@ pub(crate) fn grows(change: &Change) -> bool {
         | Change::CredentialRemove(_)
         | Change::MailboxRename(_)
         | Change::MailboxDelete(_)
+        | Change::MailboxNamed(_)
         | Change::Move(_)
         | Change::SetFlags(_)
         | Change::Expunge(_)

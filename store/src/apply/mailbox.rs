@@ -2,7 +2,8 @@
 
 use redoubt_log::id::{AccountId, MailboxId, ModSeq, UidValidity};
 use redoubt_log::record::{
-    Done, MAX_CHANGES, MailboxCreate, MailboxDelete, MailboxRename, Rejection, SpecialUse,
+    Done, MAX_CHANGES, MailboxCreate, MailboxDelete, MailboxNamed, MailboxRename, NamedChange,
+    Rejection, SpecialUse,
 };
 
 use super::work::{Kept, Work};
@@ -94,6 +95,38 @@ pub(crate) fn rename(work: &mut Work<'_>, record: &MailboxRename) -> Ruled<Done>
     row.parent = parent;
     row.name.clone_from(&record.name);
     Ok(Done::Unit)
+}
+
+/// A change of the mailbox that has a name: of none, if another record came first.
+pub(crate) fn named_change(work: &mut Work<'_>, record: &MailboxNamed) -> Ruled<Done> {
+    let (account, mailbox) = (record.account, record.mailbox);
+    if whole_name(work, account, mailbox)? != record.name {
+        return Err(Rejection::NoSuchMailbox.into());
+    }
+    match &record.then {
+        NamedChange::Rename { parent, name } => {
+            let name = name.clone();
+            rename(work, &MailboxRename { account, mailbox, parent: *parent, name })
+        }
+        NamedChange::Delete => delete(work, &MailboxDelete { account, mailbox }),
+    }
+}
+
+fn whole_name(work: &mut Work<'_>, a: AccountId, m: MailboxId) -> Ruled<String> {
+    let row = work.named(a, m)?.row.get();
+    let (mut name, mut next) = (row.name.clone(), row.parent);
+    let mut levels = 1;
+    while let Some(above) = next {
+        let row = work.named(a, above)?.row.get();
+        levels += 1;
+        if levels > MAX_LEVELS {
+            let key = Key::Mailbox(a, m).bytes();
+            return Err(StorageError::corrupt(Table::Mailbox, &key, "stands below itself").into());
+        }
+        name = format!("{}/{name}", row.name);
+        next = row.parent;
+    }
+    Ok(name)
 }
 
 /// A switch: the mailbox is invisible at once, its placements go by records that follow.

@@ -189,6 +189,10 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
             work.may_write(actor, r.account)?;
             mailbox::delete(work, r)
         }
+        Change::MailboxNamed(r) => {
+            work.may_write(actor, r.account)?;
+            mailbox::named_change(work, r)
+        }
         Change::Subscribe(r) => {
             work.may_write(actor, r.account)?;
             subscribe::subscribe(work, r)

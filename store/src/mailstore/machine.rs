@@ -8,7 +8,7 @@ use bytes::Bytes;
 use redoubt_log::codec;
 use redoubt_log::id::{AccountId, Hash, LogIndex, Timestamp};
 use redoubt_log::raft::{AppliedState, Checkpoint, Committed, Fatal, LogId, StateMachine};
-use redoubt_log::record::{Change, Done, Outcome, Record};
+use redoubt_log::record::{Change, Done, NamedChange, Outcome, Record};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -98,7 +98,7 @@ impl Progress {
     /// A mark that a checkpoint was taken asks for no other one.
     fn count(&self, record: &Record, checkpoint_every: u64) {
         self.records.fetch_add(1, Ordering::Relaxed);
-        if matches!(record.change, Change::MailboxDelete(_)) {
+        if deletes(&record.change) {
             self.sweep_due.notify_one();
         }
         if checkpoint_every == 0 || matches!(record.change, Change::CheckpointMark(_)) {
@@ -249,6 +249,14 @@ fn position(entry: &Committed) -> Result<Position, StorageError> {
     })
 }
 
+fn deletes(change: &Change) -> bool {
+    match change {
+        Change::MailboxDelete(_) => true,
+        Change::MailboxNamed(named) => named.then == NamedChange::Delete,
+        _ => false,
+    }
+}
+
 /// Whose sessions a record concerns.
 fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
     let Ok(done) = &outcome.result else { return BTreeSet::new() };
@@ -269,6 +277,7 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         Change::MailboxCreate(r) => one(r.account),
         Change::MailboxRename(r) => one(r.account),
         Change::MailboxDelete(r) => one(r.account),
+        Change::MailboxNamed(r) => one(r.account),
         Change::Subscribe(r) => one(r.account),
         Change::Append(r) => one(r.account),
         Change::Copy(r) => one(r.account),

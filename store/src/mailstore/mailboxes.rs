@@ -2,7 +2,8 @@
 
 use redoubt_log::id::{AccountId, MailboxId, OperationId};
 use redoubt_log::record::{
-    Actor, Change, Done, MailboxCreate, MailboxDelete, MailboxRename, Rejection, SpecialUse,
+    Actor, Change, Done, MailboxCreate, MailboxDelete, MailboxNamed, MailboxRename, NamedChange,
+    Rejection, SpecialUse,
 };
 
 use super::propose::answer;
@@ -113,10 +114,8 @@ impl Inner {
         }
         let _turn = self.gates.enter(account).await;
         let parent = self.create_above(actor, account, &to).await?;
-        let name = to.last().to_owned();
-        let rename = MailboxRename { account, mailbox: source.id, parent, name };
-        self.propose(actor, OperationId::random(), Change::MailboxRename(rename)).await?;
-        Ok(())
+        let then = NamedChange::Rename { parent, name: to.last().to_owned() };
+        self.change_named(actor, account, &source, then).await
     }
 
     /// INBOX stays, with its children; its mail moves (RFC 9051 section 6.3.6).
@@ -143,9 +142,27 @@ impl Inner {
         name: &str,
     ) -> Result<(), WriteError> {
         let path = MailboxPath::parse(name)?;
-        let mailbox = self.named(account, &path).await?.id;
-        let delete = Change::MailboxDelete(MailboxDelete { account, mailbox });
-        self.propose(actor, OperationId::random(), delete).await?;
+        let mailbox = self.named(account, &path).await?;
+        self.change_named(actor, account, &mailbox, NamedChange::Delete).await
+    }
+
+    /// Changes a mailbox while it has the name by which it was found: without that, a DELETE
+    /// beside a RENAME would delete what was renamed meanwhile. A cluster of an older level does
+    /// not know the record.
+    async fn change_named(
+        &self,
+        actor: &Actor,
+        account: AccountId,
+        found: &Mailbox,
+        then: NamedChange,
+    ) -> Result<(), WriteError> {
+        let (mailbox, name) = (found.id, found.name.clone());
+        let named = Change::MailboxNamed(MailboxNamed { account, mailbox, name, then });
+        let change = match named.level() <= self.node.cluster().level {
+            true => named,
+            false => unnamed(named),
+        };
+        self.propose(actor, OperationId::random(), change).await?;
         Ok(())
     }
 
@@ -167,5 +184,18 @@ impl Inner {
     ) -> Result<Option<Mailbox>, WriteError> {
         let view = self.view().await?;
         Ok(self.work(move || look(&view)).await??)
+    }
+}
+
+/// The same by the mailbox's id alone.
+fn unnamed(change: Change) -> Change {
+    let Change::MailboxNamed(MailboxNamed { account, mailbox, then, .. }) = change else {
+        return change;
+    };
+    match then {
+        NamedChange::Rename { parent, name } => {
+            Change::MailboxRename(MailboxRename { account, mailbox, parent, name })
+        }
+        NamedChange::Delete => Change::MailboxDelete(MailboxDelete { account, mailbox }),
     }
 }

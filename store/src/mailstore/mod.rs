@@ -74,7 +74,9 @@ pub use names::MailboxPath;
 pub use open::{Rebuilt, rebuild};
 pub use purge::KeepLog;
 pub use recover::{Survivor, look_at_survivor, recover_alone};
-pub use request::{DeliveryRecipient, Envelope, FlagUpdate, MailboxRef, NewMessage, Options};
+pub use request::{
+    DeliveryRecipient, Envelope, FlagUpdate, Flagged, MailboxRef, NewMessage, Options,
+};
 pub use scrub::{Finished, ScrubStatus};
 pub use status::StoreStatus;
 
@@ -171,6 +173,14 @@ impl Mailstore {
     /// When this node cannot be sure (no leader within [`Waits::leader`]) or has stopped.
     pub async fn view(&self) -> Result<View, StoreError> {
         self.inner.view().await
+    }
+    /// Everything that is applied here: what this node's own calls were answered is in it, what
+    /// other nodes' clients were told may not be. For what nobody asked, and never for an answer.
+    ///
+    /// # Errors
+    /// When the views cannot be read.
+    pub fn local_view(&self) -> Result<View, StoreError> {
+        self.inner.local_view()
     }
     /// Whether this node serves, asked of a quorum: found out within `patience`.
     ///
@@ -309,7 +319,7 @@ impl Mailstore {
         reader: AccountId,
         uids: Vec<Uid>,
         update: FlagUpdate,
-    ) -> Result<Vec<(Uid, Result<ModSeq, Rejection>)>, WriteError> {
+    ) -> Result<Vec<(Uid, Result<Flagged, Rejection>)>, WriteError> {
         self.inner.set_flags(actor, mailbox, reader, uids, update).await
     }
     /// More placements in another mailbox of the account, all or none where they fit one record.

@@ -8,7 +8,7 @@ use redoubt_log::record::{
 };
 
 use super::propose::answer;
-use super::{FlagUpdate, Inner, MailboxRef, StoreError, WriteError};
+use super::{FlagUpdate, Flagged, Inner, MailboxRef, StoreError, WriteError};
 use crate::view::View;
 
 /// Emails in one record.
@@ -37,15 +37,16 @@ impl Inner {
         reader: AccountId,
         uids: Vec<Uid>,
         update: FlagUpdate,
-    ) -> Result<Vec<(Uid, Result<ModSeq, Rejection>)>, WriteError> {
+    ) -> Result<Vec<(Uid, Result<Flagged, Rejection>)>, WriteError> {
         let mut answers = Vec::with_capacity(uids.len());
         for piece in uids.chunks(PIECE) {
             let change = Change::SetFlags(flags_record(mailbox, reader, piece, &update));
             let series = uids.len() > PIECE;
             let outcome = self.piece(actor, mailbox.account, series, change).await?;
-            let changed = answer(outcome, changed)?;
-            let modseqs = changed.into_iter().map(|answer| answer.map(ModSeq::from));
-            answers.extend(piece.iter().copied().zip(modseqs));
+            let index = outcome.index;
+            let flagged = |modseq| Flagged { modseq: ModSeq::from(modseq), index };
+            let changed = answer(outcome, changed)?.into_iter().map(|answer| answer.map(flagged));
+            answers.extend(piece.iter().copied().zip(changed));
         }
         Ok(answers)
     }

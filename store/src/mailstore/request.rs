@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redoubt_log::blob::BlobOptions;
 use redoubt_log::disk::{Disk, RealDisk};
-use redoubt_log::id::{AccountId, MailboxId, ModSeq, OperationId, Timestamp, Uid};
+use redoubt_log::id::{AccountId, LogIndex, MailboxId, ModSeq, OperationId, Timestamp, Uid};
 use redoubt_log::record::{FlagChange, Flags, Keyword};
 
 use redoubt_log::segment::SegmentOptions;
@@ -120,6 +120,15 @@ pub struct FlagUpdate {
     pub keywords: Vec<Keyword>,
     /// RFC 7162's UNCHANGEDSINCE.
     pub unchanged_since: Option<ModSeq>,
+}
+
+/// What came of a change of one email's flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flagged {
+    /// Its MODSEQ: of this record, or an older one if nothing was to be changed.
+    pub modseq: ModSeq,
+    /// The record.
+    pub index: LogIndex,
 }
 
 /// One message to append.

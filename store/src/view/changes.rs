@@ -6,14 +6,36 @@ use std::ops::ControlFlow;
 use redoubt_log::id::{AccountId, LogIndex, MailboxId, ModSeq, Uid};
 
 use super::{
-    Key, KeyRange, MailboxChanges, Order, Parts, Read, StorageError, StoreError, Table, View,
-    decode,
+    Key, KeyRange, MailboxChanges, Object, Order, Parts, Read, StorageError, StoreError, Table,
+    View, decode,
 };
 use crate::keys::{Bytes, kind, objects, parse_history};
-use crate::rows::{AccountRow, ChangeKind, Version};
+use crate::rows::{AccountRow, ChangeKind, PlacementVersion, Version};
 use crate::storage::successor;
 
 impl View {
+    /// The MODSEQ that a placement had before the record at `index` of this view; `None` if it was
+    /// not there, or the view is not that far.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn modseq_before(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uid: Uid,
+        index: LogIndex,
+    ) -> Result<Option<ModSeq>, StoreError> {
+        let Some(before) = index.0.checked_sub(1).map(LogIndex) else { return Ok(None) };
+        let then = self.source.at(before);
+        if !then.is_past() {
+            return Ok(None);
+        }
+        let key = Key::Placement(account, mailbox, uid);
+        let version = then.row(&key, &Object::Placement(account, mailbox, uid))?;
+        Ok(version.map(|version: PlacementVersion| version.modseq))
+    }
+
     /// What changed in a mailbox above `since`.
     ///
     /// # Errors

@@ -136,6 +136,28 @@ impl AccountM {
         Ok(Done::Unit)
     }
 
+    pub(super) fn named_change(&mut self, r: &MailboxNamed) -> Answer<Done> {
+        let MailboxNamed { account, mailbox, .. } = *r;
+        let (mut name, mut next) = (String::new(), Some(mailbox));
+        while let Some(id) = next {
+            let level = self.named(id)?;
+            name = format!("/{}{name}", level.name);
+            next = level.parent;
+        }
+        if name.trim_start_matches('/') != r.name {
+            return Err(Rejection::NoSuchMailbox);
+        }
+        match &r.then {
+            NamedChange::Rename { parent, name } => self.rename(&MailboxRename {
+                account,
+                mailbox,
+                parent: *parent,
+                name: name.clone(),
+            }),
+            NamedChange::Delete => self.delete(&MailboxDelete { account, mailbox }),
+        }
+    }
+
     pub(super) fn delete(&mut self, r: &MailboxDelete) -> Answer<Done> {
         let stage = self.named(r.mailbox)?.stage;
         if r.mailbox == MailboxId(1) {
