@@ -24,26 +24,34 @@ pub(crate) struct Reply {
     /// The response code without its brackets.
     pub(crate) code: Option<Cow<'static, str>>,
     pub(crate) text: Cow<'static, str>,
+    /// Whether HIGHESTMODSEQ is told with it, as it is when all else is told.
+    pub(crate) highest: bool,
 }
 
 impl Reply {
     pub(crate) fn ok(text: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: Status::Ok, code: None, text: text.into() }
+        Self { status: Status::Ok, code: None, text: text.into(), highest: false }
     }
 
     pub(crate) fn no(
         code: impl Into<Cow<'static, str>>,
         text: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status: Status::No, code: Some(code.into()), text: text.into() }
+        Self { status: Status::No, code: Some(code.into()), text: text.into(), highest: false }
     }
 
     pub(crate) fn bad(text: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: Status::Bad, code: None, text: text.into() }
+        Self { status: Status::Bad, code: None, text: text.into(), highest: false }
     }
 
     pub(crate) fn code(self, code: impl Into<Cow<'static, str>>) -> Self {
         Self { code: Some(code.into()), ..self }
+    }
+
+    /// With what a client of QRESYNC may take for its next resynchronisation
+    /// (RFC 7162 section 3.2.7).
+    pub(crate) fn with_highest_modseq(self) -> Self {
+        Self { highest: true, ..self }
     }
 
     /// For a mailbox that is not there: the client may CREATE it and try again

@@ -23,9 +23,9 @@ pub(crate) struct NoSuchNumber;
 /// The selected mailbox as this session's client was told of it.
 ///
 /// Invariants: `uids` are the messages that the client counts, so a message's sequence number is
-/// its rank there; `withheld` are those of them that are gone and not yet told; every change up
-/// to `synced` was compared; HIGHESTMODSEQ is told as [`Selected::highest_modseq`], which never
-/// passes an expunge that is withheld.
+/// its rank there; `withheld` are those of them that are gone and not yet told, `owed` those whose
+/// flags are still to be told; every change up to `synced` was compared; HIGHESTMODSEQ is told as
+/// [`Selected::highest_modseq`], which never passes what is withheld or owed.
 #[derive(Debug)]
 pub(crate) struct Selected {
     pub(crate) mailbox: MailboxRef,
@@ -34,6 +34,7 @@ pub(crate) struct Selected {
     pub(crate) keywords: Vec<Keyword>,
     uids: Arc<UidSet>,
     withheld: UidSet,
+    owed: UidSet,
     recent: Arc<UidSet>,
     synced: ModSeq,
     safe: ModSeq,
@@ -88,8 +89,6 @@ pub(crate) struct Updates {
     pub(crate) recent: Option<u32>,
     /// The mailbox has keywords that the client has not heard of.
     pub(crate) new_keywords: bool,
-    /// Messages whose flags changed, rising.
-    pub(crate) flags: Vec<Uid>,
 }
 
 impl Selected {
@@ -108,6 +107,7 @@ impl Selected {
             keywords: now.keywords.clone(),
             uids: Arc::new(uids),
             withheld: UidSet::default(),
+            owed: UidSet::default(),
             recent: Arc::default(),
             synced: now.highest_modseq,
             safe: now.highest_modseq,
@@ -158,7 +158,7 @@ impl Selected {
 
     /// HIGHESTMODSEQ as the client may hear it.
     pub(crate) fn highest_modseq(&self) -> ModSeq {
-        if self.withheld.is_empty() { self.synced } else { self.safe }
+        if self.owes() { self.safe } else { self.synced }
     }
 
     /// Whether there are expunges that the client has not heard of.
@@ -166,7 +166,32 @@ impl Selected {
         !self.withheld.is_empty()
     }
 
-    /// This session changed flags and has told its client: not to be told again.
+    /// Whether there is anything that the client has not heard of.
+    pub(crate) fn owes(&self) -> bool {
+        self.withholds() || !self.owed.is_empty()
+    }
+
+    /// The first messages whose flags are to be told, rising.
+    pub(crate) fn owed(&self, limit: usize) -> Vec<Uid> {
+        self.owed.iter().take(limit).collect()
+    }
+
+    /// The flags of these were told, or they are gone.
+    pub(crate) fn paid(&mut self, uids: &[Uid]) {
+        for uid in uids {
+            self.owed.remove(*uid);
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        if !self.owes() {
+            self.safe = self.synced;
+        }
+    }
+
+    /// The client was told, or knows, the flags that a message has at this MODSEQ: not to be
+    /// told again.
     pub(crate) fn told(&mut self, uid: Uid, modseq: ModSeq) {
         match self.own.last_mut() {
             Some((last, uids)) if *last == modseq => {
@@ -178,6 +203,12 @@ impl Selected {
                 self.own.push((modseq, uids));
             }
         }
+    }
+
+    /// Whether the client was told the flags that a message had at this MODSEQ.
+    pub(crate) fn knows(&self, uid: Uid, modseq: ModSeq) -> bool {
+        let settled = modseq <= self.synced && !self.owed.contains(uid);
+        settled || self.is_told(uid, modseq)
     }
 
     fn is_told(&self, uid: Uid, modseq: ModSeq) -> bool {
@@ -193,7 +224,7 @@ impl Selected {
             updates.expunged = self.release();
         }
         // Before the new ones are counted: their flags are asked for when they are fetched.
-        updates.flags = self.changed_flags(&delta.changed);
+        self.owe_flags(&delta.changed);
         if self.arrive(&delta.changed) {
             updates.exists = Some(self.exists());
         }
@@ -202,9 +233,7 @@ impl Selected {
             self.keywords = delta.keywords;
         }
         self.synced = self.synced.max(delta.highest);
-        if self.withheld.is_empty() {
-            self.safe = self.synced;
-        }
+        self.settle();
         self.own.clear();
         updates
     }
@@ -231,6 +260,7 @@ impl Selected {
             for (_, uid) in &gone {
                 uids.remove(*uid);
                 recent.remove(*uid);
+                self.owed.remove(*uid);
             }
         }
         gone
@@ -251,10 +281,12 @@ impl Selected {
         true
     }
 
-    fn changed_flags(&self, changed: &[(Uid, ModSeq)]) -> Vec<Uid> {
-        let known = |uid: &Uid| self.uids.contains(*uid);
-        let news = |&&(uid, modseq): &&(Uid, ModSeq)| known(&uid) && !self.is_told(uid, modseq);
-        changed.iter().filter(news).map(|(uid, _)| *uid).collect()
+    fn owe_flags(&mut self, changed: &[(Uid, ModSeq)]) {
+        for &(uid, modseq) in changed {
+            if self.uids.contains(uid) && !self.is_told(uid, modseq) {
+                self.owed.insert(uid);
+            }
+        }
     }
 
     /// The messages that a set means, as rising ranges of UIDs.
@@ -382,8 +414,9 @@ mod tests {
     fn withheld_expunges_keep_numbers_and_highest_modseq() {
         let mut box_ = selected(&[3, 5, 9]);
         let told = box_.advance(delta(12, &[(9, 12), (11, 12)], &[5]), false);
-        let flags = vec![uid(9)];
-        assert_eq!(told, Updates { exists: Some(4), flags, ..Updates::default() });
+        assert_eq!(told, Updates { exists: Some(4), ..Updates::default() });
+        assert_eq!(box_.owed(10), vec![uid(9)]);
+        box_.paid(&[uid(9)]);
         assert_eq!(box_.number(uid(9)), Some(3));
         assert_eq!(box_.highest_modseq(), ModSeq(10));
         let told = box_.advance(delta(12, &[], &[]), true);
@@ -405,8 +438,25 @@ mod tests {
         let mut box_ = selected(&[1, 2, 3]);
         box_.told(uid(1), ModSeq(11));
         box_.told(uid(2), ModSeq(11));
-        let told = box_.advance(delta(12, &[(1, 11), (2, 12), (3, 11)], &[]), false);
-        assert_eq!(told.flags, vec![uid(2), uid(3)]);
+        assert!(box_.knows(uid(1), ModSeq(11)) && !box_.knows(uid(1), ModSeq(12)));
+        box_.advance(delta(12, &[(1, 11), (2, 12), (3, 11)], &[]), false);
+        assert_eq!(box_.owed(10), vec![uid(2), uid(3)]);
+        assert!(box_.knows(uid(1), ModSeq(11)) && !box_.knows(uid(3), ModSeq(11)));
+    }
+
+    #[test]
+    fn flags_that_could_not_be_told_are_owed_and_hold_highest_modseq_back() {
+        let mut box_ = selected(&[1, 2, 3]);
+        box_.advance(delta(12, &[(1, 11), (2, 12)], &[]), true);
+        assert_eq!((box_.owed(1), box_.highest_modseq()), (vec![uid(1)], ModSeq(10)));
+        // They could not be read. More happens meanwhile, and one of them goes.
+        box_.advance(delta(14, &[(3, 14)], &[1]), true);
+        assert_eq!(box_.owed(10), vec![uid(2), uid(3)]);
+        assert_eq!(box_.highest_modseq(), ModSeq(10));
+        box_.paid(&[uid(2)]);
+        assert_eq!(box_.highest_modseq(), ModSeq(10));
+        box_.paid(&[uid(3)]);
+        assert_eq!((box_.owes(), box_.highest_modseq()), (false, ModSeq(14)));
     }
 
     #[test]

@@ -273,6 +273,12 @@ impl Session {
         match command {
             Command::Logout => Err(command::logout::run(self, tag)),
             Command::StartTls => command::starttls::run(self, tag).await,
+            // News begin with the next command: clients do not look for them among what SELECT
+            // says of the mailbox.
+            Command::Select(_) => {
+                let answer = command::run(self, tag, command).await;
+                self.answer(tag, answer)
+            }
             command => {
                 let may_expunge = may_expunge(&command);
                 let answer = command::run(self, tag, command).await;
@@ -288,13 +294,24 @@ impl Session {
         answer: Result<Reply, Trouble>,
         may_expunge: bool,
     ) -> Result<(), End> {
-        let reply = match answer {
+        if let Err(Trouble::End(_)) = answer {
+            return self.answer(tag, answer);
+        }
+        // What cannot be read now is told after a later command.
+        if let Err(Trouble::End(end)) = self.sync_here(may_expunge).await {
+            return Err(end);
+        }
+        self.answer(tag, answer)
+    }
+
+    fn answer(&mut self, tag: &Tag, answer: Result<Reply, Trouble>) -> Result<(), End> {
+        let mut reply = match answer {
             Ok(reply) | Err(Trouble::Reply(reply)) => reply,
             Err(Trouble::End(end)) => return Err(end),
         };
-        // What cannot be read now is told after a later command.
-        if let Err(Trouble::End(end)) = self.sync(may_expunge).await {
-            return Err(end);
+        // Behind all that was told: before it, it would go back.
+        if let Some(selected) = self.selected.as_ref().filter(|_| reply.highest && self.qresync) {
+            reply = reply.code(code::highest_modseq(selected.highest_modseq()));
         }
         if reply.is_failure() {
             self.conn.stats().failures.add(1);
@@ -408,6 +425,16 @@ impl Session {
         F: FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
     {
         let view = self.imap.store.view().await?;
+        blocking(move || job(&view)).await
+    }
+
+    /// The same over what is applied here: for what goes with an answer that was read before.
+    pub(super) async fn read_here<T, F>(&self, job: F) -> Result<T, Trouble>
+    where
+        T: Send + 'static,
+        F: FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
+    {
+        let view = self.imap.store.local_view()?;
         blocking(move || job(&view)).await
     }
 }

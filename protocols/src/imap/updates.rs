@@ -10,44 +10,89 @@ use redoubt_store::view::{Placement, View};
 use super::encode::{FetchLine, code, flags, vanished};
 use super::reply::{End, Trouble};
 use super::selected::{Delta, Updates};
-use super::session::Session;
+use super::session::{Session, blocking};
 
 /// Messages whose flags are read at one time.
 const PAGE: usize = 256;
 /// Every system flag but `\Recent`.
 const ALL_FLAGS: Flags = Flags(31);
+/// How often a command looks again for what came while it told what had come.
+const ROUNDS: usize = 3;
+
+/// Messages whose flags are to be told; those that are gone have no placement.
+#[derive(Default)]
+struct Owed {
+    uids: Vec<Uid>,
+    placements: Vec<Placement>,
+}
 
 impl Session {
-    /// Tells what happened in the selected mailbox since the last time, if anything did.
+    /// Tells what happened in the selected mailbox since the last time, if anything did: all that
+    /// happened anywhere before this call.
     ///
     /// # Errors
     /// The store cannot be read (the next call tries again), or the client or mailbox is gone.
     pub(super) async fn sync(&mut self, may_expunge: bool) -> Result<(), Trouble> {
+        match self.has_news(may_expunge).await {
+            true => {
+                let view = self.imap.store.view().await?;
+                self.tell_from(view, may_expunge).await
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// The same of what is applied here, which has all that this session was answered from. So
+    /// what a command did is told with it, also while nobody leads.
+    ///
+    /// # Errors
+    /// The views cannot be read (the next call tries again), or the client or mailbox is gone.
+    pub(super) async fn sync_here(&mut self, may_expunge: bool) -> Result<(), Trouble> {
+        for _ in 0..ROUNDS {
+            if !self.has_news(may_expunge).await {
+                break;
+            }
+            let view = self.imap.store.local_view()?;
+            self.tell_from(view, may_expunge).await?;
+        }
+        Ok(())
+    }
+
+    /// It stays marked until it is told.
+    async fn has_news(&mut self, may_expunge: bool) -> bool {
+        let woken = self.woken().await;
+        let Some(selected) = &self.selected else { return false };
+        let owes = if may_expunge { selected.owes() } else { !selected.owed(1).is_empty() };
+        if woken {
+            self.mark_dirty();
+        }
+        woken || owes
+    }
+
+    async fn tell_from(&mut self, view: View, may_expunge: bool) -> Result<(), Trouble> {
         let Some(selected) = &self.selected else { return Ok(()) };
         let (mailbox, since) = (selected.mailbox, selected.synced());
-        let owes = may_expunge && selected.withholds();
-        if !self.woken().await && !owes {
-            return Ok(());
-        }
-        self.mark_dirty();
-        let delta = self.read(move |view| Delta::read(view, mailbox, since)).await?;
+        let job = move || Ok((Delta::read(&view, mailbox, since)?, view));
+        let (delta, view) = blocking(job).await?;
         self.mark_clean();
         match delta {
-            Some(delta) => self.tell(delta, may_expunge).await,
+            Some(delta) => self.tell(delta, view, may_expunge).await,
             None => Err(End::Bye("The selected mailbox was deleted".into()).into()),
         }
     }
 
-    async fn tell(&mut self, delta: Delta, may_expunge: bool) -> Result<(), Trouble> {
+    async fn tell(&mut self, delta: Delta, view: View, may_expunge: bool) -> Result<(), Trouble> {
         let Some(selected) = &mut self.selected else { return Ok(()) };
         let last = selected.uids().last();
         let mut updates = selected.advance(delta, may_expunge);
         if updates.exists.is_some() {
             self.claim_recent(last, &mut updates);
         }
+        // Of the same view, as far as one page goes; the view is not held while octets go out.
+        let flags = self.owed_flags(view).await;
         self.tell_expunged(&updates).await?;
         self.tell_counts(&updates);
-        self.tell_flags(&updates.flags).await?;
+        self.tell_flags(flags?).await?;
         if updates.exists.is_some() {
             self.tell_highest();
         }
@@ -115,15 +160,33 @@ impl Session {
         let _ = write!(out, "\r\n* OK [{permanent}] Flags that are kept\r\n");
     }
 
-    async fn tell_flags(&mut self, uids: &[Uid]) -> Result<(), Trouble> {
-        for page in uids.chunks(PAGE) {
-            let Some(selected) = &self.selected else { return Ok(()) };
-            let (mailbox, reader, page) = (selected.mailbox, selected.reader, page.to_vec());
-            let job = move |view: &View| placements(view, mailbox, reader, &page);
-            for placement in self.read(job).await? {
-                self.tell_placement(&placement, true);
+    /// The next messages whose flags are owed, and their placements.
+    async fn owed_flags(&self, view: View) -> Result<Owed, Trouble> {
+        let Some(selected) = &self.selected else { return Ok(Owed::default()) };
+        let (mailbox, reader, uids) = (selected.mailbox, selected.reader, selected.owed(PAGE));
+        if uids.is_empty() {
+            return Ok(Owed::default());
+        }
+        let job = move || Ok((placements(&view, mailbox, reader, &uids)?, uids));
+        let (placements, uids) = blocking(job).await?;
+        Ok(Owed { uids, placements })
+    }
+
+    async fn tell_flags(&mut self, mut owed: Owed) -> Result<(), Trouble> {
+        while !owed.uids.is_empty() {
+            for placement in &owed.placements {
+                self.tell_placement(placement, true);
+            }
+            if let Some(selected) = &mut self.selected {
+                selected.paid(&owed.uids);
             }
             self.conn.relieve().await?;
+            if owed.uids.len() < PAGE {
+                break;
+            }
+            // What is told from here on may be younger than what was compared.
+            self.mark_dirty();
+            owed = self.owed_flags(self.imap.store.local_view()?).await?;
         }
         Ok(())
     }

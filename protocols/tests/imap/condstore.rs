@@ -87,3 +87,77 @@ async fn qresync_tells_what_was_missed() {
     two.says("NOOP", &["* VANISHED 1"]).await;
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_silent_store_hides_no_change_of_another_session() {
+    let world = World::new().await;
+    let mut one = world.inbox(3).await;
+    let mut two = world.alice().await;
+    two.ok("SELECT INBOX (CONDSTORE)").await;
+    one.ok("STORE 1 +FLAGS.SILENT (\\Flagged)").await;
+    let said = two.ok("STORE 1:2 +FLAGS.SILENT (\\Seen)").await;
+    assert!(said.contains("* 1 FETCH (UID 1 FLAGS (\\Flagged \\Seen) MODSEQ ("), "{said}");
+    assert!(said.contains("* 2 FETCH (UID 2 MODSEQ (") && !said.contains("UID 2 FLAGS"), "{said}");
+    // Nothing is left to be changed, but the client does not know why.
+    one.ok("STORE 3 FLAGS.SILENT (\\Draft \\Seen)").await;
+    let said = two.ok("STORE 3 +FLAGS.SILENT (\\Seen)").await;
+    assert!(said.contains("* 3 FETCH (UID 3 FLAGS (\\Seen \\Draft) MODSEQ ("), "{said}");
+    let mut plain = world.alice().await;
+    plain.ok("SELECT INBOX").await;
+    one.ok("STORE 1 -FLAGS.SILENT (\\Flagged)").await;
+    plain
+        .says(
+            "STORE 1 +FLAGS.SILENT (\\Answered)",
+            &["* 1 FETCH (UID 1 FLAGS (\\Answered \\Seen))"],
+        )
+        .await;
+    plain.says("STORE 1 -FLAGS.SILENT (\\Answered)", &[]).await;
+    plain.says("STORE 1 +FLAGS.SILENT (\\Answered)", &[]).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_reading_marks_is_told_with_what_others_changed() {
+    let world = World::new().await;
+    let mut one = world.inbox(1).await;
+    let mut two = world.alice().await;
+    two.ok("SELECT INBOX (CONDSTORE)").await;
+    one.ok("STORE 1 +FLAGS.SILENT (\\Flagged)").await;
+    let said = two.ok("FETCH 1 BODY[TEXT]").await;
+    assert!(said.contains(" FLAGS (\\Flagged \\Seen) MODSEQ ("), "{said}");
+    assert_eq!(said.matches("FLAGS").count(), 1, "{said}");
+    world.stop().await;
+}
+
+fn told_highest(said: &str) -> Vec<u64> {
+    let parts = said.split("HIGHESTMODSEQ ").skip(1);
+    parts.map(|part| part.split(']').next().unwrap().parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn highestmodseq_never_goes_back_beside_deliveries() {
+    let world = World::new().await;
+    let mut one = world.inbox(40).await;
+    let mut two = world.alice().await;
+    two.ok("ENABLE QRESYNC").await;
+    two.ok("SELECT INBOX").await;
+    let busy = async {
+        for n in 0..80 {
+            one.append("INBOX", &mail(n)).await;
+        }
+    };
+    let expunges = async {
+        let mut highest = Vec::new();
+        for uid in 1..=40 {
+            two.ok(&format!("UID STORE {uid} +FLAGS.SILENT (\\Deleted)")).await;
+            let gone = match uid % 2 {
+                0 => two.ok(&format!("UID EXPUNGE {uid}")).await,
+                _ => two.ok(&format!("UID MOVE {uid} Archive")).await,
+            };
+            highest.extend(told_highest(&gone));
+        }
+        assert!(highest.is_sorted() && highest.len() >= 40, "{highest:?}");
+    };
+    tokio::join!(busy, expunges);
+    world.stop().await;
+}

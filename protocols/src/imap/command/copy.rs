@@ -39,12 +39,7 @@ pub(crate) async fn run_move(session: &mut Session, copy: Copy) -> Answer {
     let Some(code) = copy_uid(&pairs) else { return Ok(gone(copy.numbering)) };
     session.untagged(&format!("OK [{code}] Moved"));
     session.mark_dirty();
-    session.sync(true).await?;
-    let reply = Reply::ok("MOVE done");
-    Ok(match session.qresync {
-        true => reply.code(format!("HIGHESTMODSEQ {}", session.selected()?.highest_modseq())),
-        false => reply,
-    })
+    Ok(Reply::ok("MOVE done").with_highest_modseq())
 }
 
 fn targets(session: &Session, copy: &Copy) -> Result<Vec<Uid>, Reply> {

@@ -19,13 +19,7 @@ pub(crate) async fn run(session: &mut Session, uids: Option<&SequenceSet>) -> An
     let ranges = uids.map(|set| selected.targets(set, Numbering::Uid).unwrap_or_default());
     remove(session, ranges).await?;
     session.mark_dirty();
-    session.sync(true).await?;
-    let reply = Reply::ok("EXPUNGE done");
-    // RFC 7162 section 3.2.7: what the client may take for its next resynchronisation.
-    Ok(match session.qresync {
-        true => reply.code(format!("HIGHESTMODSEQ {}", session.selected()?.highest_modseq())),
-        false => reply,
-    })
+    Ok(Reply::ok("EXPUNGE done").with_highest_modseq())
 }
 
 /// Removes without telling.

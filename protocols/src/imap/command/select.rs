@@ -45,7 +45,12 @@ pub(crate) async fn run(session: &mut Session, select: Select) -> Answer {
     }
     announce(session, account, &opened, select.read_only);
     if let (Some(qresync), Some(changes)) = (select.qresync, opened.changes) {
-        resynchronize(session, &qresync, &changes, opened.mailbox.uid_next).await?;
+        let told = resynchronize(session, &qresync, &changes, opened.mailbox.uid_next).await;
+        if let Err(trouble) = told {
+            // Behind a NO none is selected (RFC 9051 section 6.3.2).
+            session.selected = None;
+            return Err(trouble);
+        }
     }
     Ok(match select.read_only {
         true => Reply::ok("EXAMINE done").code("READ-ONLY"),
@@ -170,7 +175,7 @@ async fn tell_changed(session: &mut Session, changed: &[Uid]) -> Result<(), Trou
     for page in changed.chunks(PAGE) {
         let selected = session.selected()?;
         let (mailbox, reader, page) = (selected.mailbox, selected.reader, page.to_vec());
-        let found = session.read(move |view| placements(view, mailbox, reader, &page)).await?;
+        let found = session.read_here(move |view| placements(view, mailbox, reader, &page)).await?;
         for placement in found {
             session.tell_placement(&placement, true);
         }

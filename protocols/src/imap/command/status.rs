@@ -17,6 +17,10 @@ pub(crate) async fn run(
     items: &[StatusItem],
 ) -> Answer {
     let account = session.user()?.account;
+    if session.selected.is_some() {
+        // Of its own mailbox a session says no more than it told: that must be as of now.
+        session.mark_dirty();
+    }
     session.sync(true).await?;
     let name = stored_name(&mailbox)?;
     let found = session.read(move |view| view.mailbox_named(account, &name)).await?;

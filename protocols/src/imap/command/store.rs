@@ -2,7 +2,7 @@
 
 use redoubt_log::id::{ModSeq, Uid};
 use redoubt_log::record::{MAX_CHANGES, Rejection};
-use redoubt_store::mailstore::FlagUpdate;
+use redoubt_store::mailstore::{FlagUpdate, Flagged, MailboxRef, StoreError};
 use redoubt_store::view::{Placement, View};
 
 use crate::imap::encode::code;
@@ -58,34 +58,60 @@ async fn change(
     let mut done = Vec::with_capacity(changed.len());
     for (uid, result) in changed {
         match result {
-            Ok(modseq) => done.push((uid, modseq)),
+            Ok(flagged) => done.push((uid, flagged)),
             Err(Rejection::Modified(_)) => tally.modified.push(uid),
             Err(Rejection::Gone) => tally.gone = true,
             Err(rejection) => tally.refused = Some(rejection),
         }
     }
-    tell(session, store, &done).await
+    tell(session, store, done).await
 }
 
 /// The new flags, or with `.SILENT` only the MODSEQs that a client of CONDSTORE wants.
-async fn tell(session: &mut Session, store: &Store, done: &[(Uid, ModSeq)]) -> Result<(), Trouble> {
-    for (uid, modseq) in done {
-        if let Some(selected) = &mut session.selected {
-            selected.told(*uid, *modseq);
-        }
-    }
-    match (store.silent, session.condstore) {
-        (true, false) => {}
-        (true, true) => done.iter().for_each(|(uid, modseq)| session.tell_modseq(*uid, *modseq)),
-        (false, _) => tell_flags(session, store, done).await?,
+async fn tell(
+    session: &mut Session,
+    store: &Store,
+    done: Vec<(Uid, Flagged)>,
+) -> Result<(), Trouble> {
+    match store.silent {
+        true => tell_silently(session, done).await?,
+        false => tell_flags(session, store, &done).await?,
     }
     Ok(session.conn.relieve().await?)
+}
+
+/// The client goes on from the flags that it knows. If another session changed them in between,
+/// they are told with what else happened (RFC 9051 section 6.4.6).
+async fn tell_silently(session: &mut Session, done: Vec<(Uid, Flagged)>) -> Result<(), Trouble> {
+    let mailbox = session.selected()?.mailbox;
+    let job = move |view: &View| done.into_iter().map(|done| before(view, mailbox, done)).collect();
+    let done: Vec<(Uid, ModSeq, Option<ModSeq>)> = session.read_here(job).await?;
+    for (uid, modseq, before) in done {
+        let Some(selected) = &mut session.selected else { return Ok(()) };
+        if before.is_some_and(|before| selected.knows(uid, before)) {
+            selected.told(uid, modseq);
+        }
+        if session.condstore {
+            session.tell_modseq(uid, modseq);
+        }
+    }
+    Ok(())
+}
+
+fn before(
+    view: &View,
+    mailbox: MailboxRef,
+    (uid, flagged): (Uid, Flagged),
+) -> Result<(Uid, ModSeq, Option<ModSeq>), StoreError> {
+    let MailboxRef { account, mailbox } = mailbox;
+    let before = view.modseq_before(account, mailbox, uid, flagged.index)?;
+    Ok((uid, flagged.modseq, before))
 }
 
 async fn tell_flags(
     session: &mut Session,
     store: &Store,
-    done: &[(Uid, ModSeq)],
+    done: &[(Uid, Flagged)],
 ) -> Result<(), Trouble> {
     let selected = session.selected()?;
     let (mailbox, reader) = (selected.mailbox, selected.reader);
@@ -95,7 +121,7 @@ async fn tell_flags(
         let keywords = view.mailbox(mailbox.account, mailbox.mailbox)?.map(|m| m.keywords);
         Ok((keywords, placements(view, mailbox, reader, &uids)?))
     };
-    let (keywords, changed): (_, Vec<Placement>) = session.read(job).await?;
+    let (keywords, changed): (_, Vec<Placement>) = session.read_here(job).await?;
     if let (Some(selected), Some(keywords)) = (&mut session.selected, keywords)
         && selected.keywords != keywords
     {
@@ -104,6 +130,9 @@ async fn tell_flags(
     }
     for placement in &changed {
         session.tell_placement(placement, store.numbering == Numbering::Uid);
+        if let Some(selected) = &mut session.selected {
+            selected.told(placement.uid, placement.modseq);
+        }
         session.conn.relieve().await?;
     }
     Ok(())

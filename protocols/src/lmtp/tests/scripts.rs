@@ -6,6 +6,24 @@ use redoubt_store::mailstore::{StoreError, WriteError};
 
 use super::*;
 
+/// What a client says after its XCLIENT: a greeting of its own, and a message.
+const BEGUN_ANEW: &str = "> LHLO proxy.example.org
+    250-mail.example.org
+    250-PIPELINING
+    250-SIZE 100000
+    250-8BITMIME
+    250-SMTPUTF8
+    250 ENHANCEDSTATUSCODES
+    > MAIL FROM:<a@b>
+    250 2.1.0 …
+    > RCPT TO:<alice@example.org>
+    250 2.1.5 …
+    > DATA
+    354 …
+    > x
+    > .
+    250 2.0.0 …";
+
 async fn after_lhlo(text: &str) -> Fake {
     script(&format!("{LHLO}{text}")).await
 }
@@ -341,7 +359,7 @@ async fn shutting_down_says_good_bye() {
 
 #[tokio::test]
 async fn a_trusted_proxy_speaks_for_its_client() {
-    let fake = after_lhlo(
+    let said = format!(
         "> MAIL FROM:<a@b>
         250 2.1.0 …
         > XCLIENT ADDR=192.0.2.7
@@ -358,24 +376,9 @@ async fn a_trusted_proxy_speaks_for_its_client() {
         503 5.5.1 LHLO first
         > XCLIENT ADDR=127.0.0.1
         550 5.7.0 you are not trusted to speak for others
-        > LHLO proxy.example.org
-        250-mail.example.org
-        250-PIPELINING
-        250-SIZE 100000
-        250-8BITMIME
-        250-SMTPUTF8
-        250 ENHANCEDSTATUSCODES
-        > MAIL FROM:<a@b>
-        250 2.1.0 …
-        > RCPT TO:<alice@example.org>
-        250 2.1.5 …
-        > DATA
-        354 …
-        > x
-        > .
-        250 2.0.0 …",
+        {BEGUN_ANEW}"
     );
-    let mail = fake.await.mails().remove(0);
+    let mail = after_lhlo(&said).await.mails().remove(0);
     let client = Some("2001:db8::7".parse().unwrap());
     assert_eq!((mail.envelope.client_address, mail.actor.from), (client, client));
     assert_eq!(mail.envelope.client_name, "client.example.net");
@@ -386,29 +389,14 @@ async fn a_trusted_proxy_speaks_for_its_client() {
 
 #[tokio::test]
 async fn a_client_whose_address_the_proxy_does_not_know() {
-    let fake = after_lhlo(
+    let said = format!(
         "> XCLIENT ADDR=[UNAVAILABLE] NAME=[UNAVAILABLE]
         220 …
         > XCLIENT ADDR=127.0.0.1
         550 5.7.0 …
-        > LHLO x
-        250-mail.example.org
-        250-PIPELINING
-        250-SIZE 100000
-        250-8BITMIME
-        250-SMTPUTF8
-        250 ENHANCEDSTATUSCODES
-        > MAIL FROM:<a@b>
-        250 2.1.0 …
-        > RCPT TO:<alice@example.org>
-        250 2.1.5 …
-        > DATA
-        354 …
-        > x
-        > .
-        250 2.0.0 …",
+        {BEGUN_ANEW}"
     );
-    let mail = fake.await.mails().remove(0);
+    let mail = after_lhlo(&said).await.mails().remove(0);
     assert_eq!((mail.envelope.client_address, mail.actor.from), (None, None));
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use redoubt_log::id::{AccountId, Uid};
+use redoubt_log::id::{AccountId, ModSeq, Uid};
 use redoubt_store::mailstore::{BlobReader, MailboxRef, Mailstore, StoreError};
 use redoubt_store::mime::{self, Parsed, Span};
 use redoubt_store::uids::UidSet;
@@ -44,6 +44,11 @@ impl Plan {
         let needs_parsed = items.iter().any(needs_parsed);
         Self { items, condstore, needs_parsed }
     }
+
+    /// Whether MODSEQs are among the answers.
+    pub(crate) fn tells_modseq(&self) -> bool {
+        self.items.contains(&FetchItem::ModSeq)
+    }
 }
 
 fn needs_parsed(item: &FetchItem) -> bool {
@@ -78,6 +83,8 @@ pub(crate) enum Piece {
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) pieces: Vec<Piece>,
+    /// Those that `\Seen` was set of, with the MODSEQ of the flags that are told.
+    pub(crate) seen: Vec<(Uid, ModSeq)>,
     /// How many of the batch's UIDs are dealt with.
     pub(crate) done: usize,
     /// Some are not there any more.
@@ -116,6 +123,9 @@ impl Batch {
                 Ok(Some(writer)) => {
                     octets += writer.octets;
                     page.pieces.append(&mut writer.finish());
+                    if self.seen.contains(placement.uid) {
+                        page.seen.push((placement.uid, placement.modseq));
+                    }
                 }
                 Ok(None) => {}
                 Err(error) => page.damaged = Some(error),

@@ -8,7 +8,7 @@ mod section;
 
 use std::sync::Arc;
 
-use redoubt_log::id::{ModSeq, Uid};
+use redoubt_log::id::Uid;
 use redoubt_log::record::{FlagChange, Flags};
 use redoubt_store::mailstore::{BlobReader, FlagUpdate, StoreError};
 use redoubt_store::uids::UidSet;
@@ -53,6 +53,10 @@ pub(crate) async fn run(session: &mut Session, fetch: Fetch) -> Answer {
     for batch in uids.chunks(BATCH) {
         let seen = if marks { mark_seen(session, batch).await? } else { UidSet::default() };
         answer(session, &plan, batch, seen, &mut tally).await?;
+    }
+    if plan.tells_modseq() {
+        // A client takes the highest for what it knows: all that is older must be told too.
+        session.mark_dirty();
     }
     Ok(match tally {
         Tally { damaged: Some(error), .. } => error.into(),
@@ -125,23 +129,14 @@ async fn mark_seen(session: &mut Session, batch: &[Uid]) -> Result<UidSet, Troub
     };
     let actor = &session.user()?.actor;
     match session.imap.store.set_flags(actor, mailbox, reader, unseen, update).await {
-        Ok(changed) => Ok(note(session, changed)),
+        Ok(changed) => {
+            Ok(changed.into_iter().filter(|(_, to)| to.is_ok()).map(|(u, _)| u).collect())
+        }
         Err(error) => {
             tracing::debug!(%error, "\\Seen was not set");
             Ok(UidSet::default())
         }
     }
-}
-
-fn note<E>(session: &mut Session, changed: Vec<(Uid, Result<ModSeq, E>)>) -> UidSet {
-    let mut seen = UidSet::default();
-    for (uid, result) in changed {
-        if let (Ok(modseq), Some(selected)) = (result, &mut session.selected) {
-            selected.told(uid, modseq);
-            seen.insert(uid);
-        }
-    }
-    seen
 }
 
 // --------------------------------------------------------------------- answer
@@ -174,6 +169,11 @@ async fn answer(
             tally.damaged = Some(error);
         }
         send(session, page.pieces).await?;
+        for (uid, modseq) in page.seen {
+            if let Some(selected) = &mut session.selected {
+                selected.told(uid, modseq);
+            }
+        }
     }
     Ok(())
 }
