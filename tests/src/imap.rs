@@ -5,6 +5,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+pub use crate::values::Value;
+use crate::values::{literal_length, values};
+
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -23,17 +26,6 @@ pub struct Reply {
     pub untagged: Vec<Vec<u8>>,
     /// The tagged response without its tag.
     pub tagged: String,
-}
-
-/// A value of a response.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    /// An atom, with a section in brackets if it has one.
-    Atom(String),
-    /// A quoted string or a literal.
-    Text(Vec<u8>),
-    /// A list.
-    List(Vec<Value>),
 }
 
 impl Imap {
@@ -173,12 +165,6 @@ impl Imap {
     }
 }
 
-fn literal_length(line: &[u8]) -> Option<usize> {
-    let inner = line.strip_suffix(b"}")?;
-    let open = inner.iter().rposition(|byte| *byte == b'{')?;
-    std::str::from_utf8(&inner[open + 1..]).ok()?.parse().ok()
-}
-
 impl Reply {
     /// Whether it was answered OK.
     pub fn is_ok(&self) -> bool {
@@ -239,105 +225,9 @@ pub fn item<'a>(items: &'a [(String, Value)], name: &str) -> Option<&'a Value> {
     items.iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
-impl Value {
-    /// As text, for atoms and strings.
-    pub fn text(&self) -> String {
-        match self {
-            Self::Atom(text) => text.clone(),
-            Self::Text(octets) => String::from_utf8_lossy(octets).into_owned(),
-            Self::List(values) => {
-                let words: Vec<String> = values.iter().map(Self::text).collect();
-                format!("({})", words.join(" "))
-            }
-        }
-    }
-
-    /// As octets, for strings.
-    pub fn octets(&self) -> &[u8] {
-        match self {
-            Self::Text(octets) => octets,
-            _ => b"",
-        }
-    }
-
-    /// As a number.
-    pub fn number(&self) -> u64 {
-        self.text().parse().unwrap_or_else(|_| panic!("{self:?} is not a number"))
-    }
-
-    /// The values of a list.
-    pub fn list(&self) -> &[Value] {
-        match self {
-            Self::List(values) => values,
-            _ => &[],
-        }
-    }
-}
-
-/// Reads values up to the end of the line.
+/// Reads values up to the end of the line; panics if they do not read.
 pub fn parse(line: &[u8]) -> Vec<Value> {
-    let mut rest = line;
-    let values = parse_list(&mut rest);
-    assert!(rest.is_empty(), "left over: {:?}", String::from_utf8_lossy(rest));
-    values
-}
-
-fn parse_list(rest: &mut &[u8]) -> Vec<Value> {
-    let mut values = Vec::new();
-    loop {
-        match rest.first() {
-            None => return values,
-            Some(b' ') => *rest = &rest[1..],
-            Some(b')') => {
-                *rest = &rest[1..];
-                return values;
-            }
-            Some(b'(') => {
-                *rest = &rest[1..];
-                values.push(Value::List(parse_list(rest)));
-            }
-            Some(b'"') => values.push(Value::Text(quoted(rest))),
-            Some(b'{') => values.push(Value::Text(literal(rest))),
-            Some(_) => values.push(Value::Atom(atom(rest))),
-        }
-    }
-}
-
-fn quoted(rest: &mut &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut at = 1;
-    while rest[at] != b'"' {
-        at += usize::from(rest[at] == b'\\');
-        out.push(rest[at]);
-        at += 1;
-    }
-    *rest = &rest[at + 1..];
-    out
-}
-
-fn literal(rest: &mut &[u8]) -> Vec<u8> {
-    let end = rest.iter().position(|byte| *byte == b'\n').unwrap() + 1;
-    let length = literal_length(rest[..end].trim_ascii_end()).unwrap();
-    let out = rest[end..end + length].to_vec();
-    *rest = &rest[end + length..];
-    out
-}
-
-fn atom(rest: &mut &[u8]) -> String {
-    let mut depth = 0;
-    let mut end = 0;
-    while let Some(byte) = rest.get(end) {
-        match byte {
-            b'[' => depth += 1,
-            b']' => depth -= 1,
-            b' ' | b'(' | b')' if depth <= 0 => break,
-            _ => {}
-        }
-        end += 1;
-    }
-    let text = String::from_utf8_lossy(&rest[..end]).into_owned();
-    *rest = &rest[end..];
-    text
+    values(line).unwrap_or_else(|| panic!("{:?}", String::from_utf8_lossy(line)))
 }
 
 #[cfg(test)]

@@ -11,3 +11,4 @@ pub mod model;
 pub mod process;
 pub mod programs;
 pub mod sim;
+pub mod values;

@@ -12,6 +12,8 @@ use crate::workload::names::epoch;
 
 const BOUND: usize = 300_000;
 const END: u64 = u64::MAX - 1;
+/// Microseconds behind the last use of a name in which LIST still looks for it.
+const SETTLED: u64 = 2_000_000;
 
 /// Names with their MAILBOXIDs, where these are known.
 type Names = BTreeMap<String, Option<String>>;
@@ -67,14 +69,30 @@ impl Model for Rules {
     }
 }
 
-/// The calls of one account and time, with what they are called in a fact.
+/// The calls of one account and time, with what they are called in a fact; and from when to when
+/// somebody asked for one of these names.
 #[derive(Default)]
-struct Calls(Vec<Call<Op>>, Vec<String>);
+struct Calls {
+    calls: Vec<Call<Op>>,
+    names: Vec<String>,
+    used: Option<(u64, u64)>,
+}
 
 impl Calls {
     fn add(&mut self, asked: u64, ended: Option<u64>, op: Op, name: String) {
-        self.1.push(format!("{op:?} by {name}"));
-        self.0.push(Call { asked, ended, behind: None, op });
+        self.names.push(format!("{op:?} by {name}"));
+        self.calls.push(Call { asked, ended, behind: None, op });
+    }
+
+    fn use_names(&mut self, asked: u64, ended: Option<u64>) {
+        let (first, last) = self.used.unwrap_or((asked, asked));
+        self.used = Some((first.min(asked), last.max(ended.unwrap_or(asked))));
+    }
+
+    /// Long before and after, an empty LIST says nothing new.
+    fn is_near(&self, asked: u64, ended: u64) -> bool {
+        self.used
+            .is_none_or(|(first, last)| ended >= first && asked <= last.saturating_add(SETTLED))
     }
 }
 
@@ -90,6 +108,7 @@ pub fn check(history: &History, finals: &[(u32, NodeState)]) -> Checked {
             let ended = by.done().then_some(by.ended);
             let ended = ended.or((by.outcome == Outcome::Refused).then_some(by.ended));
             let calls = groups.entry((by.account.as_str(), epoch)).or_default();
+            calls.use_names(by.asked, ended);
             calls.add(by.asked, ended, op, by.tell());
         }
     }
@@ -125,11 +144,7 @@ fn listed(
     for ((of, time), calls) in groups.iter_mut().filter(|((of, _), _)| *of == account) {
         let of_time = names.iter().filter(|name| epoch(name) == Some(*time));
         let listed: BTreeSet<String> = of_time.map(|name| (*name).clone()).collect();
-        // Long before and after, an empty answer says nothing new.
-        let first = calls.0.iter().map(|call| call.asked).min().unwrap_or(0);
-        let last = calls.0.iter().filter_map(|call| call.ended).max().unwrap_or(u64::MAX);
-        let near = ended >= first && asked <= last.saturating_add(2_000_000);
-        if !listed.is_empty() || near || asked == END {
+        if !listed.is_empty() || calls.is_near(asked, ended) || asked == END {
             calls.add(asked, Some(ended), Op::Listed(listed), format!("{tell} of {of}"));
         }
     }
@@ -191,15 +206,15 @@ fn id(by: &Operation) -> Option<String> {
 
 fn judge(report: &mut Report, account: &str, epoch: u64, calls: &Calls) {
     report.count("groups of names", 1);
-    report.count("operations on them", calls.0.len() as u64);
-    match search(&Rules, Names::new(), &calls.0, BOUND) {
+    report.count("operations on them", calls.calls.len() as u64);
+    match search(&Rules, Names::new(), &calls.calls, BOUND) {
         Found::Order => {}
         Found::GaveUp => report.unsure(format!(
             "{account} t{epoch}: {} operations in any order are too many to be tried",
-            calls.0.len()
+            calls.calls.len()
         )),
         Found::Nothing { state, stuck } => {
-            let stuck: Vec<&str> = stuck.iter().map(|at| calls.1[*at].as_str()).collect();
+            let stuck: Vec<&str> = stuck.iter().map(|at| calls.names[*at].as_str()).collect();
             report.wrong(format!(
                 "{account} t{epoch}: at {state:?} none can follow of: {}",
                 stuck.join("; ")

@@ -117,6 +117,12 @@ impl Cache {
         for fetched in operation.fetched() {
             self.fetched(fetched, told);
         }
+        if heard
+            .iter()
+            .any(|h| matches!(h, Heard::Expunge(_) | Heard::Vanished { earlier: false, .. }))
+        {
+            told.wrong.push("SELECT tells an expunge of the mailbox that it opens".into());
+        }
         // With since, the first HIGHESTMODSEQ is only true when all that follows is taken in.
         self.highest = highest.unwrap_or(0);
     }
@@ -235,8 +241,8 @@ impl Cache {
         }
     }
 
-    /// Behind `.SILENT` a client does not know the flags any more: somebody else may have changed
-    /// them before, and need not be told apart (RFC 9051 section 6.4.6 only asks for it).
+    /// Behind `.SILENT` a client goes on from the flags that it knew: if somebody else changed them
+    /// in between, it must be told (RFC 9051 section 6.4.6).
     fn stored(&mut self, operation: &Operation, store: &Store) {
         let conflict = operation
             .heard
@@ -246,11 +252,12 @@ impl Cache {
             .fetched()
             .any(|fetched| fetched.uid == Some(store.uid) && fetched.flags.is_some());
         if let Some(known) = self.known.get_mut(&store.uid)
+            && let Some(flags) = &mut known.flags
             && store.silent
             && !conflict
             && !told
         {
-            known.flags = None;
+            *flags = changed(flags, store.how, &store.flags);
         }
     }
 }
@@ -375,15 +382,17 @@ mod tests {
     }
 
     #[test]
-    fn silent_changes_leave_the_flags_open() {
+    fn silent_changes_go_on_from_what_is_known() {
         let mut cache = cache();
         let flags = vec!["a".to_string()];
         let store = Store { uid: 4, how: How::Add, flags, silent: true, unchanged_since: None };
         let conflict = vec![Heard::Modified(vec![4])];
         cache.apply(&operation(Ask::Store(store.clone()), conflict));
         assert_eq!(cache.known[&4].flags, Some(Vec::new()));
-        cache.apply(&operation(Ask::Store(store), Vec::new()));
-        assert_eq!(cache.known[&4].flags, None);
+        cache.apply(&operation(Ask::Store(store.clone()), Vec::new()));
+        assert_eq!(cache.known[&4].flags, Some(vec!["a".to_string()]));
+        cache.apply(&operation(Ask::Store(store), vec![fetch(2, 4, 60)]));
+        assert_eq!(cache.known[&4].flags, Some(Vec::new()));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! From IMAP's responses to what the history keeps of them.
 
+use redoubt_tests::values::{Value, values};
+
 use super::messages;
-use super::values::{Value, numbers, ranges, values};
+use super::values::{numbers, ranges};
 use crate::history::{Content, Fetched, Heard, Numbers};
 
 /// What an untagged response tells, without `* `; nothing of what is not kept.
@@ -14,7 +16,7 @@ pub fn untagged(line: &[u8]) -> Vec<Heard> {
         return code(&text).into_iter().collect();
     }
     let Some(values) = values(line) else { return vec![nonsense(line)] };
-    let words: Vec<Option<String>> = values.iter().map(Value::text).collect();
+    let words: Vec<Option<String>> = values.iter().map(Value::as_text).collect();
     let word = |at: usize| words.get(at).cloned().flatten().unwrap_or_default();
     let read = match (word(0).as_str(), word(1).as_str()) {
         (number, "EXISTS") => number.parse().ok().map(Heard::Exists),
@@ -59,44 +61,47 @@ fn copied(words: &[&str]) -> Option<Heard> {
 }
 
 fn vanished(values: &[Value]) -> Option<Heard> {
-    let earlier = values.get(1)?.list().is_some();
-    let uids = ranges(&values.get(1 + usize::from(earlier))?.text()?)?;
+    let earlier = values.get(1)?.as_list().is_some();
+    let uids = ranges(&values.get(1 + usize::from(earlier))?.as_text()?)?;
     Some(Heard::Vanished { earlier, uids })
 }
 
 fn listed(values: &[Value]) -> Option<Heard> {
-    let attributes = values.get(1)?.list()?;
+    let attributes = values.get(1)?.as_list()?;
     let select = attributes.iter().all(|attribute| {
-        !matches!(attribute.text().as_deref(), Some("\\NoSelect" | "\\Noselect" | "\\NonExistent"))
+        !matches!(
+            attribute.as_text().as_deref(),
+            Some("\\NoSelect" | "\\Noselect" | "\\NonExistent")
+        )
     });
-    Some(Heard::Listed(values.get(3)?.text()?, select))
+    Some(Heard::Listed(values.get(3)?.as_text()?, select))
 }
 
 fn status(values: &[Value]) -> Option<Heard> {
     let mut status = Numbers::default();
-    for pair in values.get(2)?.list()?.chunks(2) {
+    for pair in values.get(2)?.as_list()?.chunks(2) {
         let value = pair.get(1)?;
-        match pair[0].text()?.as_str() {
-            "MESSAGES" => status.messages = value.number()?,
-            "UIDNEXT" => status.next = value.number()?,
-            "UIDVALIDITY" => status.validity = value.number()?,
-            "HIGHESTMODSEQ" => status.highest = value.number()?,
-            "MAILBOXID" => status.id = value.list()?.first()?.text()?,
+        match pair[0].as_text()?.as_str() {
+            "MESSAGES" => status.messages = value.as_number()?,
+            "UIDNEXT" => status.next = value.as_number()?,
+            "UIDVALIDITY" => status.validity = value.as_number()?,
+            "HIGHESTMODSEQ" => status.highest = value.as_number()?,
+            "MAILBOXID" => status.id = value.as_list()?.first()?.as_text()?,
             _ => {}
         }
     }
-    Some(Heard::Status(values.get(1)?.text()?, status))
+    Some(Heard::Status(values.get(1)?.as_text()?, status))
 }
 
 fn fetch(number: u32, values: &[Value]) -> Option<Heard> {
     let mut fetched = Fetched { number, ..Fetched::default() };
-    for pair in values.get(2)?.list()?.chunks(2) {
+    for pair in values.get(2)?.as_list()?.chunks(2) {
         let value = pair.get(1)?;
-        match pair[0].text()?.as_str() {
-            "UID" => fetched.uid = Some(value.number()?),
+        match pair[0].as_text()?.as_str() {
+            "UID" => fetched.uid = Some(value.as_number()?),
             "FLAGS" => fetched.flags = Some(flags(value)?),
-            "MODSEQ" => fetched.modseq = Some(value.list()?.first()?.number()?),
-            "EMAILID" => fetched.email = Some(value.list()?.first()?.text()?),
+            "MODSEQ" => fetched.modseq = Some(value.as_list()?.first()?.as_number()?),
+            "EMAILID" => fetched.email = Some(value.as_list()?.first()?.as_text()?),
             "BODY[]" => fetched.content = Some(content(value)?),
             _ => {}
         }
@@ -105,7 +110,7 @@ fn fetch(number: u32, values: &[Value]) -> Option<Heard> {
 }
 
 fn flags(value: &Value) -> Option<Vec<String>> {
-    let flags = value.list()?.iter().map(Value::text).collect::<Option<Vec<String>>>()?;
+    let flags = value.as_list()?.iter().map(Value::as_text).collect::<Option<Vec<String>>>()?;
     let mut flags: Vec<String> = flags.into_iter().filter(|flag| flag != "\\Recent").collect();
     flags.sort();
     Some(flags)

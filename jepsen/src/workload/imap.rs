@@ -3,8 +3,9 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use redoubt_tests::values::literal_length;
+
 use super::heard::{code, untagged};
-use super::values::literal_length;
 use super::wire::{Over, PATIENCE, Wire};
 use crate::history::{Ask, Heard, How, Operation, Outcome, Recorder, Store, next_session};
 use crate::target::Target;
