@@ -1,8 +1,8 @@
-//! Any octets from another node: cut into frames and read as messages without a panic.
+//! Any octets from another node.
+//! The same input is bounded and run in the tests.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
+#[path = "../../tests/tests/fuzz/peer.rs"]
+mod input;
 
-fuzz_target!(|octets: &[u8]| {
-    redoubt_log::raft::wire::read_any(octets);
-});
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| input::run(octets));

@@ -1,19 +1,8 @@
-//! Any octets in front of a connection: an answer and no panic, and what is behind
-//! a header is never touched.
+//! Any octets in front of a connection.
+//! The same input is bounded and run in the tests.
 #![no_main]
 
-use redoubt_protocols::proxy::{self, Claim};
+#[path = "../../tests/tests/fuzz/proxy.rs"]
+mod input;
 
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
-    let (claim, left) = take(octets);
-    if let Some(claim) = claim {
-        assert_eq!(take(&octets[..octets.len() - left]), (Some(claim), 0));
-    }
-});
-
-/// What the octets claim, and how many are left behind the header.
-fn take(mut octets: &[u8]) -> (Option<Claim>, usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let claim = runtime.block_on(proxy::read(&mut octets));
-    (claim.ok(), octets.len())
-}
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| input::run(octets));
