@@ -84,14 +84,20 @@ impl Contact {
 
     fn found(&self) {
         *self.last.lock() = Instant::now();
-        if self.cut_off.send_replace(false) {
+        if self.say(false) {
             tracing::info!("a quorum answers again");
         }
     }
 
+    /// Whether that is news. Each command comes here, and every session waits for this:
+    /// none is woken for what has not changed.
+    fn say(&self, cut_off: bool) -> bool {
+        self.cut_off.send_if_modified(|now| std::mem::replace(now, cut_off) != cut_off)
+    }
+
     fn missed(&self) {
         let since = self.last.lock().elapsed();
-        if since >= self.waits.cut_off && !self.cut_off.send_replace(true) {
+        if since >= self.waits.cut_off && self.say(true) {
             tracing::error!(
                 seconds = since.as_secs(),
                 "no quorum answers: this node is cut off, its sessions are closed"
@@ -160,6 +166,7 @@ fn not_read(error: ReadError) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[tokio::test]
@@ -174,6 +181,23 @@ mod tests {
         assert!(contact.deadline() < Instant::now() + Duration::from_secs(1));
         contact.found();
         assert!(!cut_off.is_now());
+    }
+
+    #[test]
+    fn nobody_is_woken_while_nothing_changes() {
+        let waits = Waits { leader: Duration::from_secs(9), cut_off: Duration::ZERO };
+        let contact = Contact::new(waits);
+        let CutOff(mut told) = contact.cut_off();
+        let mut woken = |contact: &dyn Fn()| {
+            contact();
+            let woken = told.has_changed().unwrap();
+            told.mark_unchanged();
+            woken
+        };
+        assert!(!woken(&|| contact.found()));
+        assert!(woken(&|| contact.missed()));
+        assert!(!woken(&|| contact.missed()));
+        assert!(woken(&|| contact.found()));
     }
 
     #[test]
