@@ -114,7 +114,7 @@ pub enum OpenError {
     Views(String),
     /// The log of a member is gone, and with it its votes.
     #[error(
-        "this node has joined a cluster, and its log is gone: it must not come back under its old \
+        "this node belongs to a cluster, and its log is gone: it must not come back under its old \
          id. On another node run `redoubt cluster remove` for it and `redoubt cluster token`, \
          empty this data directory, and let it join as a new node"
     )]

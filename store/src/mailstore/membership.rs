@@ -30,6 +30,8 @@ pub struct ClusterFile {
     pub light: bool,
     /// Whether it got its id from a cluster that was there, and did not found one.
     pub joined: bool,
+    /// Whether it founded its cluster, and has let others in since.
+    pub has_others: bool,
     /// What is left to do until it is a voter; gone when it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub joining: Option<Joining>,

@@ -411,11 +411,15 @@ impl Mailstore {
     /// # Errors
     /// When the data directory cannot be written.
     pub fn joined(&self) -> Result<(), OpenError> {
-        let mut file = self.inner.membership.lock();
-        let done = ClusterFile { joining: None, ..file.clone() };
-        done.save(&self.inner.layout)?;
-        *file = done;
-        Ok(())
+        self.inner.remember(|file| file.joining = None)
+    }
+    /// This node is about to let another in: from now on its log must not be gone at a start.
+    /// Blocks on a file.
+    ///
+    /// # Errors
+    /// When the data directory cannot be written.
+    pub fn has_others(&self) -> Result<(), OpenError> {
+        self.inner.remember(|file| file.has_others |= !file.joined)
     }
     /// The shard's secret, for a node that joins. Blocks on a file.
     ///
@@ -446,6 +450,17 @@ impl Mailstore {
 }
 
 impl Inner {
+    fn remember(&self, change: impl FnOnce(&mut ClusterFile)) -> Result<(), OpenError> {
+        let mut now = self.membership.lock();
+        let mut file = now.clone();
+        change(&mut file);
+        if file != *now {
+            file.save(&self.layout)?;
+            *now = file;
+        }
+        Ok(())
+    }
+
     /// What is applied here, perhaps not yet the newest that others were told of.
     fn local_view(&self) -> Result<View, StoreError> {
         if self.membership.lock().light {

@@ -105,12 +105,14 @@ impl Ground {
     }
 }
 
-/// A member whose log is gone has forgotten its votes and what it has acknowledged.
+/// A member whose log is gone has forgotten its votes and what it has acknowledged. The one
+/// that founded the cluster would found it once more, and lead alone beside the others.
 fn refuse_if_wiped(membership: &ClusterFile, log: &SegmentLog) -> Result<(), OpenError> {
-    if !membership.joined || membership.joining.is_some() || log.last().is_some() {
-        return Ok(());
+    let member = membership.joined && membership.joining.is_none() || membership.has_others;
+    match member && log.last().is_none() {
+        true => Err(OpenError::Wiped),
+        false => Ok(()),
     }
-    Err(OpenError::Wiped)
 }
 
 fn refuse_if_older(storage: &RocksStorage, options: &Options) -> Result<(), OpenError> {

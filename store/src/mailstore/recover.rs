@@ -40,8 +40,8 @@ pub fn recover_alone(options: &Options, address: &str) -> Result<NodeFile, OpenE
     regroup(&log, survivor.node, address).map_err(not_made)?;
     close(&log)?;
     forget_peers(&layout)?;
-    let file = ClusterFile::load(&layout)?;
-    ClusterFile { light: false, joined: false, joining: None, ..file }.save(&layout)?;
+    let incarnation = ClusterFile::load(&layout)?.incarnation;
+    ClusterFile { incarnation, ..ClusterFile::default() }.save(&layout)?;
     let identity = NodeFile { node: survivor.node, lineage: NodeFile::new_lineage() };
     identity.save(&layout)?;
     Ok(identity)

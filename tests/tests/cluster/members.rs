@@ -52,6 +52,17 @@ fn a_wiped_node_never_comes_back_under_its_old_id() {
 }
 
 #[test]
+fn the_founder_that_was_wiped_does_not_found_the_cluster_once_more() {
+    let mut cluster = with_alice(2);
+    cluster.node_mut(0).kill();
+    std::fs::remove_dir_all(cluster.node(0).data().join("shards")).unwrap();
+    cluster.node_mut(0).begin();
+    let (code, said) = cluster.node_mut(0).ended();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("its log is gone"), "{said}");
+}
+
+#[test]
 fn a_copy_of_an_old_disk_is_refused() {
     let mut cluster = with_alice(3);
     deliver(&cluster, 0, "old");

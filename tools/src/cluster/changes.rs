@@ -97,12 +97,19 @@ impl Cluster {
     ) -> Result<(), MembershipError> {
         let cluster = self.node().cluster();
         if cluster.member(node).is_none_or(|member| member.role == Role::Learner) {
+            self.remember_others().await.map_err(MembershipError::Stopped)?;
             self.node().add_learner(node, address, light).await?;
             tracing::info!(%node, light, "a node that joins has the log");
         }
         self.node().promote(node).await?;
         tracing::info!(%node, light, "a node has joined and votes");
         Ok(())
+    }
+
+    async fn remember_others(&self) -> Result<(), String> {
+        let store = self.mailstore().clone();
+        let done = tokio::task::spawn_blocking(move || store.has_others()).await;
+        done.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 
     // ------------------------------------------------------------- transfer
