@@ -228,6 +228,12 @@ impl BlobStore {
         self.shared.known.read().bad.contains_key(id)
     }
 
+    /// How often something was found damaged since the start: what was durable before the
+    /// last time may have been stored anew, and not be durable yet.
+    pub fn times_damaged(&self) -> u64 {
+        self.shared.times_damaged.load(Ordering::Acquire)
+    }
+
     /// Blobs known to be damaged or missing, at most `limit`.
     pub fn damaged(&self, limit: usize) -> Vec<Damage> {
         repair::damaged(&self.shared, limit)

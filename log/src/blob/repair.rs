@@ -9,6 +9,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustix::io::Errno;
+
 use super::Put;
 use super::error::BlobError;
 use super::export::{self, Exported};
@@ -80,14 +82,15 @@ fn hashed(shared: &Arc<Shared>, frame: FrameReader) -> Result<(), BlobError> {
 /// Notes that a blob does not read. Durable before anything relies on it.
 ///
 /// # Errors
-/// [`BlobError::Poisoned`], [`BlobError::Index`]: `error` then says nothing of the blob.
+/// [`BlobError::Poisoned`], [`BlobError::Index`], and [`BlobError::Io`] where the process has no
+/// descriptors or memory left: `error` then says nothing of the blob.
 pub(super) fn note(
     shared: &Shared,
     id: &BlobId,
     error: &BlobError,
     whole: bool,
 ) -> Result<(), BlobError> {
-    if matches!(error, BlobError::Poisoned(_) | BlobError::Index(_)) {
+    if matches!(error, BlobError::Poisoned(_) | BlobError::Index(_)) || is_passing(error) {
         return Err(error.clone());
     }
     // What waits for its sync was written a moment ago, and will be looked at again.
@@ -105,6 +108,34 @@ pub(super) fn note(
     }
     tracing::error!(%id, %error, "a blob is damaged");
     known.bad.insert(*id, Bad { at, what: error.to_string(), whole });
+    // While nobody else sees it: who stores the blob anew finds the count raised.
+    shared.times_damaged.fetch_add(1, Ordering::Release);
+    save(shared, &known)
+}
+
+/// What is wrong with the process and not with the disk.
+fn is_passing(error: &BlobError) -> bool {
+    let BlobError::Io { error, .. } = error else { return false };
+    let known = Errno::from_io_error(error);
+    known.is_some_and(|errno| [Errno::MFILE, Errno::NFILE, Errno::NOMEM].contains(&errno))
+}
+
+/// A frame reads: what kept it from that before is over.
+pub(super) fn reads_again(shared: &Shared, entry: &Entry) -> Result<(), BlobError> {
+    // A recipe that must be stored whole is not bad because it does not read.
+    let over = |known: &Known| {
+        let bad = known.bad.get(&entry.id).filter(|bad| bad.at == Some(entry.at));
+        bad.is_some_and(|bad| entry.at.kind == Kind::Content || !bad.whole)
+    };
+    if !over(&shared.known.read()) {
+        return Ok(());
+    }
+    let mut known = shared.known.write();
+    if !over(&known) {
+        return Ok(());
+    }
+    tracing::warn!(id = %entry.id, "a blob that did not read reads again");
+    known.bad.remove(&entry.id);
     save(shared, &known)
 }
 
@@ -151,6 +182,7 @@ pub(super) fn note_holes(shared: &Shared, holes: &[Hole]) -> Result<(), BlobErro
     let mut known = shared.known.write();
     holes.iter().for_each(|hole| known.add_hole(*hole));
     resolve(&*shared.index, &mut known)?;
+    shared.times_damaged.fetch_add(1, Ordering::Release);
     save(shared, &known)
 }
 

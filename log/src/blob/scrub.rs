@@ -121,7 +121,7 @@ fn check(
         let reader = BlobReader::over(shared, frame)?;
         reader.for_each_chunk(0, u64::MAX, &mut |_| ControlFlow::Continue(()))
     });
-    let Err(error) = checked else { return Ok(()) };
+    let Err(error) = checked else { return repair::reads_again(shared, entry) };
     // The recipe is whole: its part has a frame of its own, or none.
     match error {
         BlobError::Part { .. } => drop(repair::examine(shared, &entry.id)?),

@@ -140,6 +140,8 @@ pub(super) struct Shared {
     pub(super) known: RwLock<Known>,
     /// Blobs whose damaged or missing frame a good one has taken the place of, since the start.
     pub(super) repaired: AtomicU64,
+    /// How often something was noted as damaged.
+    pub(super) times_damaged: AtomicU64,
     pub(super) index: Box<dyn BlobIndex>,
     pub(super) lanes: [Mutex<Option<Active>>; 2],
     /// Full packs, by rising age of their last frame.
@@ -184,6 +186,7 @@ impl Shared {
             packs,
             known: RwLock::default(),
             repaired: AtomicU64::new(0),
+            times_damaged: AtomicU64::new(0),
             index,
             lanes: Default::default(),
             sealing: Mutex::default(),

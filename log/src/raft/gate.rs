@@ -46,6 +46,11 @@ pub(crate) trait Blobs: Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// How often something was found that cannot be read any more.
+    fn times_damaged(&self) -> u64 {
+        0
+    }
+
     /// The store itself, where there is one.
     fn store(&self) -> Option<BlobStore> {
         None
@@ -82,6 +87,10 @@ impl Blobs for BlobStore {
         Self::note_missing(self, id)
     }
 
+    fn times_damaged(&self) -> u64 {
+        Self::times_damaged(self)
+    }
+
     fn store(&self) -> Option<BlobStore> {
         Some(self.clone())
     }
@@ -91,14 +100,42 @@ impl Blobs for BlobStore {
     }
 }
 
+/// Blobs that were lately found durable. That they stay, until one decays: what is then
+/// stored anew in its place is not durable at once.
+#[derive(Debug)]
+struct Held {
+    blobs: LruCache<BlobId, ()>,
+    /// [`Blobs::times_damaged`] when they were found so.
+    damaged: u64,
+}
+
+impl Held {
+    /// Those of some that are not known to be durable.
+    fn unknown(&mut self, mut ids: Vec<BlobId>, damaged: u64) -> Vec<BlobId> {
+        if self.damaged != damaged {
+            self.blobs.clear();
+            self.damaged = damaged;
+        }
+        ids.retain(|id| self.blobs.get(id).is_none());
+        ids
+    }
+
+    fn note(&mut self, durable: Vec<BlobId>, damaged: u64) {
+        if self.damaged == damaged {
+            for id in durable {
+                self.blobs.put(id, ());
+            }
+        }
+    }
+}
+
 /// Lets entries through whose blobs are durable. A proposer passes it before
 /// Raft sees the record, so that Raft's core does not wait; what comes any
 /// other way is checked when it is appended.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     blobs: Arc<dyn Blobs>,
-    /// Blobs that were lately found durable, which they stay.
-    held: Arc<Mutex<LruCache<BlobId, ()>>>,
+    held: Arc<Mutex<Held>>,
     /// Mutation for the tests of this gate: everything passes unchecked.
     #[cfg(test)]
     pub(crate) open: bool,
@@ -106,9 +143,10 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(blobs: Arc<dyn Blobs>) -> Self {
+        let held = Held { blobs: LruCache::new(HELD), damaged: blobs.times_damaged() };
         Self {
             blobs,
-            held: Arc::new(Mutex::new(LruCache::new(HELD))),
+            held: Arc::new(Mutex::new(held)),
             #[cfg(test)]
             open: false,
         }
@@ -145,25 +183,13 @@ impl Gate {
         if world::breaks(Mutation::GateOpen) {
             return Ok(());
         }
-        let mut unknown = ids;
-        {
-            let mut held = self.held.lock();
-            unknown.retain(|id| held.get(id).is_none());
-        }
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        self.blobs.durable(unknown.clone()).await?;
-        let mut held = self.held.lock();
-        for id in unknown {
-            held.put(id, ());
+        let damaged = self.blobs.times_damaged();
+        let unknown = self.held.lock().unknown(ids, damaged);
+        if !unknown.is_empty() {
+            self.blobs.durable(unknown.clone()).await?;
+            self.held.lock().note(unknown, damaged);
         }
         Ok(())
-    }
-
-    /// What was found durable has decayed since: it is looked at again.
-    pub(crate) fn forget(&self, id: &BlobId) {
-        self.held.lock().pop(id);
     }
 
     /// Whether a blob is here, durable or not. Blocks.

@@ -257,3 +257,21 @@ fn a_pack_whose_sectors_do_not_read_is_put_aside_or_passed_over() {
     drop(store);
     is_whole(&disk.copy(), &blobs);
 }
+
+#[test]
+fn a_frame_that_reads_again_is_damaged_no_more() {
+    let disk = SimDisk::new(1);
+    let (store, blobs) = fill(&disk);
+    let (path, place) = (pack(&disk), frame_of(&disk, &blobs[0]) + 9);
+    disk.flip(&path, place, 1).unwrap();
+    assert_eq!(store.scrub(&mut go_on).unwrap().damaged.len(), 1);
+    let id = BlobId::of(&blobs[0]);
+    assert!(store.is_damaged(&id) && !store.contains(&id).unwrap());
+    let seen = store.times_damaged();
+    disk.flip(&path, place, 1).unwrap();
+    assert!(store.scrub(&mut go_on).unwrap().damaged.is_empty());
+    assert_eq!((store.is_damaged(&id), store.times_damaged()), (false, seen));
+    assert_eq!(read(&store, &id).unwrap(), blobs[0]);
+    drop(store);
+    is_whole(&disk, &blobs);
+}

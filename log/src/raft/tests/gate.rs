@@ -133,3 +133,21 @@ async fn a_poisoned_blob_store_leaves_raft() {
     node.stopped().await;
     assert!(node.read_index(soon()).await.is_err());
 }
+
+#[tokio::test]
+async fn what_is_stored_anew_in_the_place_of_a_decayed_frame_is_synced_again() {
+    let disk = SimDisk::new(1);
+    let world = World::new(&disk);
+    let (log, blobs) = (world.log(), world.blobs());
+    let node = world.open_with(log, Gate::new(Arc::new(blobs.clone())), world.views.toy());
+    let blob = blobs.put(b"a message").unwrap().id;
+    node.propose(record_with(1, blob), soon()).await.unwrap();
+    let pack = disk.files().into_iter().find(|path| path.extension().is_some_and(|e| e == "pack"));
+    let pack = pack.unwrap();
+    let place = disk.bytes(&pack).unwrap().windows(32).position(|window| window == blob.0).unwrap();
+    disk.flip(&pack, place, 1).unwrap();
+    assert_eq!(blobs.examine(&blob).unwrap(), [blob]);
+    assert!(blobs.put(b"a message").unwrap().new);
+    node.propose(record_with(2, blob), soon()).await.unwrap();
+    assert!(blobs.holds_durably(&blob).unwrap());
+}
