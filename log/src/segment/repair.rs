@@ -71,14 +71,20 @@ impl SegmentLog {
         let shared = &self.handle.shared;
         let made = replace(&*shared.disk, &file, &mended)?;
         let runs = whole(&made, before.as_ref())?.runs;
-        self.take_over(number, made, runs);
+        if !self.take_over(number, made, runs) {
+            // It was purged meanwhile: a file of its name would be one too many at the next start.
+            let gone =
+                shared.disk.remove(&file.path).and_then(|()| shared.disk.sync_dir(&shared.dir));
+            gone.or_else(not_there).map_err(LogError::io(&file.path, "remove a purged segment"))?;
+        }
         Ok(())
     }
 
-    fn take_over(&self, number: u64, made: SegmentFile, mut runs: Runs) {
+    /// `false` when it is no segment of this log any more.
+    fn take_over(&self, number: u64, made: SegmentFile, mut runs: Runs) -> bool {
         let mut core = self.core();
         let Some(place) = core.segments.iter().position(|s| s.file.id.number == number) else {
-            return;
+            return false;
         };
         // What newer segments have replaced of it stays replaced.
         for newer in core.segments.iter().skip(place + 1) {
@@ -89,6 +95,7 @@ impl SegmentLog {
         if let Some(segment) = core.segments.get_mut(place) {
             (segment.file, segment.runs) = (Arc::new(made), runs);
         }
+        true
     }
 
     fn find_sealed(&self, number: u64) -> Option<Sealed> {
@@ -160,6 +167,10 @@ fn read_lossy(file: &SegmentFile) -> Result<Vec<u8>, LogError> {
         bytes.extend(sector);
     }
     Ok(bytes)
+}
+
+fn not_there(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// Written beside and renamed: a crash leaves the damaged one or the good one.

@@ -125,3 +125,23 @@ fn power_lost_at_any_moment_leaves_the_old_or_the_new() {
         assert_eq!(all(&again), entries, "{operations}");
     }
 }
+
+#[test]
+fn one_that_is_purged_while_it_is_mended_does_not_come_back() {
+    let disk = SimDisk::new(1);
+    let running = log(&disk);
+    let good = open(&disk.copy(), SMALL).0;
+    let number = running.sealed()[1];
+    damage(&disk, number, 5_000..5_001);
+    let mut good = from(&good);
+    let mended = running.repair_sealed(number, &mut |first, behind| {
+        wait(|done| running.purge(id(3, 95), done)).unwrap();
+        good(first, behind)
+    });
+    mended.unwrap();
+    assert!(!running.sealed().contains(&number));
+    assert!(!disk.files().contains(&path(number)));
+    let last = running.last();
+    drop(running);
+    assert_eq!(open(&disk, SMALL).0.last(), last);
+}
