@@ -5,8 +5,8 @@
 //!   front of the entries for a follower that is not known to have them
 //! - fetched: by the receiver, what is large or still missing
 //!
-//! Invariant: a peer is taken to have a blob only when it said that it is durable
-//! there. Small blobs travel together; of a large one a piece at a time is in memory
+//! Invariant: a peer is taken to have a blob only when it said so. It appends no entry
+//! before the blob is durable there, whatever is taken here. Small blobs travel together; of a large one a piece at a time is in memory
 //! at the sender, the whole once at the receiver, within [`BUDGET`].
 
 use std::collections::HashMap;
@@ -257,18 +257,25 @@ struct Load {
 
 impl Load {
     fn add(&mut self, gate: &crate::raft::gate::Gate, id: &BlobId) -> Result<(), BlobError> {
-        let exporter = gate.exporter(id)?;
-        // What has parts, or is large, is fetched: only the receiver knows what it lacks.
-        if exporter.head().stored > PIECE as u64 || !exporter.head().parts.is_empty() {
-            self.fetch.push(*id);
-            return Ok(());
+        match small(gate, id) {
+            Ok(Some(Exported { head, body })) => {
+                self.octets += body.len();
+                self.heads.push(head);
+                self.bodies.push(body);
+            }
+            Err(error @ (BlobError::Poisoned(_) | BlobError::Index(_))) => return Err(error),
+            // One that has decayed here may be with others, and stops nothing else.
+            Ok(None) | Err(_) => self.fetch.push(*id),
         }
-        let Exported { head, body } = exporter.whole()?;
-        self.octets += body.len();
-        self.heads.push(head);
-        self.bodies.push(body);
         Ok(())
     }
+}
+
+/// What is large, or has parts, is fetched: only the receiver knows what it lacks.
+fn small(gate: &crate::raft::gate::Gate, id: &BlobId) -> Result<Option<Exported>, BlobError> {
+    let exporter = gate.exporter(id)?;
+    let fetched = exporter.head().stored > PIECE as u64 || !exporter.head().parts.is_empty();
+    if fetched { Ok(None) } else { exporter.whole().map(Some) }
 }
 
 /// What is asked on [`topic::GIVE_BLOB`].
@@ -350,6 +357,21 @@ impl Service for BlobService {
     }
 }
 
+/// One that came damaged is fetched, perhaps from another peer.
+fn import_or_fetch(
+    gate: &crate::raft::gate::Gate,
+    from: NodeId,
+    blob: &Exported,
+) -> Result<(), BlobError> {
+    match gate.import(blob) {
+        Err(error @ BlobError::Foreign { .. }) => {
+            tracing::warn!(%from, %error, "a peer has sent a damaged blob");
+            Ok(())
+        }
+        imported => imported,
+    }
+}
+
 impl Hub {
     async fn lacks(&self, ids: Vec<BlobId>) -> Result<Bytes, String> {
         let gate = self.gate.clone();
@@ -378,13 +400,14 @@ impl Hub {
             whole.push(Exported { head, body: bulk.split_to(len) });
         }
         let gate = self.gate.clone();
-        let import = move || whole.iter().try_for_each(|blob| gate.import(blob));
+        let import = move || whole.iter().try_for_each(|blob| import_or_fetch(&gate, from, blob));
         let imported = world::blocking(import).await.map_err(|error| error.to_string())?;
         imported.map_err(|error| error.to_string())?;
         self.complete(from, ids).await
     }
 
-    /// Resolves when these are durable here; what is missing is fetched from `from`.
+    /// Resolves when these are durable here; what is missing is fetched, from `from` if it
+    /// has it.
     ///
     /// # Errors
     /// Why one is not: what names it must not be appended.
@@ -421,10 +444,25 @@ impl Hub {
         if missing.is_empty() {
             return Err("a blob is there and is not: its index is damaged".to_owned());
         }
+        let others = self.others().into_iter().filter(|peer| *peer != from);
+        let peers: Vec<NodeId> = std::iter::once(from).chain(others).collect();
         for id in missing {
-            self.fetch(from, id).await.map_err(|error| format!("blob {id}: {error}"))?;
+            self.fetch_from(&peers, id).await?;
         }
         Ok(())
+    }
+
+    /// Fetches a blob from the first of these that has it; says who that is.
+    async fn fetch_from(self: &Arc<Self>, peers: &[NodeId], id: BlobId) -> Result<NodeId, String> {
+        let mut whys = Vec::new();
+        for peer in peers {
+            match self.fetch(*peer, id).await {
+                Ok(()) => return Ok(*peer),
+                Err(why) => whys.push(format!("node {peer}: {why}")),
+            }
+        }
+        let whys = if whys.is_empty() { "there are no peers".to_owned() } else { whys.join("; ") };
+        Err(format!("blob {id}: {whys}"))
     }
 
     /// Fetches a blob and the parts that are missing, from one peer. Not durable yet.
@@ -485,19 +523,8 @@ impl Hub {
 
     /// Fetches a blob from whichever peer has it, and makes it durable.
     pub(crate) async fn fetch_from_any(self: &Arc<Self>, id: BlobId) -> Result<NodeId, FetchError> {
-        let mut whys = Vec::new();
-        self.gate.forget(&id);
-        for peer in self.others() {
-            match self.fetch(peer, id).await {
-                Ok(()) => {
-                    let held = self.gate.hold(vec![id]).await;
-                    held.map_err(|error| FetchError::Store(error.to_string()))?;
-                    return Ok(peer);
-                }
-                Err(why) => whys.push(format!("node {peer}: {why}")),
-            }
-        }
-        let whys = if whys.is_empty() { "there are no peers".to_owned() } else { whys.join("; ") };
-        Err(FetchError::Nobody(format!("blob {id}: {whys}")))
+        let peer = self.fetch_from(&self.others(), id).await.map_err(FetchError::Nobody)?;
+        let held = self.gate.hold(vec![id]).await;
+        held.map(|()| peer).map_err(|error| FetchError::Store(error.to_string()))
     }
 }

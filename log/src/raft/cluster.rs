@@ -119,7 +119,8 @@ impl Hub {
         let metrics = metrics.borrow_watched();
         let effective = metrics.membership_config.log_id();
         let pending = effective != metrics.committed_membership_config.log_id();
-        let changing = pending || self.changing.try_lock().is_err();
+        let joint = metrics.membership_config.membership().get_joint_config().len() > 1;
+        let changing = pending || joint || self.changing.try_lock().is_err();
         (Term(metrics.current_term), metrics.current_leader.map(NodeId), changing)
     }
 

@@ -35,6 +35,11 @@ impl Hub {
                 self.step_aside(&why).await;
                 continue;
             }
+            if self.is_joint()
+                && let Err(error) = self.finish_change().await
+            {
+                tracing::debug!(%error, "a change of the members is not finished yet");
+            }
             let moved = self.moved();
             if !moved.is_empty() {
                 next = Instant::now() + AGAIN;

@@ -63,7 +63,7 @@ pub(crate) struct Hub {
     pub(crate) snapshots: OnceLock<Snapshots>,
     /// Raft's own threads; `None` in a simulation.
     threads: Option<Handle>,
-    /// Where peers that are no members yet are reached.
+    /// Where peers said that they are reached, or those who added them.
     addresses: Mutex<BTreeMap<NodeId, String>>,
     links: Mutex<BTreeMap<(NodeId, Lane), Arc<Link>>>,
     itself: Weak<Hub>,
@@ -144,17 +144,15 @@ impl Hub {
         nodes.filter(|node| *node != self.me()).collect()
     }
 
-    /// Where a peer is reached.
+    /// Where a peer is reached. Its own word counts before the membership's: one that has
+    /// moved is to be reached before the membership can say so.
     pub(crate) fn address(&self, peer: NodeId) -> Option<String> {
-        let membership = self.membership();
-        let member = membership.nodes().find(|(node, _)| **node == peer.0);
-        let known = member.map(|(_, member)| member.address.clone());
-        known
-            .filter(|address| !address.is_empty())
-            .or_else(|| self.addresses.lock().get(&peer).cloned())
+        let said = self.addresses.lock().get(&peer).cloned();
+        let of_member = || self.member(peer).map(|member| member.address);
+        said.or_else(of_member).filter(|address| !address.is_empty())
     }
 
-    /// Remembers where a peer said that it is reached.
+    /// Remembers where a peer is reached, by its own word or by that of who adds it.
     pub(crate) fn note_address(&self, peer: NodeId, address: &str) {
         if !address.is_empty() {
             self.addresses.lock().insert(peer, address.to_owned());

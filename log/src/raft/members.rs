@@ -85,7 +85,9 @@ impl Node {
     /// # Errors
     /// See [`MembershipError`].
     pub async fn add_learner(&self, node: NodeId, address: String, light: bool) -> Changed {
-        self.hub().note_address(node, &address);
+        if self.hub().member(node).is_none() {
+            self.hub().note_address(node, &address);
+        }
         self.hub().prepare_joiner(node).await;
         let member = Member { address, light };
         {
@@ -180,7 +182,22 @@ impl Hub {
     async fn begin_change(&self) -> Result<Change<'_>, MembershipError> {
         let raft = self.raft_as_leader()?;
         let one = self.changing.try_lock().map_err(|_| MembershipError::InProgress)?;
-        Ok(Change { hub: self, raft, _one: one })
+        let change = Change { hub: self, raft, _one: one };
+        if self.is_joint() {
+            change.commit(ChangeMembers::AddVoterIds(BTreeSet::new())).await?;
+        }
+        Ok(change)
+    }
+
+    /// Whether two majorities decide: who changed the voters has ended between the two halves
+    /// of the change (Raft dissertation, section 4.3), or is about to do the second.
+    pub(crate) fn is_joint(&self) -> bool {
+        self.membership().membership().get_joint_config().len() > 1
+    }
+
+    /// Does the second half of a change of which nobody else will. Only on the leader.
+    pub(crate) async fn finish_change(&self) -> Changed {
+        self.begin_change().await.map(drop)
     }
 
     pub(crate) fn raft_as_leader(&self) -> Result<&Raft, MembershipError> {

@@ -46,8 +46,7 @@ type RpcError = RPCError<TypeConfig>;
 pub(crate) struct Peers(pub(crate) Arc<Hub>);
 
 impl Peers {
-    fn peer(&self, node: u64, member: &Member, lane: Lane) -> Peer {
-        self.0.note_address(NodeId(node), &member.address);
+    fn peer(&self, node: u64, lane: Lane) -> Peer {
         Peer { hub: self.0.clone(), node: NodeId(node), lane }
     }
 }
@@ -55,16 +54,16 @@ impl Peers {
 impl RaftNetworkFactory<TypeConfig> for Peers {
     type Network = Peer;
 
-    async fn new_client(&mut self, node: u64, member: &Member) -> Peer {
-        self.peer(node, member, Lane::Appends)
+    async fn new_client(&mut self, node: u64, _: &Member) -> Peer {
+        self.peer(node, Lane::Appends)
     }
 
-    async fn new_heartbeat_client(&mut self, node: u64, member: &Member) -> Peer {
-        self.peer(node, member, Lane::Votes)
+    async fn new_heartbeat_client(&mut self, node: u64, _: &Member) -> Peer {
+        self.peer(node, Lane::Votes)
     }
 
-    async fn new_snapshot_client(&mut self, node: u64, member: &Member) -> Peer {
-        self.peer(node, member, Lane::Bulk)
+    async fn new_snapshot_client(&mut self, node: u64, _: &Member) -> Peer {
+        self.peer(node, Lane::Bulk)
     }
 }
 

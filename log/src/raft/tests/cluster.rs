@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
+use openraft::async_runtime::watch::WatchReceiver;
 
 use super::group::{FOUND, JOIN, Net, Way, fresh, group, leader_of, open, shortly, within};
 use super::{record, record_with, soon};
@@ -72,6 +73,48 @@ async fn blobs_arrive_with_what_names_them() {
         let whole = member.blobs.reader(&recipe).unwrap().read_all(1 << 20).unwrap();
         assert_eq!(whole, message);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blob_that_has_decayed_at_the_leader_comes_from_another() {
+    let net = Net::default();
+    let members = group(&net, 3).await;
+    net.cut(NodeId(3));
+    let (rotten, sound) = (noise(2_000), noise(2 << 20));
+    let mut last = LogIndex(0);
+    for (n, octets) in [&rotten, &sound].into_iter().enumerate() {
+        let blob = members[0].blobs.put(octets).unwrap().id;
+        last = within(members[0].propose(record_with(n as u64, blob))).await.unwrap().index;
+    }
+    // Nobody has noticed when it is given, or it is known before.
+    for noticed in [false, true] {
+        let octets = noise(3_000 + usize::from(noticed));
+        let blob = members[0].blobs.put(&octets).unwrap().id;
+        let record = record_with(10 + u64::from(noticed), blob);
+        last = within(members[0].propose(record)).await.unwrap().index.max(last);
+        decay(&members[0].disk, blob);
+        if noticed {
+            assert_eq!(members[0].blobs.examine(&blob).unwrap(), [blob]);
+        }
+    }
+    decay(&members[0].disk, BlobId::of(&rotten));
+    members[1].reaches(last).await;
+    net.heal(NodeId(3));
+    members[2].reaches(last).await;
+    let blobs = [rotten, sound, noise(3_000), noise(3_001)];
+    assert!(blobs.iter().all(|b| members[2].blobs.holds_durably(&BlobId::of(b)).unwrap()));
+}
+
+/// Turns over the last octet of a frame of some 2,000 octets.
+fn decay(disk: &crate::disk::sim::SimDisk, blob: BlobId) {
+    let is_pack = |path: &&std::path::PathBuf| path.extension().is_some_and(|e| e == "pack");
+    for pack in disk.files().iter().filter(is_pack) {
+        let octets = disk.bytes(pack).unwrap();
+        if let Some(place) = octets.windows(32).position(|window| window == blob.0) {
+            return disk.flip(pack, place + 1_500, 1).unwrap();
+        }
+    }
+    panic!("no pack has it");
 }
 
 fn noise(len: usize) -> Vec<u8> {
@@ -146,6 +189,25 @@ async fn a_leader_that_is_cut_off_acknowledges_and_serves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_has_moved_is_found_where_it_says_and_written_down() {
+    let net = Net::default();
+    let mut members = group(&net, 3).await;
+    members[0].propose(record(1)).await.unwrap();
+    let (disk, world) = members.pop().unwrap().kill(&net);
+    net.moves(NodeId(3), "elsewhere:1");
+    let moved = open(&net, 3, &disk, world, Way { incarnation: 2, ..JOIN });
+    let outcome = within(members[0].propose(record(2))).await.unwrap();
+    moved.reaches(outcome.index).await;
+    within(async {
+        let address = || members[1].node.cluster().member(NodeId(3)).unwrap().address.clone();
+        while address() != "elsewhere:1" {
+            a_moment().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transfer_loses_nothing() {
     let net = Net::default();
     let members = group(&net, 3).await;
@@ -194,6 +256,41 @@ async fn one_change_of_the_members_at_a_time() {
     assert_eq!(node.cluster().voters().count(), 3);
     let answer = members[1].node.promote(NodeId(3)).await;
     assert_eq!(answer, Err(MembershipError::NotLeader { leader: Some(NodeId(1)) }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_the_voters_that_was_given_up_half_way_is_finished() {
+    let net = Net::default();
+    let members = group(&net, 2).await;
+    let third = fresh(&net, 3, JOIN);
+    let (node, hub) = (&members[0].node, members[0].node.hub());
+    within(node.add_learner(third.id, "node3:1".to_owned(), false)).await.unwrap();
+    let mut metrics = hub.raft().unwrap().metrics();
+    let joint = async {
+        while !hub.is_joint() {
+            metrics.changed().await.unwrap();
+        }
+    };
+    // Whoever wanted it is gone before the second half.
+    within(async {
+        tokio::select! {
+            biased;
+            () = joint => {}
+            promoted = node.promote(third.id) => panic!("{promoted:?} came too soon"),
+        }
+    })
+    .await;
+    within(async {
+        while node.cluster().changing {
+            a_moment().await;
+        }
+    })
+    .await;
+    assert!(!hub.is_joint());
+    assert_eq!(node.cluster().voters().count(), 3);
+    // One majority decides, and any of the three may go.
+    net.cut(NodeId(2));
+    within(members[0].propose(record(1))).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

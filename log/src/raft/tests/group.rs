@@ -26,6 +26,8 @@ pub(super) struct Net(Arc<Mutex<Wires>>);
 struct Wires {
     nodes: BTreeMap<NodeId, Node>,
     cut: BTreeSet<NodeId>,
+    /// Where nodes are reached that are not where they were to begin with.
+    moved: BTreeMap<NodeId, String>,
     /// Ends the streams of a node.
     alive: BTreeMap<NodeId, tokio::sync::watch::Sender<()>>,
 }
@@ -39,6 +41,15 @@ impl Net {
 
     pub(super) fn heal(&self, node: NodeId) {
         self.0.lock().cut.remove(&node);
+    }
+
+    /// From its next start on a node is reached here, and nowhere else.
+    pub(super) fn moves(&self, node: NodeId, address: &str) {
+        self.0.lock().moved.insert(node, address.to_owned());
+    }
+
+    fn address(&self, node: NodeId) -> String {
+        self.0.lock().moved.get(&node).cloned().unwrap_or_else(|| format!("node{node}:1"))
     }
 
     fn plug(&self, node: NodeId, replica: &Node) {
@@ -82,8 +93,15 @@ struct Wire {
 }
 
 impl Dialer for Wire {
-    fn dial(&self, peer: NodeId, _: &str) -> BoxFuture<'static, io::Result<Box<dyn PeerStream>>> {
-        let stream = self.net.connect(self.from, peer);
+    fn dial(
+        &self,
+        peer: NodeId,
+        address: &str,
+    ) -> BoxFuture<'static, io::Result<Box<dyn PeerStream>>> {
+        let stream = match self.net.address(peer) == address {
+            true => self.net.connect(self.from, peer),
+            false => Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
+        };
         async move { stream }.boxed()
     }
 }
@@ -117,7 +135,7 @@ pub(super) fn open(net: &Net, id: u64, disk: &SimDisk, world: World, way: Way) -
     options.peers = Some(PeerOptions {
         cluster: "test".to_owned(),
         incarnation: way.incarnation,
-        address: format!("node{id}:1"),
+        address: net.address(node),
         level: way.level,
         seen: PathBuf::from("/seen"),
         dialer: Arc::new(Wire { net: net.clone(), from: node }),
