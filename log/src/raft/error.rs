@@ -76,14 +76,6 @@ pub enum OpenError {
 /// nothing happened and nothing will.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
-    /// Another node leads.
-    #[error("this node does not lead shard {shard}; node {leader:?} does")]
-    NotLeader {
-        /// The shard.
-        shard: ShardId,
-        /// Who leads, where that is known.
-        leader: Option<NodeId>,
-    },
     /// The deadline passed before the record was handed in.
     #[error("the log took no record before the deadline")]
     Unavailable,
@@ -203,9 +195,6 @@ pub enum MembershipError {
 /// Why a call to another node has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// No such member.
-    #[error("node {0} is not a member")]
-    UnknownNode(NodeId),
     /// It is not reached, or it refuses this node.
     #[error("node {node} is not reached: {why}")]
     Unreachable {
@@ -255,7 +244,4 @@ pub enum FetchError {
     /// It came and could not be stored here.
     #[error("it could not be stored: {0}")]
     Store(String),
-    /// The replica has stopped.
-    #[error("the shard has stopped on this node: {0}")]
-    Stopped(String),
 }

@@ -305,8 +305,7 @@ fn of_call(said: Result<Bytes, CallError>) -> Tried {
 /// A call that never left, or that the service refused, proposed nothing.
 fn of_error(error: &CallError) -> Tried {
     match error {
-        CallError::UnknownNode(_)
-        | CallError::Unreachable { .. }
+        CallError::Unreachable { .. }
         | CallError::NoService { .. }
         | CallError::Failed { .. }
         | CallError::TooLong(_) => Tried::NotHandedIn,
@@ -353,7 +352,7 @@ impl Hub {
 
 fn refused(error: ProposeError) -> Said {
     match error {
-        ProposeError::NotLeader { .. } | ProposeError::Unavailable => Said::NotLeader,
+        ProposeError::Unavailable => Said::NotLeader,
         ProposeError::Unknown(why) => Said::Unknown(why),
         ProposeError::TooLarge(why) => Said::TooLarge(why),
         ProposeError::Blob { blob, why } => Said::Blob(blob, why),

@@ -83,9 +83,7 @@ impl Inner {
     fn not_proposed(&self, error: ProposeError) -> WriteError {
         let text = error.to_string();
         match error {
-            ProposeError::NotLeader { .. }
-            | ProposeError::Unavailable
-            | ProposeError::Clock { .. } => WriteError::Unavailable(text),
+            ProposeError::Unavailable | ProposeError::Clock { .. } => WriteError::Unavailable(text),
             ProposeError::Level { .. } => WriteError::Invalid(text),
             ProposeError::Unknown(_) => WriteError::Unknown(text),
             ProposeError::TooLarge(_) => WriteError::Invalid(text),

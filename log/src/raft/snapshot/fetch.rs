@@ -276,10 +276,7 @@ impl Fetch {
 fn is_final(error: &CallError) -> bool {
     match error {
         CallError::Unreachable { .. } | CallError::Timeout(_) | CallError::Lost { .. } => false,
-        CallError::UnknownNode(_)
-        | CallError::NoService { .. }
-        | CallError::Failed { .. }
-        | CallError::TooLong(_) => true,
+        CallError::NoService { .. } | CallError::Failed { .. } | CallError::TooLong(_) => true,
     }
 }
 
