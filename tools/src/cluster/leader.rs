@@ -28,10 +28,14 @@ pub(super) fn register(cluster: &Cluster) {
 }
 
 impl Service for Wishes {
-    fn call(&self, _from: NodeId, body: Bytes) -> BoxFuture<'static, Result<Bytes, String>> {
+    fn call(&self, from: NodeId, body: Bytes) -> BoxFuture<'static, Result<Bytes, String>> {
         let cluster = self.0.clone();
         Box::pin(async move {
             let cluster = cluster.get()?;
+            // One that was removed keeps its certificate for a while.
+            if cluster.node().cluster().member(from).is_none() {
+                return Err(format!("node {from} is no member of this cluster"));
+            }
             let call: LeaderCall = serde_json::from_slice(&body).map_err(|e| e.to_string())?;
             let answer = cluster.lead(&call).await;
             serde_json::to_vec(&answer).map(Bytes::from).map_err(|e| e.to_string())
@@ -75,7 +79,7 @@ impl Cluster {
             Ok(answer) => serde_json::from_slice(&answer)
                 .map_err(|error| Refusal::Failed(format!("the leader's answer: {error}")))?,
             // It may be about to lose the leadership, and this node to learn of it.
-            Err(E::Unreachable { .. } | E::UnknownNode(_)) => Err(Refusal::NotLeader),
+            Err(E::Unreachable { .. }) => Err(Refusal::NotLeader),
             Err(error) => Err(Refusal::Unavailable(error.to_string())),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -23,6 +24,9 @@ use crate::peers::join::{Ticket, begin};
 use crate::readiness;
 use crate::server::{self, Running};
 use crate::telemetry::{self, Level};
+
+/// How long work behind the scene may take when everything else has ended.
+const AFTERMATH: Duration = Duration::from_secs(10);
 
 /// Runs the server until it is told to stop.
 #[derive(Debug, Args)]
@@ -64,10 +68,16 @@ impl Serve {
         begin(&layout, &ticket)
     }
 
-    fn options(&self, config: &Config) -> Options {
+    fn options(&self, config: &Config) -> anyhow::Result<Options> {
         let mut options = server::options(config);
         options.blobs.tolerate_damage |= self.accept_damage;
-        Options { level: self.act_as_level.unwrap_or(options.level), ..options }
+        let level = self.act_as_level.unwrap_or(options.level);
+        // A cluster that was raised to it would need a program that is yet to be written.
+        if level > options.level && !cfg!(debug_assertions) {
+            let text = format!("this program supports level {} at most", options.level);
+            return Err(Failure::usage(text).into());
+        }
+        Ok(Options { level, ..options })
     }
 }
 
@@ -78,14 +88,17 @@ pub fn run(common: &Common, verb: Serve) -> anyhow::Result<Exit> {
     let level = telemetry::start(&config.log)?;
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(common, config, verb, level))
+    let ended = runtime.block_on(serve(common, config, verb, level));
+    // What hangs on a disk must not keep the process from its end.
+    runtime.shutdown_timeout(AFTERMATH);
+    ended
 }
 
 async fn serve(common: &Common, config: Config, verb: Serve, level: Level) -> anyhow::Result<Exit> {
     server::make_data_directory(&config.data)?;
     let mut signals = Signals::new()?;
     verb.prepare_to_join(&config.data)?;
-    let start = Running::start(config.clone(), verb.options(&config));
+    let start = Running::start(config.clone(), verb.options(&config)?);
     let Some(mut running) = signals.or_stopped(start).await.transpose()? else {
         tracing::info!("stopped before it was ready");
         return Ok(Exit::Done);
