@@ -2,7 +2,8 @@
 
 BUILD_PACKAGES = build-essential pkg-config libclang-dev ccache
 TEST_PACKAGES = python3 curl openssl procps isync offlineimap3 interimap neomutt swaks postfix \
-	libio-socket-ssl-perl libnet-ssleay-perl haproxy nginx libnginx-mod-mail $(JEPSEN_PACKAGES)
+	libio-socket-ssl-perl libnet-ssleay-perl haproxy nginx libnginx-mod-mail dovecot-imapd \
+	$(JEPSEN_PACKAGES)
 JEPSEN_PACKAGES = iproute2 util-linux mount faketime
 BENCH_PACKAGES = dovecot-core dovecot-imapd dovecot-lmtpd libsasl2-modules
 

@@ -109,7 +109,8 @@ impl Cluster {
 
     /// The same with more arguments for `serve`.
     pub fn join_with(&mut self, through: usize, serve: &[&str]) -> usize {
-        let token = self.token(through, &[]);
+        let light = serve.iter().filter(|argument| **argument == "--light").copied();
+        let token = self.token(through, &light.collect::<Vec<_>>());
         let mut node = self.joiner(through, &token, serve);
         node.start_again();
         self.nodes.push(node);
@@ -191,6 +192,14 @@ impl Cluster {
             last.clone().filter(&wished)
         });
         found.unwrap_or_else(|| panic!("not {what} on node {n} in {PATIENCE:?}: {last:#?}"))
+    }
+
+    /// Hands leadership to a node.
+    pub fn let_lead(&self, n: usize) {
+        self.caught_up();
+        let id = self.id(n).to_string();
+        self.node(n).verb(&["cluster", "transfer", &id]);
+        assert_eq!(self.leader(), n);
     }
 
     /// Waits until the nodes that run agree on a leader among them, and gives it.

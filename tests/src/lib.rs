@@ -2,6 +2,7 @@
 //! the crash test share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod clock;
 pub mod cluster;
 pub mod imap;
 pub mod lmtp;
@@ -10,5 +11,6 @@ pub mod messages;
 pub mod model;
 pub mod process;
 pub mod programs;
+pub mod room;
 pub mod sim;
 pub mod values;

@@ -67,6 +67,12 @@ impl Redoubt {
         found.map_or_else(|| panic!("{name} is not set"), |(_, value)| value)
     }
 
+    /// An environment variable from the next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.into(), value.into()));
+    }
+
     /// Starts it over the same data directory.
     pub fn start_again(&mut self) {
         if let Err(error) = self.try_start_again() {
@@ -148,6 +154,11 @@ impl Redoubt {
     pub fn addresses(&self, key: &str) -> Vec<SocketAddr> {
         let addresses = self.listen.get(key).unwrap_or_else(|| panic!("{key} is not served"));
         addresses.iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
+    /// Whether it listens for this key of `[listen]`.
+    pub fn serves(&self, key: &str) -> bool {
+        self.listen.get(key).is_some_and(|addresses| !addresses.is_empty())
     }
 
     /// Where IMAP is.

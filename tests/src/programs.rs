@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::imap::{Imap, item, parse};
 use crate::lmtp::Lmtp;
+use crate::maildir::Maildir;
 use crate::messages::token;
 use crate::process::Redoubt;
 
@@ -91,6 +92,49 @@ impl Scene {
             String::from_utf8_lossy(&output.stderr)
         );
         output.stdout
+    }
+}
+
+/// A server, and a program that keeps a Maildir like alice's mail.
+#[derive(Debug)]
+pub struct Synced {
+    /// Server and program's home.
+    pub scene: Scene,
+    /// Alice at the server.
+    pub imap: Imap,
+    command: Vec<String>,
+}
+
+impl Synced {
+    /// A program that reads `config` below its home; `CONFIG` in the command is its path.
+    pub fn new(config: &str, text: impl FnOnce(&Scene) -> String, command: &[&str]) -> Self {
+        let scene = Scene::new();
+        let path = scene.file(config, text(&scene));
+        std::fs::create_dir_all(scene.home().join("mail")).unwrap();
+        let imap = scene.imap("alice@example.org");
+        let command = command.iter().map(|word| word.replace("CONFIG", path.to_str().unwrap()));
+        Self { imap, command: command.collect(), scene }
+    }
+
+    /// Lets the program bring both sides together.
+    pub fn sync(&self) {
+        let arguments: Vec<&str> = self.command.iter().skip(1).map(String::as_str).collect();
+        self.scene.run(&self.command[0], &arguments);
+    }
+
+    /// Where a mailbox is on this side.
+    pub fn path(&self, mailbox: &str) -> PathBuf {
+        self.scene.home().join("mail").join(mailbox)
+    }
+
+    /// A mailbox on this side.
+    pub fn local(&self, mailbox: &str) -> Maildir {
+        Maildir::open(self.path(mailbox))
+    }
+
+    /// Puts a message into a mailbox of the server.
+    pub fn append(&mut self, mailbox: &str, flags: &str, message: &[u8]) {
+        assert!(self.imap.append(mailbox, flags, message).unwrap().is_ok());
     }
 }
 

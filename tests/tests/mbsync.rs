@@ -5,48 +5,27 @@
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use redoubt_tests::imap::Imap;
 use redoubt_tests::maildir::{self, Maildir, flags, set_flags, without_fields};
 use redoubt_tests::messages::{message, without_trace};
-use redoubt_tests::programs::{Scene, contents, status};
+use redoubt_tests::programs::{Scene, Synced, contents, status};
 
 const ALICE: &str = "alice@example.org";
 /// Mailboxes' names are for mbsync what they are on the wire.
 const DRAFTS: &str = "Entw&APw-rfe &-Co";
 
-/// A server, and mbsync with a configuration.
-struct Story {
-    scene: Scene,
-    imap: Imap,
+fn story() -> Synced {
+    Synced::new(".mbsyncrc", configuration, &["mbsync", "-c", "CONFIG", "-a"])
 }
 
-impl Story {
-    fn new() -> Self {
-        let scene = Scene::new();
-        let port = scene.server.imap().port();
-        scene.file(
-            ".mbsyncrc",
-            format!(
-                "IMAPAccount r\nHost 127.0.0.1\nPort {port}\nUser {ALICE}\nPass secret\n\
-                 SSLType None\nAuthMechs LOGIN\n\nIMAPStore remote\nAccount r\n\n\
-                 MaildirStore local\nPath ~/mail/\nInbox ~/mail/INBOX\nSubFolders Verbatim\n\n\
-                 Channel c\nFar :remote:\nNear :local:\nPatterns *\nCreate Both\nRemove Both\n\
-                 Expunge Both\nSyncState *\nCopyArrivalDate yes\n"
-            ),
-        );
-        fs::create_dir_all(scene.home().join("mail")).unwrap();
-        let imap = scene.imap(ALICE);
-        Self { scene, imap }
-    }
-
-    fn sync(&self) {
-        let config = self.scene.home().join(".mbsyncrc");
-        self.scene.run("mbsync", &["-c", config.to_str().unwrap(), "-a"]);
-    }
-
-    fn local(&self, mailbox: &str) -> Maildir {
-        Maildir::open(self.scene.home().join("mail").join(mailbox))
-    }
+fn configuration(scene: &Scene) -> String {
+    let port = scene.server.imap().port();
+    format!(
+        "IMAPAccount r\nHost 127.0.0.1\nPort {port}\nUser {ALICE}\nPass secret\n\
+         SSLType None\nAuthMechs LOGIN\n\nIMAPStore remote\nAccount r\n\n\
+         MaildirStore local\nPath ~/mail/\nInbox ~/mail/INBOX\nSubFolders Verbatim\n\n\
+         Channel c\nFar :remote:\nNear :local:\nPatterns *\nCreate Both\nRemove Both\n\
+         Expunge Both\nSyncState *\nCopyArrivalDate yes\n"
+    )
 }
 
 /// mbsync marks what it copies with a header field of its own.
@@ -60,13 +39,13 @@ fn at(seconds: u64) -> SystemTime {
 
 #[test]
 fn mail_comes_down() {
-    let mut story = Story::new();
+    let mut story = story();
     let made = |n: usize| message(&format!("down{n}"), 500 + n * 997);
     for n in 0..20 {
         story.scene.deliver(&[ALICE], &made(n));
     }
     let flagged = "(\\Seen \\Flagged $Work) \"05-Mar-2021 06:07:08 +0200\" ";
-    assert!(story.imap.append("Archive", flagged, &message("dated", 900)).unwrap().is_ok());
+    story.append("Archive", flagged, &message("dated", 900));
     story.sync();
     let local = story.local("INBOX").files();
     assert_eq!(local.len(), 20);
@@ -85,7 +64,7 @@ fn mail_comes_down() {
 
 #[test]
 fn changes_in_the_maildir_go_up() {
-    let mut story = Story::new();
+    let mut story = story();
     for n in 0..3 {
         let keyword = story.imap.append("INBOX", "($Work) ", &message(&format!("m{n}"), 700));
         assert!(keyword.unwrap().is_ok());
@@ -97,7 +76,7 @@ fn changes_in_the_maildir_go_up() {
     set_flags(&local["m2"], "T");
     let new = inbox.add("1700000000.x.h", "DS", &message("up", 3000));
     fs::File::options().write(true).open(&new).unwrap().set_modified(at(1_700_000_000)).unwrap();
-    let drafts = Maildir::create(story.scene.home().join("mail").join(DRAFTS));
+    let drafts = Maildir::create(story.path(DRAFTS));
     drafts.add("1.a.h", "", &message("draft", 400));
     story.sync();
 
@@ -116,7 +95,7 @@ fn changes_in_the_maildir_go_up() {
 
 #[test]
 fn changes_on_the_server_come_down_and_nothing_is_doubled() {
-    let mut story = Story::new();
+    let mut story = story();
     for n in 0..10 {
         story.scene.deliver(&[ALICE], &message(&format!("m{n}"), 700));
     }
@@ -151,14 +130,14 @@ fn changes_on_the_server_come_down_and_nothing_is_doubled() {
 
 #[test]
 fn a_mailbox_that_went_on_one_side_goes_on_the_other() {
-    let mut story = Story::new();
+    let mut story = story();
     story.imap.ok("CREATE Gone").unwrap();
     story.imap.ok("CREATE Stays").unwrap();
     story.sync();
     story.local("Stays");
-    assert!(story.scene.home().join("mail/Gone").is_dir());
+    assert!(story.path("Gone").is_dir());
     story.imap.ok("DELETE Gone").unwrap();
     story.sync();
-    assert!(!story.scene.home().join("mail/Gone").exists());
+    assert!(!story.path("Gone").exists());
     story.local("Stays");
 }

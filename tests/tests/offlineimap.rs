@@ -2,58 +2,29 @@
 //! with a name beyond ASCII included.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
-use redoubt_tests::imap::Imap;
 use redoubt_tests::maildir::{self, Maildir, flags, set_flags, without_fields};
 use redoubt_tests::messages::{message, without_trace};
-use redoubt_tests::programs::{Scene, contents, status};
+use redoubt_tests::programs::{Scene, Synced, contents, status};
 
 const ALICE: &str = "alice@example.org";
 
-/// A server, and offlineimap with a configuration.
-struct Story {
-    scene: Scene,
-    imap: Imap,
+fn story() -> Synced {
+    Synced::new(".offlineimaprc", configuration, &["offlineimap", "-o", "-c", "CONFIG"])
 }
 
-impl Story {
-    fn new() -> Self {
-        let scene = Scene::new();
-        let (port, home) = (scene.server.imap().port(), scene.home().display());
-        let text = format!(
-            "[general]\naccounts = A\nui = quiet\nmetadata = {home}/state\n\
-             [Account A]\nlocalrepository = L\nremoterepository = R\nutf8foldernames = yes\n\
-             [Repository L]\ntype = Maildir\nlocalfolders = {home}/mail\nsep = /\n\
-             [Repository R]\ntype = IMAP\nremotehost = 127.0.0.1\nremoteport = {port}\n\
-             remoteuser = {ALICE}\nremotepass = secret\nssl = no\nstarttls = no\n\
-             auth_mechanisms = PLAIN\nmaxconnections = 1\n"
-        );
-        scene.file(".offlineimaprc", text);
-        fs::create_dir_all(scene.home().join("mail")).unwrap();
-        let imap = scene.imap(ALICE);
-        Self { scene, imap }
-    }
-
-    fn sync(&self) {
-        let config = self.scene.home().join(".offlineimaprc");
-        self.scene.run("offlineimap", &["-o", "-c", config.to_str().unwrap()]);
-    }
-
-    fn path(&self, mailbox: &str) -> PathBuf {
-        self.scene.home().join("mail").join(mailbox)
-    }
-
-    fn local(&self, mailbox: &str) -> BTreeMap<String, PathBuf> {
-        Maildir::open(self.path(mailbox)).files()
-    }
-
-    fn append(&mut self, mailbox: &str, flags: &str, message: &[u8]) {
-        assert!(self.imap.append(mailbox, flags, message).unwrap().is_ok());
-    }
+fn configuration(scene: &Scene) -> String {
+    let (port, home) = (scene.server.imap().port(), scene.home().display());
+    format!(
+        "[general]\naccounts = A\nui = quiet\nmetadata = {home}/state\n\
+         [Account A]\nlocalrepository = L\nremoterepository = R\nutf8foldernames = yes\n\
+         [Repository L]\ntype = Maildir\nlocalfolders = {home}/mail\nsep = /\n\
+         [Repository R]\ntype = IMAP\nremotehost = 127.0.0.1\nremoteport = {port}\n\
+         remoteuser = {ALICE}\nremotepass = secret\nssl = no\nstarttls = no\n\
+         auth_mechanisms = PLAIN\nmaxconnections = 1\n"
+    )
 }
 
 /// offlineimap marks what it uploads with a header field of its own.
@@ -63,7 +34,7 @@ fn as_sent(copied: &[u8]) -> Vec<u8> {
 
 #[test]
 fn mail_comes_down() {
-    let mut story = Story::new();
+    let mut story = story();
     for n in 0..3 {
         story.scene.deliver(&[ALICE], &message(&format!("m{n}"), 600 + n * 5_000));
     }
@@ -71,7 +42,7 @@ fn mail_comes_down() {
     let flagged = "(\\Seen \\Answered $Work) ";
     story.append("\"Entw&APw-rfe/&ZeVnLIqe-\"", flagged, &message("deep", 700));
     story.sync();
-    let local = story.local("INBOX");
+    let local = story.local("INBOX").files();
     assert_eq!(local.keys().collect::<Vec<_>>(), ["m0", "m1", "m2"]);
     for n in 0..3 {
         let path = &local[&format!("m{n}")];
@@ -79,7 +50,7 @@ fn mail_comes_down() {
         assert_eq!(without_trace(&maildir::read(path)), made);
         assert_eq!(flags(path), "");
     }
-    let deep = &story.local("Entwürfe/日本語")["deep"];
+    let deep = &story.local("Entwürfe/日本語").files()["deep"];
     assert_eq!(maildir::read(deep), message("deep", 700));
     assert_eq!(flags(deep), "RS");
     // Looking marked nothing as read.
@@ -88,15 +59,15 @@ fn mail_comes_down() {
 
 #[test]
 fn changes_in_the_maildir_go_up() {
-    let mut story = Story::new();
+    let mut story = story();
     for n in 0..3 {
         story.append("INBOX", "($Work) ", &message(&format!("m{n}"), 600));
     }
     story.sync();
-    let local = story.local("INBOX");
+    let local = story.local("INBOX").files();
     set_flags(&local["m1"], "FRS");
     fs::remove_file(&local["m2"]).unwrap();
-    let inbox = Maildir::open(story.path("INBOX"));
+    let inbox = story.local("INBOX");
     let new = inbox.add("1700000000_0.1.host", "DS", &message("up", 3_000));
     let date = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     fs::File::options().write(true).open(&new).unwrap().set_modified(date).unwrap();
@@ -117,7 +88,7 @@ fn changes_in_the_maildir_go_up() {
 
 #[test]
 fn changes_on_the_server_come_down_and_nothing_is_doubled() {
-    let mut story = Story::new();
+    let mut story = story();
     for n in 0..5 {
         story.append("INBOX", "", &message(&format!("m{n}"), 600));
     }
@@ -130,18 +101,18 @@ fn changes_on_the_server_come_down_and_nothing_is_doubled() {
     imap.ok("UID STORE 4 +FLAGS (\\Deleted)").unwrap();
     imap.ok("UID EXPUNGE 4").unwrap();
     story.sync();
-    let inbox = story.local("INBOX");
+    let inbox = story.local("INBOX").files();
     assert_eq!(inbox.keys().collect::<Vec<_>>(), ["m0", "m4"]);
     assert_eq!((flags(&inbox["m0"]), flags(&inbox["m4"])), ("F".into(), String::new()));
-    let moved = story.local("Übung");
+    let moved = story.local("Übung").files();
     assert_eq!(moved.keys().collect::<Vec<_>>(), ["m1", "m2"]);
     assert_eq!(maildir::read(&moved["m1"]), message("m1", 600));
 
     // Nothing is left to do on either side.
     let before = ["INBOX", "&ANw-bung"].map(|m| status(&mut story.imap, m, "HIGHESTMODSEQ"));
     story.sync();
-    assert_eq!(story.local("INBOX"), inbox);
-    assert_eq!(story.local("Übung"), moved);
+    assert_eq!(story.local("INBOX").files(), inbox);
+    assert_eq!(story.local("Übung").files(), moved);
     let after = ["INBOX", "&ANw-bung"].map(|m| status(&mut story.imap, m, "HIGHESTMODSEQ"));
     assert_eq!(after, before);
     assert_eq!(status(&mut story.imap, "INBOX", "MESSAGES"), 2);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -154,6 +155,43 @@ fn nginx_by_version_1_and_x_forwarded_for() {
     // The client is on this machine and so trusted itself: its own word is taken too.
     let log = std::fs::read_to_string(scene.server.log_file()).unwrap();
     assert!(log.contains("client=192.0.2.99"), "{log}");
+}
+
+/// Dovecot as a proxy that knows no passwords: it passes them on, and says by ID who the client is.
+fn dovecot_conf(scene: &Scene, front: SocketAddr) -> String {
+    let (home, to) = (scene.home().display(), scene.server.imap());
+    let me = rustix::process::geteuid();
+    let own = |what: &str| if me.is_root() { String::new() } else { what.to_owned() };
+    let user = Command::new("id").arg("-un").output().unwrap().stdout;
+    let user = String::from_utf8(user).unwrap();
+    let users = format!("default_internal_user = {user}default_login_user = {user}");
+    let group = format!("default_internal_group = {}\n", rustix::process::getegid().as_raw());
+    let (users, chroot) = (own(&(users + &group)), own("  chroot =\n"));
+    format!(
+        "base_dir = {home}/run\nstate_dir = {home}/state\nlog_path = {home}/dovecot.log\n\
+         protocols = imap\nlisten = {}\nssl = no\ndisable_plaintext_auth = no\n{users}\
+         passdb {{\n  driver = static\n  args = proxy=y host={} port={} nopassword=y\n}}\n\
+         service anvil {{\n{chroot}}}\nservice stats {{\n{chroot}}}\n\
+         service imap-login {{\n{chroot}  inet_listener imap {{\n    port = {}\n  }}\n\
+         \x20 inet_listener imaps {{\n    port = 0\n  }}\n}}\n",
+        front.ip(),
+        to.ip(),
+        to.port(),
+        front.port(),
+    )
+}
+
+#[test]
+fn dovecot_says_by_id_who_the_client_is() {
+    let scene = scene();
+    let front = free();
+    let home = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(scene.home(), home).unwrap();
+    let file = scene.file("dovecot.conf", dovecot_conf(&scene, front));
+    let mut command = Command::new("/usr/sbin/dovecot");
+    let _dovecot = Front::start(command.arg("-F").arg("-c").arg(file), &[front]);
+    append(&scene, &format!("imap://{front}/INBOX"), "through dovecot");
+    assert_eq!(last_from(&scene), CLIENT);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The rig: real nodes, what lies between them, and all that can be done to both.
 
 pub mod admin;
-pub mod clock;
+pub use redoubt_tests::clock;
 pub mod command;
 pub mod disk;
 pub mod links;

@@ -1,5 +1,5 @@
-//! A leader that had better not lead: whose disk hangs, or whose clock no quorum
-//! agrees with, hands leadership over.
+//! A leader that had better not lead: whose disk hangs or is full, or whose clock no
+//! quorum agrees with, hands leadership over.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::id::NodeId;
 use crate::raft::hub::Hub;
+use crate::world;
 
 /// How often a leader looks at itself.
 const EVERY: Duration = Duration::from_millis(100);
@@ -30,7 +31,7 @@ impl Hub {
             if *self.leader.borrow() != Some(self.me()) || Instant::now() < next {
                 continue;
             }
-            if let Some(why) = self.should_not_lead() {
+            if let Some(why) = self.why_not_lead().await {
                 next = Instant::now() + AGAIN;
                 self.step_aside(&why).await;
                 continue;
@@ -48,6 +49,21 @@ impl Hub {
                 }
             }
         }
+    }
+
+    async fn why_not_lead(&self) -> Option<String> {
+        match self.should_not_lead() {
+            None => self.lacks_room().await,
+            why => why,
+        }
+    }
+
+    /// Its disk is full, and that of another is not.
+    async fn lacks_room(&self) -> Option<String> {
+        let log = self.log.clone();
+        let room = world::blocking(move || log.growth_allowed()).await.unwrap_or(true);
+        let other = || self.furthest().is_some_and(|to| self.has_room(to));
+        (!room && other()).then(|| "its disk is full".to_owned())
     }
 
     fn should_not_lead(&self) -> Option<String> {

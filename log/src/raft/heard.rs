@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::codec;
 use crate::id::{Hash, LogIndex, NodeId, Term, Timestamp};
-use crate::raft::error::ProposeError;
+use crate::raft::error::{CallError, ProposeError};
 use crate::raft::hub::Hub;
 use crate::raft::peers::{Service, topic};
 use crate::raft::seen::Trace;
@@ -134,7 +134,13 @@ impl Hub {
         let began = (Instant::now(), world::now());
         let asked = self.call(peer, Lane::Calls, topic::PING, Bytes::new(), PATIENCE).await;
         let pulse: Result<Pulse, String> = asked
-            .map_err(|error| error.to_string())
+            .map_err(|error| match error {
+                CallError::Unreachable { why, .. } => {
+                    let who = format!("node {peer}: ");
+                    format!("not reached: {}", why.strip_prefix(&who).unwrap_or(&why))
+                }
+                other => other.to_string(),
+            })
             .and_then(|bytes| codec::from_bytes(&bytes).map_err(|error| error.to_string()));
         match pulse {
             Ok(pulse) => self.heard(peer, pulse, began),
@@ -208,11 +214,24 @@ impl Hub {
         if let Some(offset_ms) = self.clock_is_off() {
             return Err(ProposeError::Clock { offset_ms });
         }
-        let full = || self.heard_voters().iter().any(|(_, pulse)| !pulse.growth_allowed);
-        match grows && full() {
+        match grows && !self.majority_has_room() {
             true => Err(ProposeError::DiskFull),
             false => Ok(()),
         }
+    }
+
+    /// Whether mail may grow on a majority of the voters. One whose disk is full counts as gone
+    /// for that; this node itself is asked elsewhere.
+    fn majority_has_room(&self) -> bool {
+        let (voters, heard) = (self.voters().len(), self.heard_voters());
+        let room = heard.iter().filter(|(_, pulse)| pulse.growth_allowed).count();
+        room == heard.len() || (room + 1) * 2 > voters
+    }
+
+    /// Whether mail may grow on another node, as it said lately.
+    pub(crate) fn has_room(&self, node: NodeId) -> bool {
+        let heard = self.heard.lock();
+        heard.get(&node).and_then(Heard::fresh).is_some_and(|pulse| pulse.growth_allowed)
     }
 
     /// The group may be raised to a level only when every member supports it.

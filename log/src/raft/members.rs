@@ -325,7 +325,7 @@ impl Hub {
         let others = membership.voter_ids().map(NodeId).filter(|node| *node != self.me());
         let rank = |node: &NodeId| {
             let heard = self.heard_within(*node, Duration::from_secs(2));
-            (heard, !light(node), matched(raft, *node))
+            (heard, !light(node), self.has_room(*node), matched(raft, *node))
         };
         others.max_by_key(rank)
     }

@@ -27,7 +27,7 @@ pub enum WriteError {
     #[error(transparent)]
     Rejected(#[from] Rejection),
     /// The disk's reserve is reached: what grows is refused, what shrinks passes.
-    #[error("the disk is full: {free} bytes are free, {reserve} are kept in reserve")]
+    #[error("{}", which_disk(*free, *reserve))]
     DiskFull {
         /// Bytes free.
         free: u64,
@@ -140,4 +140,12 @@ impl OpenError {
     pub(crate) fn io(path: &std::path::Path, error: std::io::Error) -> Self {
         Self::Io { path: path.display().to_string(), error }
     }
+}
+/// Where there is room here, the nodes that have none are others.
+fn which_disk(free: u64, reserve: u64) -> String {
+    if free < reserve {
+        return format!("the disk is full: {free} bytes are free, {reserve} are kept in reserve");
+    }
+    "no majority of the nodes has room on its disk: `redoubt cluster status` shows which is full"
+        .into()
 }

@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod failover;
+mod http;
 mod levels;
 mod mail;
 mod members;
 mod recover;
+mod refusals;
 mod setup;
+mod states;
+mod status;
 mod tokens;

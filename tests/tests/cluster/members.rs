@@ -1,6 +1,6 @@
 //! Nodes are replaced, removed, moved.
 
-use redoubt_tests::cluster::{Cluster, member, members};
+use redoubt_tests::cluster::{Cluster, free_port, member, members};
 
 use super::mail::{all_agree, deliver, deliver_until_taken, set, tokens, with_alice};
 
@@ -141,6 +141,27 @@ fn a_cluster_moves_to_other_machines() {
     assert_eq!(ids, [4, 5, 6]);
     let expected = set(["at the old place", "through 3", "through 4", "through 5"]);
     all_agree(&cluster, &expected);
+}
+
+#[test]
+fn a_node_that_moves_is_found_at_its_new_address() {
+    let mut cluster = with_alice(3);
+    let moved = cluster.follower();
+    cluster.node_mut(moved).stop();
+    let address = free_port().to_string();
+    cluster.node_mut(moved).set("REDOUBT_LISTEN_PEER", &address);
+    cluster.node_mut(moved).start_again();
+    let (leader, id) = (cluster.leader(), cluster.id(moved));
+    cluster.wait(leader, "aware of the new address", |status| {
+        member(status, id).is_some_and(|member| member["address"] == address.as_str())
+    });
+    cluster.caught_up();
+    // It counts: with it and one other there is a majority.
+    let other = (0..3).find(|n| *n != moved && *n != leader).unwrap();
+    cluster.node_mut(other).kill();
+    deliver_until_taken(&cluster, moved, "at the new address");
+    cluster.node_mut(other).start_again();
+    all_agree(&cluster, &set(["at the new address"]));
 }
 
 #[test]

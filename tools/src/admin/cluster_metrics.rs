@@ -6,14 +6,16 @@ use prometheus_client::metrics::MetricType;
 use redoubt_log::raft::{Cluster, ClusterMember};
 
 use super::metrics::Out;
+use crate::cluster::ClusterBody;
 
 /// How a member's number is read.
 type Read = fn(&ClusterMember) -> Option<f64>;
 
 pub(super) fn encode(out: &mut Out<'_>, cluster: &Cluster, elections: u64) -> Result<(), Error> {
-    let leads = cluster.leader == Some(cluster.node);
+    let leader = ClusterBody::of(cluster, "").followed_leader();
+    let leads = leader == Some(cluster.node);
     out.gauge("cluster_is_leader", "Whether this node leads", f64::from(u8::from(leads)))?;
-    let known = cluster.leader.map_or(-1.0, |leader| leader.0 as f64);
+    let known = leader.map_or(-1.0, |leader| leader.0 as f64);
     out.gauge("cluster_leader", "The node that leads, -1 while nobody does", known)?;
     out.counter("cluster_elections", "Leaders that this node has seen elected", elections)?;
     out.gauge("cluster_voters", "Members that vote", cluster.voters().count() as f64)?;

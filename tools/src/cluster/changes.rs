@@ -12,9 +12,12 @@ use super::wire::{LeaderAnswer, LeaderCall, LeaderWish};
 use super::{Cluster, ClusterBody, MemberLine, Refusal};
 
 /// How long a leader listens for those that it has not heard.
-const LISTEN: Duration = Duration::from_secs(2);
+const LISTEN: Duration = Duration::from_secs(3);
 /// A member that is so many records behind leads only after a pause.
 const FAR_BEHIND: u64 = 10_000;
+
+/// How far a clock may be from the leader's, in milliseconds.
+const CLOCKS_MS: i64 = 2000;
 
 /// Nodes that are on their way to a vote, each with why the last try failed.
 #[derive(Debug, Default)]
@@ -116,16 +119,10 @@ impl Cluster {
 
     async fn hand_over(&self, to: Option<NodeId>) -> Result<LeaderAnswer, Refusal> {
         let _turn = self.turn()?;
-        let look = self.look();
         match to {
             Some(node) if node == self.id() => return Ok(LeaderAnswer::Leader(node)),
-            Some(node) => may_lead(&look, node)?,
-            None => {
-                let any = look.members.iter().any(|m| may_lead(&look, m.node).is_ok());
-                any.then_some(()).ok_or_else(|| {
-                    Refusal::Refused("no other voter could lead now: see `cluster status`".into())
-                })?;
-            }
+            Some(node) => self.soon(|look| may_lead(look, node)).await?,
+            None => self.soon(|look| another_may_lead(look, self.id())).await?,
         }
         self.node().transfer(to).await.map_err(refused)?;
         let leader = self.node().leader().or(to);
@@ -137,7 +134,7 @@ impl Cluster {
     async fn take_out(&self, actor: &Actor, node: NodeId) -> Result<LeaderAnswer, Refusal> {
         let _turn = self.turn()?;
         if self.look().member(node).is_some() {
-            self.may_go_soon(node).await?;
+            self.soon(|look| may_go(look, node)).await?;
             if node == self.id() {
                 return self.leave().await;
             }
@@ -147,13 +144,14 @@ impl Cluster {
         Ok(LeaderAnswer::Done)
     }
 
-    /// A new leader has not heard everybody yet: it listens before it refuses.
-    async fn may_go_soon(&self, node: NodeId) -> Result<(), Refusal> {
+    /// A new leader has not heard everybody yet, nor anyone a node that has just started: it
+    /// listens before it refuses.
+    async fn soon(&self, may: impl Fn(&ClusterBody) -> Result<(), Refusal>) -> Result<(), Refusal> {
         let deadline = tokio::time::Instant::now() + LISTEN;
         loop {
-            match may_go(&self.look(), node) {
+            match may(&self.look()) {
                 Err(Refusal::Refused(_)) if tokio::time::Instant::now() < deadline => {
-                    tokio::time::sleep(LISTEN / 10).await;
+                    tokio::time::sleep(LISTEN / 20).await;
                 }
                 other => return other,
             }
@@ -178,12 +176,17 @@ impl Cluster {
     }
 }
 
+/// What is said of a node that nobody knows.
+pub(crate) fn not_a_member(node: NodeId) -> String {
+    format!("node {node} is not a member: `redoubt cluster status` shows who is")
+}
+
 fn refused(error: MembershipError) -> Refusal {
     use MembershipError as E;
     let text = error.to_string();
     match error {
         E::NotLeader { .. } => Refusal::NotLeader,
-        E::UnknownNode(_) => Refusal::NotFound(text),
+        E::UnknownNode(node) => Refusal::NotFound(not_a_member(node)),
         E::Unreachable { .. } | E::Unknown(_) | E::Stopped(_) => Refusal::Failed(text),
         _ => Refusal::Refused(text),
     }
@@ -191,9 +194,7 @@ fn refused(error: MembershipError) -> Refusal {
 
 /// Whether a member could lead without a pause.
 fn may_lead(look: &ClusterBody, node: NodeId) -> Result<(), Refusal> {
-    let member = look
-        .member(node)
-        .ok_or_else(|| Refusal::NotFound(format!("node {node} is not a member")))?;
+    let member = look.member(node).ok_or_else(|| Refusal::NotFound(not_a_member(node)))?;
     let why = match member {
         m if !m.votes() => "has no vote yet: wait until it has caught up".to_owned(),
         m if m.light => "is a light voter: it has no views and serves nobody".to_owned(),
@@ -202,9 +203,28 @@ fn may_lead(look: &ClusterBody, node: NodeId) -> Result<(), Refusal> {
             let lag = m.lag_records.unwrap_or_default();
             format!("is {lag} records behind: wait until it has caught up")
         }
+        m if m.growth_allowed == Some(false) => "has a full disk: free some space there".to_owned(),
+        m if far_off(look, m) => "has a clock that is far from the leader's: set it (NTP)".into(),
         _ => return Ok(()),
     };
     Err(Refusal::Refused(format!("node {node} cannot lead: it {why}")))
+}
+
+/// Whether another than this one could lead without a pause.
+fn another_may_lead(look: &ClusterBody, node: NodeId) -> Result<(), Refusal> {
+    let mut others = look.members.iter().filter(|member| member.node != node);
+    let none = "no other voter could lead now: `redoubt cluster status` shows why";
+    match others.any(|member| may_lead(look, member.node).is_ok()) {
+        true => Ok(()),
+        false => Err(Refusal::Refused(none.into())),
+    }
+}
+
+/// Whether a member's clock is not the leader's, and the leader's is right as far as it knows.
+fn far_off(look: &ClusterBody, member: &MemberLine) -> bool {
+    let far = |m: &MemberLine| m.clock_offset_ms.is_some_and(|ms| ms.abs() > CLOCKS_MS);
+    let others = look.members.iter().filter(|other| other.votes() && other.node != member.node);
+    far(member) && !others.into_iter().any(far)
 }
 
 /// Whether those who stay can decide without it.
@@ -310,11 +330,13 @@ mod tests {
     fn who_lags_is_light_or_silent_does_not_lead() {
         assert_eq!(may_lead(&three(), NodeId(2)), Ok(()));
         type Spoil = fn(&mut MemberLine);
-        let cases: [(&str, Spoil); 4] = [
+        let cases: [(&str, Spoil); 6] = [
             ("20000 records", |m| m.lag_records = Some(20_000)),
             ("light", |m| m.light = true),
             ("not heard", |m| m.last_contact_seconds = Some(9.0)),
             ("no vote", |m| m.role = Part::Learner),
+            ("full disk", |m| m.growth_allowed = Some(false)),
+            ("clock", |m| m.clock_offset_ms = Some(-5000)),
         ];
         for (expected, change) in cases {
             let why = why(may_lead(&with(2, change), NodeId(2)));

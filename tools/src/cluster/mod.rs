@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use crate::peers::{PeerTls, Token};
 use changes::Seats;
+pub(crate) use changes::not_a_member;
 
 pub use wire::{ClusterBody, Facts, MemberLine, Part, Refusal, TokenBody, TokenWish, TransferWish};
 pub(crate) use wire::{LeaderAnswer, LeaderWish};

@@ -37,10 +37,7 @@ impl Cluster {
     /// The cluster as the leader sees it, or as this node does while nobody leads.
     pub async fn status(&self) -> ClusterBody {
         let mut body = self.of_leader().await.unwrap_or_else(|| self.look());
-        if body.leader == Some(body.node) && !body.has_majority() {
-            // It was elected, and nobody follows it any more.
-            body.leader = None;
-        }
+        body.leader = body.followed_leader();
         body.node = self.id();
         let told = join_all(body.members.iter().map(|member| self.told_by(member.node))).await;
         for (member, facts) in body.members.iter_mut().zip(told) {

@@ -151,6 +151,12 @@ impl ClusterBody {
         running * 2 > all
     }
 
+    /// Who leads; nobody where the one that looked hears no majority any more, whoever was
+    /// elected last.
+    pub(crate) fn followed_leader(&self) -> Option<NodeId> {
+        self.leader.filter(|_| self.has_majority())
+    }
+
     /// The member with this id.
     pub fn member(&self, node: NodeId) -> Option<&MemberLine> {
         self.members.iter().find(|member| member.node == node)

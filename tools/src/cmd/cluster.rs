@@ -11,7 +11,7 @@ use redoubt_log::id::NodeId;
 use super::Common;
 use super::cluster_table::{table, troubles};
 use crate::admin::client::Client;
-use crate::cluster::{ClusterBody, MemberLine, TokenBody, TokenWish, TransferWish};
+use crate::cluster::{ClusterBody, MemberLine, TokenBody, TokenWish, TransferWish, not_a_member};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -155,7 +155,7 @@ async fn remove(common: &Common, node: NodeId) -> anyhow::Result<Exit> {
 
 /// What a removal comes to, before it is asked for.
 fn removal(body: &ClusterBody, node: NodeId) -> anyhow::Result<String> {
-    let unknown = || Failure::new(Exit::Failed, format!("node {node} is not a member"));
+    let unknown = || Failure::new(Exit::Failed, not_a_member(node));
     let member = body.member(node).ok_or_else(unknown)?;
     let stay = body.members.iter().filter(|other| other.votes() && other.node != node);
     let stay: Vec<String> = stay.map(|member| member.node.to_string()).collect();
@@ -203,7 +203,9 @@ fn say(common: &Common, text: &str, json: &serde_json::Value) -> anyhow::Result<
 pub(super) fn trouble(member: &MemberLine) -> Vec<String> {
     let mut found: Vec<String> = member.trouble.iter().cloned().collect();
     if member.growth_allowed == Some(false) {
-        found.push("its disk is full: new mail is deferred".into());
+        found.push(
+            "its disk is full: it takes no new mail, and does not lead; free some space".into(),
+        );
     }
     found.extend(member.alarms.iter().cloned());
     found

@@ -35,7 +35,7 @@ pub struct Serve {
     #[arg(long)]
     demo: bool,
     /// Join the cluster that has a member here; with an empty data directory. One that has joined ignores it.
-    #[arg(long, value_name = "HOST:PORT", requires = "join_token")]
+    #[arg(long, value_name = "HOST:PORT", requires = "join_token", env = "REDOUBT_JOIN")]
     join: Option<String>,
     /// What `redoubt cluster token` printed on a member.
     #[arg(

@@ -492,9 +492,11 @@ async fn a_leader_whose_clock_no_quorum_agrees_with_proposes_nothing() {
     assert!(matches!(refused, Err(ProposeError::Clock { offset_ms: -9000 })), "{refused:?}");
     assert_eq!(off(&[]), None);
     hub.may_propose(&record(1).change, true).unwrap();
-    for heard in hub.heard.lock().values_mut() {
-        heard.last.as_mut().unwrap().1.growth_allowed = false;
+    for full in [NodeId(2), NodeId(3)] {
+        hub.may_propose(&record(1).change, true).unwrap();
+        hub.heard.lock().get_mut(&full).unwrap().last.as_mut().unwrap().1.growth_allowed = false;
     }
+    // One of three may be full, two may not.
     assert_eq!(hub.may_propose(&record(1).change, true), Err(ProposeError::DiskFull));
     assert_eq!(hub.may_propose(&record(1).change, false), Ok(()));
 }

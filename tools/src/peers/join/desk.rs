@@ -74,7 +74,8 @@ impl JoinDesk {
             light: question.light,
         };
         let actor = Actor { from: Some(from.ip()), ..Actor::SYSTEM };
-        let Done::Node(node) = self.cluster.submit(&actor, Change::NodeAdd(add)).await? else {
+        let added = self.cluster.submit(&actor, Change::NodeAdd(add)).await;
+        let Done::Node(node) = added.map_err(another_token)? else {
             return Err(Refusal::Failed("the log gave no id".into()));
         };
         tracing::info!(%node, address = question.address, "a node joins");
@@ -134,6 +135,16 @@ impl JoinDesk {
         let nodes = read.map_err(|error| unavailable(error.to_string()))?;
         let row = nodes.into_iter().find(|(id, _)| *id == node).map(|(_, row)| row);
         row.ok_or_else(|| Refusal::Refused(format!("node {node} never got its id here")))
+    }
+}
+
+/// What is refused about a token stays so.
+fn another_token(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Refused(why) => {
+            Refusal::Refused(format!("{why}; `redoubt cluster token` on a member makes another"))
+        }
+        other => other,
     }
 }
 

@@ -113,7 +113,10 @@ async fn ask_until_answered(
             Err(error) => error.to_string(),
         };
         if tokio::time::Instant::now() >= deadline {
-            let text = format!("no id within {PATIENCE:?}; {member} says: {why}");
+            let text = format!(
+                "no id within {PATIENCE:?}; {member}: {why}. Check the address (a member's \
+                 peer.advertise) and that it runs, then start this again"
+            );
             return Err(Failure::new(Exit::NotReachable, text).into());
         }
         tracing::info!(member, "no id yet: {why}");
