@@ -225,6 +225,11 @@ impl Redoubt {
         self.child.is_some() && !self.paused
     }
 
+    /// Whether its process has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
+    }
+
     /// SIGSTOP: it does nothing, and does not know.
     pub fn pause(&mut self) {
         self.signal(Signal::STOP);

@@ -124,9 +124,14 @@ impl Cluster {
             Some(node) => self.soon(|look| may_lead(look, node)).await?,
             None => self.soon(|look| another_may_lead(look, self.id())).await?,
         }
-        self.node().transfer(to).await.map_err(refused)?;
-        let leader = self.node().leader().or(to);
-        leader.map(LeaderAnswer::Leader).ok_or(Refusal::NotLeader)
+        let done = self.node().transfer(to).await;
+        match (done, self.node().leader().filter(|now| *now != self.id())) {
+            (_, Some(now)) if to.is_none_or(|to| to == now) => Ok(LeaderAnswer::Leader(now)),
+            // Another was faster than the one that was meant: it can hand over to that one.
+            (_, Some(_)) => Err(Refusal::NotLeader),
+            (Ok(()), None) => to.map(LeaderAnswer::Leader).ok_or(Refusal::NotLeader),
+            (Err(error), None) => Err(refused(error)),
+        }
     }
 
     // --------------------------------------------------------------- remove
