@@ -73,6 +73,10 @@ struct Run {
     /// The size of each node's disk, in MiB; by default what the load may write in that time.
     #[arg(long)]
     disk: Option<u64>,
+    /// Within how many seconds behind a fault the cluster must be whole again: more only where
+    /// other work keeps the processors busy.
+    #[arg(long, default_value_t = 60)]
+    patience: u64,
     /// Loopback addresses and a proxy, even where namespaces can be had.
     #[arg(long)]
     loopback: bool,
@@ -116,6 +120,7 @@ fn plan(arguments: &Run, ground: Ground) -> Plan {
         kinds: if named { arguments.faults.clone() } else { Kind::ALL.to_vec() },
         ground,
         disk_bytes: arguments.disk.unwrap_or(1024 + arguments.time) << 20,
+        patience: Duration::from_secs(arguments.patience),
         workloads: workload::all(),
         history: arguments.out.join("history.jsonl"),
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -57,8 +57,13 @@ impl Proxies {
         let (links, processes) = (self.links.clone(), self.processes.clone());
         tokio::spawn(async move {
             while let Ok((stream, from)) = listener.accept().await {
-                let who = caller(from, address, &processes);
-                tokio::spawn(carry(stream, behind, (who, node), links.clone()));
+                let (links, processes) = (links.clone(), processes.clone());
+                // The kernel's table is long on a machine with much else to do: nobody waits for it.
+                let look = move || caller(from, address, &processes);
+                tokio::spawn(async move {
+                    let Ok(who) = tokio::task::spawn_blocking(look).await else { return };
+                    carry(stream, behind, (who, node), links).await;
+                });
             }
         });
         Ok(address)
@@ -66,6 +71,14 @@ impl Proxies {
 }
 
 async fn carry(stream: TcpStream, behind: SocketAddr, (from, to): (u32, u32), links: Links) {
+    // Over a cut link no connection comes about, and who gave up is forgotten: else all that was
+    // tried meanwhile would fall upon the node when the link is sound again.
+    while matches!(links.judge(from, to), Fate::Lost) {
+        pause(AGAIN).await;
+    }
+    if is_closed(&stream).await {
+        return;
+    }
     let Ok(other) = TcpStream::connect(behind).await else { return };
     let _ = (stream.set_nodelay(true), other.set_nodelay(true));
     let (near_in, near_out) = stream.into_split();
@@ -75,6 +88,12 @@ async fn carry(stream: TcpStream, behind: SocketAddr, (from, to): (u32, u32), li
         one_way(near_in, far_out, (from, to), &links),
         one_way(far_in, near_out, (to, from), &back)
     );
+}
+
+/// Whether the caller has gone, whatever it said before.
+async fn is_closed(stream: &TcpStream) -> bool {
+    let ready = stream.ready(Interest::READABLE | Interest::WRITABLE).await;
+    ready.is_ok_and(|ready| ready.is_read_closed())
 }
 
 /// Until either end is closed.
@@ -163,11 +182,34 @@ mod tests {
     }
 
     #[test]
+    fn who_gave_up_while_a_link_was_cut_does_not_come_later() {
+        let links = Links::new(1);
+        links.set(1, 2, Link::CUT);
+        let proxies = Proxies::new(&links).unwrap();
+        proxies.processes.lock().unwrap().insert(1, std::process::id());
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = proxies.add(2, server.local_addr().unwrap()).unwrap();
+        let mut gone = std::net::TcpStream::connect(address).unwrap();
+        gone.write_all(b"gone").unwrap();
+        while links.counts(1, 2).dropped == 0 {
+            std::thread::yield_now();
+        }
+        drop(gone);
+        links.heal();
+        let mut there = std::net::TcpStream::connect(address).unwrap();
+        there.write_all(b"here").unwrap();
+        let mut said = [0; 4];
+        server.accept().unwrap().0.read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"here");
+    }
+
+    #[test]
     fn the_caller_is_known_and_its_links_count() {
         let links = Links::new(1);
         let (_proxies, mut stream) = scene(&links);
         assert!(knock(&mut stream).is_some());
-        assert_eq!((links.counts(1, 2).passed, links.counts(2, 1).passed), (1, 1));
+        // The connection itself counts as one.
+        assert_eq!((links.counts(1, 2).passed, links.counts(2, 1).passed), (2, 1));
         links.set(2, 1, Link { delay: Duration::from_millis(30), ..Link::SOUND });
         assert!(knock(&mut stream).unwrap() >= Duration::from_millis(30));
         links.set(1, 2, Link::CUT);

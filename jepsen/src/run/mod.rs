@@ -22,8 +22,6 @@ use crate::rig::space::Ground;
 use crate::rig::{Options, Rig};
 use crate::workload::{Running, Workload};
 
-/// How long the cluster may take to be whole again after a fault, or the run has failed.
-const RECOVERY: Duration = Duration::from_secs(60);
 /// Load before the first fault and after the last.
 const EDGE: Duration = Duration::from_secs(3);
 /// Of how many nodes that ended by themselves the data is kept.
@@ -47,6 +45,8 @@ pub struct Plan {
     pub ground: Ground,
     /// The size of each node's disk.
     pub disk_bytes: u64,
+    /// Within what time behind a fault the cluster must be whole again.
+    pub patience: Duration,
     /// The load.
     pub workloads: Vec<Box<dyn Workload>>,
     /// Where the history and the final states are written, to be judged again.
@@ -123,6 +123,7 @@ struct Stage {
     wrong: Vec<String>,
     ids: BTreeMap<u64, u32>,
     out: PathBuf,
+    patience: Duration,
 }
 
 /// Runs the plan.
@@ -138,7 +139,7 @@ pub fn run(plan: &Plan) -> io::Result<Outcome> {
     rig.account(1, PROBE)?;
     let (kinds, impossible) = possible(plan, &rig);
     let out = plan.history.parent().map(PathBuf::from).unwrap_or_default();
-    let mut stage = Stage::new(rig, out);
+    let mut stage = Stage::new(rig, out, plan.patience);
     let watch = Watch::start(&stage.sockets, stage.origin);
     stage.start(plan);
     stage.wait(EDGE);
@@ -189,7 +190,7 @@ fn possible(plan: &Plan, rig: &Rig) -> (Vec<Kind>, BTreeMap<Kind, &'static str>)
 }
 
 impl Stage {
-    fn new(rig: Rig, out: PathBuf) -> Self {
+    fn new(rig: Rig, out: PathBuf, patience: Duration) -> Self {
         let mut stage = Self {
             rig,
             origin: Instant::now(),
@@ -200,6 +201,7 @@ impl Stage {
             wrong: Vec::new(),
             ids: BTreeMap::new(),
             out,
+            patience,
         };
         stage.publish();
         stage
@@ -282,8 +284,8 @@ impl Stage {
         let whole = self.whole();
         println!("{:7.1} s  {}", until.as_secs_f64(), effect.measured());
         if whole.is_none() {
-            let kind = step.kind;
-            self.wrong.push(format!("not whole {RECOVERY:?} after {kind} at {from:?}: {what}"));
+            let (kind, patience) = (step.kind, self.patience);
+            self.wrong.push(format!("not whole {patience:?} after {kind} at {from:?}: {what}"));
         }
         self.episodes.push(Episode { kind: step.kind, from, until, whole, what, effect });
     }
@@ -314,7 +316,7 @@ impl Stage {
 
     /// Waits until all nodes are there and agree on a leader; when that was.
     fn whole(&mut self) -> Option<Duration> {
-        let deadline = Instant::now() + RECOVERY;
+        let deadline = Instant::now() + self.patience;
         while Instant::now() < deadline {
             self.tend();
             if self.rig.is_settled() {
@@ -352,7 +354,7 @@ impl Stage {
         let mut finals = Vec::new();
         let mut unread = Vec::new();
         for target in self.rig.targets().all() {
-            let deadline = Instant::now() + RECOVERY;
+            let deadline = Instant::now() + self.patience;
             match check::read(&target, accounts, deadline) {
                 Ok(state) => finals.push((target.node, state)),
                 Err(why) => unread.push(format!("node {}: {why}", target.node)),
