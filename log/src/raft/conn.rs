@@ -12,9 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::raft::peers::PeerStream;
+use crate::raft::seen::Life;
 use crate::raft::wire::{
     Answer, Frame, Hello, Kind, MAX_FRAME, MAX_HELLO, Receiver, Refusal, Request, Welcome,
-    WireError, write,
+    WireError, greeting, nonce_of, write,
 };
 
 /// After so long without a frame out, a ping goes.
@@ -36,6 +37,10 @@ type Waiter = oneshot::Sender<(Answer, Bytes)>;
 /// A stream that a peer has welcomed.
 #[derive(Debug)]
 pub(crate) struct Conn {
+    /// The version of the messages that are spoken.
+    pub(crate) version: u16,
+    /// The start of the peer that answers.
+    pub(crate) life: Life,
     out: mpsc::Sender<Frame>,
     pending: Arc<Mutex<Pending>>,
 }
@@ -57,6 +62,9 @@ pub(crate) enum GreetError {
         by: crate::id::NodeId,
         /// Why.
         why: Refusal,
+        /// Whether it told this start of this node from earlier ones: then what it says
+        /// is so, and not only of a greeting that came late.
+        exact: bool,
     },
     /// The stream, or what came over it.
     #[error(transparent)]
@@ -65,28 +73,38 @@ pub(crate) enum GreetError {
 
 type Halves = (Receiver<ReadHalf<Box<dyn PeerStream>>>, WriteHalf<Box<dyn PeerStream>>);
 
-/// Says hello, and gives what the peer answers.
+/// Says hello, and gives what the peer answers, with the nonce of its start.
 pub(crate) async fn greet(
     stream: Box<dyn PeerStream>,
     hello: &Hello,
-) -> Result<(Welcome, Halves), GreetError> {
+    nonce: u64,
+) -> Result<(Welcome, u64, Halves), GreetError> {
     let (reads, mut writes) = tokio::io::split(stream);
     let mut reads = Receiver::new(reads);
-    write(&mut writes, &Frame::new(Kind::Hello, 0, hello, Bytes::new())?).await?;
+    write(&mut writes, &Frame::new(Kind::Hello, 0, hello, greeting(nonce))?).await?;
     let answer = reads.next(MAX_HELLO, SILENCE).await?;
+    let theirs = nonce_of(&answer.bulk);
     match answer.kind {
-        Kind::Welcome => Ok((answer.head()?, (reads, writes))),
-        Kind::Refused => Err(GreetError::Refused { by: hello.to, why: answer.head()? }),
+        Kind::Welcome => Ok((answer.head()?, theirs, (reads, writes))),
+        Kind::Refused => {
+            let (by, why, exact) = (hello.to, answer.head()?, theirs != 0);
+            Err(GreetError::Refused { by, why, exact })
+        }
         _ => Err(WireError::Malformed("no answer to a hello").into()),
     }
 }
 
 impl Conn {
-    /// Starts to speak; the future is the stream's life and says why it ended.
-    pub(crate) fn new((reads, writes): Halves) -> (Arc<Self>, impl Future<Output = String>) {
+    /// Starts to speak with this start of a peer; the future is the stream's life and
+    /// says why it ended.
+    pub(crate) fn new(
+        (reads, writes): Halves,
+        version: u16,
+        life: Life,
+    ) -> (Arc<Self>, impl Future<Output = String>) {
         let (out, queue) = mpsc::channel(QUEUE);
         let pending = Arc::new(Mutex::new(Pending::default()));
-        let conn = Arc::new(Self { out, pending: pending.clone() });
+        let conn = Arc::new(Self { version, life, out, pending: pending.clone() });
         let life = async move {
             let ended = tokio::select! {
                 biased;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use openraft::async_runtime::watch::WatchReceiver;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -17,8 +16,7 @@ use crate::id::{Hash, LogIndex, NodeId, Term, Timestamp};
 use crate::raft::error::{CallError, ProposeError};
 use crate::raft::hub::Hub;
 use crate::raft::peers::{Service, topic};
-use crate::raft::seen::Trace;
-use crate::raft::types::from_raft;
+use crate::raft::seen::{Life, Shown, Trace};
 use crate::raft::wire::Lane;
 use crate::record::Change;
 use crate::segment::LogId;
@@ -91,7 +89,7 @@ impl Hub {
     pub(crate) async fn pulse(&self, to: Option<NodeId>) -> Pulse {
         let log = self.log.clone();
         let growth_allowed = world::blocking(move || log.growth_allowed()).await.unwrap_or(false);
-        let Trace { incarnation, durable, term } = self.trace();
+        let Trace { life: Life { incarnation, .. }, durable, term } = self.trace();
         let applied = self.applied.get();
         Pulse {
             now: world::now(),
@@ -122,8 +120,10 @@ impl Hub {
             }
             self.forget_strangers();
             round += 1;
-            // The file is a guard, not a record: a few seconds behind is near enough.
-            if round.is_multiple_of(10) {
+            self.settle_seen();
+            // The file is a guard, not a record: it counts when all start anew at once, and
+            // then a second less is near enough.
+            if round.is_multiple_of(2) {
                 self.save_seen();
             }
             tokio::time::sleep(EVERY).await;
@@ -170,16 +170,12 @@ impl Hub {
     /// Notes what a node has for good: an entry that is here too, and committed.
     fn trace_of(&self, peer: NodeId, pulse: &Pulse) {
         let Some(seen) = &self.seen else { return };
-        let committed = self
-            .raft()
-            .and_then(|raft| raft.metrics().borrow_watched().local_committed.map(from_raft));
-        let here = |id: &LogId| self.log.recent(id.index).is_some_and(|(there, _)| there == *id);
-        let durable = pulse.durable.filter(|id| {
-            committed.is_some_and(|committed| id.index <= committed.index) && here(id)
-        });
-        let Pulse { incarnation, term, .. } = *pulse;
-        if seen.check(peer, &Trace { incarnation, durable: pulse.durable, term }).is_ok() {
-            seen.note(peer, Trace { incarnation, durable, term });
+        let committed = |id: LogId| self.is_committed(id);
+        let durable = pulse.durable.filter(|id| committed(*id));
+        let life = Life { incarnation: pulse.incarnation, nonce: 0 };
+        let said = Trace { life, durable: pulse.durable, term: pulse.term };
+        if seen.check(peer, &said, &committed).is_ok() {
+            seen.note(peer, life, &Shown { durable, ..Shown::term(pulse.term) });
         }
     }
 

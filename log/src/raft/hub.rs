@@ -28,7 +28,7 @@ use crate::raft::node::NodeOptions;
 use crate::raft::open::Parts;
 use crate::raft::peers::{MAX_CALL_BYTES, PeerOptions, Service, topic};
 use crate::raft::read_index::{Raft, ReadIndexService};
-use crate::raft::seen::{Seen, Trace};
+use crate::raft::seen::{Life, Seen, Trace};
 use crate::raft::snapshot::Snapshots;
 use crate::raft::stop::StopCell;
 use crate::raft::types::RaftStoredMembership;
@@ -57,6 +57,10 @@ pub(crate) struct Hub {
     pub(crate) changing: tokio::sync::Mutex<()>,
     /// The latest start of each node that was heard; older ones are hung up on.
     sessions: watch::Sender<BTreeMap<NodeId, u64>>,
+    /// Tells this start of the node from all others.
+    pub(crate) nonce: u64,
+    /// Whether the other voters were asked whether they know this node's disk otherwise.
+    pub(crate) looked: watch::Sender<bool>,
     /// The term of the durable vote.
     term: Arc<AtomicU64>,
     raft: OnceLock<Raft>,
@@ -94,6 +98,8 @@ impl Hub {
             leader: watch::Sender::new(None),
             changing: tokio::sync::Mutex::new(()),
             sessions: watch::Sender::new(BTreeMap::new()),
+            nonce: world::random::<u64>().max(1),
+            looked: watch::Sender::new(false),
             term,
             raft: OnceLock::new(),
             snapshots: OnceLock::new(),
@@ -166,11 +172,23 @@ impl Hub {
         links.entry((peer, lane)).or_insert_with(new).clone()
     }
 
+    /// Ends what is spoken with a peer in either direction.
+    pub(crate) fn hang_up(&self, peer: NodeId, why: &str) {
+        self.hang_up_older(peer, u64::MAX);
+        let links: Vec<Arc<Link>> = {
+            let links = self.links.lock();
+            let of_peer = links.iter().filter(|((to, _), _)| *to == peer);
+            of_peer.map(|(_, link)| link.clone()).collect()
+        };
+        links.iter().for_each(|link| link.give_up(why));
+    }
+
     /// What this node is, to a peer.
     pub(crate) fn trace(&self) -> Trace {
         let incarnation = self.peers().map_or(0, |peers| peers.incarnation);
+        let life = Life { incarnation, nonce: self.nonce };
         let term = Term(self.term.load(Ordering::Relaxed));
-        Trace { incarnation, durable: self.log.durable(), term }
+        Trace { life, durable: self.log.durable(), term }
     }
 
     /// Registers what this crate answers itself.
@@ -193,7 +211,7 @@ impl Hub {
     }
 
     pub(crate) fn hello(&self, to: NodeId, lane: Lane) -> Hello {
-        let Trace { incarnation, durable: last, term } = self.trace();
+        let Trace { life: Life { incarnation, .. }, durable: last, term } = self.trace();
         let peers = self.peers();
         Hello {
             oldest: OLDEST,
@@ -217,13 +235,14 @@ impl Hub {
         self.log.recent(id.index).filter(|(there, _)| *there == id).map(|(_, chain)| chain)
     }
 
-    /// Whether a caller is served.
+    /// Whether a caller is served; the nonce is that of its start.
     ///
     /// # Errors
     /// Why it is not.
     pub(crate) fn judge(
         &self,
         hello: &Hello,
+        nonce: u64,
         identity: Option<NodeId>,
     ) -> Result<Welcome, Refusal> {
         if let Some(why) = self.stop.get() {
@@ -243,8 +262,9 @@ impl Hub {
             return Err(Refusal::Version { oldest: OLDEST, newest: NEWEST });
         }
         self.judge_level(hello.level)?;
-        let Hello { node, incarnation, last, chain, term, .. } = hello;
-        self.judge_trace(*node, Trace { incarnation: *incarnation, durable: *last, term: *term })?;
+        let Hello { node, last, chain, term, .. } = hello;
+        let life = Life { incarnation: hello.incarnation, nonce };
+        self.judge_trace(*node, &Trace { life, durable: *last, term: *term })?;
         self.judge_chain(*node, *last, *chain)?;
         self.note_address(*node, &hello.address);
         let Hello { incarnation, level, last, chain, term, .. } = self.hello(*node, hello.lane);
@@ -260,17 +280,21 @@ impl Hub {
         }
     }
 
-    fn judge_trace(&self, node: NodeId, trace: Trace) -> Result<(), Refusal> {
+    fn judge_trace(&self, node: NodeId, trace: &Trace) -> Result<(), Refusal> {
         let Some(seen) = &self.seen else { return Ok(()) };
-        let checked = seen.check(node, &trace);
-        if let Err(refusal) = &checked {
-            tracing::error!(%node, %refusal, "a node is refused");
-            self.note_trouble(node, refusal);
-            return checked;
+        if let Err(refusal) = seen.check(node, trace, &|id| self.is_committed(id)) {
+            let lost = matches!(refusal, Refusal::Restored { .. } | Refusal::Forgot { .. });
+            match lost {
+                // It would look whole again once it has caught up.
+                true => self.condemn(node, &refusal),
+                false => tracing::error!(%node, %refusal, "a node is refused"),
+            }
+            self.note_trouble(node, &refusal);
+            return Err(refusal);
         }
         // What it says is durable may yet be cut off there: not noted here.
-        if seen.note(node, Trace { durable: None, ..trace }) {
-            self.hang_up_older(node, trace.incarnation);
+        if seen.greeted(node, trace.life, trace.term) {
+            self.hang_up_older(node, trace.life.incarnation);
             self.save_seen();
         }
         Ok(())
@@ -298,7 +322,12 @@ impl Hub {
     ///
     /// # Errors
     /// Why it is not spoken to.
-    pub(crate) fn welcomed(&self, peer: NodeId, welcome: &Welcome) -> Result<(), Refusal> {
+    pub(crate) fn welcomed(
+        &self,
+        peer: NodeId,
+        welcome: &Welcome,
+        nonce: u64,
+    ) -> Result<(), Refusal> {
         let Welcome { version, node, incarnation, level, last, chain, term } = *welcome;
         if node != peer {
             return Err(Refusal::OtherNode(node));
@@ -307,27 +336,32 @@ impl Hub {
             return Err(Refusal::Version { oldest: OLDEST, newest: NEWEST });
         }
         self.judge_level(level)?;
-        self.judge_trace(node, Trace { incarnation, durable: last, term })?;
+        let life = Life { incarnation, nonce };
+        self.judge_trace(node, &Trace { life, durable: last, term })?;
         self.judge_chain(node, last, chain)?;
         self.clear_trouble(node);
         Ok(())
     }
 
-    /// Writes what was seen of peers, off the workers.
+    /// Writes what was seen of peers, in its own time.
     pub(crate) fn save_seen(&self) {
         if let Some(hub) = self.itself.upgrade() {
-            self.spawn(async move {
-                let save = move || {
-                    if let Some(seen) = &hub.seen {
-                        seen.save();
-                    }
-                };
-                drop(world::blocking(save).await);
-            });
+            self.spawn(async move { hub.seen_saved().await });
         }
     }
 
-    fn hang_up_older(&self, node: NodeId, incarnation: u64) {
+    /// Writes what was seen of peers, off the workers.
+    pub(crate) async fn seen_saved(self: &Arc<Self>) {
+        let hub = self.clone();
+        let save = move || {
+            if let Some(seen) = &hub.seen {
+                seen.save();
+            }
+        };
+        drop(world::blocking(save).await);
+    }
+
+    pub(crate) fn hang_up_older(&self, node: NodeId, incarnation: u64) {
         self.sessions.send_modify(|latest| {
             let latest = latest.entry(node).or_default();
             *latest = incarnation.max(*latest);

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::id::NodeId;
 use crate::raft::conn::{Conn, GreetError, greet};
 use crate::raft::hub::Hub;
+use crate::raft::seen::Life;
 use crate::raft::wire::{Lane, Refusal};
 
 /// How long a stream may take to come.
@@ -78,6 +79,11 @@ impl Link {
         };
         self.dial(failures);
         false
+    }
+
+    /// Uses the connection no more.
+    pub(crate) fn give_up(&self, why: &str) {
+        self.fail(why, 0);
     }
 
     /// Begins to connect, unless somebody else has.
@@ -158,28 +164,30 @@ impl Link {
             .map_err(|_| format!("{address} does not answer"))?
             .map_err(|error| format!("{address}: {error}"))?;
         let hello = hub.hello(self.peer, self.lane);
-        let greeted = timeout(GREET, greet(stream, &hello)).await;
+        let greeted = timeout(GREET, greet(stream, &hello, hub.nonce)).await;
         let greeted = greeted.map_err(|_| format!("{address} does not answer a hello"))?;
-        let (welcome, halves) = greeted.map_err(|error| self.refused(hub, error))?;
-        hub.welcomed(self.peer, &welcome).map_err(|refusal| refusal.to_string())?;
-        Ok(Conn::new(halves))
+        let (welcome, nonce, halves) = greeted.map_err(|error| self.refused(hub, error))?;
+        hub.welcomed(self.peer, &welcome, nonce).map_err(|refusal| refusal.to_string())?;
+        let life = Life { incarnation: welcome.incarnation, nonce };
+        Ok(Conn::new(halves, welcome.version, life))
     }
 
     fn refused(&self, hub: &Hub, error: GreetError) -> String {
-        if let GreetError::Refused { why, .. } = &error {
-            hub.was_refused(self.peer, why);
+        if let GreetError::Refused { why, exact, .. } = &error {
+            hub.was_refused(self.peer, why, *exact);
         }
         error.to_string()
     }
 }
 
 impl Hub {
-    /// Whether a refusal is true of this node as it is now. A hello may come late, when
-    /// the peer has heard more already.
-    fn is_condemned_by(&self, why: &Refusal) -> bool {
+    /// Whether a refusal is true of this node as it is now. To a peer of the release
+    /// before a hello may come late, when it has heard more already.
+    fn is_condemned_by(&self, why: &Refusal, exact: bool) -> bool {
         let now = self.trace();
         match why {
-            Refusal::Incarnation { seen, .. } => now.incarnation < *seen,
+            _ if exact => why.condemns(),
+            Refusal::Incarnation { seen, .. } => now.life.incarnation < *seen,
             Refusal::Restored { seen, .. } => now.durable.map(|id| id.index) < Some(seen.index),
             Refusal::Forgot { seen, .. } => now.term < *seen,
             _ => false,
@@ -187,9 +195,9 @@ impl Hub {
     }
 
     /// What a refusal means for this node.
-    fn was_refused(&self, by: NodeId, why: &Refusal) {
+    fn was_refused(&self, by: NodeId, why: &Refusal, exact: bool) {
         tracing::warn!(%by, %why, "a peer refuses this node");
-        if self.is_condemned_by(why) {
+        if self.is_condemned_by(why, exact) {
             self.stop.fatal(format!("node {by} refuses this node: {why}"));
         }
     }

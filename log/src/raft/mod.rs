@@ -8,7 +8,7 @@
 //!   of a stream, `wire` what goes over it, `hub` what they share
 //! - `carry` blobs, ahead of the entries that name them
 //! - `forward` proposals to whoever leads; `members` who belongs to the group
-//! - `seen` and `history` who is refused, and when this node must stop
+//! - `seen`, `fence` and `history` who is refused, and when this node must stop
 //!
 //! Invariants: a node holds an entry only when it holds every blob that the
 //! entry names; nothing is applied before it is durable in this node's own log;
@@ -20,6 +20,7 @@ mod cluster;
 mod conn;
 mod entries;
 mod error;
+mod fence;
 mod forward;
 mod gate;
 mod guard;

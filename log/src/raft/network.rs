@@ -19,15 +19,16 @@ use openraft::raft::{
 };
 use tokio::time::{Instant, timeout};
 
-use crate::id::{BlobId, NodeId};
+use crate::id::{BlobId, LogIndex, NodeId, Term};
 use crate::raft::conn::{Conn, Lost};
 use crate::raft::hub::Hub;
+use crate::raft::seen::{Life, Shown};
 use crate::raft::state_machine::Checkpoint;
 use crate::raft::types::{Entry, Member, RaftLogId, TypeConfig, from_raft, record_of, to_raft};
 use crate::raft::wire::{
     Answer, AppendAnswer, AppendHead, EntryHead, Lane, Request, TransferAnswer, VoteBytes, VoteHead,
 };
-use crate::segment::{EntryKind, LogEntry};
+use crate::segment::{EntryKind, LogEntry, LogId};
 
 /// How long a connection may take before a peer counts as unreachable.
 const CONNECT: Duration = Duration::from_millis(1500);
@@ -94,17 +95,18 @@ impl Peer {
         self.hub.link(self.node, lane).conn(deadline).await.map_err(unreachable)
     }
 
-    /// A small request on the lane that nothing large goes over.
-    async fn ask(&self, request: &Request, option: &RPCOption) -> Result<Answer, RpcError> {
+    /// A small request on the lane that nothing large goes over; which start of the
+    /// peer has answered it.
+    async fn ask(&self, request: &Request, option: &RPCOption) -> Result<(Answer, Life), RpcError> {
         let asked = async {
             let conn = self.conn(Lane::Votes).await?;
-            conn.ask(request, Bytes::new()).await.map_err(|lost| broken(lost.0))
+            let answer = conn.ask(request, Bytes::new()).await.map_err(|lost| broken(lost.0))?;
+            Ok::<_, RpcError>((answer.0, conn.life))
         };
         let late = || broken(format!("node {} did not answer in time", self.node));
-        let (answer, _) = timeout(option.soft_ttl(), asked).await.map_err(|_| late())??;
-        match answer {
-            Answer::Failed(why) => Err(broken(why)),
-            answer => Ok(answer),
+        match timeout(option.soft_ttl(), asked).await.map_err(|_| late())?? {
+            (Answer::Failed(why), _) => Err(broken(why)),
+            answered => Ok(answered),
         }
     }
 
@@ -113,12 +115,18 @@ impl Peer {
         request: Request,
         option: &RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
-        match self.ask(&request, option).await? {
-            Answer::Vote { vote, granted, last } => {
-                Ok(VoteResponse::new(vote.vote(), last.map(to_raft), granted))
-            }
-            _ => Err(broken("it gave another answer")),
+        self.hub.looked_around().await;
+        let (answer, life) = self.ask(&request, option).await?;
+        let Answer::Vote { vote, granted, last } = answer else {
+            return Err(broken("it gave another answer"));
+        };
+        if let Request::Vote(head) = &request
+            && granted
+        {
+            let term = Term(head.vote.vote().leader_id().term);
+            self.hub.shown(self.node, life, &Shown::term(term));
         }
+        Ok(VoteResponse::new(vote.vote(), last.map(to_raft), granted))
     }
 
     fn vote_head(request: &VoteRequest<TypeConfig>) -> VoteHead {
@@ -134,6 +142,10 @@ impl Peer {
 struct Sent<F> {
     prev: Option<RaftLogId>,
     last: Option<RaftLogId>,
+    term: Term,
+    /// Which start of the peer it goes to, and what the peer had acknowledged before.
+    life: Life,
+    acked: Option<LogId>,
     answer: Result<F, RpcError>,
 }
 
@@ -146,12 +158,19 @@ async fn send(
 ) -> Sent<impl Future<Output = Result<(Answer, Bytes), Lost>> + Send + use<>> {
     let prev = request.prev_log_id;
     let last = request.entries.last().and_then(Entry::stored).map(|entry| to_raft(entry.id));
+    let term = Term(request.vote.leader_id().term);
+    let (life, acked) = (conn.life, hub.acked(node, term));
     let answer = async {
         let (head, bulk, blobs) = message(hub, &request).map_err(broken)?;
         hub.carriers.give(node, blobs, false).await.map_err(unreachable)?;
-        conn.send(&Request::Append(head), bulk).await.map_err(|lost| broken(lost.0))
+        let durable = hub.log.durable();
+        let request = match conn.version {
+            ..2 => Request::Append(head),
+            _ => Request::AppendFrom { head, durable },
+        };
+        conn.send(&request, bulk).await.map_err(|lost| broken(lost.0))
     };
-    Sent { prev, last: last.or(prev), answer: answer.await }
+    Sent { prev, last: last.or(prev), term, life, acked, answer: answer.await }
 }
 
 /// An append as it is sent, and the blobs that it needs.
@@ -196,15 +215,48 @@ fn append_response(answer: Answer) -> Result<AppendEntriesResponse<TypeConfig>, 
     }
 }
 
-/// Waits for the answer to an append.
-async fn answered<F>(sent: Sent<F>) -> Result<AppendedUpto, RpcError>
+/// Waits for the answer to an append. One that takes back what the peer had
+/// acknowledged never reaches openraft, which takes for granted that there is none.
+async fn answered<F>(hub: &Hub, node: NodeId, sent: Sent<F>) -> Result<AppendedUpto, RpcError>
 where
     F: Future<Output = Result<(Answer, Bytes), Lost>>,
 {
-    let Sent { prev, last, answer } = sent;
+    let Sent { prev, last, term, life, acked, answer } = sent;
     let answer = timeout(APPEND, answer?).await.map_err(|_| broken("no answer to an append"))?;
     let (answer, _) = answer.map_err(|lost| broken(lost.0))?;
-    Ok(AppendedUpto { prev, last, response: append_response(answer)? })
+    let response = append_response(answer)?;
+    let has = match &response {
+        AppendEntriesResponse::Success => last,
+        AppendEntriesResponse::PartialSuccess(upto) => *upto,
+        AppendEntriesResponse::Conflict => {
+            not_reverted(hub, node, prev, acked, term)?;
+            None
+        }
+        AppendEntriesResponse::HigherVote(_) => None,
+    };
+    if has.is_some() {
+        hub.shown(node, life, &Shown::acked(term, has.map(from_raft)));
+    }
+    Ok(AppendedUpto { prev, last, response })
+}
+
+/// Whether a peer may say that it has not got the entry `prev`.
+fn not_reverted(
+    hub: &Hub,
+    node: NodeId,
+    prev: Option<RaftLogId>,
+    acked: Option<LogId>,
+    term: Term,
+) -> Result<(), RpcError> {
+    let Some(prev) = prev.map(from_raft) else { return Ok(()) };
+    if let Some(acked) = acked.filter(|acked| prev.index <= acked.index) {
+        let said = prev.index.0.checked_sub(1).map(|index| LogId { index: LogIndex(index), ..prev });
+        return Err(unreachable(hub.has_reverted(node, acked, said)));
+    }
+    match hub.acked(node, term).is_some_and(|acked| prev.index <= acked.index) {
+        true => Err(broken("the answer has been overtaken by a later one")),
+        false => Ok(()),
+    }
 }
 
 struct AppendedUpto {
@@ -239,7 +291,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
         let conn = self.conn(self.lane).await?;
         let sent = send(&self.hub, self.node, &conn, request).await;
-        Ok(answered(sent).await?.response)
+        Ok(answered(&self.hub, self.node, sent).await?.response)
     }
 
     // Several on their way at one time, answered in their order; over at the
@@ -266,7 +318,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
                 let conn = conn.clone();
                 async move { send(hub, node, &conn, request).await }
             });
-            let answers = sent.map(answered).buffered(WINDOW);
+            let answers = sent.map(move |sent| answered(hub, node, sent)).buffered(WINDOW);
             let results = answers.map(|answer| answer.and_then(AppendedUpto::result));
             let upto_failure = results.scan(false, |over, result| {
                 let last = std::mem::replace(over, !matches!(result, Ok(Ok(_))));
@@ -301,11 +353,16 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        tokio::select! {
+        let id = snapshot.snapshot.state.id;
+        let done = tokio::select! {
             biased;
-            closed = cancel => Err(StreamingError::Closed(closed)),
-            done = self.hub.send_snapshot(self.node, vote, snapshot) => done,
+            closed = cancel => return Err(StreamingError::Closed(closed)),
+            done = self.hub.send_snapshot(self.node, vote, snapshot) => done?,
+        };
+        if done.vote == vote {
+            self.hub.has_installed(self.node, Term(vote.leader_id().term), id);
         }
+        Ok(done)
     }
 
     async fn transfer_leader(
@@ -316,7 +373,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         let (to, last) = (NodeId(*request.to_node_id()), request.last_log_id().copied());
         let from = VoteBytes::of(request.from_leader());
         let asked = Request::Transfer { from, to, last: last.map(from_raft) };
-        match self.ask(&asked, &option).await? {
+        match self.ask(&asked, &option).await?.0 {
             Answer::Transfer(answer) => Ok(transfer_response(answer)),
             _ => Err(broken("it gave another answer")),
         }

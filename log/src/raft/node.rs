@@ -342,6 +342,7 @@ impl Node {
         self.0.hub.leave_in_order().await;
         self.0.parts.stop.set(Stopped::Shutdown);
         drop(self.0.raft.shutdown().await);
+        self.0.hub.seen_saved().await;
         drop(applier);
         let log = self.0.parts.log.clone();
         let end = finish(apply, &log).await;

@@ -136,6 +136,7 @@ pub(crate) async fn start(
     drop(world::spawn(watch(raft.clone(), parts.stop.clone(), failures)));
     drop(world::spawn(follow_leader(raft.clone(), hub.clone())));
     if hub.peers().is_some() {
+        drop(world::spawn(hub.clone().look_around()));
         drop(world::spawn(hub.clone().ask_around()));
         drop(world::spawn(hub.clone().watch_over()));
     }

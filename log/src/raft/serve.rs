@@ -22,10 +22,11 @@ use crate::raft::conn::{SILENCE, speak};
 use crate::raft::hub::Hub;
 use crate::raft::peers::PeerStream;
 use crate::raft::read_index::Raft;
+use crate::raft::seen::Life;
 use crate::raft::types::{Entry, TypeConfig, from_raft, to_raft};
 use crate::raft::wire::{
     Answer, AppendAnswer, AppendHead, Frame, Hello, Kind, Lane, MAX_FRAME, MAX_HELLO, Receiver,
-    Request, TransferAnswer, VoteBytes, VoteHead, WireError, write,
+    Request, TransferAnswer, VoteBytes, VoteHead, WireError, greeting, nonce_of, write,
 };
 
 /// How long a caller may take to say who it is.
@@ -44,15 +45,15 @@ type Writes = WriteHalf<Box<dyn PeerStream>>;
 pub(crate) async fn serve(hub: Arc<Hub>, stream: Box<dyn PeerStream>, identity: Option<NodeId>) {
     let (reads, mut writes) = tokio::io::split(stream);
     let mut reads = Receiver::new(reads);
-    let hello = match timeout(GREETING, welcome(&hub, &mut reads, &mut writes, identity)).await {
-        Ok(Ok(Some(hello))) => hello,
+    let (hello, life) = match timeout(GREETING, welcome(&hub, &mut reads, &mut writes, identity)).await {
+        Ok(Ok(Some(caller))) => caller,
         Ok(Ok(None)) => return,
         Ok(Err(error)) => return tracing::warn!(?identity, %error, "a caller said no hello"),
         Err(_) => return tracing::warn!(?identity, "a caller said no hello in time"),
     };
     let ended = tokio::select! {
         biased;
-        ended = session(&hub, &hello, reads, writes) => ended,
+        ended = session(&hub, hello.lane, Caller { node: hello.node, life }, reads, writes) => ended,
         () = hub.superseded(hello.node, hello.incarnation) => return,
         _ = hub.stop.wait() => return,
     };
@@ -66,39 +67,48 @@ async fn welcome(
     reads: &mut Reads,
     writes: &mut Writes,
     identity: Option<NodeId>,
-) -> Result<Option<Hello>, WireError> {
+) -> Result<Option<(Hello, Life)>, WireError> {
     let frame = reads.next(MAX_HELLO, GREETING).await?;
     if frame.kind != Kind::Hello {
         return Err(WireError::Malformed("something else than a hello came first"));
     }
-    let hello: Hello = frame.head()?;
-    match hub.judge(&hello, identity) {
+    let (hello, nonce) = (frame.head::<Hello>()?, nonce_of(&frame.bulk));
+    let own = greeting(hub.nonce);
+    match hub.judge(&hello, nonce, identity) {
         Ok(welcome) => {
-            write(writes, &Frame::new(Kind::Welcome, 0, &welcome, Bytes::new())?).await?;
-            Ok(Some(hello))
+            write(writes, &Frame::new(Kind::Welcome, 0, &welcome, own)?).await?;
+            let life = Life { incarnation: hello.incarnation, nonce };
+            Ok(Some((hello, life)))
         }
         Err(refusal) => {
             tracing::warn!(node = %hello.node, %refusal, "a caller is refused");
-            write(writes, &Frame::new(Kind::Refused, 0, &refusal, Bytes::new())?).await?;
+            write(writes, &Frame::new(Kind::Refused, 0, &refusal, own)?).await?;
             Ok(None)
         }
     }
 }
 
+/// Who calls, and which start of it.
+#[derive(Debug, Clone, Copy)]
+struct Caller {
+    node: NodeId,
+    life: Life,
+}
+
 async fn session(
     hub: &Arc<Hub>,
-    hello: &Hello,
+    lane: Lane,
+    peer: Caller,
     reads: Reads,
     writes: Writes,
 ) -> Result<(), WireError> {
     let (out, queue) = mpsc::channel(QUEUE);
     let (requests, incoming) = mpsc::channel(PIPELINE);
-    let peer = hello.node;
     tokio::select! {
         biased;
         ended = listen(reads, requests) => ended,
         ended = speak(writes, queue) => ended,
-        ended = work(hub, hello.lane, peer, incoming, out) => ended,
+        ended = work(hub, lane, peer, incoming, out) => ended,
     }
 }
 
@@ -130,7 +140,7 @@ async fn listen(mut reads: Reads, requests: mpsc::Sender<Asked>) -> Result<(), W
 async fn work(
     hub: &Arc<Hub>,
     lane: Lane,
-    peer: NodeId,
+    peer: Caller,
     incoming: mpsc::Receiver<Asked>,
     out: mpsc::Sender<Frame>,
 ) -> Result<(), WireError> {
@@ -157,7 +167,7 @@ async fn reply(
 async fn any_order(
     hub: &Arc<Hub>,
     raft: &Raft,
-    peer: NodeId,
+    peer: Caller,
     mut incoming: mpsc::Receiver<Asked>,
     out: mpsc::Sender<Frame>,
 ) -> Result<(), WireError> {
@@ -178,12 +188,12 @@ async fn any_order(
 async fn one(
     hub: Arc<Hub>,
     raft: Raft,
-    peer: NodeId,
+    peer: Caller,
     request: Request,
     bulk: Bytes,
 ) -> (Answer, Bytes) {
     match request {
-        Request::Call { topic } => match hub.answer(peer, topic, bulk).await {
+        Request::Call { topic } => match hub.answer(peer.node, topic, bulk).await {
             Ok(body) => (Answer::Call(Ok(())), body),
             Err(failure) => (Answer::Call(Err(failure)), Bytes::new()),
         },
@@ -197,13 +207,14 @@ async fn one(
 async fn of_raft(
     hub: &Arc<Hub>,
     raft: &Raft,
-    peer: NodeId,
+    peer: Caller,
     request: Request,
     bulk: Bytes,
 ) -> Result<Answer, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     match request {
         Request::Vote(head) => {
+            hub.looked_around().await;
             raft.vote(vote_request(&head)).await.map(vote_answer).map_err(|e| text(&e))
         }
         Request::PreVote(head) => {
@@ -214,13 +225,25 @@ async fn of_raft(
             let answer = raft.handle_transfer_leader(request).await.map_err(|e| text(&e))?;
             Ok(Answer::Transfer(transfer_answer(answer)))
         }
-        Request::Append(head) => {
-            let request = take(hub, peer, head, bulk).await?;
-            let answer = raft.append_entries(request).await.map_err(|e| text(&e))?;
-            Ok(Answer::Append(append_answer(answer)))
+        Request::Append(head) => append(hub, raft, peer, head, bulk).await,
+        Request::AppendFrom { head, durable } => {
+            hub.leader_has(peer.node, peer.life, &head, durable);
+            append(hub, raft, peer, head, bulk).await
         }
         Request::Call { .. } => Err("a call is none of Raft's".to_owned()),
     }
+}
+
+async fn append(
+    hub: &Arc<Hub>,
+    raft: &Raft,
+    peer: Caller,
+    head: AppendHead,
+    bulk: Bytes,
+) -> Result<Answer, String> {
+    let request = take(hub, peer.node, head, bulk).await?;
+    let answer = raft.append_entries(request).await.map_err(|error| error.to_string())?;
+    Ok(Answer::Append(append_answer(answer)))
 }
 
 fn vote_request(head: &VoteHead) -> VoteRequest<TypeConfig> {
@@ -289,7 +312,7 @@ async fn take(
 async fn appends(
     hub: &Arc<Hub>,
     raft: &Raft,
-    peer: NodeId,
+    peer: Caller,
     mut incoming: mpsc::Receiver<Asked>,
     out: mpsc::Sender<Frame>,
 ) -> Result<(), WireError> {
@@ -352,12 +375,17 @@ enum Taken {
     Not(Answer),
 }
 
-async fn take_asked(hub: &Arc<Hub>, peer: NodeId, asked: Asked) -> (u64, Taken) {
+async fn take_asked(hub: &Arc<Hub>, peer: Caller, asked: Asked) -> (u64, Taken) {
     let Asked { id, request, bulk } = asked;
-    let Request::Append(head) = request else {
-        return (id, Taken::Not(Answer::Failed("only appends come this way".to_owned())));
+    let head = match request {
+        Request::Append(head) => head,
+        Request::AppendFrom { head, durable } => {
+            hub.leader_has(peer.node, peer.life, &head, durable);
+            head
+        }
+        _ => return (id, Taken::Not(Answer::Failed("only appends come this way".to_owned()))),
     };
-    match take(hub, peer, head, bulk).await {
+    match take(hub, peer.node, head, bulk).await {
         Ok(request) => (id, Taken::Append(Box::new(request))),
         Err(why) => (id, Taken::Not(Answer::Failed(why))),
     }

@@ -25,7 +25,8 @@ pub(crate) enum Lane {
     Calls,
 }
 
-/// Who calls, and what it has. Its shape never changes.
+/// Who calls, and what it has. Its shape never changes; what was added since stands
+/// behind it as bulk, which older programs do not look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hello {
     /// Versions of the messages that it speaks.
@@ -107,6 +108,36 @@ pub(crate) enum Refusal {
     /// The called one has stopped.
     #[error("the shard has stopped there: {0}")]
     Stopped(String),
+    /// Two starts that the disk counts as one.
+    #[error(
+        "node {node} was started twice with incarnation {incarnation}: its disk was restored from \
+         an older image or copied. Remove it from the cluster and join it again under a new id"
+    )]
+    Twice { node: NodeId, incarnation: u64, seen: u64 },
+}
+
+impl Refusal {
+    /// Whether it says that the node's disk is not the one that it once had.
+    pub(crate) fn condemns(&self) -> bool {
+        matches!(
+            self,
+            Self::Incarnation { .. }
+                | Self::Restored { .. }
+                | Self::Forgot { .. }
+                | Self::Twice { .. }
+        )
+    }
+}
+
+/// The bulk of a greeting: the nonce of the sender's start.
+pub(crate) fn greeting(nonce: u64) -> Bytes {
+    Bytes::copy_from_slice(&nonce.to_le_bytes())
+}
+
+/// Reads [`greeting`]; what newer programs add behind it is left alone. 0 where an
+/// older program says nothing.
+pub(crate) fn nonce_of(bulk: &[u8]) -> u64 {
+    bulk.first_chunk().map_or(0, |octets| u64::from_le_bytes(*octets))
 }
 
 /// A vote.
@@ -219,6 +250,9 @@ pub(crate) enum Request {
     Transfer { from: VoteBytes, to: NodeId, last: Option<LogId> },
     /// A service; the bulk is the body.
     Call { topic: u16 },
+    /// Entries, or a heartbeat without, and what is durable at the leader that sends
+    /// them. From version 2 on.
+    AppendFrom { head: AppendHead, durable: Option<LogId> },
 }
 
 /// What came of an append.

@@ -14,13 +14,13 @@ mod message;
 pub(crate) use frame::{Frame, Kind, MAX_FRAME, MAX_HELLO, Receiver, WireError, write};
 pub(crate) use message::{
     Answer, AppendAnswer, AppendHead, CallFailure, EntryHead, Hello, Lane, Received, Refusal,
-    Request, TransferAnswer, VoteBytes, VoteHead, Welcome,
+    Request, TransferAnswer, VoteBytes, VoteHead, Welcome, greeting, nonce_of,
 };
 
 /// The oldest version of the messages that is spoken here.
 pub(crate) const OLDEST: u16 = 1;
-/// The newest one.
-pub(crate) const NEWEST: u16 = 1;
+/// The newest one. From 2 on appends say what is durable at the leader.
+pub(crate) const NEWEST: u16 = 2;
 
 /// Reads any octets as a peer's: how many frames and messages were whole. For
 /// tests of hostile input; never panics, never takes more memory than was given.
@@ -44,7 +44,7 @@ pub fn read_any(octets: &[u8]) -> usize {
 
 fn request_reads(frame: &Frame) -> bool {
     match frame.head::<Request>() {
-        Ok(Request::Append(head)) => head.entries(&frame.bulk).is_ok(),
+        Ok(Request::Append(head) | Request::AppendFrom { head, .. }) => head.entries(&frame.bulk).is_ok(),
         Ok(_) => true,
         Err(_) => false,
     }
