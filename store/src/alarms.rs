@@ -30,12 +30,22 @@ pub enum AlarmKind {
     Clock,
     /// The disk's reserve is reached.
     Disk,
+    /// A member is refused: its disk is not the one that it once had.
+    Member,
 }
 
 impl AlarmKind {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Blob, Self::Log, Self::Base, Self::State, Self::Chain, Self::Clock, Self::Disk];
+    pub const ALL: [Self; 8] = [
+        Self::Blob,
+        Self::Log,
+        Self::Base,
+        Self::State,
+        Self::Chain,
+        Self::Clock,
+        Self::Disk,
+        Self::Member,
+    ];
 
     /// Its name in metrics and JSON.
     pub fn name(self) -> &'static str {
@@ -47,6 +57,7 @@ impl AlarmKind {
             Self::Chain => "chain",
             Self::Clock => "clock",
             Self::Disk => "disk",
+            Self::Member => "member",
         }
     }
 }

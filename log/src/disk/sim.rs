@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -47,6 +47,27 @@ struct Faults {
     fail_syncs_after: Option<u64>,
     ignored_syncs: Option<String>,
     failing_reads: Option<String>,
+    hanging_syncs: Option<Arc<Hang>>,
+}
+
+/// Syncs that wait until they are let go.
+#[derive(Debug, Default)]
+struct Hang {
+    part: String,
+    over: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Hang {
+    fn wait(&self) {
+        let mut over = self.over.lock();
+        self.changed.wait_while(&mut over, |over| !*over);
+    }
+
+    fn end(&self) {
+        *self.over.lock() = true;
+        self.changed.notify_all();
+    }
 }
 
 /// A file's bytes: as seen now, as a crash is sure to leave them, and what lies between.
@@ -128,6 +149,13 @@ impl SimDisk {
         self.0.lock().faults.ignored_syncs = Some(part.to_owned());
     }
 
+    /// Syncs of files whose path contains `part` wait, each in its thread, until
+    /// [`SimDisk::heal`]. Not for a simulation, where all is one thread.
+    pub fn hang_syncs_of(&self, part: &str) {
+        let hang = Hang { part: part.to_owned(), ..Hang::default() };
+        self.0.lock().faults.hanging_syncs = Some(Arc::new(hang));
+    }
+
     /// Reads of files whose path contains `part` fail.
     pub fn fail_reads_of(&self, part: &str) {
         self.0.lock().faults.failing_reads = Some(part.to_owned());
@@ -135,7 +163,10 @@ impl SimDisk {
 
     /// All faults end.
     pub fn heal(&self) {
-        self.0.lock().faults = Faults::default();
+        let before = std::mem::take(&mut self.0.lock().faults);
+        if let Some(hang) = before.hanging_syncs {
+            hang.end();
+        }
     }
 
     /// The disk has so many bytes in all from now on.
@@ -427,6 +458,9 @@ impl DiskFile for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let hang = self.disk.0.lock().faults.hanging_syncs.clone();
+        let hang = hang.filter(|hang| self.path.to_string_lossy().contains(&hang.part));
+        hang.inspect(|hang| hang.wait());
         let mut state = self.disk.0.lock();
         if state.sync_step(&self.path)? {
             let contents = state.contents(self.file)?;

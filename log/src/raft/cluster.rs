@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Instant as _, RaftMetrics};
 
 use crate::id::{LogIndex, NodeId, Term, Timestamp};
 use crate::raft::heard::{Heard, Pulse};
 use crate::raft::hub::Hub;
 use crate::raft::members::matched;
-use crate::raft::types::Member;
+use crate::raft::types::{Member, TypeConfig};
+
+/// A leader that no majority has answered for so long does not lead.
+const FOLLOWED: Duration = Duration::from_millis(1500);
 
 /// What a member does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -113,15 +117,25 @@ impl Hub {
         Cluster { node: self.me(), term, leader, level: self.applied.level(), changing, members }
     }
 
+    /// Whether a majority follows this node, should it lead: one that is cut off goes on
+    /// believing that it does.
+    pub(crate) fn is_followed(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
+        let leads = metrics.current_leader == Some(self.me().0);
+        let alone = metrics.membership_config.voter_ids().count() <= 1;
+        let acked = metrics.last_quorum_acked.as_ref().map(|at| at.elapsed());
+        !leads || alone || acked.is_some_and(|ago| ago < FOLLOWED)
+    }
+
     fn at_the_moment(&self) -> (Term, Option<NodeId>, bool) {
         let Some(raft) = self.raft() else { return (Term(0), None, false) };
         let metrics = raft.metrics();
         let metrics = metrics.borrow_watched();
+        let leader = metrics.current_leader.map(NodeId).filter(|_| self.is_followed(&metrics));
         let effective = metrics.membership_config.log_id();
         let pending = effective != metrics.committed_membership_config.log_id();
         let joint = metrics.membership_config.membership().get_joint_config().len() > 1;
         let changing = pending || joint || self.changing.try_lock().is_err();
-        (Term(metrics.current_term), metrics.current_leader.map(NodeId), changing)
+        (Term(metrics.current_term), leader, changing)
     }
 
     fn one(&self, node: NodeId, member: Member, looked: &Looked) -> ClusterMember {
@@ -166,14 +180,14 @@ impl Hub {
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             clock_offset_ms: Some(0),
             growth_allowed: Some(self.log.growth_allowed()),
-            trouble: self.stop.get().map(|why| why.to_string()),
+            trouble: self.stop.get().map(|why| why.to_string()).or_else(|| self.clock_trouble()),
             ..member
         }
     }
 
     fn other(&self, member: ClusterMember, looked: &Looked) -> ClusterMember {
         let heard = self.heard.lock().get(&member.node).cloned().unwrap_or_default();
-        let Heard { last, offset_ms, trouble } = heard;
+        let Heard { last, offset_ms, trouble, .. } = heard;
         let known = self.raft().and_then(|raft| matched(raft, member.node)).map(LogIndex);
         let Some((at, pulse)) = last else {
             return ClusterMember { matched: known, trouble, ..member };

@@ -20,6 +20,9 @@ use crate::segment::LogId;
 /// How long a voter may take to say what it knows of this node.
 const LOOK: Duration = Duration::from_millis(1500);
 
+/// After so long all members know of one that has joined.
+const KNOWN: Duration = Duration::from_secs(1);
+
 impl Hub {
     /// Whether an entry is in this log, near its end, and committed.
     pub(crate) fn is_committed(&self, id: LogId) -> bool {
@@ -83,7 +86,28 @@ impl Hub {
         if self.seen.as_ref().is_some_and(|seen| seen.condemn(node, why.clone())) {
             tracing::error!(%node, %why, "a node is refused");
         }
+        self.refused.lock().insert(node, why.to_string());
         self.note_trouble(node, why);
+    }
+
+    /// Whether this node belongs to its group no more: as its own log says, or as all say
+    /// that it hears.
+    pub(crate) fn is_removed(&self) -> bool {
+        if self.peers().is_none() {
+            return false;
+        }
+        // Those who were asked before may not have known yet that it has joined.
+        let known_by = self.member_since.get().map(|since| *since + KNOWN);
+        known_by.is_some_and(|then| {
+            self.member(self.me()).is_none() || self.is_known_to_nobody(then)
+        })
+    }
+
+    /// Remembers since when this node has known itself to be a member.
+    pub(crate) fn look_for_itself(&self) {
+        if self.member_since.get().is_none() && self.member(self.me()).is_some() {
+            let _ = self.member_since.set(Instant::now());
+        }
     }
 
     /// Asks every other voter once, whether it answers or not.

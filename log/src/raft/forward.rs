@@ -31,6 +31,10 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// The least time that a leader is given.
 const LEAST: Duration = Duration::from_millis(100);
 
+/// What a node is told that belongs to the cluster no more.
+pub(crate) const REMOVED: &str = "this node was removed from the cluster: empty its data \
+     directory, and let it join with a new token";
+
 /// What came of one try.
 enum Tried {
     Done(Outcome),
@@ -77,6 +81,9 @@ impl Hub {
         let mut unknown = None;
         loop {
             self.refuse_if_stopped().map_err(|error| or_unknown(error, unknown.clone()))?;
+            if self.is_removed() {
+                return Err(or_unknown(self.stopped(REMOVED), unknown));
+            }
             let leader = *self.leader.borrow();
             let tried = match leader {
                 Some(leader) if leader == self.me() => {
@@ -173,7 +180,11 @@ impl Hub {
             return Err(ProposeError::DiskFull);
         }
         self.may_propose(&record.change, grows)?;
-        let proposal = Proposal::new(record);
+        let Some(stamp) = self.stamp(record.stamp, deadline).await else {
+            self.may_propose(&record.change, grows)?;
+            return Ok(Tried::NotHandedIn);
+        };
+        let proposal = Proposal::new(&Record { stamp, ..record.clone() });
         let mut proposal = proposal.map_err(|error| ProposeError::TooLarge(error.to_string()))?;
         self.push_ahead(&blobs);
         let held = timeout_at(deadline, self.gate.pass(&mut proposal)).await;

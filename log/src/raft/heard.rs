@@ -56,6 +56,8 @@ pub(crate) struct Pulse {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Heard {
     pub(crate) last: Option<(Instant, Pulse)>,
+    /// When it was asked for that.
+    pub(crate) asked: Option<Instant>,
     /// Its clock minus this one's, in milliseconds.
     pub(crate) offset_ms: i64,
     /// Why it is refused or does not answer.
@@ -158,8 +160,10 @@ impl Hub {
             let heard = heard.entry(peer).or_default();
             let before = heard.last.replace((Instant::now(), pulse.clone()));
             (heard.offset_ms, heard.trouble) = (offset_ms, trouble);
+            heard.asked = Some(sent);
             before
         };
+        self.settle_clock();
         self.trace_of(peer, &pulse);
         // What it said before may be committed by now.
         if let Some((_, before)) = before {
@@ -177,6 +181,15 @@ impl Hub {
         if seen.check(peer, &said, &committed).is_ok() {
             seen.note(peer, life, &Shown { durable, ..Shown::term(pulse.term) });
         }
+    }
+
+    /// Whether members are heard that were asked since then, and none of them knows
+    /// this node.
+    pub(crate) fn is_known_to_nobody(&self, since: Instant) -> bool {
+        let heard = self.heard.lock();
+        let asked = heard.values().filter(|heard| heard.asked >= Some(since));
+        let mut fresh = asked.filter_map(Heard::fresh).peekable();
+        fresh.peek().is_some() && fresh.all(|pulse| !pulse.knows)
     }
 
     fn forget_strangers(&self) {
@@ -207,7 +220,8 @@ impl Hub {
         if let Change::Version(version) = change {
             self.all_support(version.apply)?;
         }
-        if let Some(offset_ms) = self.clock_is_off() {
+        // After a jump time goes on without the clock, until another leads.
+        if let Some(offset_ms) = self.clock_is_off().filter(|_| !self.clock_has_jumped()) {
             return Err(ProposeError::Clock { offset_ms });
         }
         match grows && !self.majority_has_room() {
@@ -246,7 +260,21 @@ impl Hub {
         }
     }
 
-    fn voters(&self) -> Vec<NodeId> {
+    /// Whether a majority's clocks, this one among them, are near each other: as those
+    /// say that were asked since then.
+    pub(crate) fn clocks_agree(&self, since: Instant) -> bool {
+        let (voters, heard) = (self.voters(), self.heard.lock());
+        let limit = i64::try_from(CLOCKS.as_millis()).unwrap_or(i64::MAX);
+        let near = |heard: &Heard| {
+            heard.asked.is_some_and(|asked| asked >= since)
+                && heard.offset_ms.saturating_abs() <= limit
+        };
+        let others = voters.iter().filter(|voter| **voter != self.me());
+        let near = others.filter_map(|voter| heard.get(voter)).filter(|heard| near(heard)).count();
+        near + 1 > voters.len() / 2
+    }
+
+    pub(crate) fn voters(&self) -> Vec<NodeId> {
         self.membership().voter_ids().map(NodeId).collect()
     }
 

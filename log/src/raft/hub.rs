@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::id::{NodeId, Term};
 use crate::raft::apply::AppliedCell;
+use crate::raft::clock::Clock;
 use crate::raft::carry::{BlobService, Carriers, TakeService};
 use crate::raft::entries::EntriesService;
 use crate::raft::error::CallError;
@@ -57,6 +58,11 @@ pub(crate) struct Hub {
     pub(crate) changing: tokio::sync::Mutex<()>,
     /// The latest start of each node that was heard; older ones are hung up on.
     sessions: watch::Sender<BTreeMap<NodeId, u64>>,
+    pub(crate) clock: Clock,
+    /// Since when this start of the node has known itself to be a member.
+    pub(crate) member_since: OnceLock<Instant>,
+    /// Why members are refused, as long as they are.
+    pub(crate) refused: Mutex<BTreeMap<NodeId, String>>,
     /// Tells this start of the node from all others.
     pub(crate) nonce: u64,
     /// Whether the other voters were asked whether they know this node's disk otherwise.
@@ -98,6 +104,9 @@ impl Hub {
             leader: watch::Sender::new(None),
             changing: tokio::sync::Mutex::new(()),
             sessions: watch::Sender::new(BTreeMap::new()),
+            clock: Clock::new(),
+            member_since: OnceLock::new(),
+            refused: Mutex::default(),
             nonce: world::random::<u64>().max(1),
             looked: watch::Sender::new(false),
             term,
@@ -290,8 +299,10 @@ impl Hub {
                 false => tracing::error!(%node, %refusal, "a node is refused"),
             }
             self.note_trouble(node, &refusal);
+            self.refused.lock().insert(node, refusal.to_string());
             return Err(refusal);
         }
+        self.refused.lock().remove(&node);
         // What it says is durable may yet be cut off there: not noted here.
         if seen.greeted(node, trace.life, trace.term) {
             self.hang_up_older(node, trace.life.incarnation);

@@ -448,6 +448,7 @@ impl Hub {
 pub(crate) async fn follow_leader(raft: Raft, hub: Arc<Hub>) {
     let mut metrics = raft.metrics();
     loop {
+        hub.look_for_itself();
         let leader = metrics.borrow_watched().current_leader.map(NodeId);
         hub.leader.send_if_modified(|now| std::mem::replace(now, leader) != leader);
         if metrics.changed().await.is_err() {

@@ -6,7 +6,7 @@
 //! - `storage` the segment log as openraft's log, behind the `gate` for blobs
 //! - `network` openraft's way to peers; `conn`, `link` and `serve` the two ends
 //!   of a stream, `wire` what goes over it, `hub` what they share
-//! - `carry` blobs, ahead of the entries that name them
+//! - `clock` the time of records; `carry` blobs, ahead of the entries that name them
 //! - `forward` proposals to whoever leads; `members` who belongs to the group
 //! - `seen`, `fence` and `history` who is refused, and when this node must stop
 //!
@@ -16,6 +16,7 @@
 
 mod apply;
 mod carry;
+mod clock;
 mod cluster;
 mod conn;
 mod entries;

@@ -240,6 +240,23 @@ where
     Ok(AppendedUpto { prev, last, response })
 }
 
+/// What comes of an answer to an append behind `prev`, with what the peer had
+/// acknowledged when it was sent.
+#[cfg(test)]
+pub(crate) async fn answer_for_test(
+    hub: &Hub,
+    node: NodeId,
+    prev: LogId,
+    acked: Option<LogId>,
+    answer: AppendAnswer,
+) -> Result<(), String> {
+    let term = acked.map_or(prev.term, |acked| acked.term);
+    let answer = std::future::ready(Ok((Answer::Append(answer), Bytes::new())));
+    let (prev, life) = (Some(to_raft(prev)), Life::default());
+    let sent = Sent { prev, last: prev, term, life, acked, answer: Ok(answer) };
+    answered(hub, node, sent).await.map(drop).map_err(|error| error.to_string())
+}
+
 /// Whether a peer may say that it has not got the entry `prev`.
 fn not_reverted(
     hub: &Hub,

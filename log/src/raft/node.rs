@@ -85,7 +85,7 @@ pub struct Status {
     pub node: NodeId,
     /// The current term.
     pub term: Term,
-    /// Who leads, where that is known.
+    /// Who leads, where that is known; not this node while no majority answers it.
     pub leader: Option<NodeId>,
     /// The last entry in the log.
     pub last: Option<LogId>,
@@ -276,7 +276,7 @@ impl Node {
             shard: options.shard,
             node: options.node,
             term: Term(metrics.current_term),
-            leader: metrics.current_leader.map(NodeId),
+            leader: metrics.current_leader.map(NodeId).filter(|_| self.0.hub.is_followed(&metrics)),
             last: log.last(),
             durable: log.durable(),
             committed: metrics.local_committed.map(|id| LogIndex(id.index)),
@@ -309,6 +309,18 @@ impl Node {
         raft.trigger().purge_log(upto).await.ok()?;
         wait.metrics(|m| m.purged.map(|id| id.index) >= Some(upto), "purged").await.ok()?;
         Some(())
+    }
+
+    /// Members that are refused, each with why: nothing of them is believed any more.
+    pub fn refused(&self) -> Vec<(NodeId, String)> {
+        let refused = self.0.hub.refused.lock();
+        let members = refused.iter().filter(|(node, _)| self.0.hub.member(**node).is_some());
+        members.map(|(node, why)| (*node, why.clone())).collect()
+    }
+
+    /// What is wrong with this machine's clock, and what is done about it.
+    pub fn clock_trouble(&self) -> Option<String> {
+        self.0.hub.clock_trouble()
     }
 
     /// Resolves when the replica has stopped, for whatever reason.

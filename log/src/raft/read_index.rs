@@ -16,6 +16,7 @@ use crate::codec;
 use crate::id::{LogIndex, NodeId};
 use crate::raft::apply::Applier;
 use crate::raft::error::ReadError;
+use crate::raft::forward::REMOVED;
 use crate::raft::hub::Hub;
 use crate::raft::peers::{Service, topic};
 use crate::raft::types::TypeConfig;
@@ -81,6 +82,9 @@ enum Try {
 async fn attempt(hub: &Arc<Hub>) -> Try {
     if let Some(why) = hub.stop.get() {
         return Try::Done(Err(ReadError::Stopped(why.to_string())));
+    }
+    if hub.is_removed() {
+        return Try::Done(Err(ReadError::Stopped(REMOVED.to_owned())));
     }
     let leader = *hub.leader.borrow();
     let index = match (leader, hub.raft()) {

@@ -221,7 +221,9 @@ impl RaftEntry for Entry {
     fn new(id: RaftLogId, payload: Payload) -> Self {
         let stamp = match &payload {
             EntryPayload::Normal(proposal) => proposal.stamp,
-            _ => Timestamp::now(),
+            // Raft's own entries are made before it is known whether the clock is right:
+            // the log's time stands still with them.
+            _ => Timestamp(0),
         };
         Self { id, payload, stamp, stored: None, sent: None }
     }

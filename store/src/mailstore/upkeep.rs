@@ -4,7 +4,8 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use redoubt_log::id::{LogIndex, OperationId};
+use redoubt_log::id::{LogIndex, NodeId, OperationId};
+use redoubt_log::raft::ClusterMember;
 use redoubt_log::record::{Actor, Change, CheckpointMark};
 
 use super::compare::{Comparer, Verdict};
@@ -27,6 +28,7 @@ pub(super) async fn run(store: Weak<Inner>) {
         let Some(inner) = store.upgrade() else { return };
         inner.watch_disk();
         inner.watch_clocks();
+        inner.watch_members();
         if inner.comparer.mark_is_due(inner.compare_every)
             && let Err(error) = inner.mark_now().await
         {
@@ -56,8 +58,21 @@ impl Inner {
             });
             self.alarms.set(AlarmKind::Clock, &format!("node {}", member.node), text);
         }
+        self.alarms.set(AlarmKind::Clock, "this node", self.node.clock_trouble());
         self.alarms.retain(AlarmKind::Clock, |subject| {
-            members.iter().any(|member| format!("node {}", member.node) == subject)
+            let of_member = |member: &ClusterMember| format!("node {}", member.node) == subject;
+            subject == "this node" || members.iter().any(of_member)
+        });
+    }
+
+    fn watch_members(&self) {
+        let refused = self.node.refused();
+        let subject = |node: NodeId| format!("node {node}");
+        for (node, why) in &refused {
+            self.alarms.raise(AlarmKind::Member, subject(*node), why);
+        }
+        self.alarms.retain(AlarmKind::Member, |of| {
+            refused.iter().any(|(node, _)| subject(*node) == of)
         });
     }
 

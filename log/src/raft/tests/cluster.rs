@@ -9,7 +9,9 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use openraft::async_runtime::watch::WatchReceiver;
 
-use super::group::{FOUND, JOIN, Net, Way, fresh, group, leader_of, open, shortly, within};
+use super::group::{
+    FOUND, JOIN, Net, Way, a_moment, far, fresh, group, leader_of, open, shortly, within,
+};
 use super::{record, record_with, soon};
 use crate::blob::{PartEncoding, PartHint};
 use crate::id::{BlobId, LogIndex, NodeId, Term};
@@ -299,9 +301,12 @@ async fn a_removed_voter_is_served_no_more_and_the_leader_may_remove_itself() {
     let members = group(&net, 3).await;
     within(members[0].node.remove(NodeId(3))).await.unwrap();
     assert!(members[0].node.cluster().member(NodeId(3)).is_none());
-    let answer = members[2].node.propose(record(1), shortly()).await;
-    assert!(matches!(answer, Err(ProposeError::Unavailable)), "{answer:?}");
-    assert!(members[2].node.read_index(shortly()).await.is_err());
+    // It is told at once, not when its patience is at an end.
+    let answer = within(members[2].node.propose(record(1), far())).await;
+    let Err(ProposeError::Stopped { why, .. }) = answer else { panic!("{answer:?}") };
+    assert!(why.contains("was removed from the cluster"), "{why}");
+    let read = within(members[2].node.read_index(far())).await;
+    assert!(matches!(read, Err(ReadError::Stopped(_))), "{read:?}");
     assert!(!members[0].has(&record(1)));
     // The leader goes: the other one leads alone.
     within(members[0].node.remove(NodeId(1))).await.unwrap();
@@ -322,9 +327,10 @@ async fn a_node_restored_from_an_old_image_is_refused_and_stops() {
     let (image, views) = (dead.disk.crash(), dead.world.views.flushed());
     let outcome = members[0].propose(record(2)).await.unwrap();
     dead.reaches(outcome.index).await;
+    // What it acknowledges counts at once.
     within(async {
         let seen = members[0].node.hub().seen.as_ref().unwrap();
-        while seen.of(NodeId(3)).durable.map(|id| id.index) < Some(outcome.index) {
+        while seen.of(NodeId(3)).acked.map(|id| id.index) < Some(outcome.index) {
             a_moment().await;
         }
     })
@@ -543,10 +549,4 @@ async fn calls_are_answered_or_say_why_not() {
     assert_eq!((other.role, other.incarnation), (Role::Voter, Some(1)));
     assert!(other.clock_offset_ms.unwrap().abs() < 2000);
     assert_eq!(other.growth_allowed, Some(true));
-}
-
-/// Between two looks at what is waited for with a deadline.
-async fn a_moment() {
-    let moment = Duration::from_millis(20);
-    tokio::time::interval_at(tokio::time::Instant::now() + moment, moment).tick().await;
 }

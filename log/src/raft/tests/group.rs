@@ -127,6 +127,11 @@ pub(super) struct Way {
 pub(super) const JOIN: Way = Way { start: Start::Join, incarnation: 1, level: LEVEL };
 pub(super) const FOUND: Way = Way { start: Start::Found, ..JOIN };
 
+/// A later start.
+pub(super) fn again(incarnation: u64) -> Way {
+    Way { incarnation, ..JOIN }
+}
+
 /// Opens a node over what is on the disk.
 pub(super) fn open(net: &Net, id: u64, disk: &SimDisk, world: World, way: Way) -> Member {
     let node = NodeId(id);
@@ -216,4 +221,25 @@ pub(super) async fn leader_of(members: &[Member], not: Option<NodeId>) -> usize 
 /// A time by which nothing can have been done.
 pub(super) fn shortly() -> Instant {
     Instant::now() + Duration::from_millis(1500)
+}
+
+/// Later than any test may last.
+pub(super) fn far() -> Instant {
+    Instant::now() + Duration::from_secs(600)
+}
+
+/// Between two looks at what is waited for with a deadline.
+pub(super) async fn a_moment() {
+    let moment = Duration::from_millis(20);
+    tokio::time::interval_at(tokio::time::Instant::now() + moment, moment).tick().await;
+}
+
+/// Waits until something is so.
+pub(super) async fn until(mut so: impl FnMut() -> bool) {
+    within(async {
+        while !so() {
+            a_moment().await;
+        }
+    })
+    .await;
 }

@@ -6,6 +6,7 @@ mod cluster;
 mod conformance;
 mod encoding;
 mod failure;
+mod fence;
 mod gate;
 mod group;
 mod light;
@@ -14,6 +15,7 @@ mod open;
 mod proposals;
 mod recorder;
 mod toy;
+mod watch;
 mod wire;
 
 use std::path::Path;
