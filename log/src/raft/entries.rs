@@ -84,6 +84,33 @@ impl Hub {
         max_bytes: usize,
     ) -> Result<Vec<LogEntry>, FetchError> {
         let before = self.chain_before(range.start).await?;
+        self.fetch_behind(before, range, max_bytes).await
+    }
+
+    /// All entries of a range, page by page; each goes on from the chain of the one before.
+    pub(crate) async fn fetch_all_entries(
+        &self,
+        range: Range<LogIndex>,
+    ) -> Result<Vec<LogEntry>, FetchError> {
+        let mut before = self.chain_before(range.start).await?;
+        let (mut entries, mut next) = (Vec::new(), range.start);
+        while next < range.end {
+            let page = self.fetch_behind(before, next..range.end, MOST).await?;
+            if let Some(last) = page.last() {
+                (before, next) = (last.chain, LogIndex(last.id.index.0.saturating_add(1)));
+            }
+            entries.extend(page);
+        }
+        Ok(entries)
+    }
+
+    /// Entries behind one with this chain, at least one, from whichever peer has them.
+    async fn fetch_behind(
+        &self,
+        before: Hash,
+        range: Range<LogIndex>,
+        max_bytes: usize,
+    ) -> Result<Vec<LogEntry>, FetchError> {
         let mut whys = Vec::new();
         for peer in self.others() {
             match self.entries_of(peer, &range, max_bytes, before).await {

@@ -169,6 +169,18 @@ impl Node {
     ) -> Result<Vec<LogEntry>, FetchError> {
         self.hub().fetch_entries(range, max_bytes).await
     }
+
+    /// All applied entries of a range from any peers, verified as by
+    /// [`Node::fetch_entries`], however many there are.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn fetch_all_entries(
+        &self,
+        range: Range<LogIndex>,
+    ) -> Result<Vec<LogEntry>, FetchError> {
+        self.hub().fetch_all_entries(range).await
+    }
 }
 
 /// The right to change the members: one at a time.

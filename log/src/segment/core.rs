@@ -79,6 +79,8 @@ pub(super) struct Core {
     pub(super) written_to: u64,
     pub(super) spare: Option<Arc<SegmentFile>>,
     pub(super) committed_changed: bool,
+    /// Whether the next batch is to begin a segment.
+    pub(super) seal_wanted: bool,
     pub(super) closing: bool,
     pub(super) poison: Option<Arc<str>>,
     pub(super) stats: SegmentStats,
@@ -101,6 +103,7 @@ impl Core {
             written_to: found.offset,
             spare: found.spare.clone(),
             committed_changed: false,
+            seal_wanted: false,
             closing: false,
             poison: None,
             stats: SegmentStats::default(),

@@ -31,6 +31,14 @@ impl SegmentLog {
         core.segments.iter().take(sealed).map(|segment| segment.file.id.number).collect()
     }
 
+    /// Has the segment that is written to sealed with the next batch, which an idle log
+    /// writes by itself; gives its number. Only what is sealed can be mended.
+    pub fn seal_soon(&self) -> Option<u64> {
+        let mut core = self.core();
+        core.seal_wanted = true;
+        core.segments.last().map(|segment| segment.file.id.number)
+    }
+
     /// The first entry behind the sealed segments.
     pub fn unsealed_from(&self) -> LogIndex {
         let core = self.core();

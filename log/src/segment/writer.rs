@@ -72,6 +72,8 @@ struct Load {
     tasks: Vec<Task>,
     committed: Option<Option<super::LogId>>,
     mark: bool,
+    /// Whether it begins a segment.
+    seal: bool,
 }
 
 /// What a batch comes to.
@@ -174,7 +176,7 @@ impl Writer {
     }
 
     fn wants_mark(&self, core: &Core) -> bool {
-        !self.marked || core.committed_changed
+        !self.marked || core.committed_changed || core.seal_wanted
     }
 
     /// A truncation or reset stands before the entries of its batch, so that no
@@ -192,7 +194,8 @@ impl Writer {
         }
         let changed = std::mem::take(&mut core.committed_changed);
         let committed = changed.then_some(core.tip.committed);
-        Load { mark: tasks.is_empty(), tasks, committed }
+        let seal = std::mem::take(&mut core.seal_wanted);
+        Load { mark: tasks.is_empty(), tasks, committed, seal }
     }
 
     async fn commit(&mut self, load: Load) {
@@ -209,7 +212,7 @@ impl Writer {
     }
 
     fn write(&mut self, load: &Load) -> Result<Written, Failure> {
-        let fits = self.encode(load);
+        let fits = self.encode(load) && !load.seal;
         if !fits && self.offset > SEGMENT_HEADER_BYTES as u64 {
             self.rotate()?;
             self.encode(load);

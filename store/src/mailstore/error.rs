@@ -103,6 +103,16 @@ pub enum OpenError {
     /// The log does not open.
     #[error("the log does not open: {0}")]
     Log(String),
+    /// A part of the log that was synced is damaged or gone.
+    #[error(
+        "the log does not open: {0}. Nothing was changed, and nothing is cut off: what it had \
+         acknowledged may be in the damaged part. A node of a cluster: on another node run \
+         `redoubt cluster remove NODE --yes` (its id is in node.toml) and `redoubt cluster token`, \
+         move this data directory aside, start `redoubt serve --join HOST:PORT --join-token TOKEN` \
+         with an empty one, and remove the old one when the new node votes. A single node: put \
+         the file back from a copy of the disk"
+    )]
+    LogDamaged(String),
     /// The blobs do not open, or some that the log names are missing.
     #[error("the blobs are not whole: {0}; restore them from a backup, nothing was changed")]
     Blobs(String),

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use redoubt_log::id::OperationId;
+use redoubt_log::id::{NodeId, OperationId};
 use redoubt_log::raft::Dialer;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,10 @@ pub struct ClusterFile {
     pub joined: bool,
     /// Whether it founded its cluster, and has let others in since.
     pub has_others: bool,
+    /// Members that were lost for good with the cluster before this one: at the next start
+    /// the state is told that they are removed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<NodeId>,
     /// What is left to do until it is a voter; gone when it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub joining: Option<Joining>,

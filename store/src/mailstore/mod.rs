@@ -421,6 +421,14 @@ impl Mailstore {
     pub fn has_others(&self) -> Result<(), OpenError> {
         self.inner.remember(|file| file.has_others |= !file.joined)
     }
+    /// The state knows of those that were lost. Blocks on a file.
+    pub(super) fn forget_lost(&self) -> Result<(), OpenError> {
+        let mut file = self.inner.membership.lock();
+        let done = ClusterFile { lost: Vec::new(), ..file.clone() };
+        done.save(&self.inner.layout)?;
+        *file = done;
+        Ok(())
+    }
     /// The shard's secret, for a node that joins. Blocks on a file.
     ///
     /// # Errors

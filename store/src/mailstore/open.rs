@@ -6,8 +6,8 @@ use std::time::Duration;
 use redoubt_log::blob::BlobStore;
 use redoubt_log::id::{Hash, LogIndex, OperationId, ShardId};
 use redoubt_log::raft::{self, LightState, Node, NodeOptions, PeerOptions, Start, StateMachine};
-use redoubt_log::record::{Actor, Change, Version};
-use redoubt_log::segment::SegmentLog;
+use redoubt_log::record::{Actor, Change, NodeRemove, Version};
+use redoubt_log::segment::{LogError, SegmentLog};
 
 use super::compare::{self, Comparer};
 use super::light::LightMachine;
@@ -54,6 +54,7 @@ pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
     inner.checkpoints.opened(&inner);
     let store = Mailstore { inner };
     begin_at_own_level(&store, level).await?;
+    remove_lost(&store).await?;
     Ok(store)
 }
 
@@ -75,6 +76,22 @@ async fn begin_at_own_level(store: &Mailstore, level: u32) -> Result<(), OpenErr
     done.map(drop).map_err(|error| OpenError::Node(error.to_string()))
 }
 
+/// After `cluster recover`: the members that were lost are none any more.
+async fn remove_lost(store: &Mailstore) -> Result<(), OpenError> {
+    let lost = store.membership().lost;
+    if lost.is_empty() {
+        return Ok(());
+    }
+    for node in lost {
+        let change = Change::NodeRemove(NodeRemove { node });
+        let done = store.submit(&Actor::SYSTEM, OperationId::random(), change).await;
+        done.map_err(|error| OpenError::Node(error.to_string()))?;
+    }
+    let store = store.clone();
+    let kept = tokio::task::spawn_blocking(move || store.forget_lost()).await;
+    kept.map_err(|error| OpenError::Node(error.to_string()))?
+}
+
 /// What lies on the disk, opened and checked for itself.
 struct Ground {
     layout: Layout,
@@ -93,7 +110,7 @@ impl Ground {
         let membership = ClusterFile::begin(&layout)?;
         let identity = NodeFile::load_or_make(&layout)?;
         let opened = SegmentLog::open(options.disk.clone(), &layout.log(), options.log.clone());
-        let (log, recovered) = opened.map_err(|error| OpenError::Log(error.to_string()))?;
+        let (log, recovered) = opened.map_err(not_opened)?;
         if let Some(cut) = &recovered.cut {
             tracing::warn!(
                 ?cut,
@@ -102,6 +119,15 @@ impl Ground {
         }
         refuse_if_wiped(&membership, &log)?;
         Ok(Self { layout, lock, identity, membership, log })
+    }
+}
+
+fn not_opened(error: LogError) -> OpenError {
+    match error {
+        LogError::Damaged { .. } | LogError::Missing { .. } => {
+            OpenError::LogDamaged(error.to_string())
+        }
+        _ => OpenError::Log(error.to_string()),
     }
 }
 

@@ -40,8 +40,9 @@ pub fn recover_alone(options: &Options, address: &str) -> Result<NodeFile, OpenE
     regroup(&log, survivor.node, address).map_err(not_made)?;
     close(&log)?;
     forget_peers(&layout)?;
-    let incarnation = ClusterFile::load(&layout)?.incarnation;
-    ClusterFile { incarnation, ..ClusterFile::default() }.save(&layout)?;
+    let ClusterFile { incarnation, mut lost, .. } = ClusterFile::load(&layout)?;
+    lost.extend(survivor.survey.voters.iter().filter(|node| **node != survivor.node));
+    ClusterFile { incarnation, lost, ..ClusterFile::default() }.save(&layout)?;
     let identity = NodeFile { node: survivor.node, lineage: NodeFile::new_lineage() };
     identity.save(&layout)?;
     Ok(identity)

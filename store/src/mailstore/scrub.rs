@@ -29,6 +29,8 @@ use crate::storage::{KeyRange, Order, Read, RocksStorage, StorageError, Table, d
 const KEEP: Duration = Duration::from_secs(10);
 /// The longest that it sleeps without looking whether it is to end.
 const NAP: Duration = Duration::from_millis(50);
+/// How long the log may take to seal a segment.
+const SEALED: Duration = Duration::from_secs(10);
 /// How often it is looked whether one is due.
 const LOOK: Duration = Duration::from_secs(20);
 /// Findings whose text is kept.
@@ -410,16 +412,8 @@ impl Job {
             return Err("this node has no peers".to_owned());
         }
         let mut fetch = move |first: LogIndex, behind: LogIndex| {
-            let mut entries = Vec::new();
-            let mut next = first;
-            while next < behind {
-                let page = runtime.block_on(node.fetch_entries(next..behind, LOG_OCTETS));
-                let page = page.map_err(|error| error.to_string())?;
-                let last = page.last().ok_or("a peer gave no entries")?;
-                next = LogIndex(last.id.index.0 + 1);
-                entries.extend(page);
-            }
-            Ok(entries)
+            let fetched = runtime.block_on(node.fetch_all_entries(first..behind));
+            fetched.map_err(|error| error.to_string())
         };
         let log = &self.parts.log;
         log.repair_sealed(number, &mut fetch).map_err(|error| error.to_string())?;
@@ -446,9 +440,30 @@ impl Job {
                 let text = format!("{error}; {}", advice::OPEN);
                 self.parts.alarms.raise(AlarmKind::Log, LOG, text);
                 self.found(error.to_string());
-                ControlFlow::Continue(Some(Stage::Names { after: vec![0] }))
+                match self.sealed_now()? {
+                    Some(number) => ControlFlow::Continue(Some(Stage::Segments { number })),
+                    None => ControlFlow::Continue(Some(Stage::Names { after: vec![0] })),
+                }
             }
         }
+    }
+
+    /// Seals the segment that is written to, so that it can be mended, where there are
+    /// peers that have its entries.
+    fn sealed_now(&mut self) -> ControlFlow<(), Option<u64>> {
+        let alone = self.parts.node.cluster().members.len() < 2;
+        let Some(number) = (!alone).then(|| self.parts.log.seal_soon()).flatten() else {
+            return ControlFlow::Continue(None);
+        };
+        let began = Instant::now();
+        while !self.parts.log.sealed().contains(&number) {
+            if began.elapsed() > SEALED {
+                return ControlFlow::Continue(None);
+            }
+            std::thread::sleep(NAP);
+            self.pace(0)?;
+        }
+        ControlFlow::Continue(Some(number))
     }
 
     fn names(&mut self, after: Vec<u8>) -> ControlFlow<(), Option<Stage>> {
@@ -526,7 +541,7 @@ mod advice {
     pub(super) const SEALED: &str = "with peers it is tried again by the next scrub, and a node \
         that does not start any more is removed and joins again; alone, restore the segment from \
         a copy of the disk";
-    pub(super) const OPEN: &str = "this part is still written to and cannot be mended: with \
-        peers, remove this node and join it again under a new id; alone, restore the segment from \
-        a copy of the disk";
+    pub(super) const OPEN: &str = "this part is still written to: with peers it is sealed and \
+        mended by the scrub; do not stop this node before this alarm is over, since its log would \
+        not open. Alone, restore the segment from a copy of the disk";
 }

@@ -71,13 +71,9 @@ fn a_copy_of_an_old_disk_is_refused() {
     let data = cluster.node(odd).data().to_path_buf();
     let image = cluster.home().join("image");
     copy_folder(&data, &image);
-    // Started twice since: the image knows of one start less than the others have seen.
-    cluster.node_mut(odd).start_again();
-    cluster.caught_up();
-    cluster.node_mut(odd).stop();
+    // Started once since: the copy will count as many starts, and be another one.
     cluster.node_mut(odd).start_again();
     deliver_until_taken(&cluster, odd, "new");
-    cluster.caught_up();
     cluster.node_mut(odd).kill();
     std::fs::remove_dir_all(&data).unwrap();
     std::fs::rename(&image, &data).unwrap();

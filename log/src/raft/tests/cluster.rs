@@ -144,6 +144,22 @@ async fn a_blob_that_nobody_has_is_refused_and_one_that_is_missing_is_fetched() 
     assert_eq!(entries, members[0].node.read(range, 1 << 20).unwrap());
 }
 
+/// More than one page of them, by the chain before the first alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_are_fetched_however_many_there_are() {
+    let net = Net::default();
+    let members = group(&net, 2).await;
+    let asked = join_all((0..1_500).map(|n| members[0].propose(record(n)))).await;
+    let last = asked.into_iter().map(|outcome| outcome.unwrap().index).max().unwrap();
+    members[1].reaches(last).await;
+    let range = LogIndex(3)..LogIndex(last.0 + 1);
+    let entries = within(members[1].node.fetch_all_entries(range.clone())).await.unwrap();
+    assert_eq!(entries.len() as u64, last.0 - 2);
+    assert_eq!(entries, members[0].node.read(range, usize::MAX).unwrap());
+    let beyond = LogIndex(3)..LogIndex(last.0 + 10);
+    assert!(within(members[1].node.fetch_all_entries(beyond)).await.is_err());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_leader_dies_and_the_others_go_on() {
     let net = Net::default();

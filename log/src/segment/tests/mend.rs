@@ -85,6 +85,32 @@ fn whole_sectors_that_went_are_mended() {
     assert_eq!(all(&open(&disk.copy(), SMALL).0), entries);
 }
 
+/// Bit rot in the segment that is written to: it is sealed out of turn, and then mended.
+#[test]
+fn what_is_still_written_to_is_sealed_and_mended() {
+    let disk = SimDisk::new(1);
+    let running = log(&disk);
+    let (entries, good) = (all(&running), open(&disk.copy(), SMALL).0);
+    let before = running.sealed();
+    let active = running.seal_soon().unwrap();
+    assert!(!before.contains(&active));
+    let place = format::SEGMENT_HEADER_BYTES + 300;
+    damage(&disk, active, place..place + 40);
+    // As it is, no start gets over it.
+    let refused = try_open(&disk.copy(), SMALL).unwrap_err();
+    assert!(matches!(refused, LogError::Damaged { .. }), "{refused}");
+    append(&running, 3, 100..101);
+    assert_eq!(running.sealed().last(), Some(&active));
+    running.check_sealed(active).unwrap_err();
+    running.repair_sealed(active, &mut from(&good)).unwrap();
+    running.check_sealed(active).unwrap();
+    append(&running, 3, 101..110);
+    let again = open(&disk.copy(), SMALL).0;
+    again.verify().unwrap();
+    assert_eq!(all(&again)[..entries.len()], entries);
+    assert_eq!(again.last(), Some(id(3, 109)));
+}
+
 #[test]
 fn entries_of_another_history_are_refused() {
     let disk = SimDisk::new(1);
