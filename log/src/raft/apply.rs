@@ -73,6 +73,11 @@ impl AppliedCell {
         *self.installed.lock() = Some((id, head));
     }
 
+    /// The last entry of [`AppliedCell::set_head`].
+    pub(crate) fn installed(&self) -> Option<LogId> {
+        self.installed.lock().as_ref().map(|(id, _)| *id)
+    }
+
     /// What [`AppliedCell::set_head`] said of `id`.
     pub(crate) fn head_of(&self, id: LogId) -> Option<Head> {
         let installed = self.installed.lock();

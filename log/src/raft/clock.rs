@@ -131,17 +131,33 @@ impl Line {
 pub(crate) struct Clock {
     line: Mutex<Line>,
     agreed: Notify,
+    /// Milliseconds that the wall clock has jumped, in a test.
+    #[cfg(test)]
+    pub(crate) ahead: std::sync::atomic::AtomicI64,
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
         let line = Line::new(Instant::now(), world::now());
-        Self { line: Mutex::new(line), agreed: Notify::new() }
+        Self {
+            line: Mutex::new(line),
+            agreed: Notify::new(),
+            #[cfg(test)]
+            ahead: std::sync::atomic::AtomicI64::new(0),
+        }
+    }
+
+    /// What this machine's wall clock shows.
+    pub(crate) fn wall(&self) -> Timestamp {
+        #[cfg(test)]
+        return Timestamp(world::now().0 + self.ahead.load(std::sync::atomic::Ordering::Relaxed));
+        #[cfg(not(test))]
+        world::now()
     }
 
     fn looked(&self, alone: bool) -> Line {
         let mut line = self.line.lock();
-        line.look(Instant::now(), world::now(), alone);
+        line.look(Instant::now(), self.wall(), alone);
         line.clone()
     }
 }
@@ -155,7 +171,7 @@ impl Hub {
     pub(crate) fn settle_clock(&self) {
         let line = self.clock.looked(self.is_alone());
         if line.doubted_since().is_some_and(|since| self.clocks_agree(since)) {
-            self.clock.line.lock().agree(Instant::now(), world::now());
+            self.clock.line.lock().agree(Instant::now(), self.clock.wall());
         }
         self.clock.agreed.notify_waiters();
     }

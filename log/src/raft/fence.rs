@@ -54,14 +54,6 @@ impl Hub {
         }
     }
 
-    /// Notes that a peer has installed a snapshot of the leader of a term.
-    pub(crate) fn has_installed(&self, peer: NodeId, term: Term, id: LogId) {
-        if let Some(seen) = &self.seen {
-            let shown = Shown { term, acked: Some(id), durable: Some(id) };
-            seen.note(peer, seen.life(peer), &shown);
-        }
-    }
-
     /// What a peer has acknowledged to the leader of a term.
     pub(crate) fn acked(&self, peer: NodeId, term: Term) -> Option<LogId> {
         self.seen.as_ref()?.acked(peer, term)

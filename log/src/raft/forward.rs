@@ -87,7 +87,7 @@ impl Hub {
             let leader = *self.leader.borrow();
             let tried = match leader {
                 Some(leader) if leader == self.me() => {
-                    self.propose_here(&record, blobs.clone(), deadline).await
+                    self.propose_here(&mut record, blobs.clone(), deadline).await
                 }
                 Some(leader) => self.forward(leader, &bytes, &blobs, deadline).await,
                 None => Tried::NotHandedIn,
@@ -155,7 +155,7 @@ impl Hub {
     /// Proposes as the leader.
     async fn propose_here(
         self: &Arc<Self>,
-        record: &Record,
+        record: &mut Record,
         blobs: Vec<BlobId>,
         deadline: Instant,
     ) -> Tried {
@@ -167,7 +167,7 @@ impl Hub {
 
     async fn hand_in(
         self: &Arc<Self>,
-        record: &Record,
+        record: &mut Record,
         blobs: Vec<BlobId>,
         deadline: Instant,
     ) -> Result<Tried, ProposeError> {
@@ -184,7 +184,8 @@ impl Hub {
             self.may_propose(&record.change, grows)?;
             return Ok(Tried::NotHandedIn);
         };
-        let proposal = Proposal::new(&Record { stamp, ..record.clone() });
+        record.stamp = stamp;
+        let proposal = Proposal::new(record);
         let mut proposal = proposal.map_err(|error| ProposeError::TooLarge(error.to_string()))?;
         self.push_ahead(&blobs);
         let held = timeout_at(deadline, self.gate.pass(&mut proposal)).await;
@@ -352,7 +353,7 @@ impl Hub {
         let blobs: Vec<BlobId> = record.blobs().into_iter().collect();
         // A caller never waits for ever.
         let deadline = Instant::now() + Duration::from_millis(millis.min(3_600_000));
-        match self.propose_here(&record, blobs, deadline).await {
+        match self.propose_here(&mut record, blobs, deadline).await {
             Tried::Done(outcome) => Said::Done(outcome),
             Tried::NotHandedIn => Said::NotLeader,
             Tried::Unknown(why) => Said::Unknown(why),

@@ -94,7 +94,7 @@ impl Hub {
         let Trace { life: Life { incarnation, .. }, durable, term } = self.trace();
         let applied = self.applied.get();
         Pulse {
-            now: world::now(),
+            now: self.clock.wall(),
             term,
             incarnation,
             level: self.peers().map_or(crate::raft::LEVEL, |peers| peers.level),
@@ -133,7 +133,7 @@ impl Hub {
     }
 
     async fn ask(self: Arc<Self>, peer: NodeId) {
-        let began = (Instant::now(), world::now());
+        let began = (Instant::now(), self.clock.wall());
         let asked = self.call(peer, Lane::Calls, topic::PING, Bytes::new(), PATIENCE).await;
         let pulse: Result<Pulse, String> = asked
             .map_err(|error| match error {

@@ -89,6 +89,7 @@ impl Hub {
     /// Reads what was seen of peers: blocks. `threads` are Raft's own.
     pub(crate) fn new(parts: &Parts, term: Arc<AtomicU64>, threads: Option<Handle>) -> Arc<Self> {
         let Parts { options, log, gate, applied, stop } = parts.clone();
+        let alone = options.peers.is_none();
         let seen = options.peers.as_ref().map(|peers| Seen::open(log.disk(), &peers.seen));
         Arc::new_cyclic(|itself| Self {
             carriers: Carriers::new(itself.clone()),
@@ -108,7 +109,7 @@ impl Hub {
             member_since: OnceLock::new(),
             refused: Mutex::default(),
             nonce: world::random::<u64>().max(1),
-            looked: watch::Sender::new(false),
+            looked: watch::Sender::new(alone),
             term,
             raft: OnceLock::new(),
             snapshots: OnceLock::new(),
@@ -197,7 +198,9 @@ impl Hub {
         let incarnation = self.peers().map_or(0, |peers| peers.incarnation);
         let life = Life { incarnation, nonce: self.nonce };
         let term = Term(self.term.load(Ordering::Relaxed));
-        Trace { life, durable: self.log.durable(), term }
+        // An image that was installed is as good as the log that it stands for.
+        let durable = self.log.durable().max(self.applied.installed());
+        Trace { life, durable, term }
     }
 
     /// Registers what this crate answers itself.

@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout};
 use crate::id::{BlobId, LogIndex, NodeId, Term};
 use crate::raft::conn::{Conn, Lost};
 use crate::raft::hub::Hub;
+use crate::raft::members::matched;
 use crate::raft::seen::{Life, Shown};
 use crate::raft::state_machine::Checkpoint;
 use crate::raft::types::{Entry, Member, RaftLogId, TypeConfig, from_raft, record_of, to_raft};
@@ -270,7 +271,10 @@ fn not_reverted(
         let said = prev.index.0.checked_sub(1).map(|index| LogId { index: LogIndex(index), ..prev });
         return Err(unreachable(hub.has_reverted(node, acked, said)));
     }
-    match hub.acked(node, term).is_some_and(|acked| prev.index <= acked.index) {
+    // Of what came by a snapshot openraft alone knows.
+    let known = hub.raft().and_then(|raft| matched(raft, node)).map(LogIndex);
+    let known = known.max(hub.acked(node, term).map(|acked| acked.index));
+    match Some(prev.index) <= known {
         true => Err(broken("the answer has been overtaken by a later one")),
         false => Ok(()),
     }
@@ -370,16 +374,11 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let id = snapshot.snapshot.state.id;
-        let done = tokio::select! {
+        tokio::select! {
             biased;
-            closed = cancel => return Err(StreamingError::Closed(closed)),
-            done = self.hub.send_snapshot(self.node, vote, snapshot) => done?,
-        };
-        if done.vote == vote {
-            self.hub.has_installed(self.node, Term(vote.leader_id().term), id);
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            done = self.hub.send_snapshot(self.node, vote, snapshot) => done,
         }
-        Ok(done)
     }
 
     async fn transfer_leader(

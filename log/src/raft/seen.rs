@@ -247,11 +247,6 @@ impl Seen {
         all.acked.filter(|_| all.term == term)
     }
 
-    /// The latest start of a node.
-    pub(crate) fn life(&self, node: NodeId) -> Life {
-        self.state.lock().nodes.get(&node).map(|known| known.life).unwrap_or_default()
-    }
-
     /// All that a node has shown so far.
     #[cfg(test)]
     pub(crate) fn of(&self, node: NodeId) -> Shown {

@@ -3,11 +3,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::group::{
     FOUND, Member, Net, Way, a_moment, again, group, leader_of, open, until, within,
 };
 use super::{World, record, soon, toy};
+use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
 use crate::id::{LogIndex, NodeId, Term};
 use crate::raft::Stopped;
@@ -36,6 +38,7 @@ const NEXT: Life = life(2, 22);
 
 fn fresh() -> (SimDisk, Seen) {
     let disk = SimDisk::new(1);
+    disk.create_dir_all(Path::new("/")).unwrap();
     let seen = Seen::open(Arc::new(disk.clone()), Path::new("/seen"));
     assert!(seen.greeted(NODE, FIRST, Term(1)));
     (disk, seen)
@@ -102,7 +105,8 @@ fn two_starts_that_count_as_one_are_told_apart() {
 
 #[test]
 fn the_file_of_the_release_before_is_read() {
-    let disk: Arc<dyn crate::disk::Disk> = Arc::new(SimDisk::new(1));
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+    disk.create_dir_all(Path::new("/")).unwrap();
     let nodes = std::collections::BTreeMap::from([(NODE, (4_u64, Some(id(2, 50)), Term(3)))]);
     let mut octets = crate::codec::to_bytes(&nodes).unwrap();
     octets.extend(crc32c::crc32c(&octets).to_le_bytes());
@@ -262,20 +266,26 @@ async fn an_honest_node_is_never_refused_whatever_races() {
     let net = Net::default();
     let members = group(&net, 3).await;
     let asking = members[0].node.clone();
+    let enough = Arc::new(AtomicBool::new(false));
+    let told = enough.clone();
     let asked = tokio::spawn(async move {
-        for n in 0..400 {
-            asking.propose(record(n), soon()).await.unwrap();
+        let mut n = 0;
+        while !told.load(Ordering::Relaxed) {
+            within(asking.propose(record(n), soon())).await.unwrap();
+            n += 1;
         }
+        n
     });
-    let mut cuts = 0;
-    while !asked.is_finished() {
-        let node = NodeId(2 + cuts % 2);
+    for cut in 0..16 {
+        let node = NodeId(2 + cut % 2);
         net.cut(node);
         net.heal(node);
-        cuts += 1;
-        a_moment().await;
+        for _ in 0..8 {
+            a_moment().await;
+        }
     }
-    asked.await.unwrap();
+    enough.store(true, Ordering::Relaxed);
+    assert!(asked.await.unwrap() > 16);
     for member in &members {
         assert_eq!(member.node.status().stopped, None);
         assert_eq!(member.node.refused(), []);

@@ -1,8 +1,11 @@
 //! Leaders that had better not lead: a disk that hangs or fails, a clock that jumps.
 
-use super::group::{Net, group, leader_of, shortly, until, within};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::group::{FOUND, Net, a_moment, fresh, group, leader_of, shortly, until, within};
 use super::{record, soon};
-use crate::id::{LogIndex, NodeId};
+use crate::id::{LogIndex, NodeId, Timestamp};
 use crate::raft::{ReadError, Stopped};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,4 +81,73 @@ async fn a_leader_that_is_cut_off_does_not_say_that_it_leads() {
     assert!(!members[0].node.is_leader());
     net.heal(NodeId(1));
     until(|| says(0).is_some() && says(0) == says(1)).await;
+}
+
+const DAY: i64 = 24 * 3_600_000;
+
+/// Its clock jumps, and a record comes before anybody could have told it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_jump_of_the_leaders_clock_never_gets_into_the_log() {
+    let net = Net::default();
+    let members = group(&net, 3).await;
+    within(members[0].propose(record(0))).await.unwrap();
+    let asked = |n: usize| {
+        let heard = members[n].node.hub().heard.lock();
+        heard.values().filter(|heard| heard.asked.is_some()).count()
+    };
+    until(|| (0..3).all(|n| asked(n) == 2)).await;
+    members[0].node.hub().clock.ahead.store(DAY, Ordering::Relaxed);
+    let new = |n: u64| crate::record::Record {
+        stamp: Timestamp(Timestamp::now().0 + DAY),
+        ..record(n)
+    };
+    let soon_after = |time: Timestamp| time.0 < Timestamp::now().0 + 5_000;
+    let first = within(members[0].propose(new(1))).await.unwrap();
+    assert!(soon_after(first.time), "{:?}", first.time);
+    // No majority agrees: it hands over, and nobody is refused meanwhile.
+    let mut number = 2;
+    while members[1].node.leader() == Some(NodeId(1)) || members[1].node.leader().is_none() {
+        let outcome = within(members[2].propose(new(number))).await.unwrap();
+        assert!(soon_after(outcome.time), "{:?}", outcome.time);
+        number += 1;
+        a_moment().await;
+    }
+    let trouble = members[0].node.clock_trouble().unwrap();
+    assert!(trouble.contains("has jumped"), "{trouble}");
+    let outcome = within(members[0].propose(new(number))).await.unwrap();
+    assert!(soon_after(outcome.time) && outcome.time >= first.time, "{:?}", outcome.time);
+    // Set right again, it is believed.
+    members[0].node.hub().clock.ahead.store(0, Ordering::Relaxed);
+    assert_eq!(members[0].node.clock_trouble(), None);
+}
+
+/// All clocks jump, as after a long sleep of all machines: a majority confirms it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_majority_of_the_clocks_says_is_believed() {
+    let net = Net::default();
+    let members = group(&net, 3).await;
+    within(members[0].propose(record(0))).await.unwrap();
+    for member in &members {
+        member.node.hub().clock.ahead.store(DAY, Ordering::Relaxed);
+    }
+    until(|| members.iter().all(|member| member.node.clock_trouble().is_none())).await;
+    let stamp = Timestamp(Timestamp::now().0 + DAY);
+    let late = crate::record::Record { stamp, ..record(1) };
+    let outcome = within(members[0].propose(late)).await.unwrap();
+    assert!((outcome.time.0 - stamp.0).abs() < 1_000, "{:?}", outcome.time);
+}
+
+/// Who is alone has nobody to ask: it goes on straight, and says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_alone_does_not_follow_a_jump_at_once() {
+    let net = Net::default();
+    let member = fresh(&net, 1, FOUND);
+    within(member.propose(record(0))).await.unwrap();
+    member.node.hub().clock.ahead.store(DAY / 2, Ordering::Relaxed);
+    let stamp = Timestamp(Timestamp::now().0 + DAY / 2);
+    let outcome = within(member.propose(crate::record::Record { stamp, ..record(1) })).await;
+    let gone = Duration::from_secs(60).as_millis() as i64;
+    assert!(outcome.unwrap().time.0 < Timestamp::now().0 + gone);
+    let trouble = member.node.clock_trouble().unwrap();
+    assert!(trouble.contains("5 minutes"), "{trouble}");
 }

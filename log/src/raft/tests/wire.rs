@@ -119,7 +119,7 @@ async fn strangers_are_refused_with_a_reason_and_nonsense_ends_the_stream() {
     let elsewhere = Hello { to: NodeId(5), ..hello() };
     assert_eq!(refused(&elsewhere).await, Refusal::OtherNode(NodeId(1)));
     let newer = Hello { oldest: 7, newest: 9, ..hello() };
-    assert_eq!(refused(&newer).await, Refusal::Version { oldest: 1, newest: 1 });
+    assert_eq!(refused(&newer).await, Refusal::Version { oldest: 1, newest: 2 });
     let old = Hello { level: 0, ..hello() };
     assert!(matches!(refused(&old).await, Refusal::Level { said: 0, .. }));
 
