@@ -28,6 +28,8 @@ use crate::world;
 
 /// The wait before the next try, where no other leader is heard of before.
 const AGAIN: Duration = Duration::from_millis(50);
+/// How often one that waits for a leader looks whether it still belongs to the cluster.
+const LOOK: Duration = Duration::from_millis(500);
 /// The least time that a leader is given.
 const LEAST: Duration = Duration::from_millis(100);
 
@@ -111,7 +113,7 @@ impl Hub {
         let mut leads = self.leader.subscribe();
         let until = match leader {
             Some(_) => deadline.min(Instant::now() + AGAIN),
-            None => deadline,
+            None => deadline.min(Instant::now() + LOOK),
         };
         let other = leads.wait_for(|now| *now != leader);
         drop(timeout_at(until, other).await);
