@@ -32,10 +32,15 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Belief {
     /// Nobody has confirmed it since the start.
-    New { since: Instant },
+    New {
+        since: Instant,
+    },
     Agreed,
     /// It has jumped by so many milliseconds.
-    Jumped { since: Instant, by: i64 },
+    Jumped {
+        since: Instant,
+        by: i64,
+    },
 }
 
 /// A wall clock and what it is compared with. Pure: who calls says what the clocks show.

@@ -90,9 +90,8 @@ impl Hub {
         }
         // Those who were asked before may not have known yet that it has joined.
         let known_by = self.member_since.get().map(|since| *since + KNOWN);
-        known_by.is_some_and(|then| {
-            self.member(self.me()).is_none() || self.is_known_to_nobody(then)
-        })
+        known_by
+            .is_some_and(|then| self.member(self.me()).is_none() || self.is_known_to_nobody(then))
     }
 
     /// Remembers since when this node has known itself to be a member.

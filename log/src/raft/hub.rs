@@ -16,8 +16,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::id::{NodeId, Term};
 use crate::raft::apply::AppliedCell;
-use crate::raft::clock::Clock;
 use crate::raft::carry::{BlobService, Carriers, TakeService};
+use crate::raft::clock::Clock;
 use crate::raft::entries::EntriesService;
 use crate::raft::error::CallError;
 use crate::raft::forward::ProposeService;

@@ -33,6 +33,8 @@ use crate::segment::LogEntry;
 const CHANGE: Duration = Duration::from_secs(30);
 /// How long the hand-over of leadership may take.
 const TRANSFER: Duration = Duration::from_millis(2000);
+/// The wait before a change is tried again.
+const AGAIN: Duration = Duration::from_millis(25);
 /// How long a learner may be silent while it catches up.
 const SILENT: Duration = Duration::from_secs(30);
 /// Records that a member may be behind when it is given a vote, or leadership.
@@ -447,12 +449,21 @@ impl Service for RemoveService {
 
 impl Hub {
     async fn begin_change_and_remove(&self, node: NodeId) -> Result<(), String> {
-        // Others may know sooner than this node that it leads.
-        let mut leader = self.leader.subscribe();
-        let leads = async { leader.wait_for(|now| *now == Some(self.me())).await.is_ok() };
-        drop(timeout_at(Instant::now() + TRANSFER, leads).await);
-        let change = self.begin_change().await.map_err(|error| error.to_string())?;
-        change.remove(node).await.map_err(|error| error.to_string())
+        let deadline = Instant::now() + TRANSFER;
+        loop {
+            // Others may know sooner than this node that it leads.
+            let mut leader = self.leader.subscribe();
+            let leads = async { leader.wait_for(|now| *now == Some(self.me())).await.is_ok() };
+            drop(timeout_at(deadline, leads).await);
+            let done = async { self.begin_change().await?.remove(node).await }.await;
+            match done {
+                // It has only just begun to lead.
+                Err(MembershipError::NotLeader { .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                done => return done.map_err(|error| error.to_string()),
+            }
+        }
     }
 }
 

@@ -268,7 +268,8 @@ fn not_reverted(
 ) -> Result<(), RpcError> {
     let Some(prev) = prev.map(from_raft) else { return Ok(()) };
     if let Some(acked) = acked.filter(|acked| prev.index <= acked.index) {
-        let said = prev.index.0.checked_sub(1).map(|index| LogId { index: LogIndex(index), ..prev });
+        let said =
+            prev.index.0.checked_sub(1).map(|index| LogId { index: LogIndex(index), ..prev });
         return Err(unreachable(hub.has_reverted(node, acked, said)));
     }
     // Of what came by a snapshot openraft alone knows.

@@ -45,12 +45,13 @@ type Writes = WriteHalf<Box<dyn PeerStream>>;
 pub(crate) async fn serve(hub: Arc<Hub>, stream: Box<dyn PeerStream>, identity: Option<NodeId>) {
     let (reads, mut writes) = tokio::io::split(stream);
     let mut reads = Receiver::new(reads);
-    let (hello, life) = match timeout(GREETING, welcome(&hub, &mut reads, &mut writes, identity)).await {
-        Ok(Ok(Some(caller))) => caller,
-        Ok(Ok(None)) => return,
-        Ok(Err(error)) => return tracing::warn!(?identity, %error, "a caller said no hello"),
-        Err(_) => return tracing::warn!(?identity, "a caller said no hello in time"),
-    };
+    let (hello, life) =
+        match timeout(GREETING, welcome(&hub, &mut reads, &mut writes, identity)).await {
+            Ok(Ok(Some(caller))) => caller,
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => return tracing::warn!(?identity, %error, "a caller said no hello"),
+            Err(_) => return tracing::warn!(?identity, "a caller said no hello in time"),
+        };
     let ended = tokio::select! {
         biased;
         ended = session(&hub, hello.lane, Caller { node: hello.node, life }, reads, writes) => ended,

@@ -71,9 +71,8 @@ impl Inner {
         for (node, why) in &refused {
             self.alarms.raise(AlarmKind::Member, subject(*node), why);
         }
-        self.alarms.retain(AlarmKind::Member, |of| {
-            refused.iter().any(|(node, _)| subject(*node) == of)
-        });
+        self.alarms
+            .retain(AlarmKind::Member, |of| refused.iter().any(|(node, _)| subject(*node) == of));
     }
 
     /// Proposes a mark: all nodes compare what they have where it stands in the log.

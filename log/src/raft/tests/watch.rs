@@ -97,10 +97,8 @@ async fn a_jump_of_the_leaders_clock_never_gets_into_the_log() {
     };
     until(|| (0..3).all(|n| asked(n) == 2)).await;
     members[0].node.hub().clock.ahead.store(DAY, Ordering::Relaxed);
-    let new = |n: u64| crate::record::Record {
-        stamp: Timestamp(Timestamp::now().0 + DAY),
-        ..record(n)
-    };
+    let new =
+        |n: u64| crate::record::Record { stamp: Timestamp(Timestamp::now().0 + DAY), ..record(n) };
     let soon_after = |time: Timestamp| time.0 < Timestamp::now().0 + 5_000;
     let first = within(members[0].propose(new(1))).await.unwrap();
     assert!(soon_after(first.time), "{:?}", first.time);

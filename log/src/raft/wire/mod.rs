@@ -44,7 +44,9 @@ pub fn read_any(octets: &[u8]) -> usize {
 
 fn request_reads(frame: &Frame) -> bool {
     match frame.head::<Request>() {
-        Ok(Request::Append(head) | Request::AppendFrom { head, .. }) => head.entries(&frame.bulk).is_ok(),
+        Ok(Request::Append(head) | Request::AppendFrom { head, .. }) => {
+            head.entries(&frame.bulk).is_ok()
+        }
         Ok(_) => true,
         Err(_) => false,
     }
