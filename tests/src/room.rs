@@ -35,7 +35,7 @@ impl SmallDisk {
     /// When there are not so many.
     pub fn fill(&self, leave_mib: u64) {
         let space = rustix::fs::statvfs(&self.at).unwrap();
-        let free = space.f_bavail * space.f_frsize >> 20;
+        let free = (space.f_bavail * space.f_frsize) >> 20;
         let mut ballast = File::create(self.ballast()).unwrap();
         let piece = vec![0; 1 << 20];
         for _ in leave_mib..free {
