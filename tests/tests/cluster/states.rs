@@ -132,24 +132,19 @@ fn a_full_disk_on_a_follower_stops_no_delivery_elsewhere() {
     all_agree(&cluster, &set(left.into_iter().chain(["there is room"])));
 }
 
-/// Not one byte is left where the others' mail is to go.
+/// What the others acknowledge goes into what was allocated ahead.
 #[test]
-fn a_disk_that_is_full_to_the_last_byte_is_as_if_its_node_were_gone() {
+fn a_disk_that_is_full_to_the_last_byte_costs_no_mail() {
     let (mut cluster, disk) = with_small_disk();
     deliver(&cluster, 0, "before");
     cluster.let_lead(1);
     disk.fill(0);
     let mut mta = Lmtp::connect(cluster.node(2).lmtp()).unwrap();
-    let tokens: Vec<String> = (0..30).map(|n| format!("large {n}")).collect();
+    let tokens: Vec<String> = (0..8).map(|n| format!("large {n}")).collect();
     for token in &tokens {
         let answers = mta.deliver("s@example.net", &[ALICE], &noise(token, 1 << 20)).unwrap();
         assert_eq!(answers[0].code, 250, "{token}: {}", answers[0].text);
     }
-    let id = cluster.id(0);
-    cluster.wait(1, "aware that one lags or is gone", |status| {
-        let line = member(status, id).unwrap();
-        line["lag_records"].as_u64() > Some(0) || line["trouble"].is_string()
-    });
     disk.free();
     // A supervisor starts it, should it have ended.
     if cluster.node_mut(0).has_ended() {
