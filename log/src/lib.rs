@@ -5,6 +5,7 @@
 pub mod blob;
 pub mod chain;
 pub mod codec;
+pub mod databases;
 pub mod disk;
 pub mod dump;
 pub mod id;

@@ -15,6 +15,7 @@ use redoubt_log::chain::Head;
 use redoubt_log::disk::Disk;
 use redoubt_log::id::LogIndex;
 use redoubt_log::raft::{ImageFile, Pin};
+use redoubt_store::Pauses;
 use redoubt_store::checkpoint::{Base, BaseError, Bases, Image, RECEIVED, is_part_of_image};
 
 use crate::manifest::{self, FileEntry, Manifest};
@@ -72,12 +73,12 @@ impl BaseDir {
         remove().map_err(|error| BaseError::io(&path, error))
     }
 
-    fn files(&self, dir: &Path) -> Result<Vec<FileEntry>, BaseError> {
+    fn files(&self, dir: &Path, pauses: &Pauses) -> Result<Vec<FileEntry>, BaseError> {
         let names = self.disk.list(dir).map_err(|error| BaseError::io(dir, error))?;
         names
             .iter()
             .filter(|name| is_part_of_image(name) && !name.starts_with(manifest::NAME))
-            .map(|name| manifest::entry(&*self.disk, dir, name, true))
+            .map(|name| manifest::entry(&*self.disk, dir, name, true, pauses))
             .collect()
     }
 
@@ -106,19 +107,29 @@ impl BaseDir {
         made.map_err(|error| BaseError::io(&mark, error))
     }
 
-    fn verify_all(&self, dir: &Path, manifest: &Manifest) -> Result<Base, BaseError> {
-        self.verify_files(dir, manifest)?;
+    fn verify_all(
+        &self,
+        dir: &Path,
+        manifest: &Manifest,
+        pauses: &Pauses,
+    ) -> Result<Base, BaseError> {
+        self.verify_files(dir, manifest, pauses)?;
         let base = manifest.base(dir)?;
-        let image = Image::examine(dir)?;
+        let image = Image::examine(dir, pauses)?;
         if image.state != base.state || image.state_hash != base.state_hash {
             return Err(BaseError::damaged(dir, "its state is not the one that it says"));
         }
         Ok(base)
     }
 
-    fn verify_files(&self, dir: &Path, manifest: &Manifest) -> Result<(), BaseError> {
+    fn verify_files(
+        &self,
+        dir: &Path,
+        manifest: &Manifest,
+        pauses: &Pauses,
+    ) -> Result<(), BaseError> {
         for wanted in &manifest.files {
-            let found = manifest::entry(&*self.disk, dir, &wanted.name, false)?;
+            let found = manifest::entry(&*self.disk, dir, &wanted.name, false, pauses)?;
             if found != *wanted {
                 return Err(BaseError::damaged(&dir.join(&wanted.name), "its bytes have changed"));
             }
@@ -134,11 +145,11 @@ impl Bases for BaseDir {
         Ok(self.dir.join(TAKING))
     }
 
-    fn keep(&self, image: &Image, head: Head) -> Result<Base, BaseError> {
+    fn keep(&self, image: &Image, head: Head, pauses: &Pauses) -> Result<Base, BaseError> {
         let dir = self.folder(image.state.id.index);
         let named = self.disk.rename(&image.dir, &dir).and_then(|()| self.disk.sync_dir(&self.dir));
         named.map_err(|error| BaseError::io(&dir, error))?;
-        let manifest = Manifest::of(image, &head, self.files(&dir)?);
+        let manifest = Manifest::of(image, &head, self.files(&dir, pauses)?);
         manifest.write(&*self.disk, &dir)?;
         manifest.base(&dir)
     }
@@ -158,9 +169,9 @@ impl Bases for BaseDir {
         Ok(bases)
     }
 
-    fn verify(&self, index: LogIndex) -> Result<Base, BaseError> {
+    fn verify(&self, index: LogIndex, pauses: &Pauses) -> Result<Base, BaseError> {
         let (dir, manifest) = self.load(index)?;
-        self.verify_all(&dir, &manifest)
+        self.verify_all(&dir, &manifest, pauses)
     }
 
     fn keep_newest(&self, count: usize) -> Result<(), BaseError> {
@@ -174,14 +185,17 @@ impl Bases for BaseDir {
         let mut pins = self.pins.lock();
         let (dir, manifest) = self.load(index)?;
         let mut files: Vec<_> = manifest.files.iter().map(FileEntry::image_file).collect();
-        files.push(manifest::entry(&*self.disk, &dir, manifest::NAME, false)?.image_file());
+        files.push(
+            manifest::entry(&*self.disk, &dir, manifest::NAME, false, &Pauses::none())?
+                .image_file(),
+        );
         let pin = pins.get(&index).and_then(Weak::upgrade).unwrap_or_default();
         pins.insert(index, Arc::downgrade(&pin));
         Ok((pin, files))
     }
 
-    fn examine(&self, dir: &Path) -> Result<Base, BaseError> {
-        self.verify_all(dir, &self.manifest(dir)?)
+    fn examine(&self, dir: &Path, pauses: &Pauses) -> Result<Base, BaseError> {
+        self.verify_all(dir, &self.manifest(dir)?, pauses)
     }
 
     fn adopt(&self, dir: &Path) -> Result<Base, BaseError> {

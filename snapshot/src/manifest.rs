@@ -12,6 +12,7 @@ use redoubt_log::chain::{Head, Tree};
 use redoubt_log::disk::{Disk, DiskFile};
 use redoubt_log::id::{Hash, LogIndex, Term, Timestamp};
 use redoubt_log::raft::{AppliedState, ImageFile, LogId};
+use redoubt_store::Pauses;
 use redoubt_store::checkpoint::{Base, BaseError, Image};
 use serde::{Deserialize, Serialize};
 
@@ -188,20 +189,26 @@ fn whole(file: &Arc<dyn DiskFile>) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// Those of the system.
-pub fn entry(disk: &dyn Disk, dir: &Path, name: &str, sync: bool) -> Result<FileEntry, BaseError> {
+pub fn entry(
+    disk: &dyn Disk,
+    dir: &Path,
+    name: &str,
+    sync: bool,
+    pauses: &Pauses,
+) -> Result<FileEntry, BaseError> {
     let path = dir.join(name);
     let read = || {
         let file = disk.open(&path)?;
         if sync {
             file.sync_data()?;
         }
-        hash_of(&file)
+        hash_of(&file, pauses)
     };
     let (size, blake3) = read().map_err(|error| BaseError::io(&path, error))?;
     Ok(FileEntry { name: name.to_owned(), size, blake3 })
 }
 
-fn hash_of(file: &Arc<dyn DiskFile>) -> io::Result<(u64, Hash)> {
+fn hash_of(file: &Arc<dyn DiskFile>, pauses: &Pauses) -> io::Result<(u64, Hash)> {
     let size = file.len()?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; READ_BYTES];
@@ -212,6 +219,9 @@ fn hash_of(file: &Arc<dyn DiskFile>) -> io::Result<(u64, Hash)> {
         file.read_exact_at(piece, offset)?;
         hasher.update(piece);
         offset += wanted as u64;
+        if pauses.pause().is_break() {
+            return Err(io::Error::other("the store is being closed"));
+        }
     }
     Ok((size, Hash(*hasher.finalize().as_bytes())))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use redoubt_log::disk::RealDisk;
 use redoubt_snapshot::BaseDir;
+use redoubt_store::Pauses;
 use redoubt_store::checkpoint::{BaseError, Bases};
 use redoubt_store::mailbox::INBOX;
 use redoubt_store::mailstore::{Mailstore, OpenError, rebuild};
@@ -62,7 +63,7 @@ async fn views_begin_with_the_newest_sound_checkpoint() {
     world.wait_until_free().await;
     let kept: Vec<_> = bases.list().unwrap().iter().map(|base| base.index()).collect();
     assert_eq!(kept, [third.index(), second.index()]);
-    assert!(matches!(bases.verify(first.index()), Err(BaseError::NoSuch(_))));
+    assert!(matches!(bases.verify(first.index(), &Pauses::none()), Err(BaseError::NoSuch(_))));
     let table = std::fs::read_dir(&third.dir).unwrap().map(|entry| entry.unwrap().path());
     let table = table.filter(|path| path.extension().is_some_and(|e| e == "sst")).min().unwrap();
     let mut bytes = std::fs::read(&table).unwrap();
@@ -70,7 +71,7 @@ async fn views_begin_with_the_newest_sound_checkpoint() {
     bytes[middle] ^= 1;
     std::fs::remove_file(&table).unwrap();
     std::fs::write(&table, bytes).unwrap();
-    assert!(matches!(bases.verify(third.index()), Err(BaseError::Damaged { .. })));
+    assert!(matches!(bases.verify(third.index(), &Pauses::none()), Err(BaseError::Damaged { .. })));
     let rebuilt = rebuild(&world.options, true).unwrap();
     assert_eq!(rebuilt.entries, rebuilt.index.unwrap().0 - second.index().0);
     let store = world.open().await;
@@ -91,7 +92,7 @@ async fn checkpoints_are_taken_while_mail_comes_in_and_leave_a_mark() {
         assert!(n < 5000, "no checkpoint was taken");
     }
     let base = bases.newest().unwrap().unwrap();
-    assert_eq!(bases.verify(base.index()).unwrap(), base);
+    assert_eq!(bases.verify(base.index(), &Pauses::none()).unwrap(), base);
     assert_eq!(store.check(10).await.unwrap(), []);
 }
 

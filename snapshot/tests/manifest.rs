@@ -9,6 +9,7 @@ use redoubt_log::disk::sim::SimDisk;
 use redoubt_log::id::{Hash, LogIndex, Term, Timestamp};
 use redoubt_log::raft::{AppliedState, LogId};
 use redoubt_snapshot::manifest::{self, Manifest};
+use redoubt_store::Pauses;
 use redoubt_store::checkpoint::{BaseError, Image};
 
 const DIR: &str = "/base/7";
@@ -35,7 +36,7 @@ fn manifest(disk: &SimDisk) -> Manifest {
         time: head.time,
     };
     let image = Image { dir: DIR.into(), state, state_hash: Hash([3; 32]) };
-    let entry = manifest::entry(disk, Path::new(DIR), "000001.sst", true).unwrap();
+    let entry = manifest::entry(disk, Path::new(DIR), "000001.sst", true, &Pauses::none()).unwrap();
     assert_eq!((entry.size, entry.blake3.0), (4, *blake3::hash(b"rows").as_bytes()));
     Manifest::of(&image, &head, vec![entry])
 }

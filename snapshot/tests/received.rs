@@ -12,6 +12,7 @@ use std::sync::Arc;
 use redoubt_log::disk::RealDisk;
 use redoubt_log::id::{AccountId, Hash, LogIndex};
 use redoubt_snapshot::BaseDir;
+use redoubt_store::Pauses;
 use redoubt_store::checkpoint::{Base, Bases, RECEIVED};
 use redoubt_store::mailbox::INBOX;
 use redoubt_store::mailstore::{Mailstore, OpenError, rebuild};
@@ -80,7 +81,10 @@ impl Behind {
     fn incoming(&self) -> PathBuf {
         let incoming = self.shard("incoming");
         copy(&self.base.dir, &incoming);
-        assert_eq!(self.bases.examine(&incoming).unwrap().state_hash, self.state_hash);
+        assert_eq!(
+            self.bases.examine(&incoming, &Pauses::none()).unwrap().state_hash,
+            self.state_hash
+        );
         incoming
     }
 
@@ -238,7 +242,7 @@ async fn what_is_pinned_is_not_removed_until_it_is_let_go() {
         store.checkpoint().await.unwrap();
     }
     assert_eq!(bases.list().unwrap().len(), 3);
-    assert_eq!(bases.verify(first.index()).unwrap(), first);
+    assert_eq!(bases.verify(first.index(), &Pauses::none()).unwrap(), first);
     drop(pin);
     fill(&store, inbox(account), 1).await;
     store.checkpoint().await.unwrap();

@@ -12,6 +12,7 @@ use redoubt_log::chain::Head;
 use redoubt_log::id::{Hash, LogIndex};
 use redoubt_log::raft::{AppliedState, Checkpoint, ImageFile, Pin};
 
+use crate::Pauses;
 use crate::hash::StateHash;
 use crate::mailstore::machine::applied_state;
 use crate::storage::{RocksOptions, RocksStorage, StorageError, Table, applied, applied_in};
@@ -94,7 +95,7 @@ pub trait Bases: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Those of the system; an image of that index is there already.
-    fn keep(&self, image: &Image, head: Head) -> Result<Base, BaseError>;
+    fn keep(&self, image: &Image, head: Head, pauses: &Pauses) -> Result<Base, BaseError>;
 
     /// All whose manifest reads, the newest first.
     ///
@@ -106,7 +107,7 @@ pub trait Bases: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`BaseError::Damaged`], [`BaseError::NoSuch`].
-    fn verify(&self, index: LogIndex) -> Result<Base, BaseError>;
+    fn verify(&self, index: LogIndex, pauses: &Pauses) -> Result<Base, BaseError>;
 
     /// Removes all but the newest `count` images, and those that are pinned.
     ///
@@ -125,7 +126,7 @@ pub trait Bases: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`BaseError::Damaged`].
-    fn examine(&self, dir: &Path) -> Result<Base, BaseError>;
+    fn examine(&self, dir: &Path, pauses: &Pauses) -> Result<Base, BaseError>;
 
     /// Takes over a folder that [`Bases::examine`] found sound, by one rename, and
     /// keeps in mind that it is from a peer and ahead of the log.
@@ -173,7 +174,7 @@ impl Image {
     ///
     /// # Errors
     /// [`BaseError::Damaged`], [`BaseError::Image`].
-    pub fn examine(dir: &Path) -> Result<Self, BaseError> {
+    pub fn examine(dir: &Path, pauses: &Pauses) -> Result<Self, BaseError> {
         let storage = RocksStorage::open_read_only(dir, &RocksOptions::default())?;
         let damaged = |problem: &str| BaseError::damaged(dir, problem);
         let state = applied_state(&storage)?.ok_or_else(|| damaged("nothing was applied to it"))?;
@@ -183,7 +184,7 @@ impl Image {
                 return Err(damaged(&format!("table {table} has not come as far as the others")));
             }
         }
-        let state_hash = StateHash::recompute(&storage)?.digest();
+        let state_hash = StateHash::recompute_with(&storage, pauses)?.digest();
         if state_hash != StateHash::stored(&storage)?.digest() {
             return Err(damaged("its rows do not have the hash that was kept with them"));
         }

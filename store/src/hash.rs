@@ -7,9 +7,12 @@ use std::ops::ControlFlow;
 use redoubt_log::id::Hash;
 
 use crate::keys::{Key, Meta};
+use crate::pauses::Pauses;
 use crate::storage::{APPLIED_KEY, KeyRange, Order, Read, StorageError, Table};
 
 const LANES: usize = 16;
+/// Rows between pauses.
+const ROWS: u32 = 4096;
 
 /// A sum of row hashes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -78,11 +81,23 @@ impl StateHash {
     /// # Errors
     /// The disk, or corruption.
     pub fn recompute(reader: &dyn Read) -> Result<Self, StorageError> {
-        let mut hash = Self::default();
+        Self::recompute_with(reader, &Pauses::none())
+    }
+
+    /// The same with pauses.
+    ///
+    /// # Errors
+    /// As [`StateHash::recompute`]; also when it is to end early.
+    pub fn recompute_with(reader: &dyn Read, pauses: &Pauses) -> Result<Self, StorageError> {
+        let (mut hash, mut rows) = (Self::default(), 0_u32);
         for table in Table::ALL {
             reader.visit(table, &KeyRange::all(), Order::Rising, &mut |key, value| {
                 if is_hashed(table, key) {
                     hash.add(table, key, value);
+                }
+                rows = rows.wrapping_add(1);
+                if rows.is_multiple_of(ROWS) {
+                    pauses.between_rows()?;
                 }
                 Ok(ControlFlow::Continue(()))
             })?;

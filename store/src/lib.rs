@@ -19,6 +19,7 @@ pub mod keys;
 pub mod mailbox;
 pub mod mailstore;
 pub mod mime;
+mod pauses;
 pub mod rows;
 pub mod search;
 #[cfg(feature = "sim")]
@@ -29,3 +30,4 @@ pub mod uids;
 pub mod view;
 
 pub use hash::StateHash;
+pub use pauses::{Ending, Pauses};

@@ -2,8 +2,10 @@
 
 use std::cell::RefCell;
 
+use bytes::Bytes;
 use zstd::bulk::{Compressor, Decompressor};
 
+use super::body::Body;
 use super::error::BlobError;
 use super::frame::{
     CHUNK, ChunkRef, FRAME_HEADER, FrameHeader, Kind, PackKey, STORED_RAW, TABLE_ITEM,
@@ -15,11 +17,16 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
+/// Octets of a file that are in memory at one time.
+const PIECE: usize = 1 << 20;
+
 /// A frame whose place is not known yet.
 #[derive(Debug)]
 pub(super) struct Draft {
     header: FrameHeader,
     octets: Vec<u8>,
+    /// What lies in a file and stands behind `octets`: the body behind its table.
+    rest: Option<Body>,
 }
 
 impl Draft {
@@ -45,14 +52,23 @@ impl Draft {
         let (synced, table_crc) = (0, 0);
         overwrite(&mut octets, FRAME_HEADER, &table);
         let header = FrameHeader { kind, id, len, payload, body, synced, chunks, table_crc };
-        Self { header, octets }
+        Self { header, octets, rest: None }
     }
 
     /// A frame whose chunk table and chunks came from another store, verified.
-    pub(super) fn received(header: FrameHeader, body: &[u8]) -> Self {
+    pub(super) fn received(header: FrameHeader, table: &[u8], body: &Body) -> Self {
         let mut octets = vec![0; FRAME_HEADER];
-        octets.extend_from_slice(body);
-        Self { header, octets }
+        let rest = match body {
+            Body::Memory(body) => {
+                octets.extend_from_slice(body);
+                None
+            }
+            Body::File(..) => {
+                octets.extend_from_slice(table);
+                Some(body.clone())
+            }
+        };
+        Self { header, octets, rest }
     }
 
     /// Octets of the payload, uncompressed.
@@ -70,7 +86,18 @@ impl Draft {
     }
 
     pub(super) fn size(&self) -> u64 {
-        self.octets.len() as u64
+        self.header.size()
+    }
+
+    /// What comes behind the octets of [`Draft::place`], a piece at a time; `None` at its end.
+    pub(super) fn more(&self, offset: u64) -> Result<Option<Bytes>, BlobError> {
+        let Some(body) = &self.rest else { return Ok(None) };
+        let start = offset.saturating_sub(FRAME_HEADER as u64);
+        let left = usize::try_from(body.len().saturating_sub(start)).unwrap_or(PIECE);
+        match left.min(PIECE) {
+            0 => Ok(None),
+            len => body.get(&self.header.id, start, len),
+        }
     }
 
     /// The frame's octets for this place.
@@ -144,6 +171,8 @@ pub(super) fn expand(chunk: &ChunkRef, stored: &[u8]) -> Result<Vec<u8>, &'stati
 pub(super) enum WriteFailure {
     Full,
     Broken(String),
+    /// What was to be written cannot be read; nothing is wrong here.
+    Unread(BlobError),
 }
 
 impl WriteFailure {
@@ -159,6 +188,7 @@ impl WriteFailure {
         match self {
             Self::Full => BlobError::DiskFull { len },
             Self::Broken(why) => BlobError::Poisoned(why.clone()),
+            Self::Unread(error) => error.clone(),
         }
     }
 }

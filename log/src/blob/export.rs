@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::Put;
+use super::body::Body;
 use super::draft::{Draft, expand};
 use super::error::BlobError;
 use super::frame::{CHUNK, ChunkRef, FRAME_HEADER, FrameHeader, Kind, TABLE_ITEM, decode_table};
@@ -119,23 +120,24 @@ fn parts_of(steps: &[Step]) -> Vec<BlobId> {
 /// never as a recipe.
 pub(super) fn import(
     shared: &Arc<Shared>,
-    exported: &Exported,
+    head: &ExportedHead,
+    body: &Body,
     whole: bool,
 ) -> Result<Put, BlobError> {
-    let id = exported.head.id;
+    let id = head.id;
     if shared.location(&id)?.is_some() {
         shared.state.lock().check()?;
         return Ok(Put { id, new: false });
     }
-    let received = Received::check(exported)?;
-    let draft = match exported.head.kind {
+    let received = Received::check(head, body)?;
+    let draft = match head.kind {
         ExportedKind::Whole => received.whole()?,
         ExportedKind::Recipe => received.recipe(shared, whole)?,
     };
     match shared.claim(&id)? {
         Lookup::Stored(_) => Ok(Put { id, new: false }),
         Lookup::Absent(claim) => {
-            shared.store_draft(&claim, draft, exported.head.len)?;
+            shared.store_draft(&claim, draft, head.len)?;
             Ok(Put { id, new: true })
         }
     }
@@ -144,16 +146,18 @@ pub(super) fn import(
 /// Stored octets that came from elsewhere, in the form that they must have.
 struct Received<'a> {
     header: FrameHeader,
-    body: &'a Bytes,
+    body: &'a Body,
+    table: Bytes,
     chunks: Vec<ChunkRef>,
 }
 
 impl<'a> Received<'a> {
-    fn check(exported: &'a Exported) -> Result<Self, BlobError> {
-        let wrong = |what: &str| foreign(&exported.head.id, what);
-        let (header, table) = header_of(exported).ok_or_else(|| wrong("its lengths do not fit"))?;
-        let chunks = decode_table(&header, table, 0).ok_or_else(|| wrong("its table"))?;
-        Ok(Self { header, body: &exported.body, chunks })
+    fn check(head: &ExportedHead, body: &'a Body) -> Result<Self, BlobError> {
+        let wrong = |what: &str| foreign(&head.id, what);
+        let found = header_of(head, body)?;
+        let (header, table) = found.ok_or_else(|| wrong("its lengths do not fit"))?;
+        let chunks = decode_table(&header, &table, 0).ok_or_else(|| wrong("its table"))?;
+        Ok(Self { header, body, table, chunks })
     }
 
     fn wrong(&self, what: &str) -> BlobError {
@@ -162,10 +166,10 @@ impl<'a> Received<'a> {
 
     fn chunk(&self, index: usize) -> Result<Vec<u8>, BlobError> {
         let place = self.chunks.get(index).ok_or_else(|| self.wrong("it ends too early"))?;
-        let start = usize::try_from(place.start).unwrap_or(usize::MAX).saturating_sub(FRAME_HEADER);
-        let stored = self.body.get(start..start.saturating_add(place.stored));
+        let start = place.start.saturating_sub(FRAME_HEADER as u64);
+        let stored = self.body.get(&self.header.id, start, place.stored)?;
         let stored = stored.ok_or_else(|| self.wrong("it ends inside a chunk"))?;
-        expand(place, stored).map_err(|what| self.wrong(what))
+        expand(place, &stored).map_err(|what| self.wrong(what))
     }
 
     /// The octets themselves: what hashes to the id.
@@ -175,7 +179,7 @@ impl<'a> Received<'a> {
             hasher.update(&self.chunk(index)?);
         }
         self.hashed(&hasher)?;
-        Ok(Draft::received(self.header, self.body))
+        Ok(Draft::received(self.header, &self.table, self.body))
     }
 
     fn hashed(&self, hasher: &blake3::Hasher) -> Result<(), BlobError> {
@@ -203,7 +207,7 @@ impl<'a> Received<'a> {
         }
         self.hashed(&hasher)?;
         match usable {
-            true => Ok(Draft::received(self.header, self.body)),
+            true => Ok(Draft::received(self.header, &self.table, self.body)),
             false => {
                 let FrameHeader { id, len, .. } = self.header;
                 Ok(Draft::new(Kind::Content, id, len, &whole, shared.options.level))
@@ -320,21 +324,23 @@ impl Payload<'_> {
 }
 
 /// The header that a frame of this would have, and its chunk table.
-fn header_of(exported: &Exported) -> Option<(FrameHeader, &[u8])> {
-    let ExportedHead { id, len, kind, payload, stored, .. } = exported.head;
-    let chunks = u32::try_from(payload.div_ceil(CHUNK as u64)).ok()?;
-    let table = exported.body.get(..(chunks as usize).checked_mul(TABLE_ITEM)?)?;
+fn header_of(head: &ExportedHead, body: &Body) -> Result<Option<(FrameHeader, Bytes)>, BlobError> {
+    let ExportedHead { id, len, kind, payload, stored, .. } = *head;
+    let fits = len <= MAX_EXPORTED
+        && payload <= MAX_EXPORTED
+        && stored == body.len()
+        && (kind != ExportedKind::Whole || len == payload);
+    let Some(chunks) = u32::try_from(payload.div_ceil(CHUNK as u64)).ok().filter(|_| fits) else {
+        return Ok(None);
+    };
+    let Some(table) = body.get(&id, 0, chunks as usize * TABLE_ITEM)? else { return Ok(None) };
     let kind = match kind {
         ExportedKind::Whole => Kind::Content,
         ExportedKind::Recipe => Kind::Recipe,
     };
-    let fits = len <= MAX_EXPORTED
-        && payload <= MAX_EXPORTED
-        && stored == exported.body.len() as u64
-        && (kind != Kind::Content || len == payload);
-    let table_crc = crc32c::crc32c(table);
+    let table_crc = crc32c::crc32c(&table);
     let header = FrameHeader { kind, id, len, payload, body: stored, synced: 0, chunks, table_crc };
-    fits.then_some((header, table))
+    Ok(Some((header, table)))
 }
 
 fn foreign(id: &BlobId, what: &str) -> BlobError {

@@ -10,11 +10,12 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 use crate::id::BlobId;
 use crate::world::{Worker, worker};
 
 mod base64_lines;
+mod body;
 mod draft;
 mod error;
 mod export;
@@ -43,6 +44,7 @@ pub use options::{BlobOptions, IndexKind};
 pub use reader::BlobReader;
 pub use stats::{BlobReport, BlobStats, Cut, Damage, ScrubAt, ScrubReport, SyncHistogram};
 
+use body::Body;
 use shared::Shared;
 
 /// Octets of a message that may be a blob of their own.
@@ -202,7 +204,20 @@ impl BlobStore {
     /// [`BlobError::Foreign`] when it is not what it claims to be,
     /// [`BlobError::Missing`] for a recipe's part that is not here; as [`BlobStore::put`].
     pub fn import(&self, exported: &Exported) -> Result<Put, BlobError> {
-        repair::repair(&self.shared, exported)
+        let Exported { head, body } = exported;
+        repair::repair(&self.shared, head, &Body::Memory(body.clone()))
+    }
+
+    /// The same for one whose stored octets lie in a file: never all of it is in memory.
+    ///
+    /// # Errors
+    /// As [`BlobStore::import`]; [`BlobError::Io`] when the file cannot be read.
+    pub fn import_file(
+        &self,
+        head: &ExportedHead,
+        file: Arc<dyn DiskFile>,
+    ) -> Result<Put, BlobError> {
+        repair::repair(&self.shared, head, &Body::File(file, head.stored))
     }
 
     /// Reads a blob and its parts through, and gives those of them that are damaged

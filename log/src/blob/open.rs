@@ -383,7 +383,7 @@ fn capacity(shared: &Shared, pack: &Pack, scan: &Scan) -> Result<u64, BlobError>
         Ok(()) => Ok(capacity),
         Err(error) => match WriteFailure::of(&name, &error) {
             WriteFailure::Full => Ok(scan.end),
-            WriteFailure::Broken(_) => Err(io_error(&name, error)),
+            WriteFailure::Broken(_) | WriteFailure::Unread(_) => Err(io_error(&name, error)),
         },
     }
 }

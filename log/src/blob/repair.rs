@@ -12,8 +12,9 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use super::Put;
+use super::body::Body;
 use super::error::BlobError;
-use super::export::{self, Exported};
+use super::export::{self, ExportedHead};
 use super::frame::{Entry, Kind, Location};
 use super::index::BlobIndex;
 use super::known::{Bad, Hole, Known};
@@ -148,10 +149,14 @@ fn save(shared: &Shared, known: &Known) -> Result<(), BlobError> {
 
 /// Takes what somebody else has of a blob, verified by its hash, in the place of
 /// a damaged or missing frame. Not yet durable.
-pub(super) fn repair(shared: &Arc<Shared>, exported: &Exported) -> Result<Put, BlobError> {
-    let id = exported.head.id;
+pub(super) fn repair(
+    shared: &Arc<Shared>,
+    head: &ExportedHead,
+    body: &Body,
+) -> Result<Put, BlobError> {
+    let id = head.id;
     let whole = shared.known.read().bad.get(&id).is_some_and(|bad| bad.whole);
-    export::import(shared, exported, whole)
+    export::import(shared, head, body, whole)
 }
 
 /// Good frames are durable and in the index: whose they are is damaged no more.

@@ -62,12 +62,26 @@ impl Active {
         self.data_end > self.synced
     }
 
-    /// Writes a frame at the end.
+    fn write_at(&self, octets: &[u8], offset: u64) -> Result<(), WriteFailure> {
+        let written = self.pack.file.write_all_at(octets, offset);
+        written.map_err(|error| WriteFailure::of(&self.pack.key.file_name(), &error))
+    }
+
+    fn write_rest(&self, draft: &Draft, frame: u64, mut at: u64) -> Result<(), WriteFailure> {
+        while let Some(piece) = draft.more(at).map_err(WriteFailure::Unread)? {
+            self.write_at(&piece, frame + at)?;
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Writes a frame at the end. One that is not whole is written over by the next.
     pub(super) fn write(&mut self, draft: &mut Draft) -> Result<Entry, WriteFailure> {
         let offset = self.end;
         let (header, octets) = draft.place(&self.pack.key, offset, self.synced);
-        let written = self.pack.file.write_all_at(octets, offset);
-        written.map_err(|error| WriteFailure::of(&self.pack.key.file_name(), &error))?;
+        let written = octets.len() as u64;
+        self.write_at(octets, offset)?;
+        self.write_rest(draft, offset, written)?;
         self.end += header.size();
         let entry = Entry::of(&header, self.pack.key.id, offset);
         if entry.is_blob() {

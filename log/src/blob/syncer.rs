@@ -219,6 +219,7 @@ fn mark(shared: &Shared, lane: Lane) -> Result<(), BlobError> {
     }
     match active.write(&mut draft) {
         Err(WriteFailure::Broken(why)) => Err(BlobError::Poisoned(why)),
+        Err(WriteFailure::Unread(error)) => Err(error),
         _ => Ok(()),
     }
 }
@@ -243,6 +244,7 @@ fn seal(shared: &Shared, mut active: Active) -> Result<(), BlobError> {
             return Ok(());
         }
         Err(WriteFailure::Broken(why)) => return Err(BlobError::Poisoned(why)),
+        Err(WriteFailure::Unread(error)) => return Err(error),
     };
     let name = active.pack.key.file_name();
     let cut = active.pack.file.set_len(end);

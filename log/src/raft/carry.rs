@@ -5,8 +5,8 @@
 //!   front of the entries for a follower that is not known to have them
 //! - fetched: by the receiver, what is large or still missing
 //!
-//! Invariant: a peer is taken to have a blob only when it said so. It appends no entry
-//! before the blob is durable there, whatever is taken here. Small blobs travel together; of a large one a piece at a time is in memory
+//! Invariant: a peer is taken to have a blob only when it said so, or gave it. It appends no
+//! entry before the blob is durable there, whatever is taken here. Small blobs travel together; of a large one a piece at a time is in memory
 //! at the sender, the whole once at the receiver, within [`BUDGET`].
 
 use std::collections::HashMap;
@@ -53,8 +53,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Carriers {
     hub: Weak<Hub>,
-    to: Mutex<HashMap<NodeId, mpsc::UnboundedSender<Job>>>,
+    to: Mutex<HashMap<NodeId, mpsc::UnboundedSender<Word>>>,
     room: Arc<Semaphore>,
+}
+
+/// What the task that carries to a peer is told.
+#[derive(Debug)]
+enum Word {
+    Give(Job),
+    /// The peer has these.
+    Has(Vec<BlobId>),
 }
 
 /// Blobs that a peer must have.
@@ -83,20 +91,25 @@ impl Carriers {
         if ids.is_empty() {
             drop(done.send(Ok(())));
         } else {
-            self.hand(peer, Job { ids, fresh, done });
+            self.say(peer, Word::Give(Job { ids, fresh, done }));
         }
         async { told.await.unwrap_or_else(|_| Err("the replica has ended".to_owned())) }
     }
 
-    fn hand(&self, peer: NodeId, job: Job) {
+    /// A peer has these: they came from it.
+    pub(crate) fn note(&self, peer: NodeId, ids: Vec<BlobId>) {
+        self.say(peer, Word::Has(ids));
+    }
+
+    fn say(&self, peer: NodeId, word: Word) {
         let mut to = self.to.lock();
         let Some(hub) = self.hub.upgrade() else { return };
         let start = || {
-            let (jobs, queue) = mpsc::unbounded_channel();
+            let (words, queue) = mpsc::unbounded_channel();
             hub.spawn(carry(self.hub.clone(), peer, queue));
-            jobs
+            words
         };
-        drop(to.entry(peer).or_insert_with(start).send(job));
+        drop(to.entry(peer).or_insert_with(start).send(word));
     }
 }
 
@@ -121,7 +134,7 @@ struct Carrier {
 type Flight = BoxFuture<'static, (Vec<BlobId>, Result<(), String>)>;
 
 /// Carries blobs to one peer, until the hub is gone.
-async fn carry(hub: Weak<Hub>, peer: NodeId, mut jobs: mpsc::UnboundedReceiver<Job>) {
+async fn carry(hub: Weak<Hub>, peer: NodeId, mut words: mpsc::UnboundedReceiver<Word>) {
     let mut carrier = Carrier {
         known: LruCache::new(NonZeroUsize::new(KNOWN).unwrap_or(NonZeroUsize::MIN)),
         flying: HashMap::new(),
@@ -134,8 +147,9 @@ async fn carry(hub: Weak<Hub>, peer: NodeId, mut jobs: mpsc::UnboundedReceiver<J
         tokio::select! {
             biased;
             Some((ids, result)) = flights.next() => carrier.landed(&ids, &result),
-            job = jobs.recv() => match job {
-                Some(job) => carrier.take(job),
+            word = words.recv() => match word {
+                Some(Word::Give(job)) => carrier.take(job),
+                Some(Word::Has(ids)) => carrier.has(&ids),
                 None => return,
             },
         }
@@ -174,6 +188,12 @@ impl Carrier {
         let alike = self.queued.iter().take_while(|(_, other)| *other == fresh).count();
         let ids = self.queued.drain(..alike.min(TOGETHER_COUNT)).map(|(id, _)| id);
         (ids.collect(), fresh)
+    }
+
+    /// The peer has these by itself.
+    fn has(&mut self, ids: &[BlobId]) {
+        self.queued.retain(|(id, _)| !ids.contains(id));
+        self.landed(ids, &Ok(()));
     }
 
     fn landed(&mut self, ids: &[BlobId], result: &Result<(), String>) {
@@ -399,6 +419,7 @@ impl Hub {
             ids.push(head.id);
             whole.push(Exported { head, body: bulk.split_to(len) });
         }
+        self.carriers.note(from, ids.clone());
         let gate = self.gate.clone();
         let import = move || whole.iter().try_for_each(|blob| import_or_fetch(&gate, from, blob));
         let imported = world::blocking(import).await.map_err(|error| error.to_string())?;

@@ -89,7 +89,8 @@ impl Hub {
             let leader = *self.leader.borrow();
             let tried = match leader {
                 Some(leader) if leader == self.me() => {
-                    self.propose_here(&mut record, blobs.clone(), deadline).await
+                    self.push_ahead(&blobs);
+                    self.propose_here(&mut record, deadline).await
                 }
                 Some(leader) => self.forward(leader, &bytes, &blobs, deadline).await,
                 None => Tried::NotHandedIn,
@@ -155,13 +156,8 @@ impl Hub {
     }
 
     /// Proposes as the leader.
-    async fn propose_here(
-        self: &Arc<Self>,
-        record: &mut Record,
-        blobs: Vec<BlobId>,
-        deadline: Instant,
-    ) -> Tried {
-        match self.hand_in(record, blobs, deadline).await {
+    async fn propose_here(self: &Arc<Self>, record: &mut Record, deadline: Instant) -> Tried {
+        match self.hand_in(record, deadline).await {
             Ok(tried) => tried,
             Err(error) => Tried::Refused(error),
         }
@@ -170,7 +166,6 @@ impl Hub {
     async fn hand_in(
         self: &Arc<Self>,
         record: &mut Record,
-        blobs: Vec<BlobId>,
         deadline: Instant,
     ) -> Result<Tried, ProposeError> {
         // Without views there is no outcome: it hands leadership over.
@@ -189,7 +184,6 @@ impl Hub {
         record.stamp = stamp;
         let proposal = Proposal::new(record);
         let mut proposal = proposal.map_err(|error| ProposeError::TooLarge(error.to_string()))?;
-        self.push_ahead(&blobs);
         let held = timeout_at(deadline, self.gate.pass(&mut proposal)).await;
         held.map_err(|_| ProposeError::Unavailable)?.map_err(|error| self.no_blob(error))?;
         let raft = self.raft().ok_or(ProposeError::Unavailable)?;
@@ -338,7 +332,7 @@ impl Service for ProposeService {
             hub.must_be_member(from)?;
             let asked: Asked = codec::from_bytes(&body).map_err(|error| error.to_string())?;
             let record = codec::decode_record(&asked.record).map_err(|error| error.to_string())?;
-            let said = hub.propose_for(record, asked.millis).await;
+            let said = hub.propose_for(from, record, asked.millis).await;
             codec::to_bytes(&said).map(Bytes::from).map_err(|error| error.to_string())
         }
         .boxed()
@@ -346,7 +340,8 @@ impl Service for ProposeService {
 }
 
 impl Hub {
-    async fn propose_for(self: &Arc<Self>, mut record: Record, millis: u64) -> Said {
+    /// Who asks has given the blobs to all, so that they are not given again.
+    async fn propose_for(self: &Arc<Self>, from: NodeId, mut record: Record, millis: u64) -> Said {
         if *self.leader.borrow() != Some(self.me()) {
             return Said::NotLeader;
         }
@@ -355,7 +350,9 @@ impl Hub {
         let blobs: Vec<BlobId> = record.blobs().into_iter().collect();
         // A caller never waits for ever.
         let deadline = Instant::now() + Duration::from_millis(millis.min(3_600_000));
-        match self.propose_here(&mut record, blobs, deadline).await {
+        // One that is not here after all is fetched; else the gate says what is wrong.
+        drop(timeout_at(deadline, self.complete(from, blobs)).await);
+        match self.propose_here(&mut record, deadline).await {
             Tried::Done(outcome) => Said::Done(outcome),
             Tried::NotHandedIn => Said::NotLeader,
             Tried::Unknown(why) => Said::Unknown(why),

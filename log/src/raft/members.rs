@@ -39,6 +39,10 @@ const AGAIN: Duration = Duration::from_millis(25);
 const SILENT: Duration = Duration::from_secs(30);
 /// Records that a member may be behind when it is given a vote, or leadership.
 const CLOSE: u64 = 1000;
+/// Records that a learner should be behind at most when it is given a vote, which the very
+/// next record may need; and how long that is waited for.
+const NEAR: u64 = 16;
+const NEARER: Duration = Duration::from_secs(5);
 
 type Changed = Result<(), MembershipError>;
 
@@ -104,6 +108,7 @@ impl Node {
     /// # Errors
     /// See [`MembershipError`].
     pub async fn promote(&self, node: NodeId) -> Changed {
+        self.hub().nearly_there(node).await?;
         self.hub().begin_change().await?.promote(node).await
     }
 
@@ -263,6 +268,18 @@ impl Hub {
         }
     }
 
+    /// Waits a little until a learner is as good as there: under load it is never quite.
+    async fn nearly_there(&self, node: NodeId) -> Changed {
+        let raft = self.raft_as_leader()?;
+        let (mut metrics, until) = (raft.metrics(), Instant::now() + NEARER);
+        while self.behind(raft, node) > NEAR {
+            if !matches!(timeout_at(until, metrics.changed()).await, Ok(Ok(()))) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn heard_within(&self, node: NodeId, time: Duration) -> bool {
         let heard = self.heard.lock();
         let last = heard.get(&node).and_then(|heard| heard.last.as_ref());
@@ -321,11 +338,16 @@ impl Hub {
         }
     }
 
-    /// Whether a member has nearly all of the log.
-    fn is_close(&self, raft: &Raft, node: NodeId) -> Changed {
+    /// Records that a member has not got.
+    fn behind(&self, raft: &Raft, node: NodeId) -> u64 {
         let last = self.log.last().map_or(0, |id| id.index.0.saturating_add(1));
         let has = matched(raft, node).map_or(0, |index| index.saturating_add(1));
-        match last.saturating_sub(has) {
+        last.saturating_sub(has)
+    }
+
+    /// Whether a member has nearly all of the log.
+    fn is_close(&self, raft: &Raft, node: NodeId) -> Changed {
+        match self.behind(raft, node) {
             lag if lag > CLOSE => Err(MembershipError::NotCaughtUp { node, lag }),
             _ => Ok(()),
         }

@@ -358,7 +358,8 @@ impl Node {
         drop(applier);
         let log = self.0.parts.log.clone();
         let end = finish(apply, &log).await;
-        drop(threads);
+        // Services may be reading there what is about to be closed.
+        threads.ended().await;
         end
     }
 }

@@ -30,6 +30,9 @@ use crate::world;
 /// Bytes of entries that are checked together for their blobs.
 const CHECK_BYTES: usize = 1 << 20;
 
+/// How long work that blocks on these threads may take to end.
+const ENDS: Duration = Duration::from_secs(20);
+
 /// A replica's own threads, or none: its tasks then run on its opener's runtime.
 /// They end on their own when it is dropped, since a task of another runtime may
 /// be what drops it, and must not block.
@@ -55,6 +58,13 @@ impl Threads {
     pub(crate) fn end(mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_timeout(Duration::from_secs(60));
+        }
+    }
+
+    /// Waits until nothing runs on them any more, [`ENDS`] at most. Not for a task of theirs.
+    pub(crate) async fn ended(mut self) {
+        if let Some(runtime) = self.0.take() {
+            drop(world::blocking(move || runtime.shutdown_timeout(ENDS)).await);
         }
     }
 

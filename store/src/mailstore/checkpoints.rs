@@ -13,6 +13,7 @@ use super::images::StoreImages;
 use super::machine::Progress;
 use crate::checkpoint::{Base, BaseError, Bases, Image};
 use crate::storage::{RocksStorage, StorageError};
+use crate::{Ending, Pauses};
 
 /// Verified checkpoints that are kept.
 pub(super) const KEPT: usize = 2;
@@ -27,8 +28,14 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn new(bases: Option<Arc<dyn Bases>>, disk: &Arc<dyn Disk>) -> Self {
-        let images = |bases: &Arc<_>| Arc::new(StoreImages::new(Arc::clone(bases), disk.clone()));
+    pub(super) fn new(
+        bases: Option<Arc<dyn Bases>>,
+        disk: &Arc<dyn Disk>,
+        ending: &Ending,
+    ) -> Self {
+        let images = |bases: &Arc<_>| {
+            Arc::new(StoreImages::new(Arc::clone(bases), disk.clone(), ending.clone()))
+        };
         let images = bases.as_ref().map(images);
         Self {
             bases,
@@ -70,8 +77,10 @@ impl Inner {
         let nowhere = || failed("no place for checkpoints was configured");
         let bases = self.checkpoints.bases.clone().ok_or_else(nowhere)?;
         let (storage, node) = (self.storage.clone(), self.node.clone());
+        let pauses = Pauses::gentle(&self.ending);
         // Minutes for a large store: not on the few threads that others wait for.
-        let base = tokio::task::spawn_blocking(move || take(&*bases, &storage, &node)).await;
+        let base =
+            tokio::task::spawn_blocking(move || take(&*bases, &storage, &node, &pauses)).await;
         let base = base.map_err(|_| failed("the checkpoint was given up"))??;
         *self.checkpoints.newest.lock() = Some(base.index());
         self.mark(&base).await;
@@ -97,18 +106,23 @@ fn failed(what: &str) -> BaseError {
     StorageError::Io { table: "all", error: what.to_owned() }.into()
 }
 
-fn take(bases: &dyn Bases, storage: &RocksStorage, node: &Node) -> Result<Base, BaseError> {
+/// All of it is read through once, before it gets its name.
+fn take(
+    bases: &dyn Bases,
+    storage: &RocksStorage,
+    node: &Node,
+    pauses: &Pauses,
+) -> Result<Base, BaseError> {
     let place = bases.place()?;
     storage.checkpoint(&place)?;
-    let image = Image::examine(&place)?;
+    let image = Image::examine(&place, pauses)?;
     let index = image.state.id.index;
     let head = node.head_at(index).map_err(|error| failed(&error.to_string()))?;
     let kept = bases.list()?.into_iter().find(|base| base.index() == index);
-    let kept = match kept {
-        Some(base) => base,
-        None => bases.keep(&image, head)?,
+    let base = match kept {
+        Some(base) => bases.verify(base.index(), pauses)?,
+        None => bases.keep(&image, head, pauses)?,
     };
-    let base = bases.verify(kept.index())?;
     bases.keep_newest(KEPT)?;
     Ok(base)
 }

@@ -9,6 +9,7 @@ use redoubt_log::raft::{Checkpoint, Images, LogId, PinnedImage};
 
 use super::Inner;
 use crate::checkpoint::{Base, Bases};
+use crate::{Ending, Pauses};
 
 type Taken = std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
@@ -17,6 +18,7 @@ pub(super) struct StoreImages {
     bases: Arc<dyn Bases>,
     disk: Arc<dyn Disk>,
     store: OnceLock<Weak<Inner>>,
+    ending: Ending,
 }
 
 impl fmt::Debug for StoreImages {
@@ -26,8 +28,8 @@ impl fmt::Debug for StoreImages {
 }
 
 impl StoreImages {
-    pub(super) fn new(bases: Arc<dyn Bases>, disk: Arc<dyn Disk>) -> Self {
-        Self { bases, disk, store: OnceLock::new() }
+    pub(super) fn new(bases: Arc<dyn Bases>, disk: Arc<dyn Disk>, ending: Ending) -> Self {
+        Self { bases, disk, store: OnceLock::new(), ending }
     }
 
     /// The store that takes checkpoints, once it is open.
@@ -62,6 +64,7 @@ impl Images for StoreImages {
     }
 
     fn examine(&self, dir: &Path) -> Result<Checkpoint, String> {
-        self.bases.examine(dir).map(Base::checkpoint).map_err(|error| error.to_string())
+        let examined = self.bases.examine(dir, &Pauses::hurried(&self.ending));
+        examined.map(Base::checkpoint).map_err(|error| error.to_string())
     }
 }

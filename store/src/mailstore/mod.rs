@@ -15,6 +15,7 @@ use redoubt_log::record::{AccountState, Actor, Arrival, Change, Outcome, Rejecti
 use redoubt_log::segment::SegmentLog;
 use tokio::task::AbortHandle;
 
+use crate::Ending;
 use crate::alarms::Alarms;
 use crate::auth::{Authenticator, Candidate, MAX_PASSWORD};
 use crate::cache::ParsedCache;
@@ -105,7 +106,9 @@ struct Inner {
     proposals: latency::Proposals,
     recent: recent::Recent,
     checkpoints: checkpoints::Checkpoints,
+    ending: Ending,
     keep_log: KeepLog,
+    keep_log_for: std::time::Duration,
     identity: NodeFile,
     membership: parking_lot::Mutex<ClusterFile>,
     layout: Layout,

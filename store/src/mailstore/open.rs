@@ -18,6 +18,7 @@ use super::{
     StoreError, Tasks, checkpoints, contact, layout, place, reserve, scrub, sweep, upkeep, views,
     workers,
 };
+use crate::Ending;
 use crate::alarms::Alarms;
 use crate::auth::Authenticator;
 use crate::cache::ParsedCache;
@@ -202,12 +203,13 @@ impl Inner {
         let (machine, storage) = state(&ground, &options, &feed, &progress)?;
         let Ground { layout, lock, identity, membership, log } = ground;
         let bases = options.bases.clone().filter(|_| !membership.light);
-        let checkpoints = checkpoints::Checkpoints::new(bases, &options.disk);
+        let ending = Ending::default();
+        let checkpoints = checkpoints::Checkpoints::new(bases, &options.disk, &ending);
         let node_options = node_options(&layout, &identity, &membership, &options);
         let node_options = NodeOptions { images: checkpoints.images(), ..node_options };
         let node = Node::open(node_options, log.clone(), blobs.clone(), machine);
         let node = node.map_err(not_started)?;
-        let comparer = Comparer::new(&node, &blobs, &alarms, marks, layout.marks());
+        let comparer = Comparer::new(&node, &blobs, &alarms, marks, layout.marks(), &ending);
         let source = Arc::new(node.clone());
         let rescuer = Arc::new(Rescuer::new(source, blobs.clone(), alarms.clone()));
         let schedule = scrub::Schedule { every: options.scrub_every, rate: options.scrub_rate };
@@ -250,7 +252,9 @@ impl Inner {
             proposals: Default::default(),
             recent: Default::default(),
             checkpoints,
+            ending,
             keep_log: options.keep_log,
+            keep_log_for: options.keep_log_for,
             identity,
             membership: parking_lot::Mutex::new(membership),
             layout,
@@ -261,7 +265,9 @@ impl Inner {
 
     pub(super) async fn shutdown(&self) {
         self.tasks.end();
+        self.ending.begin();
         self.scrubber.end();
+        self.comparer.end();
         self.flight.close(PATIENCE).await;
         if let Err(error) = self.node.shutdown().await {
             tracing::error!(%error, "the shutdown did not end well; the log has everything");

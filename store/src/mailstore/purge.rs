@@ -9,8 +9,8 @@ use redoubt_log::raft::Cluster;
 use super::Inner;
 use super::checkpoints::KEPT;
 
-/// A member that was silent for longer gets a snapshot when it comes back.
-const ABSENT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Who was heard within this is there.
+const PRESENT: Duration = Duration::from_secs(10);
 
 /// What is done with the log behind checkpoints.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Inner {
         let bases = self.checkpoints.bases()?.list().ok()?;
         // With the newest damaged, the one before it and the log still rebuild the views.
         let base = bases.get(KEPT - 1)?.index();
-        let needed = needed_by_members(&self.node.cluster())?;
+        let needed = needed_by_members(&self.node.cluster(), self.keep_log_for.max(PRESENT))?;
         let floor = self.node.snapshot_floor().unwrap_or(base);
         let upto = base.min(needed).min(floor);
         let purged = self.node.status().purged.map(|id| id.index);
@@ -48,12 +48,13 @@ impl Inner {
 }
 
 /// The entry up to which every member has the log that is there, or was lately.
-/// `None` while one is not known.
-fn needed_by_members(cluster: &Cluster) -> Option<LogIndex> {
+/// One that was silent for longer gets a snapshot when it comes back. `None` while one
+/// is not known.
+fn needed_by_members(cluster: &Cluster, absent: Duration) -> Option<LogIndex> {
     let others = cluster.members.iter().filter(|member| member.node != cluster.node);
     let mut needed = LogIndex(u64::MAX);
     for member in others {
-        if member.last_contact? < ABSENT {
+        if member.last_contact? < absent {
             needed = needed.min(member.matched?);
         }
     }
@@ -92,7 +93,8 @@ mod tests {
     fn needed(others: Vec<ClusterMember>) -> Option<LogIndex> {
         let members = [vec![member(1, Some(1), None)], others].concat();
         let (node, term, leader) = (NodeId(1), Term(1), None);
-        needed_by_members(&Cluster { node, term, leader, level: 2, changing: false, members })
+        let cluster = Cluster { node, term, leader, level: 2, changing: false, members };
+        needed_by_members(&cluster, 24 * HOUR)
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Options {
     pub checkpoint_every: u64,
     /// What is done with the log behind checkpoints.
     pub keep_log: KeepLog,
+    /// A member that was heard within this keeps the log from being purged past what it needs.
+    pub keep_log_for: Duration,
     /// Where checkpoints are kept; without it none is taken and the log alone rebuilds.
     pub bases: Option<Arc<dyn Bases>>,
     /// How long calls wait for a leader.
@@ -69,6 +71,7 @@ impl Options {
             ingest_memory: 256 << 20,
             checkpoint_every: 1_000_000,
             keep_log: KeepLog::Forever,
+            keep_log_for: Duration::from_secs(24 * 3600),
             bases: None,
             waits: Waits::default(),
             log: SegmentOptions::default(),

@@ -24,6 +24,7 @@ use crate::alarms::{AlarmKind, Alarms};
 use crate::checkpoint::Bases;
 use crate::rows::EmailRow;
 use crate::storage::{KeyRange, Order, Read, RocksStorage, StorageError, Table, decode};
+use crate::{Ending, Pauses};
 
 /// How often the position is kept.
 const KEEP: Duration = Duration::from_secs(10);
@@ -133,6 +134,7 @@ pub(super) struct Parts {
     pub(super) rescuer: Weak<Rescuer>,
     pub(super) node: Node,
     pub(super) runtime: Handle,
+    pub(super) ending: Ending,
 }
 
 /// Runs scrubs. Ends the one that runs when it goes.
@@ -232,6 +234,7 @@ impl Inner {
             rescuer: Arc::downgrade(&self.rescuer),
             node: self.node.clone(),
             runtime: Handle::current(),
+            ending: self.ending.clone(),
         })
     }
 
@@ -516,10 +519,9 @@ impl Job {
         let Some(bases) = self.parts.bases.clone() else { return ControlFlow::Continue(None) };
         let mut wrong = Vec::new();
         for base in bases.list().unwrap_or_default() {
-            if let Err(error) = bases.verify(base.index()) {
-                wrong.push(error.to_string());
-            }
+            let verified = bases.verify(base.index(), &Pauses::hurried(&self.parts.ending));
             self.pace(0)?;
+            wrong.extend(verified.err().map(|error| error.to_string()));
         }
         let text = wrong.first().map(|wrong| {
             format!("{wrong}; `redoubt check` takes none away: two newer ones will replace it")

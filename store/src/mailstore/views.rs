@@ -7,6 +7,7 @@ use redoubt_log::segment::SegmentLog;
 
 use super::machine::applied_state;
 use super::{Layout, OpenError, Options, place};
+use crate::Pauses;
 use crate::checkpoint::{Base, Bases, install};
 use crate::storage::{RocksOptions, RocksStorage, StorageError};
 
@@ -40,7 +41,7 @@ fn received(options: &Options) -> Result<Option<Base>, OpenError> {
     let unreadable = |error: &dyn ToString| OpenError::DoesNotJoin(error.to_string());
     let received = bases.received().map_err(|error| unreadable(&error))?;
     let Some(base) = received else { return Ok(None) };
-    match bases.verify(base.index()) {
+    match bases.verify(base.index(), &Pauses::none()) {
         Ok(base) => Ok(Some(base)),
         Err(error) => {
             tracing::error!(%error, "a checkpoint from a peer is not used");
@@ -123,7 +124,7 @@ fn newest_that_joins(bases: &dyn Bases, log: &SegmentLog) -> Result<Option<Base>
     refuse_if_behind(&list, received, log)?;
     let joins = |base: &Base| joins(base, log) || is_ahead(base, received, log);
     for base in list.into_iter().filter(joins) {
-        match bases.verify(base.index()) {
+        match bases.verify(base.index(), &Pauses::none()) {
             Ok(base) => return Ok(Some(base)),
             Err(error) => tracing::error!(%error, "a checkpoint is passed over"),
         }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use redoubt_log::databases::Opened;
 use rocksdb::{ColumnFamily, DB};
 
 use super::StorageError;
@@ -17,11 +18,15 @@ pub(super) struct Database {
     db: Option<DB>,
     path: PathBuf,
     retired: OnceLock<Hold>,
+    /// The last to go.
+    opened: Option<Opened>,
 }
 
 impl Database {
-    pub(super) fn new(db: DB, path: &Path) -> Self {
-        Self { db: Some(db), path: path.to_path_buf(), retired: OnceLock::new() }
+    /// `opened` was counted before it was.
+    pub(super) fn new(db: DB, path: &Path, opened: Opened) -> Self {
+        let (path, retired) = (path.to_path_buf(), OnceLock::new());
+        Self { db: Some(db), path, retired, opened: Some(opened) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -47,7 +52,9 @@ impl Drop for Database {
     fn drop(&mut self) {
         let (Some(db), Some(hold)) = (self.db.take(), self.retired.take()) else { return };
         let path = std::mem::take(&mut self.path);
+        let opened = self.opened.take();
         let close = move || {
+            let _opened = opened;
             let _hold = hold;
             drop(db);
             if let Err(error) = std::fs::remove_dir_all(&path) {

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use redoubt_log::databases::Opened;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
@@ -57,8 +58,9 @@ impl RocksStorage {
     /// # Errors
     /// The disk, another process that has them open, or corruption.
     pub fn open(path: &Path, options: &RocksOptions) -> Result<Self, StorageError> {
+        let opened = Opened::count();
         let db = DB::open_cf_descriptors(&database(options), path, families(options));
-        db.map(|db| Self::of(db, path)).map_err(|e| io("all", e))
+        db.map(|db| Self::of(db, path, opened)).map_err(|e| io("all", e))
     }
 
     /// Opens tables that nobody else has open, for reading: no file of theirs changes.
@@ -69,9 +71,9 @@ impl RocksStorage {
         let mut database = database(options);
         database.create_if_missing(false);
         database.create_missing_column_families(false);
-        let families = families(options);
+        let (families, opened) = (families(options), Opened::count());
         let db = DB::open_cf_descriptors_read_only(&database, path, families, false);
-        db.map(|db| Self::of(db, path)).map_err(|e| io("all", e))
+        db.map(|db| Self::of(db, path, opened)).map_err(|e| io("all", e))
     }
 
     /// None: every read and write of it fails. What a node without views has.
@@ -79,8 +81,8 @@ impl RocksStorage {
         Self { current: Arc::default() }
     }
 
-    fn of(db: DB, path: &Path) -> Self {
-        let database = Arc::new(Database::new(db, path));
+    fn of(db: DB, path: &Path, opened: Opened) -> Self {
+        let database = Arc::new(Database::new(db, path, opened));
         Self { current: Arc::new(RwLock::new(Some(database))) }
     }
 

@@ -79,11 +79,16 @@ pub(crate) fn set<T: AsRef<str>>(tokens: impl IntoIterator<Item = T>) -> BTreeSe
 
 /// Every node shows exactly these, and finds nothing wrong with itself.
 pub(crate) fn all_agree(cluster: &Cluster, expected: &BTreeSet<String>) {
+    agree(cluster, &cluster.running().collect::<Vec<_>>(), expected);
+}
+
+/// The same of some nodes.
+pub(crate) fn agree(cluster: &Cluster, nodes: &[usize], expected: &BTreeSet<String>) {
     cluster.caught_up();
-    for n in cluster.running() {
-        assert_eq!(&tokens(cluster, n), expected, "node {n}");
+    for n in nodes {
+        assert_eq!(&tokens(cluster, *n), expected, "node {n}");
     }
-    let hashes: BTreeSet<String> = cluster.running().map(|n| state_hash(cluster, n)).collect();
+    let hashes: BTreeSet<String> = nodes.iter().map(|n| state_hash(cluster, *n)).collect();
     assert_eq!(hashes.len(), 1, "all have the same state");
 }
 

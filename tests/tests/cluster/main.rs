@@ -5,11 +5,14 @@
 mod failover;
 mod http;
 mod levels;
+mod light;
 mod mail;
 mod members;
+mod purge;
 mod recover;
 mod refusals;
 mod setup;
 mod states;
 mod status;
+mod stop;
 mod tokens;

@@ -23,16 +23,29 @@ pub(super) async fn measure(data: &Path, emails: u64) -> anyhow::Result<Table> {
 }
 
 async fn build(data: &Path, emails: u64) -> anyhow::Result<Duration> {
+    build_of(data, emails, |number| tiny(number).into_bytes()).await
+}
+
+/// Fills the first account's INBOX with emails of this content; how long it took.
+pub(super) async fn build_of(
+    data: &Path,
+    emails: u64,
+    content: impl Fn(u64) -> Vec<u8>,
+) -> anyhow::Result<Duration> {
     let began = Instant::now();
     let mailstore = Mailstore::open(crate::server::options(&node::config(data))).await?;
-    let filled = fill(&mailstore, emails).await;
+    let filled = fill(&mailstore, emails, &content).await;
     mailstore.shutdown().await;
     filled?;
     Ok(began.elapsed())
 }
 
 /// Two batches on the way: one is taken in while the other becomes durable.
-async fn fill(mailstore: &Mailstore, emails: u64) -> anyhow::Result<()> {
+async fn fill(
+    mailstore: &Mailstore,
+    emails: u64,
+    content: &impl Fn(u64) -> Vec<u8>,
+) -> anyhow::Result<()> {
     let account = node::account(mailstore).await?;
     let view = mailstore.view().await?;
     let inbox = tokio::task::spawn_blocking(move || view.mailbox_named(account, "INBOX")).await??;
@@ -42,7 +55,7 @@ async fn fill(mailstore: &Mailstore, emails: u64) -> anyhow::Result<()> {
         let mut next = from;
         while next < to {
             let end = (next + BATCH).min(to);
-            append(mailstore, inbox, next..end).await?;
+            append(mailstore, inbox, (next..end).map(content)).await?;
             next = end;
         }
         anyhow::Ok(())
@@ -54,12 +67,12 @@ async fn fill(mailstore: &Mailstore, emails: u64) -> anyhow::Result<()> {
 async fn append(
     mailstore: &Mailstore,
     inbox: MailboxRef,
-    numbers: std::ops::Range<u64>,
+    emails: impl Iterator<Item = Vec<u8>>,
 ) -> anyhow::Result<()> {
     let mut items = Vec::new();
-    for number in numbers {
+    for email in emails {
         let mut content = mailstore.spool();
-        content.write(tiny(number).as_bytes()).await?;
+        content.write(&email).await?;
         items.push(NewMessage {
             content,
             received: None,

@@ -100,6 +100,8 @@ pub struct Options {
     pub large: u64,
     /// Leaders of a cluster that are killed.
     pub failovers: usize,
+    /// Emails of the node that another joins under load.
+    pub joining: u64,
     /// Dovecot's mailbox format.
     pub dovecot_format: String,
     /// Where Cyrus' programs are.
@@ -257,6 +259,7 @@ impl Bench {
             time: self.options.time,
             connections: self.options.connections.clone(),
             failovers: self.options.failovers,
+            joining: self.options.joining,
         };
         cluster::measure(&self.dir.join("cluster"), &wish, &mut self.report);
     }
@@ -427,8 +430,9 @@ pub fn check(options: &Options) -> anyhow::Result<()> {
     if options.failovers == 0 {
         bail!("--failovers takes at least 1");
     }
-    if options.emails < 100 || options.large == 0 || options.time.is_zero() {
-        bail!("--emails takes at least 100, --large and --seconds at least 1");
+    let none = options.large == 0 || options.joining == 0 || options.time.is_zero();
+    if options.emails < 100 || none {
+        bail!("--emails takes at least 100, --large, --joining and --seconds at least 1");
     }
     Ok(())
 }

@@ -34,6 +34,9 @@ pub struct Bench {
     /// Leaders of a cluster that are killed; cut off and handed over is a third as often.
     #[arg(long, value_name = "N", default_value_t = 30)]
     failovers: usize,
+    /// Emails that a cluster has when another node joins it under load.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    joining: u64,
     /// Dovecot's mailbox format: maildir, sdbox or mdbox.
     #[arg(long, value_name = "FORMAT", default_value = "maildir")]
     dovecot_format: String,
@@ -66,6 +69,7 @@ pub async fn run(common: &Common, verb: Bench) -> anyhow::Result<Exit> {
         idle: verb.idle,
         large: verb.large,
         failovers: verb.failovers,
+        joining: verb.joining,
         dovecot_format: verb.dovecot_format,
         cyrus: verb.cyrus,
         parts,

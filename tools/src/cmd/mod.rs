@@ -21,8 +21,10 @@ pub mod stop;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use redoubt_log::databases;
 
 use crate::admin::client::Client;
 use crate::config::Config;
@@ -124,10 +126,17 @@ enum Verb {
     Config(config::ConfigVerb),
 }
 
+/// How long the end of the process waits for databases.
+const CLOSED: Duration = Duration::from_secs(30);
+
 /// Runs the verb that the command line names.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli) {
+    let ended = run(cli);
+    if !databases::all_closed_within(CLOSED) {
+        eprintln!("redoubt: a database is still being closed; nothing is lost by that");
+    }
+    match ended {
         Ok(exit) => exit.into(),
         // `redoubt account list | head`: whoever reads has enough.
         Err(error) if nobody_reads(&error) => Exit::Done.into(),

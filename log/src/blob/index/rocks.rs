@@ -11,6 +11,7 @@ use rocksdb::{
 
 use super::super::frame::{Fields, Kind};
 use super::{BlobIndex, Covered, Entry, Location};
+use crate::databases::Opened;
 use crate::id::BlobId;
 
 const VERSION_KEY: &[u8] = b"v";
@@ -26,11 +27,14 @@ const MEMORY_BLOOM: f64 = 0.05;
 #[derive(Debug)]
 pub(in super::super) struct RocksIndex {
     db: DB,
+    /// The last to go.
+    _opened: Opened,
 }
 
 impl RocksIndex {
     /// Opens or makes it.
     pub(in super::super) fn open(dir: &Path, cache: usize) -> Result<Self, String> {
+        let opened = Opened::count();
         let db = DB::open(&options(cache), dir).map_err(|error| error.to_string())?;
         let version = db.get(VERSION_KEY).map_err(|error| error.to_string())?;
         match version.as_deref() {
@@ -38,7 +42,7 @@ impl RocksIndex {
             None => put_version(&db)?,
             Some(_) => return Err("it is of another version".into()),
         }
-        Ok(Self { db })
+        Ok(Self { db, _opened: opened })
     }
 
     /// Removes it from the disk.

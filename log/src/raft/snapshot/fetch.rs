@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
 
 use super::Calls;
-use super::folder::{self, Folder, Partial};
+use super::folder::{self, Folder, LargeBlob, Partial};
 use super::serve::{MAX_IDS, MAX_PIECE, blocking, encode};
 use super::wire::{Ask, Description, unpack_blobs, unseal};
 use crate::blob::{BlobStore, Exported, ExportedHead, ExportedKind, MAX_EXPORTED};
 use crate::codec;
+use crate::disk::Disk;
 use crate::id::{BlobId, NodeId};
 use crate::raft::error::CallError;
 use crate::raft::images::{ImageFile, Images};
@@ -29,6 +31,11 @@ const TRIES: u32 = 4;
 const BETWEEN: Duration = Duration::from_millis(250);
 /// Blobs that are asked for together.
 const BLOBS: usize = 256;
+/// Pieces of one file, or of one large blob, that are on their way at one time.
+const PIECES: usize = 4;
+/// Batches of blobs that are on their way at one time. With [`PIECES`] of a large blob
+/// for each it bounds what is in memory: 16 MiB.
+const BATCHES: usize = 4;
 
 /// One image from one node.
 #[derive(Debug, Clone)]
@@ -39,6 +46,7 @@ pub(super) struct Fetch {
     /// Nobody for a node without views: it takes blobs and where the log begins.
     pub(super) images: Option<Arc<dyn Images>>,
     pub(super) blobs: BlobStore,
+    pub(super) disk: Arc<dyn Disk>,
     pub(super) incoming: PathBuf,
     pub(super) bytes: Arc<AtomicU64>,
 }
@@ -55,7 +63,7 @@ impl Fetch {
             self.all_blobs().await?;
             return Ok(Checkpoint { state, head, location: PathBuf::new() });
         };
-        let folder = self.files(&images, description).await?;
+        let folder = self.files(description).await?;
         self.all_blobs().await?;
         let dir = folder.dir().to_path_buf();
         let examined = blocking(move || examine(&*images, &folder)).await?;
@@ -68,8 +76,8 @@ impl Fetch {
 
     /// Removes what came and was not needed.
     pub(super) async fn clear(&self) {
-        let (Some(images), incoming) = (self.images.clone(), self.incoming.clone()) else { return };
-        let clear = move || folder::clear(&images.disk(), &incoming).map_err(said);
+        let (disk, incoming) = (self.disk.clone(), self.incoming.clone());
+        let clear = move || folder::clear(&disk, &incoming).map_err(said);
         if let Err(error) = blocking(clear).await {
             tracing::warn!(error, "what is left of a snapshot stays in incoming/");
         }
@@ -77,12 +85,8 @@ impl Fetch {
 
     // ------------------------------------------------------------- files
 
-    async fn files(
-        &self,
-        images: &Arc<dyn Images>,
-        description: Description,
-    ) -> Result<Folder, String> {
-        let (disk, incoming) = (images.disk(), self.incoming.clone());
+    async fn files(&self, description: Description) -> Result<Folder, String> {
+        let (disk, incoming) = (self.disk.clone(), self.incoming.clone());
         let files = description.files.clone();
         let prepare = move || Folder::prepare(disk, &incoming, &description);
         let folder = blocking(move || prepare().map_err(said)).await?;
@@ -101,9 +105,10 @@ impl Fetch {
         let Some(mut partial) = blocking(move || begin().map_err(said)).await? else {
             return Ok(());
         };
-        while partial.have < file.size {
-            let piece = self.chunk(file, partial.have).await?;
-            partial = self.keep(partial, piece).await?;
+        let pieces = offsets(partial.have, file.size).map(|offset| self.chunk(file, offset));
+        let mut pieces = stream::iter(pieces).buffered(PIECES);
+        while let Some(piece) = pieces.next().await {
+            partial = self.keep(partial, piece?).await?;
         }
         let (place, wanted) = (folder.clone(), file.clone());
         match blocking(move || place.finish(&wanted).map_err(said)).await? {
@@ -113,10 +118,10 @@ impl Fetch {
     }
 
     async fn chunk(&self, file: &ImageFile, offset: u64) -> Result<Bytes, String> {
-        let limit = u32::try_from(MAX_PIECE).unwrap_or(u32::MAX);
+        let limit = piece_at(offset, file.size);
         let ask = Ask::Chunk { id: self.id, file: file.name.clone(), offset, limit };
         let piece = self.piece(&ask).await?;
-        match (1..=file.size - offset).contains(&(piece.len() as u64)) {
+        match piece.len() == limit as usize {
             true => Ok(piece),
             false => Err(format!("node {} sent no piece of {}", self.source, file.name)),
         }
@@ -146,10 +151,9 @@ impl Fetch {
 
     async fn page(&self, ids: Vec<BlobId>) -> Result<(), String> {
         let missing = self.missing(ids).await?;
-        for batch in missing.chunks(BLOBS) {
-            self.batch(batch.to_vec()).await?;
-        }
-        Ok(())
+        let batches = missing.chunks(BLOBS).map(|batch| Ok(self.batch(batch.to_vec())));
+        let batches = stream::iter(batches.collect::<Vec<_>>());
+        batches.try_buffer_unordered(BATCHES).try_collect().await
     }
 
     async fn missing(&self, ids: Vec<BlobId>) -> Result<Vec<BlobId>, String> {
@@ -167,18 +171,18 @@ impl Fetch {
     }
 
     /// Blobs, durable when this returns. Parts of recipes come before them.
-    async fn batch(&self, mut ids: Vec<BlobId>) -> Result<(), String> {
-        while !ids.is_empty() {
-            let came = self.some(&ids).await?;
-            let ours = ids.drain(..came.len()).collect::<Vec<_>>();
+    async fn batch(&self, ids: Vec<BlobId>) -> Result<(), String> {
+        let mut left = ids.as_slice();
+        while !left.is_empty() {
+            let came = self.some(left).await?;
+            left = left.get(came.len()..).unwrap_or_default();
             let parts: BTreeSet<_> =
-                came.iter().flat_map(|blob| &blob.head.parts).copied().collect();
+                came.iter().flat_map(|blob| &blob.head().parts).copied().collect();
             let parts = self.missing(parts.into_iter().collect()).await?;
             self.parts(parts).await?;
             self.import(came).await?;
-            self.blobs.durable(ours).await.map_err(said)?;
         }
-        Ok(())
+        self.blobs.durable(ids).await.map_err(said)
     }
 
     /// Recipes never nest: what is part of one has no parts.
@@ -188,7 +192,7 @@ impl Fetch {
             let batch = ids.get(..BLOBS).unwrap_or(ids);
             let came = self.some(batch).await?;
             ids = ids.get(came.len()..).unwrap_or_default();
-            if came.iter().any(|blob| blob.head.kind != ExportedKind::Whole) {
+            if came.iter().any(|blob| blob.head().kind != ExportedKind::Whole) {
                 return Err(format!("node {} has a recipe for part of one", self.source));
             }
             self.import(came).await?;
@@ -197,7 +201,7 @@ impl Fetch {
     }
 
     /// The first of these, at least one, whole.
-    async fn some(&self, ids: &[BlobId]) -> Result<Vec<Exported>, String> {
+    async fn some(&self, ids: &[BlobId]) -> Result<Vec<Came>, String> {
         let limit = u32::try_from(MAX_PIECE).unwrap_or(u32::MAX);
         let answer = self.ask(&Ask::Blobs { ids: ids.to_vec(), limit }).await?;
         let wrong = || format!("node {} sent other blobs than it was asked for", self.source);
@@ -213,32 +217,49 @@ impl Fetch {
         Ok(whole)
     }
 
-    async fn whole(&self, head: ExportedHead, begun: Bytes) -> Result<Exported, String> {
-        self.bytes.fetch_add(begun.len() as u64, Ordering::Relaxed);
+    async fn whole(&self, head: ExportedHead, begun: Bytes) -> Result<Came, String> {
         if begun.len() as u64 == head.stored {
-            return Ok(Exported { head, body: begun });
+            self.bytes.fetch_add(head.stored, Ordering::Relaxed);
+            return Ok(Came::Small(Exported { head, body: begun }));
         }
-        let stored = Some(head.stored).filter(|stored| *stored <= MAX_EXPORTED);
-        let stored = stored.and_then(|stored| usize::try_from(stored).ok());
-        let stored = stored.ok_or_else(|| format!("blob {} is too long", head.id))?;
-        let mut body = BytesMut::from(begun);
-        while body.len() < stored {
-            let limit = u32::try_from(MAX_PIECE).unwrap_or(u32::MAX);
-            let ask = Ask::BlobPiece { id: head.id, offset: body.len() as u64, limit };
-            let piece = self.piece(&ask).await?;
-            if piece.is_empty() || piece.len() > stored - body.len() {
-                return Err(format!("node {} sent no piece of blob {}", self.source, head.id));
-            }
-            self.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
-            body.extend_from_slice(&piece);
+        match head.stored <= MAX_EXPORTED {
+            true => self.large(head, begun).await,
+            false => Err(format!("blob {} is too long", head.id)),
         }
-        Ok(Exported { head, body: body.freeze() })
     }
 
-    async fn import(&self, came: Vec<Exported>) -> Result<(), String> {
+    /// What does not come in one piece goes through a file.
+    async fn large(&self, head: ExportedHead, begun: Bytes) -> Result<Came, String> {
+        let (disk, incoming, of) = (self.disk.clone(), self.incoming.clone(), head.clone());
+        let begin = move || LargeBlob::begin(disk, &incoming, &of).map_err(said);
+        let (place, mut partial) = blocking(begin).await?;
+        if partial.have == 0 {
+            partial = self.keep(partial, begun).await?;
+        }
+        let offsets = offsets(partial.have, head.stored);
+        let pieces = offsets.map(|offset| self.blob_piece(&head, offset));
+        let mut pieces = stream::iter(pieces.collect::<Vec<_>>()).buffered(PIECES);
+        while let Some(piece) = pieces.next().await {
+            partial = self.keep(partial, piece?).await?;
+        }
+        drop(pieces);
+        Ok(Came::Large { head, place, partial })
+    }
+
+    async fn blob_piece(&self, head: &ExportedHead, offset: u64) -> Result<Bytes, String> {
+        let limit = piece_at(offset, head.stored);
+        let ask = Ask::BlobPiece { id: head.id, offset, limit };
+        let piece = self.piece(&ask).await?;
+        match piece.len() == limit as usize {
+            true => Ok(piece),
+            false => Err(format!("node {} sent no piece of blob {}", self.source, head.id)),
+        }
+    }
+
+    async fn import(&self, came: Vec<Came>) -> Result<(), String> {
         let blobs = self.blobs.clone();
-        let import = move || came.iter().try_for_each(|blob| blobs.import(blob).map(drop));
-        blocking(move || import().map_err(said)).await
+        let import = move || came.iter().try_for_each(|came| came.import(&blobs));
+        blocking(import).await
     }
 
     // ---------------------------------------------------------- questions
@@ -271,6 +292,45 @@ impl Fetch {
             tries += 1;
         }
     }
+}
+
+/// A blob that has come, not stored yet.
+#[derive(Debug)]
+enum Came {
+    Small(Exported),
+    Large { head: ExportedHead, place: LargeBlob, partial: Partial },
+}
+
+impl Came {
+    fn head(&self) -> &ExportedHead {
+        match self {
+            Self::Small(Exported { head, .. }) | Self::Large { head, .. } => head,
+        }
+    }
+
+    /// Stores it. The file of a large one goes, also when it is not what it was to be:
+    /// then it is fetched anew. Blocks.
+    fn import(&self, blobs: &BlobStore) -> Result<(), String> {
+        match self {
+            Self::Small(exported) => blobs.import(exported).map(drop).map_err(said),
+            Self::Large { head, place, partial } => {
+                let imported = blobs.import_file(head, partial.file());
+                place.remove().map_err(said)?;
+                imported.map(drop).map_err(said)
+            }
+        }
+    }
+}
+
+/// Where pieces of something of this size begin, from an offset on.
+fn offsets(from: u64, size: u64) -> impl Iterator<Item = u64> {
+    (from..size).step_by(MAX_PIECE)
+}
+
+/// How long the piece at an offset is.
+fn piece_at(offset: u64, size: u64) -> u32 {
+    let left = size.saturating_sub(offset).min(MAX_PIECE as u64);
+    u32::try_from(left).unwrap_or(u32::MAX)
 }
 
 fn is_final(error: &CallError) -> bool {

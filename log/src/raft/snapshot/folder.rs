@@ -8,12 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::wire::Description;
+use crate::blob::ExportedHead;
 use crate::disk::{Disk, DiskFile};
 use crate::id::Hash;
 use crate::raft::images::ImageFile;
 
 const READ_BYTES: usize = 1 << 20;
 const PART: &str = "part";
+/// Where large blobs are put together, beside the images.
+const BLOBS: &str = "blobs";
+/// Bytes that are written to a file between two syncs: one of much more would hold up the disk.
+const SYNC_BYTES: u64 = 8 << 20;
 
 /// Where an image is put together.
 #[derive(Debug, Clone)]
@@ -36,7 +41,7 @@ impl Folder {
         let folder = Self { disk, dir: incoming.join(&name) };
         folder.disk.create_dir_all(&folder.dir)?;
         for other in folder.disk.list(incoming)? {
-            if other != name {
+            if other != name && other != BLOBS {
                 folder.take_over(&incoming.join(other), &image.files)?;
             }
         }
@@ -98,17 +103,7 @@ impl Folder {
 
     /// A file of which something may be there.
     pub(super) fn partial(&self, file: &ImageFile) -> io::Result<Partial> {
-        let path = self.part(file);
-        let open = match self.disk.open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.disk.create(&path),
-            open => open,
-        }?;
-        let mut have = open.len()?;
-        if have > file.size {
-            open.set_len(0)?;
-            have = 0;
-        }
-        Ok(Partial { file: open, have })
+        Partial::open(&*self.disk, &self.part(file), file.size)
     }
 
     fn part(&self, file: &ImageFile) -> PathBuf {
@@ -156,6 +151,36 @@ fn remove_empty(dir: &Path) {
     drop(std::fs::remove_dir(dir));
 }
 
+/// A large blob that comes in, as it is stored: what came before is kept.
+#[derive(Debug, Clone)]
+pub(super) struct LargeBlob {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+}
+
+impl LargeBlob {
+    /// Its file, with what is there of it. Blocks.
+    pub(super) fn begin(
+        disk: Arc<dyn Disk>,
+        incoming: &Path,
+        head: &ExportedHead,
+    ) -> io::Result<(Self, Partial)> {
+        let dir = incoming.join(BLOBS);
+        disk.create_dir_all(&dir)?;
+        let path = dir.join(format!("{}.{}.{PART}", head.id, head.stored));
+        let partial = Partial::open(&*disk, &path, head.stored)?;
+        Ok((Self { disk, path }, partial))
+    }
+
+    /// It is not needed any more. Blocks.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        match self.disk.remove(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A file that is on its way.
 #[derive(Debug, Clone)]
 pub(super) struct Partial {
@@ -165,10 +190,32 @@ pub(super) struct Partial {
 }
 
 impl Partial {
+    fn open(disk: &dyn Disk, path: &Path, size: u64) -> io::Result<Self> {
+        let file = match disk.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(path),
+            open => open,
+        }?;
+        let mut have = file.len()?;
+        if have > size {
+            file.set_len(0)?;
+            have = 0;
+        }
+        Ok(Self { file, have })
+    }
+
+    /// What is there.
+    pub(super) fn file(&self) -> Arc<dyn DiskFile> {
+        self.file.clone()
+    }
+
     /// Adds a piece behind what is there. Blocks.
     pub(super) fn push(mut self, piece: &[u8]) -> io::Result<Self> {
         self.file.write_all_at(piece, self.have)?;
+        let before = self.have / SYNC_BYTES;
         self.have += piece.len() as u64;
+        if self.have / SYNC_BYTES > before {
+            self.file.sync_data()?;
+        }
         Ok(self)
     }
 }

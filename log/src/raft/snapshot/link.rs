@@ -114,6 +114,7 @@ impl Hub {
             replica: link,
             images: self.options.images.clone(),
             blobs,
+            disk: self.log.disk(),
             incoming: peers.incoming.clone(),
             rate: self.options.transfer_rate,
         });

@@ -34,6 +34,7 @@ use self::serve::{Shop, encode};
 use self::wire::{Ask, Offered};
 use crate::blob::BlobStore;
 use crate::codec;
+use crate::disk::Disk;
 use crate::id::{LogIndex, NodeId};
 use crate::raft::error::CallError;
 use crate::raft::images::Images;
@@ -88,6 +89,8 @@ pub(crate) struct SnapshotParts {
     /// None on a node without views.
     pub(crate) images: Option<Arc<dyn Images>>,
     pub(crate) blobs: BlobStore,
+    /// Where `incoming` lies.
+    pub(crate) disk: Arc<dyn Disk>,
     pub(crate) incoming: PathBuf,
     /// Bytes a second that are given away at most; 0 is no bound.
     pub(crate) rate: u64,
@@ -102,6 +105,7 @@ struct Shared {
     calls: Arc<dyn Calls>,
     replica: Arc<dyn Replica>,
     shop: Shop,
+    disk: Arc<dyn Disk>,
     incoming: PathBuf,
     work: Mutex<Option<Work>>,
 }
@@ -123,10 +127,10 @@ type Installed = Result<Vec<u8>, String>;
 impl Snapshots {
     /// Serves from now on, on the current runtime.
     pub(crate) fn start(parts: SnapshotParts) -> Self {
-        let SnapshotParts { calls, replica, images, blobs, incoming, rate } = parts;
+        let SnapshotParts { calls, replica, images, blobs, disk, incoming, rate } = parts;
         let shop = Shop { images, blobs, leases: Leases::default(), pace: Pace::new(rate) };
         let work = Mutex::default();
-        let shared = Arc::new(Shared { calls, replica, shop, incoming, work });
+        let shared = Arc::new(Shared { calls, replica, shop, disk, incoming, work });
         let weak = Arc::downgrade(&shared);
         let sweep = async move {
             loop {
@@ -273,6 +277,7 @@ impl Shared {
             id,
             images: self.shop.images.clone(),
             blobs: self.shop.blobs.clone(),
+            disk: self.disk.clone(),
             incoming: self.incoming.clone(),
             bytes: Arc::default(),
         };

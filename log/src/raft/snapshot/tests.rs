@@ -246,6 +246,7 @@ impl World {
             replica: replica.clone(),
             images,
             blobs: blobs.clone(),
+            disk: Arc::new(disk.clone()),
             incoming: "/incoming".into(),
             rate: 0,
         });

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use crate::alarms::{AlarmKind, Alarms};
 use crate::hash::StateHash;
 use crate::storage::{RocksSnapshot, RocksStorage, StorageError};
+use crate::{Ending, Pauses};
 
 mod judge;
 mod ranges;
@@ -126,6 +127,7 @@ pub(super) struct Comparer {
     file: PathBuf,
     results: Mutex<VecDeque<Summary>>,
     pinned: Mutex<Option<(LogIndex, RocksSnapshot)>>,
+    ending: Ending,
     /// What came of the last comparison.
     done: watch::Sender<Option<Verdict>>,
 }
@@ -137,6 +139,7 @@ impl Comparer {
         alarms: &Alarms,
         marks: Arc<Marks>,
         file: PathBuf,
+        ending: &Ending,
     ) -> Arc<Self> {
         let comparer = Arc::new(Self {
             node: node.clone(),
@@ -146,6 +149,7 @@ impl Comparer {
             results: Mutex::new(load(&file)),
             file,
             pinned: Mutex::default(),
+            ending: ending.clone(),
             done: watch::Sender::new(None),
         });
         for topic in [BLOB_IDS, SUMMARY, RUNS] {
@@ -153,6 +157,12 @@ impl Comparer {
             node.register(topic, Arc::new(Answers { topic, comparer }));
         }
         comparer
+    }
+
+    /// Lets go what is pinned; nothing is answered any more.
+    pub(super) fn end(&self) {
+        *self.marks.newest.lock() = None;
+        *self.pinned.lock() = None;
     }
 
     /// The last comparison.
@@ -186,8 +196,8 @@ impl Comparer {
 
     async fn compare(self: &Arc<Self>, marked: Marked) -> Result<(), StorageError> {
         *self.pinned.lock() = marked.rows.clone().map(|rows| (marked.index, rows));
-        let rows = marked.rows.clone();
-        let hashed = tokio::task::spawn_blocking(move || summary(&marked)).await;
+        let (rows, pauses) = (marked.rows.clone(), Pauses::gentle(&self.ending));
+        let hashed = tokio::task::spawn_blocking(move || summary(&marked, &pauses)).await;
         let gone = |error: tokio::task::JoinError| StorageError::Encode(error.to_string());
         let summary = hashed.map_err(gone)??;
         self.keep(&summary);
@@ -311,7 +321,7 @@ impl Comparer {
 }
 
 /// Hashes what a mark has pinned.
-fn summary(marked: &Marked) -> Result<Summary, StorageError> {
+fn summary(marked: &Marked, pauses: &Pauses) -> Result<Summary, StorageError> {
     let Marked { index, time, chain, rows } = marked;
     let mut summary = Summary {
         index: *index,
@@ -322,13 +332,7 @@ fn summary(marked: &Marked) -> Result<Summary, StorageError> {
         tables: Vec::new(),
     };
     if let Some(rows) = rows {
-        let mut began = std::time::Instant::now();
-        // Half of the time for others.
-        let mut rest = || {
-            std::thread::sleep(began.elapsed().min(Duration::from_millis(200)));
-            began = std::time::Instant::now();
-        };
-        let (tables, all) = ranges::tables(rows, &mut rest)?;
+        let (tables, all) = ranges::tables(rows, pauses)?;
         (summary.rows, summary.tables) = (Some(all), tables);
         summary.kept = Some(StateHash::stored(rows)?.digest());
     }
@@ -401,6 +405,9 @@ type Ids = (Vec<BlobId>, bool);
 impl Comparer {
     /// Answers another node. Blocks.
     fn answer(&self, topic: u16, body: &[u8]) -> Result<Vec<u8>, String> {
+        if self.ending.has_begun() {
+            return Err("this node is stopping".to_owned());
+        }
         let wrong = |error: redoubt_log::codec::CodecError| error.to_string();
         match topic {
             BLOB_IDS => {

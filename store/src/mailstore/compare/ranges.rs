@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use redoubt_log::id::Hash;
 use serde::{Deserialize, Serialize};
 
+use crate::Pauses;
 use crate::hash::{StateHash, is_hashed};
 use crate::storage::{KeyRange, Order, Read, StorageError, Table, hex};
 
@@ -48,10 +49,9 @@ impl std::fmt::Display for Place {
 }
 
 /// The hash of each table, by its place in [`Table::ALL`], and of all rows.
-/// `rest` is called now and then.
 pub(super) fn tables(
     reader: &dyn Read,
-    rest: &mut dyn FnMut(),
+    pauses: &Pauses,
 ) -> Result<(Vec<Hash>, Hash), StorageError> {
     let (mut all, mut each) = (StateHash::default(), Vec::new());
     for table in Table::ALL {
@@ -63,8 +63,8 @@ pub(super) fn tables(
                 all.add(table, key, value);
             }
             rows = rows.wrapping_add(1);
-            if rows.is_multiple_of(16_384) {
-                rest();
+            if rows.is_multiple_of(4096) {
+                pauses.between_rows()?;
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -211,7 +211,7 @@ mod tests {
 
     fn find(here: &dyn Read, there: &dyn Read) -> Option<Place> {
         let ((ours, all), (theirs, theirs_all)) =
-            (tables(here, &mut || {}).unwrap(), tables(there, &mut || {}).unwrap());
+            (tables(here, &Pauses::none()).unwrap(), tables(there, &Pauses::none()).unwrap());
         let table = ours.iter().zip(&theirs).position(|(a, b)| a != b);
         assert_eq!(table.is_some(), all != theirs_all);
         let mut narrowing = Narrowing::new(u8::try_from(table?).unwrap());

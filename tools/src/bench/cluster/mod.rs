@@ -1,5 +1,6 @@
 //! Three nodes beside one: deliveries, failovers, catching up, joining.
 
+mod joining;
 mod nodes;
 mod traffic;
 
@@ -28,6 +29,8 @@ pub(super) struct Wish {
     pub(super) connections: Vec<usize>,
     /// Leaders that are killed; others fail and hand over a third as often.
     pub(super) failovers: usize,
+    /// Emails of the node that another joins under load.
+    pub(super) joining: u64,
 }
 
 /// Measures all of it; each part that fails is named in the report.
@@ -35,6 +38,13 @@ pub(super) fn measure(dir: &Path, wish: &Wish, report: &mut Report) {
     match Story::begin(dir, wish) {
         Ok(story) => story.tell(report),
         Err(error) => report.fail("the cluster", &error),
+    }
+    match joining::measure(&dir.join("joining"), wish.joining) {
+        Ok((table, counted)) => {
+            report.add(table);
+            report.remark(counted);
+        }
+        Err(error) => report.fail("a node joins under load", &error),
     }
 }
 
@@ -185,8 +195,8 @@ impl<'a> Story<'a> {
         self.nodes.stop(away)?;
         let until = Until::Time { warm_up: Duration::ZERO, measured: self.wish.time };
         let run = self.load(leader, UNDER_LOAD, until)?;
-        self.nodes.start(away)?;
         let began = Instant::now();
+        self.nodes.start(away)?;
         self.nodes.caught_up(away)?;
         Ok(CaughtUp { messages: run.messages, bytes: run.bytes, took: began.elapsed() })
     }
@@ -283,7 +293,7 @@ fn failovers(kinds: &[Kind]) -> Table {
 
 fn moving(joins: &[(u64, Duration)], caught_up: &CaughtUp) -> Table {
     let note = "A node that joins gets everything and then votes. A follower that was stopped \
-                while messages came in is started again; counted from when it is ready.";
+                while messages came in is started again; counted from the start of its process.";
     let columns = ["what", "messages", "seconds", "messages/s", "MB/s"];
     let mut table = Table::new("catch_up", "Joining and catching up", note, &columns);
     let rate = |count: f64, took: Duration| count / took.as_secs_f64().max(1e-3);

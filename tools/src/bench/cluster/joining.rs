@@ -1,0 +1,165 @@
+//! A node that has many emails takes load, and others join it meanwhile.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::super::large::build_of;
+use super::super::mix::{Mix, Random};
+use super::super::report::{Cell, Table};
+use super::super::{millis, node, quantile, say};
+use super::nodes::Nodes;
+use super::traffic::{Answered, Traffic};
+use super::{UNDER_LOAD, longest_pause};
+
+/// How long the load goes on before a node joins: what it is compared with.
+const BEFORE: Duration = Duration::from_secs(15);
+/// About how many octets an email has.
+const SIZE: usize = 4096;
+/// What of a node's folder a node that joins gets.
+const GIVEN: [&str; 3] = ["shards/0/blobs", "shards/0/views", "shards/0/log"];
+
+/// How deliveries went for a while.
+#[derive(Debug)]
+struct Course {
+    /// Rising.
+    latencies: Vec<Duration>,
+    pause: Duration,
+    took: Duration,
+}
+
+impl Course {
+    fn of(answered: &[Answered], from: Instant, to: Instant) -> Self {
+        let upto: Vec<Answered> =
+            answered.iter().copied().filter(|one| one.answered <= to).collect();
+        let within = upto.iter().filter(|one| one.answered >= from);
+        let mut latencies: Vec<Duration> = within.map(|one| one.answered - one.sent).collect();
+        latencies.sort_unstable();
+        // Also the one that had not ended yet.
+        let last = upto.last().map_or(to - from, |last| to - last.answered.max(from));
+        let pause = longest_pause(&upto, from).max(last);
+        Self { latencies, pause, took: to - from }
+    }
+
+    fn row(&self, what: &str) -> Vec<Cell> {
+        let at = |part| Cell::Number(millis(quantile(&self.latencies, part)), 2);
+        let rate = self.latencies.len() as f64 / self.took.as_secs_f64().max(1e-3);
+        let pause = Cell::Number(millis(self.pause), 0);
+        vec![Cell::text(what), Cell::Number(rate, 0), at(0.5), at(0.99), pause]
+    }
+}
+
+/// What a node that joined got, in which time.
+fn given(took: Duration, bytes: u64) -> [Cell; 3] {
+    let rate = bytes as f64 / 1e6 / took.as_secs_f64().max(1e-3);
+    [
+        Cell::Number(took.as_secs_f64(), 1),
+        Cell::Number(bytes as f64 / 1e6, 0),
+        Cell::Number(rate, 1),
+    ]
+}
+
+/// Fills a node, then lets two others join, one after the other, while mail comes in. The table, and how many were acknowledged.
+pub(super) fn measure(dir: &Path, emails: u64) -> anyhow::Result<(Table, String)> {
+    let [first, others @ ..] = ["j0", "j1", "j2"].map(|name| dir.join(name));
+    say(&format!("  a node of {emails} emails is filled"));
+    let mix = Mix::new();
+    let content = |number: u64| {
+        let token = format!("{number:x}.joining");
+        mix.message(&mut Random::new(number + 1), &token, &format!("Report {number}"), SIZE)
+    };
+    let runtime = tokio::runtime::Handle::current();
+    runtime.block_on(node::prepare(&first))?;
+    runtime.block_on(build_of(&first, emails, content)).context("filling it")?;
+    let mut nodes = Nodes::found(&first)?;
+    let traffic = Traffic::start(UNDER_LOAD, vec![Some(nodes.server(0)?.lmtp)]);
+    let rows = others.iter().enumerate().map(|(at, data)| {
+        say(&format!("  node {} joins under load", at + 2));
+        join(&mut nodes, &traffic, data, at + 2)
+    });
+    let rows = rows.collect::<anyhow::Result<Vec<_>>>();
+    let (answered, again) = traffic.end();
+    let mut table = table(emails);
+    rows?.into_iter().flatten().for_each(|row| table.row(row));
+    let counted = format!(
+        "While nodes joined {answered} messages were acknowledged, {again} tries were made again."
+    );
+    Ok((table, counted))
+}
+
+fn join(
+    nodes: &mut Nodes,
+    traffic: &Traffic,
+    data: &Path,
+    number: usize,
+) -> anyhow::Result<[Vec<Cell>; 2]> {
+    let began = Instant::now();
+    std::thread::sleep(BEFORE);
+    let joins = Instant::now();
+    let took = nodes.join(data, 0)?;
+    let joined = Instant::now();
+    let answered = traffic.answered();
+    let before = Course::of(&answered, began, joins).row(&format!("before node {number} joins"));
+    let during = Course::of(&answered, joins, joined).row(&format!("while node {number} joins"));
+    let given = given(took, size(data));
+    let nothing = [Cell::Nothing, Cell::Nothing, Cell::Nothing];
+    Ok([[before, nothing.into()].concat(), [during, given.into()].concat()])
+}
+
+/// Octets on the disk of what a node that joined was given.
+fn size(data: &Path) -> u64 {
+    GIVEN.iter().map(|part| folder_size(&data.join(part))).sum()
+}
+
+fn folder_size(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => folder_size(&entry.path()),
+        Ok(metadata) => metadata.blocks() * 512,
+        Err(_) => 0,
+    };
+    entries.filter_map(Result::ok).map(size).sum()
+}
+
+fn table(emails: u64) -> Table {
+    let note = format!(
+        "A node of {emails} emails of some {SIZE} octets takes mail over {UNDER_LOAD} connections; \
+         a second node joins it, then a third. Before: {} s. While: from the start of the new \
+         node's process until it votes. The pause is the longest time between two 250s. MB are \
+         what the new node then has on its disk in packs, views and log. All nodes share this \
+         machine's processors and its disk.",
+        BEFORE.as_secs()
+    );
+    let columns = [
+        "what",
+        "deliveries/s",
+        "p50 ms",
+        "p99 ms",
+        "longest pause ms",
+        "seconds to join",
+        "MB",
+        "MB/s",
+    ];
+    Table::new("join_under_load", "A node joins under load", note, &columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_course_counts_what_was_answered_in_it_and_the_pause_that_reaches_its_end() {
+        let zero = Instant::now();
+        let at = |ms| zero + Duration::from_millis(ms);
+        let answered: Vec<Answered> = [(0, 10), (10, 30), (40, 50), (50, 70), (80, 300)]
+            .map(|(sent, answered)| Answered { sent: at(sent), answered: at(answered) })
+            .into();
+        let course = Course::of(&answered, at(20), at(200));
+        assert_eq!(course.latencies, [10, 20, 20].map(Duration::from_millis));
+        assert_eq!(course.pause, Duration::from_millis(130));
+        let quiet = Course::of(&answered, at(20), at(75));
+        assert_eq!(quiet.pause, Duration::from_millis(20));
+    }
+}
