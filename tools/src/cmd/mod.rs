@@ -127,7 +127,7 @@ enum Verb {
 }
 
 /// How long the end of the process waits for databases.
-const CLOSED: Duration = Duration::from_secs(30);
+const CLOSED: Duration = Duration::from_secs(10);
 
 /// Runs the verb that the command line names.
 pub fn main() -> ExitCode {

@@ -112,3 +112,47 @@ fn pieces_make_the_whole() {
     assert_eq!(octets, whole.body);
     assert_eq!(from.ids(None, 10).unwrap(), [id]);
 }
+
+fn in_a_file(exported: &Exported) -> Arc<dyn DiskFile> {
+    let file = SimDisk::new(3).create(std::path::Path::new("/came")).unwrap();
+    file.write_all_at(&exported.body, 0).unwrap();
+    file
+}
+
+#[test]
+fn what_lies_in_a_file_is_stored_as_what_is_in_memory() {
+    let (from, to) = two();
+    for octets in [text(2, 5_000_000), noise(3, 3_000_000), text(1, 10), vec![]] {
+        let id = put_durably(&from, &octets);
+        let exported = from.export(&id).unwrap();
+        let file = in_a_file(&exported);
+        assert_eq!(to.import_file(&exported.head, file).unwrap(), Put { id, new: true });
+        to.wait_durable(&[id]).unwrap();
+        assert_eq!(read(&to, &id).unwrap(), octets);
+        assert_eq!(to.export(&id).unwrap(), exported);
+    }
+    let (octets, hints, part) = message();
+    let id = from.put_message(&octets, &hints).unwrap().id;
+    carry(&from, &to, &BlobId::of(&part)).unwrap();
+    let exported = from.export(&id).unwrap();
+    assert!(to.import_file(&exported.head, in_a_file(&exported)).unwrap().new);
+    assert_eq!(read(&to, &id).unwrap(), octets);
+}
+
+#[test]
+fn what_lies_in_a_file_is_believed_no_more_and_does_not_stop_the_store() {
+    let (from, to) = two();
+    let id = put_durably(&from, &noise(4, 2_500_000));
+    let good = from.export(&id).unwrap();
+    let mut body = good.body.to_vec();
+    *body.last_mut().unwrap() ^= 1;
+    let bad = Exported { body: body.into(), ..good.clone() };
+    let refused = to.import_file(&bad.head, in_a_file(&bad));
+    assert!(matches!(refused, Err(BlobError::Foreign { .. })), "{refused:?}");
+    let short = Exported { body: good.body.slice(..1_000_000), ..good.clone() };
+    let refused = to.import_file(&short.head, in_a_file(&short));
+    assert!(matches!(refused, Err(BlobError::Io { .. })), "{refused:?}");
+    assert!(carry(&from, &to, &id).unwrap().new);
+    to.wait_durable(&[id]).unwrap();
+    assert_eq!(to.export(&id).unwrap(), good);
+}

@@ -18,7 +18,7 @@ const PART: &str = "part";
 /// Where large blobs are put together, beside the images.
 const BLOBS: &str = "blobs";
 /// Bytes that are written to a file between two syncs: one of much more would hold up the disk.
-const SYNC_BYTES: u64 = 8 << 20;
+const SYNC_BYTES: u64 = 2 << 20;
 
 /// Where an image is put together.
 #[derive(Debug, Clone)]

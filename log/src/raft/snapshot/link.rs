@@ -11,6 +11,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{StreamingError, Unreachable};
 use openraft::raft::SnapshotResponse;
 
+use super::pace::Syncs;
 use super::{Calls, Replica, SnapshotParts, Snapshots};
 use crate::id::{LogIndex, NodeId};
 use crate::raft::apply::as_snapshot;
@@ -22,7 +23,7 @@ use crate::raft::read_index::Raft;
 use crate::raft::state_machine::Checkpoint;
 use crate::raft::types::{TypeConfig, decode_vote, encode_vote, from_raft};
 use crate::raft::wire::Lane;
-use crate::segment::LogId;
+use crate::segment::{LogId, SegmentStats};
 
 /// Records behind which an image counts as old, and a node that joins gets a new one.
 const FAR: u64 = 50_000;
@@ -59,6 +60,12 @@ impl Replica for HubLink {
         let hub = self.0.upgrade();
         let vote = hub.as_ref().and_then(|hub| hub.raft()).map(vote);
         vote.unwrap_or_default()
+    }
+
+    fn syncs(&self) -> Syncs {
+        let Some(hub) = self.0.upgrade() else { return Syncs::default() };
+        let SegmentStats { syncs: count, sync_us: micros, .. } = hub.log.stats();
+        Syncs { count, micros }
     }
 
     fn knows(&self, node: NodeId) -> bool {

@@ -29,7 +29,7 @@ use tokio::sync::watch;
 
 use self::fetch::Fetch;
 use self::lease::Leases;
-use self::pace::Pace;
+use self::pace::{Pace, Syncs};
 use self::serve::{Shop, encode};
 use self::wire::{Ask, Offered};
 use crate::blob::BlobStore;
@@ -68,6 +68,11 @@ pub(crate) trait Replica: Debug + Send + Sync + 'static {
 
     /// Its vote, as in the log.
     fn vote(&self) -> Vec<u8>;
+
+    /// What syncs of its log take.
+    fn syncs(&self) -> Syncs {
+        Syncs::default()
+    }
 
     /// Whether a node is a member.
     fn knows(&self, node: NodeId) -> bool;
@@ -128,7 +133,8 @@ impl Snapshots {
     /// Serves from now on, on the current runtime.
     pub(crate) fn start(parts: SnapshotParts) -> Self {
         let SnapshotParts { calls, replica, images, blobs, disk, incoming, rate } = parts;
-        let shop = Shop { images, blobs, leases: Leases::default(), pace: Pace::new(rate) };
+        let (leases, pace) = (Leases::default(), Pace::new(rate));
+        let shop = Shop { images, blobs, leases, pace, replica: replica.clone() };
         let work = Mutex::default();
         let shared = Arc::new(Shared { calls, replica, shop, disk, incoming, work });
         let weak = Arc::downgrade(&shared);

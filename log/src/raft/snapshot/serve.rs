@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Replica;
 use super::lease::Leases;
 use super::pace::Pace;
 use super::wire::{Description, pack_blobs, seal};
@@ -27,6 +28,7 @@ pub(super) struct Shop {
     pub(super) blobs: BlobStore,
     pub(super) leases: Leases,
     pub(super) pace: Pace,
+    pub(super) replica: Arc<dyn Replica>,
 }
 
 impl Shop {
@@ -40,6 +42,11 @@ impl Shop {
         let image = image.ok_or_else(|| format!("the image of {id} is not here any more"))?;
         self.leases.grant(peer, image.clone());
         Ok(image)
+    }
+
+    /// Waits until this may go.
+    async fn turn(&self, piece: &Bytes) {
+        self.pace.turn(piece.len(), self.replica.syncs()).await;
     }
 
     pub(super) async fn describe(&self, peer: NodeId, id: LogId) -> Result<Bytes, String> {
@@ -59,7 +66,7 @@ impl Shop {
         let disk = self.images.as_ref().map(|images| images.disk());
         let disk = disk.ok_or("this node keeps no images")?;
         let piece = blocking(move || read(&*disk, &image, &file, offset, limit)).await?;
-        self.pace.turn(piece.len()).await;
+        self.turn(&piece).await;
         Ok(piece)
     }
 
@@ -73,7 +80,7 @@ impl Shop {
     pub(super) async fn blobs(&self, ids: Vec<BlobId>, limit: u32) -> Result<Bytes, String> {
         let blobs = self.blobs.clone();
         let answer = blocking(move || several(&blobs, &ids, limit)).await?;
-        self.pace.turn(answer.len()).await;
+        self.turn(&answer).await;
         Ok(answer)
     }
 
@@ -90,7 +97,7 @@ impl Shop {
             piece.map(|piece| seal(&piece)).map_err(|error| error.to_string())
         };
         let piece = blocking(read).await?;
-        self.pace.turn(piece.len()).await;
+        self.turn(&piece).await;
         Ok(piece)
     }
 }
