@@ -114,7 +114,9 @@ fn pieces_make_the_whole() {
 }
 
 fn in_a_file(exported: &Exported) -> Arc<dyn DiskFile> {
-    let file = SimDisk::new(3).create(std::path::Path::new("/came")).unwrap();
+    let disk = SimDisk::new(3);
+    disk.create_dir_all(Path::new(DIR)).unwrap();
+    let file = disk.create(&Path::new(DIR).join("came")).unwrap();
     file.write_all_at(&exported.body, 0).unwrap();
     file
 }

@@ -175,14 +175,16 @@ impl Fetch {
         let mut left = ids.as_slice();
         while !left.is_empty() {
             let came = self.some(left).await?;
-            left = left.get(came.len()..).unwrap_or_default();
+            let (ours, rest) = left.split_at_checked(came.len()).unwrap_or((left, &[]));
             let parts: BTreeSet<_> =
                 came.iter().flat_map(|blob| &blob.head().parts).copied().collect();
             let parts = self.missing(parts.into_iter().collect()).await?;
             self.parts(parts).await?;
             self.import(came).await?;
+            self.blobs.durable(ours.to_vec()).await.map_err(said)?;
+            left = rest;
         }
-        self.blobs.durable(ids).await.map_err(said)
+        Ok(())
     }
 
     /// Recipes never nest: what is part of one has no parts.
