@@ -50,8 +50,8 @@ check: setup
 
 # make soak SEEDS=number FROM=number: docs/testing.md
 soak: setup
-	SEEDS=$(or $(SEEDS),1000) FROM=$(or $(FROM),1000) cargo test -p redoubt-tests --test sim -- \
-	  --exact --nocapture one three changing
+	SEEDS=$(or $(SEEDS),1000) FROM=$(or $(FROM),1000) cargo test --workspace --test sim -- \
+	  --exact --nocapture one three five changing changing_five snapshots light mixed restored
 
 fix:
 	cargo fmt

@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use redoubt_log::world::Mutation;
-use redoubt_tests::sim::{Counts, Plan, catches, hold, run, seeds};
+use redoubt_tests::sim::{Counts, Plan, Run, catches, hold, run, seeds};
 
 #[test]
 fn one() {
-    let runs = hold(&Plan::ONE, &seeds(120));
+    let runs = hold(&Plan::ONE, &seeds(100));
     let seen = |count: fn(&Counts) -> u64| runs.iter().map(|run| count(&run.counts)).sum::<u64>();
     assert!(seen(|counts| counts.restarts) > runs.len() as u64, "nothing was restarted");
     assert!(
@@ -17,7 +17,7 @@ fn one() {
 
 #[test]
 fn three() {
-    let runs = hold(&Plan::THREE, &seeds(120));
+    let runs = hold(&Plan::THREE, &seeds(100));
     let terms: u64 = runs.iter().map(|run| run.counts.terms).sum();
     assert!(terms > runs.len() as u64, "nobody was elected but the first");
 }
@@ -29,11 +29,69 @@ fn changing() {
     assert!(changes > 3 * runs.len() as u64, "the members hardly changed");
 }
 
+fn sum(runs: &[Run], count: fn(&Counts) -> u64) -> u64 {
+    runs.iter().map(|run| count(&run.counts)).sum()
+}
+
+#[test]
+fn five() {
+    let runs = hold(&Plan::FIVE, &seeds(16));
+    assert!(sum(&runs, |counts| counts.terms) > runs.len() as u64, "nobody was elected");
+}
+
+#[test]
+fn changing_five() {
+    let runs = hold(&Plan::CHANGING_FIVE, &seeds(16));
+    assert!(sum(&runs, |counts| counts.changes) > 5 * runs.len() as u64, "hardly any changes");
+}
+
+#[test]
+fn snapshots() {
+    let runs = hold(&Plan::SNAPSHOTS, &seeds(50));
+    let seeds = runs.len() as u64;
+    assert!(sum(&runs, |counts| counts.snapshots) > seeds / 2, "hardly any snapshot");
+    assert!(sum(&runs, |counts| counts.interrupted) > seeds / 5, "hardly any was interrupted");
+}
+
+#[test]
+fn light() {
+    let runs = hold(&Plan::LIGHT, &seeds(30));
+    assert!(sum(&runs, |counts| counts.snapshots) > runs.len() as u64 / 8, "no snapshots");
+}
+
+#[test]
+fn mixed() {
+    let runs = hold(&Plan::MIXED, &seeds(24));
+    assert!(sum(&runs, |counts| counts.refused) > runs.len() as u64, "nothing was refused");
+    assert!(sum(&runs, |counts| counts.exchanged) > runs.len() as u64, "no release was changed");
+}
+
+#[test]
+fn restored() {
+    let runs = hold(&Plan::RESTORED, &seeds(24));
+    assert!(
+        sum(&runs, |counts| counts.restored) > runs.len() as u64 / 4,
+        "hardly any disk was old"
+    );
+}
+
 #[test]
 fn a_seed_is_a_run() {
-    for plan in [Plan::ONE, Plan::THREE, Plan::CHANGING] {
+    for plan in Plan::ALL {
         assert_eq!(run(&plan, 7), run(&plan, 7), "{}", plan.name);
     }
+}
+
+#[test]
+fn a_level_that_nobody_was_asked_for_is_noticed() {
+    let plan = Plan { mutation: Some(Mutation::LevelUnasked), ..Plan::MIXED };
+    noticed(&plan, 20, &["does not know the level", "this program knows 1"]);
+}
+
+#[test]
+fn an_old_disk_that_is_let_in_is_noticed() {
+    let plan = Plan { mutation: Some(Mutation::RestoredLetIn), ..Plan::RESTORED };
+    noticed(&plan, 20, &["came back with an older disk", "follower log reversion"]);
 }
 
 /// Followers answer with what they have applied.

@@ -20,7 +20,7 @@ use crate::raft::seen::{Life, Shown, Trace};
 use crate::raft::wire::Lane;
 use crate::record::Change;
 use crate::segment::LogId;
-use crate::world;
+use crate::world::{self, Mutation};
 
 /// How often each member is asked.
 const EVERY: Duration = Duration::from_millis(500);
@@ -217,7 +217,9 @@ impl Hub {
         if needed > level {
             return Err(ProposeError::Level { needed, level });
         }
-        if let Change::Version(version) = change {
+        if let Change::Version(version) = change
+            && !world::breaks(Mutation::LevelUnasked)
+        {
             self.all_support(version.apply)?;
         }
         // After a jump time goes on without the clock, until another leads.

@@ -171,6 +171,10 @@ pub enum Mutation {
     PackLast,
     /// What is applied is applied again when it comes again.
     AppliedTwice,
+    /// Who comes back with an older disk than it had is let in.
+    RestoredLetIn,
+    /// The level is raised without asking the members.
+    LevelUnasked,
 }
 
 /// Whether a rule is broken on purpose: only ever in a simulation.

@@ -212,7 +212,7 @@ impl StateMachine for Machine {
 
 /// Refuses what a program of this level does not know: the shard stops here, and
 /// goes on with a newer program.
-fn follows(entry: &Committed, level: u32) -> Result<(), StorageError> {
+pub(crate) fn follows(entry: &Committed, level: u32) -> Result<(), StorageError> {
     let asked = entry.record.as_ref().map_or(0, |record| match record.change {
         Change::Version(version) => version.apply,
         ref change => change.level(),

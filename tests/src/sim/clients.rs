@@ -67,11 +67,29 @@ pub(super) async fn read(group: &Group) -> Option<View> {
     Some(view)
 }
 
-/// Proposes something until its fate is known; gives up when the run is over.
-/// Whether it was acknowledged.
-pub(super) async fn settle(group: &Group, wish: Wish) -> bool {
+/// What came of a proposal.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// It was acknowledged.
+    Done(Outcome),
+    /// It never was, and never will be, in the log.
+    Refused,
+    /// It may have been done, or may yet be.
+    Unknown,
+}
+
+impl Fate {
+    fn of_refusal(unknown: bool) -> Self {
+        if unknown { Self::Unknown } else { Self::Refused }
+    }
+}
+
+/// Proposes something until its fate is known; gives up when the run is over, and
+/// when the disk is full or the level too low.
+pub(super) async fn settle(group: &Group, wish: Wish) -> Fate {
     let main = group.main().clone();
     let operation = OperationId(main.random());
+    let mut unknown = false;
     while !group.is_over() {
         let Some(machine) = group.any() else {
             main.rest(Duration::from_millis(20)).await;
@@ -81,12 +99,15 @@ pub(super) async fn settle(group: &Group, wish: Wish) -> bool {
             Some(Ok(outcome)) => {
                 group.ledger().acknowledged(operation, &outcome);
                 group.check_quorum(outcome.index);
-                return true;
+                return Fate::Done(outcome);
             }
             None | Some(Err(ProposeError::Unknown(_))) => {
+                unknown = true;
                 group.ledger().count(|counts| counts.unknown += 1);
             }
-            Some(Err(ProposeError::DiskFull)) => return false,
+            Some(Err(ProposeError::DiskFull | ProposeError::Level { .. })) => {
+                return Fate::of_refusal(unknown);
+            }
             Some(Err(ProposeError::TooLarge(why) | ProposeError::Blob { why, .. })) => {
                 group.ledger().violation(format!("a good record was refused: {why}"));
             }
@@ -94,7 +115,7 @@ pub(super) async fn settle(group: &Group, wish: Wish) -> bool {
         }
         main.rest(Duration::from_millis(main.pick(1..80))).await;
     }
-    false
+    Fate::Unknown
 }
 
 async fn attempt(

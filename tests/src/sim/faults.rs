@@ -6,7 +6,7 @@ use redoubt_log::id::NodeId;
 use redoubt_log::world::sim::Host;
 
 use super::machine::Machine;
-use super::{Group, members};
+use super::{Group, behind, levels, members, restored};
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,10 +47,20 @@ pub enum Fault {
     Add,
     /// A node is removed for good.
     Remove,
+    /// A node is away until the others' logs begin behind what it has.
+    LeftBehind,
+    /// A node ends while a snapshot is on its way to it.
+    MidSnapshot,
+    /// The disk of a node is put back to what it was some time ago.
+    OldDisk,
+    /// A node gets a newer program.
+    Upgrade,
+    /// A node gets the program of the release before.
+    Downgrade,
 }
 
 /// Those that one machine can suffer by itself.
-pub const ALONE: [Fault; 10] = [
+pub(super) const ALONE: [Fault; 10] = [
     Fault::Kill,
     Fault::PowerOff,
     Fault::PowerOffMidway,
@@ -64,7 +74,7 @@ pub const ALONE: [Fault; 10] = [
 ];
 
 /// Those of a group whose members stay.
-pub const TOGETHER: [Fault; 20] = [
+pub(super) const TOGETHER: [Fault; 20] = [
     Fault::Kill,
     Fault::Kill,
     Fault::PowerOff,
@@ -88,7 +98,7 @@ pub const TOGETHER: [Fault; 20] = [
 ];
 
 /// Those after which somebody is elected.
-pub const VOTES: [Fault; 6] = [
+pub(super) const VOTES: [Fault; 6] = [
     Fault::Kill,
     Fault::PowerOff,
     Fault::AllOff,
@@ -98,7 +108,7 @@ pub const VOTES: [Fault; 6] = [
 ];
 
 /// Those of a group whose members change.
-pub const CHANGING: [Fault; 12] = [
+pub(super) const CHANGING: [Fault; 12] = [
     Fault::Add,
     Fault::Add,
     Fault::Remove,
@@ -111,6 +121,54 @@ pub const CHANGING: [Fault; 12] = [
     Fault::LeaderCut,
     Fault::Delay,
     Fault::Broken,
+];
+
+/// Those of a group that purges its log.
+pub(super) const PURGING: [Fault; 16] = [
+    Fault::LeftBehind,
+    Fault::LeftBehind,
+    Fault::MidSnapshot,
+    Fault::MidSnapshot,
+    Fault::MidSnapshot,
+    Fault::Kill,
+    Fault::PowerOff,
+    Fault::PowerOffMidway,
+    Fault::AllOff,
+    Fault::Pause,
+    Fault::FailedReads,
+    Fault::FullDisk,
+    Fault::Partition,
+    Fault::LeaderCut,
+    Fault::Broken,
+    Fault::Transfer,
+];
+
+/// Those of a group in which disks are put back.
+pub(super) const PUT_BACK: [Fault; 8] = [
+    Fault::OldDisk,
+    Fault::OldDisk,
+    Fault::OldDisk,
+    Fault::Kill,
+    Fault::PowerOff,
+    Fault::Partition,
+    Fault::Broken,
+    Fault::Transfer,
+];
+
+/// Those of a group of different releases.
+pub(super) const RELEASES: [Fault; 12] = [
+    Fault::Upgrade,
+    Fault::Upgrade,
+    Fault::Downgrade,
+    Fault::Kill,
+    Fault::PowerOff,
+    Fault::PowerOffMidway,
+    Fault::Pause,
+    Fault::Partition,
+    Fault::LeaderCut,
+    Fault::Broken,
+    Fault::Delay,
+    Fault::Transfer,
 ];
 
 /// Makes faults of these kinds until the run is over.
@@ -160,7 +218,8 @@ async fn one(group: &Group, main: &Host, machine: Machine, kind: Fault) {
         }
         Fault::FailedReads => {
             machine.set_sick(true);
-            machine.disk().fail_reads_of(if main.random() { "log" } else { "blobs" });
+            let part = ["log", "blobs", "base"].into_iter().nth(main.pick(0..3) as usize);
+            machine.disk().fail_reads_of(part.unwrap_or("log"));
             main.rest(Duration::from_millis(main.pick(50..500))).await;
             off(main, &machine, false).await;
         }
@@ -181,6 +240,11 @@ async fn one(group: &Group, main: &Host, machine: Machine, kind: Fault) {
         Fault::Transfer => members::transfer(group).await,
         Fault::Add => members::add(group).await,
         Fault::Remove => members::remove(group, machine).await,
+        Fault::LeftBehind => behind::left_behind(group, &machine).await,
+        Fault::MidSnapshot => behind::mid_snapshot(group, &machine).await,
+        Fault::OldDisk => restored::old_disk(group, machine).await,
+        Fault::Upgrade => levels::upgrade(group, &machine).await,
+        Fault::Downgrade => levels::downgrade(group, &machine).await,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use redoubt_log::id::{Hash, LogIndex, NodeId, OperationId, Term, Timestamp};
-use redoubt_log::raft::{Committed, LogEntry, LogId};
+use redoubt_log::raft::{AppliedState, Committed, LogEntry, LogId};
 use redoubt_log::record::{Outcome, Record};
 use redoubt_log::world::sim::Host;
 
@@ -37,7 +37,8 @@ pub struct Applied {
     /// Its record, if it has one.
     pub record: Option<Record>,
     chain: Hash,
-    state: Hash,
+    /// After it, once a node with views has said so.
+    state: Option<Hash>,
 }
 
 /// How much a run has seen, so that a test can tell that it saw enough.
@@ -61,6 +62,14 @@ pub struct Counts {
     pub changes: u64,
     /// Snapshots installed.
     pub snapshots: u64,
+    /// Crashes of nodes to which a snapshot was on its way.
+    pub interrupted: u64,
+    /// Records, and raised levels, that were refused while a member did not know them.
+    pub refused: u64,
+    /// Programs exchanged for newer or older ones.
+    pub exchanged: u64,
+    /// Nodes that came back with an older disk than they had, and were refused.
+    pub restored: u64,
 }
 
 impl Ledger {
@@ -81,18 +90,38 @@ impl Ledger {
         self.0.lock().broken.clone()
     }
 
-    /// A node has applied an entry, and its state has this hash.
-    pub fn applied(&self, node: NodeId, entry: &Committed, state: Hash) {
+    /// A node has applied an entry, and its state has this hash, if it has one.
+    pub fn applied(&self, node: NodeId, entry: &Committed, state: Option<Hash>) {
         let LogEntry { id, time, chain, .. } = entry.entry;
         let mut facts = self.0.lock();
         facts.counts.applied += 1;
         let applied = Applied { id, time, record: entry.record.clone(), chain, state };
-        let first = facts.history.entry(id.index).or_insert_with(|| applied.clone()).clone();
+        let first = facts.history.entry(id.index).or_insert_with(|| applied.clone());
+        first.state = first.state.or(state);
+        let first = first.clone();
         drop(facts);
         self.1.note(id.index.0 ^ node.0.rotate_left(32));
+        self.same(node, &first, id, chain, state);
+    }
+
+    /// A node has a snapshot in place of its state.
+    pub fn installed(&self, node: NodeId, at: &AppliedState, state: Option<Hash>) {
+        let mut facts = self.0.lock();
+        facts.counts.snapshots += 1;
+        let first = facts.history.get(&at.id.index).cloned();
+        drop(facts);
+        match first {
+            Some(first) => self.same(node, &first, at.id, at.chain, state),
+            None => {
+                self.violation(format!("node {node} got a snapshot of {}, applied nowhere", at.id))
+            }
+        }
+    }
+
+    fn same(&self, node: NodeId, first: &Applied, id: LogId, chain: Hash, state: Option<Hash>) {
         if (first.id, first.chain) != (id, chain) {
             self.violation(format!("node {node} applied {id} where another applied {}", first.id));
-        } else if first.state != state {
+        } else if state.is_some() && first.state != state {
             self.violation(format!("node {node} has another state than others after {id}"));
         }
     }

@@ -9,22 +9,26 @@ use redoubt_log::blob::{BlobError, BlobOptions, BlobStore, IndexKind};
 use redoubt_log::disk::sim::SimDisk;
 use redoubt_log::id::{BlobId, LogIndex, NodeId, ShardId};
 use redoubt_log::raft::{
-    AppliedState, Committed, EntryKind, Fatal, LEVEL, Node, NodeOptions, PeerOptions, Start,
-    StateMachine, Stopped, record_of,
+    EntryKind, Images, LEVEL, LightState, Node, NodeOptions, PeerOptions, Start, StateMachine,
+    Stopped, record_of,
 };
-use redoubt_log::record::Outcome;
 use redoubt_log::segment::{ReadOnlyLog, SegmentLog, SegmentOptions};
 use redoubt_log::world::sim::Host;
-use redoubt_store::sim::{SimMachine, SimViews};
+use redoubt_store::sim::{SimBases, SimViews};
 
 use super::ledger::Ledger;
 use super::net::Net;
+use super::upkeep;
+use super::watched::Watched;
 
 const LOG: &str = "/node/log";
 const BLOBS: &str = "/node/blobs";
+const BASE: &str = "/node/base";
+const LIGHT: &str = "/node/light";
+const INCOMING: &str = "/node/incoming";
 
 /// What is set for every machine of a run.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// What it does with an empty log.
     pub start: Start,
@@ -32,6 +36,21 @@ pub struct Options {
     pub packs_unsynced: bool,
     /// The way to others, if there are any.
     pub net: Option<Net>,
+    /// Whether it keeps no views.
+    pub light: bool,
+    /// What its program supports at first.
+    pub level: u32,
+    /// Whether checkpoints are taken and the log is purged behind them.
+    pub purging: bool,
+    /// Octets a second that it gives to those who fetch a snapshot; 0 is no bound.
+    pub rate: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let (start, packs_unsynced, net) = (Start::Found, false, None);
+        Self { start, packs_unsynced, net, light: false, level: LEVEL, purging: false, rate: 0 }
+    }
 }
 
 /// A machine. Clones are the same.
@@ -52,8 +71,18 @@ struct State {
     disk: SimDisk,
     running: Option<Running>,
     incarnation: u64,
-    /// Its disk does not do what it should, so that a node may stop of it.
+    /// Something is wrong of which a node may stop.
     sick: bool,
+    /// What its program supports.
+    level: u32,
+}
+
+/// All that a machine's disk held at some time.
+#[derive(Debug, Clone)]
+pub struct Image {
+    disk: SimDisk,
+    views: SimViews,
+    incarnation: u64,
 }
 
 /// A node that runs.
@@ -65,6 +94,8 @@ pub struct Running {
     pub blobs: BlobStore,
     /// Its log.
     pub log: SegmentLog,
+    /// Its checkpoints; none without views.
+    pub bases: Option<Arc<SimBases>>,
 }
 
 impl Machine {
@@ -73,7 +104,8 @@ impl Machine {
         let host = main.beside(&format!("node {id}"));
         host.kill();
         let disk = SimDisk::new(main.random());
-        let state = Mutex::new(State { host, disk, running: None, incarnation: 0, sick: false });
+        let (running, incarnation, sick, level) = (None, 0, false, options.level);
+        let state = Mutex::new(State { host, disk, running, incarnation, sick, level });
         let (main, ledger, views) = (main.clone(), ledger.clone(), SimViews::default());
         Self(Arc::new(Inner { id, main, ledger, options, views, state }))
     }
@@ -86,6 +118,49 @@ impl Machine {
     /// The views as its node has them now.
     pub fn views(&self) -> &SimViews {
         &self.0.views
+    }
+
+    /// The last index that its node has applied.
+    pub fn applied(&self) -> Option<LogIndex> {
+        match self.is_light() {
+            true => self.running()?.node.status().applied.map(|state| state.id.index),
+            false => self.views().applied().unwrap(),
+        }
+    }
+
+    /// Whether it keeps no views.
+    pub fn is_light(&self) -> bool {
+        self.0.options.light
+    }
+
+    /// What its program supports.
+    pub fn level(&self) -> u32 {
+        self.0.state.lock().level
+    }
+
+    /// Another program is started the next time.
+    pub fn set_level(&self, level: u32) {
+        self.0.state.lock().level = level;
+    }
+
+    /// Whether a snapshot is on its way here, or parts of one are left.
+    pub fn is_fetching(&self) -> bool {
+        self.disk().files().iter().any(|file| file.starts_with(INCOMING))
+    }
+
+    /// What a crash now may leave of it, to be found again one day.
+    pub fn image(&self) -> Image {
+        let state = self.0.state.lock();
+        let (disk, views) = (state.disk.crash(), self.0.views.image());
+        Image { disk, views, incarnation: state.incarnation }
+    }
+
+    /// Its disk is that of an image from now on. Only while it is off.
+    pub fn restore(&self, image: &Image) {
+        let mut state = self.0.state.lock();
+        state.disk = image.disk.copy();
+        state.incarnation = image.incarnation;
+        self.0.views.restore(&image.views);
     }
 
     /// Its disk as it is now.
@@ -167,34 +242,66 @@ impl Machine {
         let opened = BlobStore::open(disk, Path::new(BLOBS), options);
         let (blobs, _) = opened.map_err(|error| error.to_string())?;
         self.check_closure(&log, &blobs)?;
+        let (machine, bases) = self.state_machine(&log)?;
+        let light = bases.is_none();
         let machine = Box::new(Watched {
             node: id,
-            machine: self.0.views.machine(),
+            light,
+            machine,
             views: self.0.views.clone(),
             ledger: self.0.ledger.clone(),
             main: self.0.main.clone(),
         });
-        let node = Node::open_here(self.node_options(), log.clone(), blobs.clone(), machine).await;
+        let images = bases.clone().map(|bases| bases as Arc<dyn Images>);
+        let options = NodeOptions { images, light, ..self.node_options() };
+        let node = Node::open_here(options, log.clone(), blobs.clone(), machine).await;
         let node = node.map_err(|error| error.to_string())?;
-        Ok(Running { node, blobs, log })
+        Ok(Running { node, blobs, log, bases })
+    }
+
+    /// What the log is applied to, and where its checkpoints lie.
+    fn state_machine(&self, log: &SegmentLog) -> Result<Over, String> {
+        let disk = Arc::new(self.disk());
+        if self.is_light() {
+            let state = LightState::open(disk, Path::new(LIGHT));
+            return Ok((Box::new(state.map_err(|error| error.to_string())?), None));
+        }
+        let views = &self.0.views;
+        let bases = Arc::new(SimBases::new(disk, Path::new(BASE), views, log));
+        if self.0.main.pick(0..12) == 0 {
+            views.lose(&bases)?;
+        }
+        let (level, known) = (views.level().map_err(|error| error.to_string())?, self.level());
+        if level > known {
+            return Err(format!("its views are of level {level}, its program knows {known}"));
+        }
+        Ok((Box::new(views.machine(known, bases.clone())), Some(bases)))
     }
 
     fn node_options(&self) -> NodeOptions {
-        let Inner { id, options, state, .. } = &*self.0;
+        let Inner { id, options, .. } = &*self.0;
+        let (incarnation, level) = {
+            let state = self.0.state.lock();
+            (state.incarnation, state.level)
+        };
         let peers = options.net.as_ref().map(|net| PeerOptions {
             cluster: "simulated".to_owned(),
-            incarnation: state.lock().incarnation,
+            incarnation,
             address: address(*id),
-            level: LEVEL,
+            level,
             seen: PathBuf::from("/node/seen"),
             dialer: net.dialer(*id),
-            incoming: PathBuf::from("/node/incoming"),
+            incoming: PathBuf::from(INCOMING),
         });
-        NodeOptions { peers, start: options.start, ..NodeOptions::new(*id, ShardId(0)) }
+        let (start, transfer_rate) = (options.start, options.rate);
+        NodeOptions { peers, start, transfer_rate, ..NodeOptions::new(*id, ShardId(0)) }
     }
 
     async fn watch(&self, running: Running) {
         let node = running.node.clone();
+        if self.0.options.purging {
+            drop(self.host().spawn(upkeep::keep(self.host(), running.clone())));
+        }
         self.0.state.lock().running = Some(running);
         self.0.ledger.count(|counts| counts.restarts += 1);
         if let Stopped::Fatal(why) = node.stopped().await {
@@ -247,6 +354,8 @@ impl Machine {
     }
 }
 
+type Over = (Box<dyn StateMachine>, Option<Arc<SimBases>>);
+
 /// Where a node is reached.
 pub(super) fn address(node: NodeId) -> String {
     format!("node-{node}:1")
@@ -293,35 +402,5 @@ fn blob_options(options: &Options) -> BlobOptions {
         index: IndexKind::Memory,
         unsafe_skip_sync: options.packs_unsynced,
         ..BlobOptions::default()
-    }
-}
-
-/// The state machine, and the ledger beside it.
-struct Watched {
-    node: NodeId,
-    machine: SimMachine,
-    views: SimViews,
-    ledger: Ledger,
-    main: Host,
-}
-
-impl StateMachine for Watched {
-    fn applied(&mut self) -> Result<Option<AppliedState>, Fatal> {
-        self.machine.applied()
-    }
-
-    fn apply(&mut self, entry: Committed) -> Result<Option<Outcome>, Fatal> {
-        let outcome = self.machine.apply(entry.clone())?;
-        let state = self.views.state_hash().map_err(Fatal::new)?;
-        self.ledger.applied(self.node, &entry, state);
-        // Views are flushed when they like.
-        if self.main.pick(0..24) == 0 {
-            self.views.flush();
-        }
-        Ok(outcome)
-    }
-
-    fn flush(&mut self) -> Result<(), Fatal> {
-        self.machine.flush()
     }
 }

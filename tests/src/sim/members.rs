@@ -9,9 +9,6 @@ use redoubt_log::raft::{MembershipError, Node, Role};
 use super::Group;
 use super::machine::{Machine, address};
 
-/// The fewest voters that a run goes down to, and the most nodes.
-const LEAST: usize = 3;
-const MOST: usize = 5;
 /// How long a change is tried.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -28,18 +25,20 @@ pub(super) async fn transfer(group: &Group) {
 
 /// Adds a new machine, and gives it a vote.
 pub(super) async fn add(group: &Group) {
-    if group.machines().len() >= MOST {
+    if group.machines().len() >= group.size().1 {
         return;
     }
-    let machine = group.new_machine();
+    let light = group.main().pick(0..4) == 0;
+    let machine = group.new_machine(light);
     machine.start();
-    grow(group, machine.id()).await;
+    grow(group, &machine).await;
 }
 
 /// Adds a node and gives it a vote. Whether that was done.
-pub(super) async fn grow(group: &Group, id: NodeId) -> bool {
+pub(super) async fn grow(group: &Group, machine: &Machine) -> bool {
+    let (id, light) = (machine.id(), machine.is_light());
     group.set_voters(None);
-    let learner = move |node: Node| async move { node.add_learner(id, address(id), false).await };
+    let learner = move |node: Node| async move { node.add_learner(id, address(id), light).await };
     let grown = until_done(group, learner).await
         && until_done(group, move |node| async move { node.promote(id).await }).await;
     settle(group, grown);
@@ -49,16 +48,35 @@ pub(super) async fn grow(group: &Group, id: NodeId) -> bool {
 /// Removes a node; its machine runs on for a while, and must serve nobody.
 pub(super) async fn remove(group: &Group, machine: Machine) {
     let id = machine.id();
-    if voters(group).is_none_or(|voters| voters.len() <= LEAST || !voters.contains(&id)) {
+    if voters(group).is_none_or(|voters| voters.len() <= group.size().0 || !voters.contains(&id)) {
         return;
     }
-    group.set_voters(None);
-    let removed = until_done(group, move |node| async move { node.remove(id).await }).await;
-    settle(group, removed);
-    if removed {
+    if take_away(group, &machine).await {
         group.main().rest(Duration::from_millis(group.main().pick(0..800))).await;
         group.scrap(&machine);
     }
+}
+
+/// Removes a node whose disk is not to be trusted; a new one takes its place.
+pub(super) async fn replace(group: &Group, machine: Machine) {
+    machine.kill(false);
+    while !take_away(group, &machine).await {
+        if group.ledger().broken().is_some() {
+            return;
+        }
+    }
+    group.scrap(&machine);
+    let machine = group.new_machine(machine.is_light());
+    machine.start();
+    grow(group, &machine).await;
+}
+
+async fn take_away(group: &Group, machine: &Machine) -> bool {
+    let id = machine.id();
+    group.set_voters(None);
+    let removed = until_done(group, move |node| async move { node.remove(id).await }).await;
+    settle(group, removed);
+    removed
 }
 
 fn settle(group: &Group, done: bool) {

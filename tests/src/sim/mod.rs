@@ -3,13 +3,19 @@
 //! network, with clients that work and faults that happen. The same seed is the
 //! same run.
 
+mod behind;
 mod clients;
 mod faults;
 mod ledger;
+mod levels;
 mod machine;
 mod members;
 mod net;
+mod plan;
+mod restored;
 mod runner;
+mod upkeep;
+mod watched;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,67 +25,20 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redoubt_log::id::{LogIndex, NodeId};
-use redoubt_log::raft::Start;
-use redoubt_log::world::Mutation;
+use redoubt_log::raft::{LEVEL, Start};
 use redoubt_log::world::sim::{self, Host};
 use redoubt_store::check::check;
 use redoubt_store::view::View;
 
-pub use faults::{ALONE, CHANGING, Fault, TOGETHER, VOTES};
+pub use faults::Fault;
 pub use ledger::{Counts, Ledger};
 pub use machine::{Machine, Options};
 pub use net::Net;
+pub use plan::Plan;
 pub use runner::{catches, hold, seeds};
 
 use crate::model::{Model, agree};
 use machine::read_all;
-
-/// What a run is made of.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// For messages: what to run again.
-    pub name: &'static str,
-    /// Nodes at the beginning.
-    pub nodes: u64,
-    /// How long clients work and faults happen.
-    pub time: Duration,
-    /// Clients at a time.
-    pub clients: u64,
-    /// What goes wrong.
-    pub faults: &'static [Fault],
-    /// A rule that is broken on purpose.
-    pub mutation: Option<Mutation>,
-    /// Another one: packs are not synced.
-    pub packs_unsynced: bool,
-}
-
-impl Plan {
-    /// One node, and everything that can happen to it.
-    pub const ONE: Self = Self {
-        name: "one",
-        nodes: 1,
-        time: Duration::from_secs(8),
-        clients: 4,
-        faults: &ALONE,
-        mutation: None,
-        packs_unsynced: false,
-    };
-
-    /// Three nodes that stay.
-    pub const THREE: Self = Self {
-        name: "three",
-        nodes: 3,
-        time: Duration::from_secs(12),
-        faults: &TOGETHER,
-        ..Self::ONE
-    };
-
-    /// Elections over and over.
-    pub const VOTES: Self = Self { name: "three", faults: &VOTES, ..Self::THREE };
-
-    /// Nodes that come and go.
-    pub const CHANGING: Self = Self { name: "changing", faults: &CHANGING, ..Self::THREE };
-}
 
 /// What a run came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +62,8 @@ struct State {
     /// Who votes, while nobody changes that.
     voters: Mutex<Option<BTreeSet<NodeId>>>,
     net: Option<Net>,
-    packs_unsynced: bool,
+    plan: Plan,
+    levels: levels::Levels,
     over: AtomicBool,
     seen: Mutex<BTreeSet<Fault>>,
 }
@@ -135,24 +95,35 @@ impl Group {
             last_id: Mutex::default(),
             voters: Mutex::default(),
             net: (plan.nodes > 1).then(|| Net::new(main)),
-            packs_unsynced: plan.packs_unsynced,
+            plan: plan.clone(),
+            levels: levels::Levels::default(),
             over: AtomicBool::new(false),
             seen: Mutex::default(),
         }));
-        (0..plan.nodes).for_each(|_| drop(group.new_machine()));
+        for number in 1..=plan.nodes {
+            // The one that is founded with must be able to lead.
+            group.new_machine(number > 1 && number > plan.nodes - plan.light);
+        }
         group
     }
 
     /// One more machine, switched off, with an id that nobody had.
-    pub fn new_machine(&self) -> Machine {
+    pub fn new_machine(&self, light: bool) -> Machine {
         let id = {
             let mut last = self.0.last_id.lock();
             *last += 1;
             NodeId(*last)
         };
-        let start = if id.0 == 1 { Start::Found } else { Start::Join };
-        let (net, packs_unsynced) = (self.0.net.clone(), self.0.packs_unsynced);
-        let options = Options { start, packs_unsynced, net };
+        let plan = &self.0.plan;
+        let options = Options {
+            start: if id.0 == 1 { Start::Found } else { Start::Join },
+            packs_unsynced: plan.packs_unsynced,
+            net: self.0.net.clone(),
+            light,
+            level: if plan.mixed { levels::first(self, id.0) } else { LEVEL },
+            purging: plan.purging,
+            rate: if plan.purging { self.main().pick(20_000..2_000_000) } else { 0 },
+        };
         let machine = Machine::new(id, self.main(), self.ledger(), options);
         if let Some(net) = &self.0.net {
             net.add(&machine);
@@ -170,6 +141,17 @@ impl Group {
     /// The network, if there is one.
     pub fn net(&self) -> Option<Net> {
         self.0.net.clone()
+    }
+
+    /// The fewest voters that it goes down to, and the most nodes.
+    pub fn size(&self) -> (usize, usize) {
+        let plan = &self.0.plan;
+        (plan.fewest, plan.most)
+    }
+
+    /// What is known of the level of a mixed group.
+    fn levels(&self) -> levels::Levels {
+        self.0.levels.clone()
     }
 
     /// Who votes; `None` while that changes.
@@ -202,10 +184,10 @@ impl Group {
         self.0.machines.lock().clone()
     }
 
-    /// Some machine whose node is up.
+    /// Some machine whose node is up and serves clients.
     pub fn any(&self) -> Option<Machine> {
         let mut up = self.machines();
-        up.retain(|machine| machine.running().is_some());
+        up.retain(|machine| machine.running().is_some() && !machine.is_light());
         let place = self.main().pick(0..up.len() as u64) as usize;
         up.get(place).cloned()
     }
@@ -257,7 +239,7 @@ impl Group {
         let watcher = self.main().spawn(watch(self.clone()));
         self.set_voters(Some(BTreeSet::from([NodeId(1)])));
         for machine in self.machines().iter().skip(1) {
-            if !members::grow(self, machine.id()).await {
+            if !members::grow(self, machine).await {
                 return self.ledger().violation(format!("node {} cannot join", machine.id()));
             }
         }
@@ -267,12 +249,16 @@ impl Group {
         let clients: Vec<_> =
             (0..plan.clients).map(|_| self.main().spawn(clients::client(self.clone()))).collect();
         let trouble = self.main().spawn(faults::trouble(self.clone(), plan.faults));
+        let press = plan.mixed.then(|| self.main().spawn(levels::press(self.clone())));
         self.pass(plan.time).await;
         self.0.over.store(true, Ordering::Relaxed);
         for client in clients {
             let _ = client.await;
         }
         let _ = trouble.await;
+        if let Some(press) = press {
+            let _ = press.await;
+        }
         self.finish().await;
         watcher.abort();
     }
@@ -291,6 +277,9 @@ impl Group {
         self.0.over.store(false, Ordering::Relaxed);
         if !self.within(Duration::from_secs(60), self.works()).await {
             return self.ledger().violation("a healed group does not work again within a minute");
+        }
+        if self.0.plan.mixed && !self.within(Duration::from_secs(60), levels::finish(self)).await {
+            return self.ledger().violation("the level is not raised within a minute");
         }
         if !self.within(Duration::from_secs(60), self.agreement()).await {
             return self.ledger().violation("a healed group does not agree within a minute");
@@ -328,7 +317,8 @@ impl Group {
 
     async fn works(&self) {
         let change = clients::directory().remove(0);
-        while !clients::settle(self, clients::Wish::Plain(change.clone())).await {
+        let done = |fate| matches!(fate, clients::Fate::Done(_));
+        while !done(clients::settle(self, clients::Wish::Plain(change.clone())).await) {
             self.main().rest(Duration::from_millis(50)).await;
         }
         while clients::read(self).await.is_none() {
@@ -341,7 +331,7 @@ impl Group {
         loop {
             self.scrap_strangers();
             let all = self.machines();
-            let applied: BTreeSet<_> = all.iter().map(|m| m.views().applied().unwrap()).collect();
+            let applied: BTreeSet<_> = all.iter().map(Machine::applied).collect();
             let up = all.iter().all(|machine| machine.running().is_some());
             if up && applied.len() == 1 && applied.first() >= Some(&self.ledger().floor()) {
                 return;
@@ -373,13 +363,16 @@ impl Group {
             }
         }
         for machine in self.machines() {
+            self.check_blobs(&machine, &blobs);
+            if machine.is_light() {
+                continue;
+            }
             let view = View::new(Arc::new(machine.views().now())).unwrap();
             agree(&view, &model.now);
             let wrong = check(&view, &|_| Ok(()), 20).unwrap();
             if !wrong.is_empty() {
                 self.ledger().violation(format!("node {}: {wrong:?}", machine.id()));
             }
-            self.check_blobs(&machine, &blobs);
         }
     }
 

@@ -52,7 +52,7 @@ pub fn hold(plan: &Plan, seeds: &[u64]) -> Vec<Run> {
         match result {
             Ok(run) => runs.push(run),
             Err(what) => failed.push(format!(
-                "{what}\n    again: SEED={seed} cargo test -p redoubt-tests --test sim {}",
+                "{what}\n    again: SEED={seed} cargo test --workspace --test sim {} -- --exact",
                 plan.name
             )),
         }
