@@ -25,10 +25,17 @@ pub(super) async fn left_behind(group: &Group, machine: &Machine) {
     machine.start();
 }
 
-/// Ends a node to which a snapshot is on its way, some times.
+/// Ends a node to which a snapshot is on its way, some times, or has just come.
 pub(super) async fn mid_snapshot(group: &Group, machine: &Machine) {
+    let before = machine.installed();
     left_behind(group, machine).await;
     let main = group.main();
+    if main.random() {
+        until(group, PATIENCE, || machine.installed() > before).await;
+        machine.kill(true);
+        main.rest(Duration::from_millis(main.pick(0..400))).await;
+        return machine.start();
+    }
     for _ in 0..main.pick(1..4) {
         until(group, PATIENCE, || machine.is_fetching()).await;
         main.rest(Duration::from_millis(main.pick(0..300))).await;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -63,6 +64,7 @@ struct Inner {
     ledger: Ledger,
     options: Options,
     views: SimViews,
+    installed: Arc<AtomicU64>,
     state: Mutex<State>,
 }
 
@@ -107,7 +109,7 @@ impl Machine {
         let (running, incarnation, sick, level) = (None, 0, false, options.level);
         let state = Mutex::new(State { host, disk, running, incarnation, sick, level });
         let (main, ledger, views) = (main.clone(), ledger.clone(), SimViews::default());
-        Self(Arc::new(Inner { id, main, ledger, options, views, state }))
+        Self(Arc::new(Inner { id, main, ledger, options, views, installed: Arc::default(), state }))
     }
 
     /// Its node's id.
@@ -141,6 +143,11 @@ impl Machine {
     /// Another program is started the next time.
     pub fn set_level(&self, level: u32) {
         self.0.state.lock().level = level;
+    }
+
+    /// How many snapshots were installed here.
+    pub fn installed(&self) -> u64 {
+        self.0.installed.load(Ordering::Relaxed)
     }
 
     /// Whether a snapshot is on its way here, or parts of one are left.
@@ -247,6 +254,7 @@ impl Machine {
         let machine = Box::new(Watched {
             node: id,
             light,
+            installed: self.0.installed.clone(),
             machine,
             views: self.0.views.clone(),
             ledger: self.0.ledger.clone(),

@@ -1,5 +1,8 @@
 //! The state machine of a node, and the ledger beside it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use redoubt_log::id::NodeId;
 use redoubt_log::raft::{AppliedState, Checkpoint, Committed, Fatal, StateMachine};
 use redoubt_log::record::Outcome;
@@ -12,6 +15,8 @@ use super::ledger::Ledger;
 pub(super) struct Watched {
     pub(super) node: NodeId,
     pub(super) light: bool,
+    /// Counts the snapshots that are installed.
+    pub(super) installed: Arc<AtomicU64>,
     pub(super) machine: Box<dyn StateMachine>,
     pub(super) views: SimViews,
     pub(super) ledger: Ledger,
@@ -65,6 +70,7 @@ impl StateMachine for Watched {
 
     fn install(&mut self, checkpoint: &Checkpoint) -> Result<(), Fatal> {
         self.machine.install(checkpoint)?;
+        self.installed.fetch_add(1, Ordering::Relaxed);
         self.ledger.installed(self.node, &checkpoint.state, self.hash()?);
         Ok(())
     }
