@@ -11,7 +11,10 @@ use redoubt_log::record::{
     AccountSet, AccountSettings, AccountState, Actor, Change, DomainSettings, FlagChange, Flags,
 };
 use redoubt_store::mailbox::INBOX;
-use redoubt_store::mailstore::{AuthError, FlagUpdate, Mailstore, OpenError, WriteError, rebuild};
+use redoubt_store::mailstore::{
+    AuthError, FlagUpdate, Mailstore, OpenError, WriteError, look_at_survivor, rebuild,
+    recover_alone,
+};
 use support::*;
 
 #[tokio::test]
@@ -196,4 +199,32 @@ async fn logins() {
     submit(&store, Change::AccountSet(AccountSet { account, settings })).await.unwrap();
     assert!(matches!(login("alice", b"secret").await, Err(AuthError::State)));
     assert!(matches!(login("alice", b"wrong").await, Err(AuthError::Denied)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_of_one_never_bears_the_name_of_the_old_cluster() {
+    let (mut failed, mut grouped) = (0, 0);
+    for operations in 1..10 {
+        let disk = SimDisk::new(operations);
+        let mut world = World::with(|options| {
+            options.disk = Arc::new(disk.clone());
+            options.blobs.index = IndexKind::Memory;
+        });
+        let store = world.open().await;
+        alice(&store).await;
+        store.shutdown().await;
+        drop(store);
+        world.wait_until_free().await;
+        let before = look_at_survivor(&world.options).unwrap();
+        disk.power_off_after(operations);
+        failed += u32::from(recover_alone(&world.options, "here:1").is_err());
+        world.options.disk = Arc::new(disk.crash());
+        let after = look_at_survivor(&world.options).unwrap();
+        if after.survey.last != before.survey.last {
+            grouped += 1;
+            assert_ne!(after.lineage, before.lineage, "after {operations} operations");
+        }
+        recover_alone(&world.options, "here:1").unwrap();
+    }
+    assert!(failed > 2 && grouped > 0, "{failed} failed, {grouped} grouped");
 }

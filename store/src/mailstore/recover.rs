@@ -37,14 +37,15 @@ pub fn look_at_survivor(options: &Options) -> Result<Survivor, OpenError> {
 /// See [`OpenError`]; after any of them it can be called again.
 pub fn recover_alone(options: &Options, address: &str) -> Result<NodeFile, OpenError> {
     let (_lock, layout, log, survivor) = open(options)?;
-    regroup(&log, survivor.node, address).map_err(not_made)?;
-    close(&log)?;
-    forget_peers(&layout)?;
+    // The new name first: the old members must never meet a group of one that bears theirs.
+    let identity = NodeFile { node: survivor.node, lineage: NodeFile::new_lineage() };
+    identity.save(&layout)?;
     let ClusterFile { incarnation, mut lost, .. } = ClusterFile::load(&layout)?;
     lost.extend(survivor.survey.voters.iter().filter(|node| **node != survivor.node));
     ClusterFile { incarnation, lost, ..ClusterFile::default() }.save(&layout)?;
-    let identity = NodeFile { node: survivor.node, lineage: NodeFile::new_lineage() };
-    identity.save(&layout)?;
+    forget_peers(&layout)?;
+    regroup(&log, survivor.node, address).map_err(not_made)?;
+    close(&log)?;
     Ok(identity)
 }
 

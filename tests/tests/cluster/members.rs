@@ -161,6 +161,20 @@ fn a_node_that_moves_is_found_at_its_new_address() {
 }
 
 #[test]
+fn a_node_that_is_removed_while_it_runs_ends() {
+    let soon =
+        [("REDOUBT_LIMITS_LEADER_WAIT_SECONDS", "2"), ("REDOUBT_LIMITS_CUT_OFF_SECONDS", "2")];
+    let mut cluster = Cluster::with(3, &soon);
+    let removed = cluster.follower();
+    let id = cluster.id(removed).to_string();
+    let leader = cluster.leader();
+    cluster.node(leader).verb(&["cluster", "remove", &id, "--yes"]);
+    let (code, said) = cluster.node_mut(removed).ended();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("was removed from the cluster"), "{said}");
+}
+
+#[test]
 fn a_single_node_is_not_removed() {
     let cluster = Cluster::of(1);
     let (code, said) = cluster.verb(0, &["cluster", "remove", "1", "--yes"]);

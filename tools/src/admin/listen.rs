@@ -16,6 +16,8 @@ use tokio_rustls::server::TlsStream;
 
 /// How long a client may take to shake hands.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long accepting rests after it failed.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Finished handshakes that wait to be taken.
 const BACKLOG: usize = 64;
 
@@ -68,7 +70,11 @@ async fn accept_all(
     ready: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
 ) {
     while let Ok(permit) = ready.clone().reserve_owned().await {
-        let Ok((stream, address)) = listener.accept().await else { continue };
+        let Ok((stream, address)) = listener.accept().await else {
+            // Out of file descriptors, most likely: they come back.
+            tokio::time::sleep(ACCEPT_REST).await;
+            continue;
+        };
         let (tls, proxies) = (tls.clone(), proxies.clone());
         tokio::spawn(async move {
             let begin = begin(stream, address, &tls, proxies.as_deref());

@@ -1,5 +1,5 @@
-//! A node that was removed while it was away learns it from the others, and ends:
-//! it would wait for a leader for ever.
+//! A node that was removed, or was away when it was, learns it from the others, and
+//! ends: it would wait for a leader for ever.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,10 +42,12 @@ impl Cluster {
     /// Resolves with what to do when a member says that this node is removed.
     pub async fn removed(&self) -> String {
         let leader = self.node().watch_leader();
+        let cut_off = self.mailstore().cut_off();
         loop {
             tokio::time::sleep(LEADERLESS).await;
-            // While somebody leads there is nothing to ask.
-            if leader.borrow().is_some() {
+            // While somebody leads there is nothing to ask; who was removed keeps the leader
+            // that it last heard of.
+            if leader.borrow().is_some() && !cut_off.is_now() {
                 continue;
             }
             if let Some(who) = self.told_to_be_removed().await {

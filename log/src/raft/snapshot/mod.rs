@@ -236,10 +236,14 @@ impl Shared {
         let (bytes, mut done) = self.join(from, vote.clone(), id);
         let ended = tokio::time::timeout(SAY_AFTER, done.wait_for(Option::is_some)).await;
         let fetching = Offered::Fetching { bytes: bytes.load(Ordering::Relaxed) };
-        let Ok(Ok(result)) = ended.map(|ended| ended.map(|result| result.clone())) else {
+        let Ok(ended) = ended.map(|ended| ended.map(|result| result.clone())) else {
             return fetching;
         };
-        self.work.lock().take_if(|work| work.done.borrow().is_some());
+        // Closed without a word: it panicked.
+        let over =
+            |work: &mut Work| work.done.borrow().is_some() || work.done.has_changed().is_err();
+        self.work.lock().take_if(over);
+        let Ok(result) = ended else { return fetching };
         match result {
             // Another vote than was offered is a higher one: its leader has to know.
             Some(Ok(now)) if now != vote || self.replica.reached() >= Some(id) => {
