@@ -143,7 +143,19 @@ fn shape(text: &str) -> Vec<Vec<String>> {
         word => word.to_owned(),
     };
     let lines = text.lines().map(|line| line.split_whitespace().map(word).collect::<Vec<_>>());
-    lines.filter(|line| !line.is_empty()).collect()
+    lines.filter(|line| !line.is_empty()).map(without_the_past).collect()
+}
+
+/// Of a member that is gone, a leader that has just begun may have heard something or nothing.
+fn without_the_past(line: Vec<String>) -> Vec<String> {
+    match line.as_slice() {
+        [node, role, past @ .., address, alarms]
+            if role == "member" && past.iter().any(|word| word == "-") =>
+        {
+            [node, role, address, alarms].map(String::clone).to_vec()
+        }
+        _ => line,
+    }
 }
 
 fn password(said: &str) -> String {

@@ -17,6 +17,7 @@ use crate::raft::error::{CallError, ProposeError};
 use crate::raft::hub::Hub;
 use crate::raft::peers::{Service, topic};
 use crate::raft::seen::{Life, Shown, Trace};
+use crate::raft::types::from_raft;
 use crate::raft::wire::Lane;
 use crate::record::Change;
 use crate::segment::LogId;
@@ -186,10 +187,13 @@ impl Hub {
     /// Whether members are heard that were asked since then, and none of them knows
     /// this node.
     pub(crate) fn is_known_to_nobody(&self, since: Instant) -> bool {
+        let known_at = self.membership().log_id().map(|id| from_raft(id).index);
         let heard = self.heard.lock();
         let asked = heard.values().filter(|heard| heard.asked >= Some(since));
-        let mut fresh = asked.filter_map(Heard::fresh).peekable();
-        fresh.peek().is_some() && fresh.all(|pulse| !pulse.knows)
+        // One that joins, or is behind, does not know of this node yet.
+        let mut fresh = asked.filter_map(Heard::fresh).filter(|pulse| pulse.applied > known_at);
+        let first = fresh.next();
+        first.is_some_and(|pulse| !pulse.knows) && fresh.all(|pulse| !pulse.knows)
     }
 
     fn forget_strangers(&self) {

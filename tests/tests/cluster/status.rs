@@ -42,8 +42,12 @@ fn each_column_says_what_is_so() {
     cluster.node_mut(1).stop();
     cluster.node_mut(1).start_again();
     cluster.caught_up();
-    let well = |status: &Value| members(status).iter().all(|m| m["disk_free_bytes"].is_u64());
-    cluster.wait(0, "told of by all", well);
+    let again = cluster.id(1);
+    let told = |status: &Value| {
+        let all = members(status).iter().all(|m| m["disk_free_bytes"].is_u64());
+        all && member(status, again).unwrap()["incarnation"].as_u64() > Some(1)
+    };
+    cluster.wait(0, "told of by all", told);
     let table = cluster.node(0).verb(&["cluster", "status"]);
     let heading: Vec<_> = table.lines().nth(1).unwrap().split("  ").map(str::trim).collect();
     assert_eq!(heading.into_iter().filter(|cell| !cell.is_empty()).collect::<Vec<_>>(), HEADING);

@@ -15,7 +15,7 @@ use super::Calls;
 use super::folder::{self, Folder, LargeBlob, Partial};
 use super::serve::{MAX_IDS, MAX_PIECE, blocking, encode};
 use super::wire::{Ask, Description, unpack_blobs, unseal};
-use crate::blob::{BlobStore, Exported, ExportedHead, ExportedKind, MAX_EXPORTED};
+use crate::blob::{BlobError, BlobStore, Exported, ExportedHead, ExportedKind, MAX_EXPORTED};
 use crate::codec;
 use crate::disk::Disk;
 use crate::id::{BlobId, NodeId};
@@ -33,6 +33,9 @@ const BETWEEN: Duration = Duration::from_millis(250);
 const BLOBS: usize = 256;
 /// Pieces of one file, or of one large blob, that are on their way at one time.
 const PIECES: usize = 4;
+/// Blobs that the source cannot give and that are done without, at most: with more, it is no
+/// source to make a replica from.
+const MOST_LOST: u64 = 256;
 /// Batches of blobs that are on their way at one time. With [`PIECES`] of a large blob
 /// for each it bounds what is in memory: 16 MiB.
 const BATCHES: usize = 4;
@@ -49,6 +52,49 @@ pub(super) struct Fetch {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) incoming: PathBuf,
     pub(super) bytes: Arc<AtomicU64>,
+    /// Blobs that the source cannot give.
+    pub(super) lost: Arc<AtomicU64>,
+}
+
+/// Why blobs do not come.
+#[derive(Debug)]
+enum Trouble {
+    /// Nothing more comes from there, or can be kept here.
+    Ends(String),
+    /// One of those that were asked for is damaged at the source.
+    Damaged(String),
+}
+
+impl Trouble {
+    fn into_text(self) -> String {
+        match self {
+            Self::Ends(why) | Self::Damaged(why) => why,
+        }
+    }
+}
+
+impl From<String> for Trouble {
+    fn from(why: String) -> Self {
+        Self::Ends(why)
+    }
+}
+
+impl From<CallError> for Trouble {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Failed { .. } => Self::Damaged(error.to_string()),
+            error => Self::Ends(error.to_string()),
+        }
+    }
+}
+
+impl From<BlobError> for Trouble {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Foreign { .. } | BlobError::Part { .. } => Self::Damaged(error.to_string()),
+            error => Self::Ends(error.to_string()),
+        }
+    }
 }
 
 impl Fetch {
@@ -120,7 +166,7 @@ impl Fetch {
     async fn chunk(&self, file: &ImageFile, offset: u64) -> Result<Bytes, String> {
         let limit = piece_at(offset, file.size);
         let ask = Ask::Chunk { id: self.id, file: file.name.clone(), offset, limit };
-        let piece = self.piece(&ask).await?;
+        let piece = self.piece(&ask).await.map_err(Trouble::into_text)?;
         match piece.len() == limit as usize {
             true => Ok(piece),
             false => Err(format!("node {} sent no piece of {}", self.source, file.name)),
@@ -170,32 +216,68 @@ impl Fetch {
         blocking(look).await
     }
 
-    /// Blobs, durable when this returns. Parts of recipes come before them.
+    /// Blobs, durable when this returns.
     async fn batch(&self, ids: Vec<BlobId>) -> Result<(), String> {
         let mut left = ids.as_slice();
         while !left.is_empty() {
-            let came = self.some(left).await?;
-            let (ours, rest) = left.split_at_checked(came.len()).unwrap_or((left, &[]));
-            let parts: BTreeSet<_> =
-                came.iter().flat_map(|blob| &blob.head().parts).copied().collect();
-            let parts = self.missing(parts.into_iter().collect()).await?;
-            self.parts(parts).await?;
-            self.import(came).await?;
-            self.blobs.durable(ours.to_vec()).await.map_err(said)?;
-            left = rest;
+            match self.several(left).await {
+                Ok(count) => left = left.get(count..).unwrap_or_default(),
+                Err(Trouble::Ends(why)) => return Err(why),
+                Err(Trouble::Damaged(_)) => return self.one_by_one(left).await,
+            }
         }
         Ok(())
     }
 
+    /// Finds out which of them cannot be had.
+    async fn one_by_one(&self, ids: &[BlobId]) -> Result<(), String> {
+        for id in ids {
+            match self.several(std::slice::from_ref(id)).await {
+                Ok(_) => {}
+                Err(Trouble::Ends(why)) => return Err(why),
+                Err(Trouble::Damaged(why)) => self.do_without(*id, &why).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// One damaged blob at the source keeps nobody from becoming a replica: it is noted as
+    /// missing here, which is told, and fetched from others as all that decays is.
+    async fn do_without(&self, id: BlobId, why: &str) -> Result<(), String> {
+        let lost = self.lost.fetch_add(1, Ordering::Relaxed);
+        if lost >= MOST_LOST {
+            let source = self.source;
+            return Err(format!(
+                "node {source} cannot give more than {MOST_LOST} blobs, the last for this: {why}; \
+                 let it be repaired by its peers first, or let another node lead"
+            ));
+        }
+        tracing::error!(source = %self.source, blob = %id, why, "a replica begins without a blob");
+        let blobs = self.blobs.clone();
+        blocking(move || blobs.note_missing(&id).map_err(said)).await
+    }
+
+    /// The first of these, at least one, durable. How many. Parts of recipes come before them.
+    async fn several(&self, ids: &[BlobId]) -> Result<usize, Trouble> {
+        let came = self.some(ids).await?;
+        let ours = ids.get(..came.len()).unwrap_or(ids);
+        let parts: BTreeSet<_> = came.iter().flat_map(|blob| &blob.head().parts).copied().collect();
+        let parts = self.missing(parts.into_iter().collect()).await?;
+        self.parts(parts).await?;
+        self.import(came).await?;
+        self.blobs.durable(ours.to_vec()).await.map_err(said)?;
+        Ok(ours.len())
+    }
+
     /// Recipes never nest: what is part of one has no parts.
-    async fn parts(&self, ids: Vec<BlobId>) -> Result<(), String> {
+    async fn parts(&self, ids: Vec<BlobId>) -> Result<(), Trouble> {
         let mut ids = ids.as_slice();
         while !ids.is_empty() {
             let batch = ids.get(..BLOBS).unwrap_or(ids);
             let came = self.some(batch).await?;
             ids = ids.get(came.len()..).unwrap_or_default();
             if came.iter().any(|blob| blob.head().kind != ExportedKind::Whole) {
-                return Err(format!("node {} has a recipe for part of one", self.source));
+                return Err(format!("node {} has a recipe for part of one", self.source).into());
             }
             self.import(came).await?;
         }
@@ -203,14 +285,14 @@ impl Fetch {
     }
 
     /// The first of these, at least one, whole.
-    async fn some(&self, ids: &[BlobId]) -> Result<Vec<Came>, String> {
+    async fn some(&self, ids: &[BlobId]) -> Result<Vec<Came>, Trouble> {
         let limit = u32::try_from(MAX_PIECE).unwrap_or(u32::MAX);
         let answer = self.ask(&Ask::Blobs { ids: ids.to_vec(), limit }).await?;
         let wrong = || format!("node {} sent other blobs than it was asked for", self.source);
         let blobs = unpack_blobs(&answer).ok_or_else(wrong)?;
         let ordered = blobs.iter().zip(ids).all(|((head, _), id)| head.id == *id);
         if blobs.is_empty() || blobs.len() > ids.len() || !ordered {
-            return Err(wrong());
+            return Err(wrong().into());
         }
         let mut whole = Vec::new();
         for (head, body) in blobs {
@@ -219,19 +301,19 @@ impl Fetch {
         Ok(whole)
     }
 
-    async fn whole(&self, head: ExportedHead, begun: Bytes) -> Result<Came, String> {
+    async fn whole(&self, head: ExportedHead, begun: Bytes) -> Result<Came, Trouble> {
         if begun.len() as u64 == head.stored {
             self.bytes.fetch_add(head.stored, Ordering::Relaxed);
             return Ok(Came::Small(Exported { head, body: begun }));
         }
         match head.stored <= MAX_EXPORTED {
             true => self.large(head, begun).await,
-            false => Err(format!("blob {} is too long", head.id)),
+            false => Err(Trouble::Damaged(format!("blob {} is too long", head.id))),
         }
     }
 
     /// What does not come in one piece goes through a file.
-    async fn large(&self, head: ExportedHead, begun: Bytes) -> Result<Came, String> {
+    async fn large(&self, head: ExportedHead, begun: Bytes) -> Result<Came, Trouble> {
         let (disk, incoming, of) = (self.disk.clone(), self.incoming.clone(), head.clone());
         let begin = move || LargeBlob::begin(disk, &incoming, &of).map_err(said);
         let (place, mut partial) = blocking(begin).await?;
@@ -248,47 +330,48 @@ impl Fetch {
         Ok(Came::Large { head, place, partial })
     }
 
-    async fn blob_piece(&self, head: &ExportedHead, offset: u64) -> Result<Bytes, String> {
+    async fn blob_piece(&self, head: &ExportedHead, offset: u64) -> Result<Bytes, Trouble> {
         let limit = piece_at(offset, head.stored);
         let ask = Ask::BlobPiece { id: head.id, offset, limit };
         let piece = self.piece(&ask).await?;
         match piece.len() == limit as usize {
             true => Ok(piece),
-            false => Err(format!("node {} sent no piece of blob {}", self.source, head.id)),
+            false => Err(format!("node {} sent no piece of blob {}", self.source, head.id).into()),
         }
     }
 
-    async fn import(&self, came: Vec<Came>) -> Result<(), String> {
+    async fn import(&self, came: Vec<Came>) -> Result<(), Trouble> {
         let blobs = self.blobs.clone();
-        let import = move || came.iter().try_for_each(|came| came.import(&blobs));
-        blocking(import).await
+        let import = move || Ok(came.iter().try_for_each(|came| came.import(&blobs)));
+        blocking(import).await?
     }
 
     // ---------------------------------------------------------- questions
 
     async fn read<T: DeserializeOwned>(&self, ask: &Ask) -> Result<T, String> {
-        let answer = self.ask(ask).await?;
+        let answer = self.ask(ask).await.map_err(said)?;
         codec::from_bytes(&answer).map_err(|error| format!("node {}: {error}", self.source))
     }
 
     /// A sealed piece, asked for again when it came damaged.
-    async fn piece(&self, ask: &Ask) -> Result<Bytes, String> {
+    async fn piece(&self, ask: &Ask) -> Result<Bytes, Trouble> {
         for _ in 0..TRIES {
             if let Some(piece) = unseal(&self.ask(ask).await?) {
                 return Ok(piece);
             }
             tracing::warn!(source = %self.source, "a piece of a snapshot came damaged");
         }
-        Err(format!("what node {} sends comes damaged", self.source))
+        Err(format!("what node {} sends comes damaged", self.source).into())
     }
 
-    async fn ask(&self, ask: &Ask) -> Result<Bytes, String> {
-        let body = encode(ask)?;
+    async fn ask(&self, ask: &Ask) -> Result<Bytes, CallError> {
+        let failed = |why| CallError::Failed { node: self.source, why };
+        let body = encode(ask).map_err(failed)?;
         let mut tries = 1;
         loop {
             match self.calls.call(self.source, body.clone(), PATIENCE).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) if tries >= TRIES || is_final(&error) => return Err(error.to_string()),
+                Err(error) if tries >= TRIES || is_final(&error) => return Err(error),
                 Err(_) => tokio::time::sleep(BETWEEN * tries).await,
             }
             tries += 1;
@@ -312,13 +395,13 @@ impl Came {
 
     /// Stores it. The file of a large one goes, also when it is not what it was to be:
     /// then it is fetched anew. Blocks.
-    fn import(&self, blobs: &BlobStore) -> Result<(), String> {
+    fn import(&self, blobs: &BlobStore) -> Result<(), Trouble> {
         match self {
-            Self::Small(exported) => blobs.import(exported).map(drop).map_err(said),
+            Self::Small(exported) => Ok(blobs.import(exported).map(drop)?),
             Self::Large { head, place, partial } => {
                 let imported = blobs.import_file(head, partial.file());
                 place.remove().map_err(said)?;
-                imported.map(drop).map_err(said)
+                Ok(imported.map(drop)?)
             }
         }
     }

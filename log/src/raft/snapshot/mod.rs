@@ -290,6 +290,7 @@ impl Shared {
             disk: self.disk.clone(),
             incoming: self.incoming.clone(),
             bytes: Arc::default(),
+            lost: Arc::default(),
         };
         let (tell, done) = watch::channel(None);
         let (shared, ours) = (self.clone(), fetch.clone());

@@ -49,9 +49,11 @@ impl Calls for From {
         async move {
             let ask: Ask = codec::from_bytes(&body).unwrap();
             let failed = |why: &str| CallError::Failed { node: peer, why: why.to_owned() };
-            wires.admit(peer, &ask).map_err(failed)?;
+            // An error that is not tried again: nobody has to wait for it.
+            let broken = || CallError::NoService { node: peer, topic: 0 };
+            wires.admit(peer, &ask).map_err(|_| broken())?;
             wires.asked.lock().push((peer, ask.clone()));
-            let node = wires.nodes.lock()[&peer].upgrade().ok_or_else(|| failed("down"))?;
+            let node = wires.nodes.lock()[&peer].upgrade().ok_or_else(broken)?;
             let answer = node.answer(from, ask.clone()).await.map_err(|why| failed(&why))?;
             if let Ask::Blobs { .. } = ask {
                 let blobs = wire::unpack_blobs(&answer).unwrap();
@@ -279,6 +281,19 @@ impl TestNode {
         ids.iter().all(|id| self.blobs.holds_durably(id).unwrap())
     }
 
+    /// Turns a bit over in the pack that has these octets.
+    fn rot(&self, octets: &[u8]) {
+        for path in self.disk.files() {
+            let file = self.disk.open(&path).unwrap();
+            let mut all = vec![0; file.len().unwrap() as usize];
+            file.read_exact_at(&mut all, 0).unwrap();
+            if let Some(at) = memchr::memmem::find(&all, octets) {
+                return self.disk.flip(&path, at, 1).unwrap();
+            }
+        }
+        panic!("no file has these octets");
+    }
+
     fn incoming(&self) -> Vec<String> {
         let files = self.disk.files().into_iter();
         files.filter(|p| p.starts_with("/incoming")).map(|p| p.display().to_string()).collect()
@@ -415,6 +430,44 @@ async fn a_file_that_decayed_at_the_sender_is_not_installed() {
     assert_eq!((follower.replica.reached(), follower.incoming().len()), (None, 0));
     leader.disk.flip(path, 100, 1).unwrap();
     leader.offer(&follower, image).await.unwrap();
+}
+
+#[tokio::test]
+async fn blobs_that_decayed_at_the_sender_are_noted_and_all_others_come() {
+    let world = World::default();
+    let (leader, follower) = (world.node(1), world.node(2));
+    let ids = leader.fill();
+    let large = noise(3 << 20, 1);
+    let bad = [leader.put(&noise(3000, 9)), leader.put(&noise(3000, 10)), ids[300]];
+    leader.blobs.wait_durable(&bad).unwrap();
+    for octets in [&noise(3000, 9), &noise(3000, 10), &large] {
+        leader.rot(&octets[2000..2032]);
+    }
+    // One of them is known to be bad, the others are found by who takes them.
+    leader.blobs.examine(&bad[0]).unwrap();
+    let image = leader.album.make(9, &files());
+    leader.offer(&follower, image).await.unwrap();
+    let sound: Vec<_> = ids.into_iter().filter(|id| !bad.contains(id)).collect();
+    assert!(follower.holds_all(&sound));
+    for id in &bad {
+        assert!(!follower.blobs.contains(id).unwrap() && follower.blobs.is_damaged(id));
+    }
+    assert_eq!(follower.incoming(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn who_cannot_give_most_of_its_blobs_makes_no_replica() {
+    let world = World::default();
+    let (leader, follower) = (world.node(1), world.node(2));
+    let noise: Vec<_> = (0..130).map(|n| noise(1000, n)).collect();
+    let octets: Vec<_> = noise.iter().flat_map(|octets| octets.chunks(500)).collect();
+    let ids: Vec<_> = octets.iter().map(|octets| leader.put(octets)).collect();
+    leader.blobs.wait_durable(&ids).unwrap();
+    octets.iter().for_each(|octets| leader.rot(&octets[300..332]));
+    let image = leader.album.make(9, &files());
+    let error = leader.offer(&follower, image).await.unwrap_err().to_string();
+    assert!(error.contains("cannot give more than 256 blobs"), "{error}");
+    assert_eq!(follower.replica.reached(), None);
 }
 
 #[tokio::test]

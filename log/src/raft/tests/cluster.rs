@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use openraft::async_runtime::watch::WatchReceiver;
+use tokio::time::Instant;
 
 use super::group::{
     FOUND, JOIN, Net, Way, a_moment, far, fresh, group, leader_of, open, shortly, until, within,
@@ -15,6 +16,7 @@ use super::group::{
 use super::{record, record_with, soon};
 use crate::blob::{PartEncoding, PartHint};
 use crate::id::{BlobId, LogIndex, NodeId, Term};
+use crate::raft::heard::{Heard, Pulse};
 use crate::raft::types::Proposal;
 use crate::raft::{CallError, MembershipError, ProposeError, ReadError, Role, Service, Stopped};
 use crate::segment::{EntryKind, LogId, NewEntry};
@@ -309,6 +311,32 @@ async fn a_change_of_the_voters_that_was_given_up_half_way_is_finished() {
     // One majority decides, and any of the three may go.
     net.cut(NodeId(2));
     within(members[0].propose(record(1))).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_only_begun_to_join_says_nothing_of_who_was_removed() {
+    let net = Net::default();
+    let members = group(&net, 1).await;
+    let hub = members[0].node.hub();
+    let joined = hub.membership().log_id().unwrap().index();
+    let said = |applied: Option<u64>| async move {
+        let now = Instant::now();
+        let applied = applied.map(LogIndex);
+        let pulse = Pulse { knows: false, applied, ..hub.pulse(None).await };
+        let heard = Heard { last: Some((now, pulse)), asked: Some(now), ..Heard::default() };
+        hub.heard.lock().insert(NodeId(2), heard);
+        hub.is_removed()
+    };
+    // It counts once this node has known itself for a while.
+    within(async {
+        while !said(Some(joined + 1)).await {
+            a_moment().await;
+        }
+    })
+    .await;
+    for behind in [None, Some(0), Some(joined)] {
+        assert!(!said(behind).await, "{behind:?} knows less than this node");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
