@@ -101,7 +101,7 @@ impl Shared {
         }
     }
 
-    /// Sends one message until it is taken, first over the connection that is there.
+    /// Sends one message until it is taken or all is to end, first over the connection that is there.
     fn one(
         &self,
         account: usize,
@@ -126,6 +126,10 @@ impl Shared {
             }
             self.again.fetch_add(1, Ordering::Relaxed);
             *client = None;
+            // Where all nodes are gone it would never be taken.
+            if self.end.load(Ordering::Relaxed) {
+                return;
+            }
             std::thread::sleep(REST);
         }
     }
