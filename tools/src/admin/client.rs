@@ -39,6 +39,15 @@ impl Client {
         self.call(Method::GET, path, Bytes::new()).await
     }
 
+    /// `GET` of what is text.
+    ///
+    /// # Errors
+    /// [`Failure`] with the exit code that fits.
+    pub async fn text(&self, path: &str) -> anyhow::Result<String> {
+        let answer = self.raw(Method::GET, path, Bytes::new()).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
     /// A call with a JSON body and a JSON answer.
     ///
     /// # Errors

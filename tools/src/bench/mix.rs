@@ -14,6 +14,10 @@ const BASE64_LINES: usize = 200_000;
 const KIB: usize = 1024;
 /// Sizes above this carry an attachment in base64.
 const ATTACHED: usize = 32 * KIB;
+/// An attachment that many messages have, in base64.
+const SHARED: usize = 36 * KIB;
+/// What follows an attachment.
+const END: &[u8] = b"--=-edge--\r\n";
 
 /// Which sizes, of a hundred messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,20 +91,12 @@ impl Mix {
         subject: &str,
         size: usize,
     ) -> Vec<u8> {
-        let mut out = String::with_capacity(512);
-        let _ = write!(
-            out,
-            "Received: from mx.example.net (mx.example.net [192.0.2.25])\r\n\
-             \tby mail.example.org with ESMTPS id {token}\r\n\
-             \tfor <reader@example.org>; Sat, 21 Nov 2026 12:00:00 +0000\r\n\
-             From: \"A Sender\" <sender@example.net>\r\nTo: Reader <reader@example.org>\r\n\
-             Subject: {subject}\r\nMessage-ID: <{token}@example.net>\r\n\
-             Date: Sat, 21 Nov 2026 12:00:00 +0000\r\nMIME-Version: 1.0\r\n"
-        );
-        let mut message = Vec::with_capacity(size + KIB);
-        message.extend_from_slice(out.as_bytes());
+        let mut message = head(token, subject, size);
         if size > ATTACHED {
-            self.attached(random, token, size, &mut message);
+            let start = self.before_attachment(random, 4 * KIB, &mut message);
+            copy(&self.base64, random, size.saturating_sub(start + 16), &mut message);
+            stamp(&mut message, start, token);
+            message.extend_from_slice(END);
         } else {
             message.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n\r\n");
             copy(&self.text, random, size.saturating_sub(message.len()), &mut message);
@@ -108,22 +104,51 @@ impl Mix {
         message
     }
 
-    fn attached(&self, random: &mut Random, token: &str, size: usize, message: &mut Vec<u8>) {
+    /// A message of little text with the attachment that others with this number have too.
+    pub(super) fn forwarded(
+        &self,
+        random: &mut Random,
+        token: &str,
+        subject: &str,
+        attachment: u64,
+    ) -> Vec<u8> {
+        let mut message = head(token, subject, SHARED);
+        let start = self.before_attachment(random, KIB / 2, &mut message);
+        copy(&self.base64, &mut Random::new(attachment), SHARED, &mut message);
+        stamp(&mut message, start, &attachment.to_string());
+        message.extend_from_slice(END);
+        message
+    }
+
+    /// Where the attachment begins.
+    fn before_attachment(&self, random: &mut Random, text: usize, message: &mut Vec<u8>) -> usize {
         message.extend_from_slice(
             b"Content-Type: multipart/mixed; boundary=\"=-edge\"\r\n\r\n\
               --=-edge\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n",
         );
-        copy(&self.text, random, 4 * KIB, message);
+        copy(&self.text, random, text, message);
         message.extend_from_slice(
             b"--=-edge\r\nContent-Type: application/octet-stream; name=\"data.bin\"\r\n\
               Content-Disposition: attachment; filename=\"data.bin\"\r\n\
               Content-Transfer-Encoding: base64\r\n\r\n",
         );
-        let start = message.len();
-        copy(&self.base64, random, size.saturating_sub(start + 16), message);
-        stamp(message, start, token);
-        message.extend_from_slice(b"--=-edge--\r\n");
+        message.len()
     }
+}
+
+/// What comes before `Content-Type`.
+fn head(token: &str, subject: &str, size: usize) -> Vec<u8> {
+    let mut out = String::with_capacity(size + KIB);
+    let _ = write!(
+        out,
+        "Received: from mx.example.net (mx.example.net [192.0.2.25])\r\n\
+         \tby mail.example.org with ESMTPS id {token}\r\n\
+         \tfor <reader@example.org>; Sat, 21 Nov 2026 12:00:00 +0000\r\n\
+         From: \"A Sender\" <sender@example.net>\r\nTo: Reader <reader@example.org>\r\n\
+         Subject: {subject}\r\nMessage-ID: <{token}@example.net>\r\n\
+         Date: Sat, 21 Nov 2026 12:00:00 +0000\r\nMIME-Version: 1.0\r\n"
+    );
+    out.into_bytes()
 }
 
 /// Whole lines from a random place.
@@ -206,5 +231,24 @@ mod tests {
             let attachment = redoubt_store::mime::part_hints(&redoubt_store::mime::parse(&one));
             assert_eq!(attachment.iter().any(|part| part.is_base64), size > ATTACHED);
         }
+    }
+
+    #[test]
+    fn forwarded_messages_share_an_attachment_and_nothing_else() {
+        let (mix, mut random) = (Mix::new(), Random::new(7));
+        let mut attachment = |token: &str, number| {
+            let message = mix.forwarded(&mut random, token, token, number);
+            let parts = redoubt_store::mime::part_hints(&redoubt_store::mime::parse(&message));
+            let part = parts.iter().find(|part| part.is_base64).unwrap();
+            let (start, len) = (part.start as usize, part.len as usize);
+            (message[start..start + len].to_vec(), message)
+        };
+        let (one, first) = attachment("one", 3);
+        let (two, second) = attachment("two", 3);
+        let (other, _) = attachment("three", 4);
+        assert!(one.len() >= SHARED, "{}", one.len());
+        assert_eq!(one, two);
+        assert_ne!(first, second);
+        assert_ne!(one, other);
     }
 }

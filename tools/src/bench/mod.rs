@@ -77,6 +77,8 @@ pub enum Part {
     Large,
     /// Three nodes beside one, and what happens when they fail.
     Cluster,
+    /// Three nodes under full load for long.
+    Steady,
     /// Dovecot beside it.
     Dovecot,
     /// Cyrus beside it.
@@ -102,6 +104,8 @@ pub struct Options {
     pub failovers: usize,
     /// Emails of the node that another joins under load.
     pub joining: u64,
+    /// How long three nodes are under full load.
+    pub steady: Duration,
     /// Dovecot's mailbox format.
     pub dovecot_format: String,
     /// Where Cyrus' programs are.
@@ -110,6 +114,8 @@ pub struct Options {
     pub parts: Vec<Part>,
     /// Leaves the folder behind.
     pub keep: bool,
+    /// Prints each table as soon as it is measured.
+    pub live: bool,
 }
 
 /// What all servers' measurements have in common, and what came of them.
@@ -164,11 +170,12 @@ fn say(what: &str) {
 
 impl Bench {
     fn new(options: Options, dir: PathBuf) -> Self {
+        let report = if options.live { Report::live() } else { Report::default() };
         Self {
             options,
             dir,
             mix: Mix::new(),
-            report: Report::default(),
+            report,
             yardstick: Yardstick::default(),
             loads: Vec::new(),
             operations: Vec::new(),
@@ -195,6 +202,7 @@ impl Bench {
             say("three nodes");
             self.cluster();
         }
+        self.part(Part::Steady, "three nodes under load for long", Self::steady);
         self.report
     }
 
@@ -262,6 +270,14 @@ impl Bench {
             joining: self.options.joining,
         };
         cluster::measure(&self.dir.join("cluster"), &wish, &mut self.report);
+    }
+
+    fn steady(&mut self) -> anyhow::Result<()> {
+        let measured = cluster::steady(&self.dir.join("steady"), self.options.steady)?;
+        let wrong = measured.wrong();
+        self.report.add(measured.into_table());
+        wrong.into_iter().for_each(|what| self.report.wrong(what));
+        Ok(())
     }
 
     fn dovecot(&mut self) -> anyhow::Result<()> {
@@ -429,6 +445,9 @@ pub fn check(options: &Options) -> anyhow::Result<()> {
     }
     if options.failovers == 0 {
         bail!("--failovers takes at least 1");
+    }
+    if options.steady.is_zero() {
+        bail!("--steady takes at least 1 second");
     }
     let none = options.large == 0 || options.joining == 0 || options.time.is_zero();
     if options.emails < 100 || none {

@@ -143,17 +143,38 @@ pub struct Report {
     tables: Vec<Table>,
     remarks: Vec<String>,
     failed: bool,
+    live: bool,
 }
 
 impl Report {
+    /// One that says on standard output what is added as soon as it is, so that a run
+    /// that is broken off leaves what it measured.
+    pub fn live() -> Self {
+        Self { live: true, ..Self::default() }
+    }
+
     /// A fact about where it was measured.
     pub fn machine(&mut self, name: &str, value: impl Into<String>) {
-        self.machine.push((name.into(), value.into()));
+        let value = value.into();
+        self.say(|out| writeln!(out, "- {name}: {value}"));
+        self.machine.push((name.into(), value));
     }
 
     /// Adds a table.
     pub fn add(&mut self, table: Table) {
+        self.say(|out| {
+            writeln!(out)?;
+            table.print(out)
+        });
         self.tables.push(table);
+    }
+
+    /// Who reads may go away; what is measured is then still in the exit code.
+    fn say(&self, print: impl FnOnce(&mut io::StdoutLock<'static>) -> io::Result<()>) {
+        if self.live {
+            let mut out = io::stdout().lock();
+            let _ = print(&mut out).and_then(|()| out.flush());
+        }
     }
 
     /// What has to be said beside the figures.
@@ -167,7 +188,13 @@ impl Report {
         self.remark(format!("{part} was not measured: {why:#}"));
     }
 
-    /// Whether every part was measured.
+    /// What was measured is not as it must be.
+    pub fn wrong(&mut self, what: impl Into<String>) {
+        self.failed = true;
+        self.remark(what);
+    }
+
+    /// Whether every part was measured, and is as it must be.
     pub fn is_whole(&self) -> bool {
         !self.failed
     }
@@ -180,16 +207,11 @@ impl Report {
         json!({ "machine": machine, "tables": tables, "remarks": self.remarks })
     }
 
-    /// As Markdown.
+    /// The end of it as Markdown: what has not been said.
     ///
     /// # Errors
     /// When `out` is closed.
-    pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        for (name, value) in &self.machine {
-            writeln!(out, "- {name}: {value}")?;
-        }
-        writeln!(out)?;
-        self.tables.iter().try_for_each(|table| table.print(out))?;
+    pub fn end(&self, out: &mut impl Write) -> io::Result<()> {
         self.remarks.iter().try_for_each(|remark| writeln!(out, "- {remark}"))
     }
 }

@@ -37,13 +37,17 @@ pub struct Bench {
     /// Emails that a cluster has when another node joins it under load.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     joining: u64,
+    /// Three nodes under full load for so many seconds, elections counted; an hour with
+    /// `--only steady` alone.
+    #[arg(long, value_name = "N")]
+    steady: Option<u64>,
     /// Dovecot's mailbox format: maildir, sdbox or mdbox.
     #[arg(long, value_name = "FORMAT", default_value = "maildir")]
     dovecot_format: String,
     /// Where Cyrus' programs are: /usr, or where its packages were unpacked.
     #[arg(long, value_name = "DIR", default_value = "/usr")]
     cyrus: PathBuf,
-    /// Only these parts.
+    /// Only these parts; all but `steady` unless named.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
     /// Not these parts.
@@ -70,23 +74,30 @@ pub async fn run(common: &Common, verb: Bench) -> anyhow::Result<Exit> {
         large: verb.large,
         failovers: verb.failovers,
         joining: verb.joining,
+        steady: Duration::from_secs(verb.steady.unwrap_or(3600)),
         dovecot_format: verb.dovecot_format,
         cyrus: verb.cyrus,
         parts,
         keep: verb.keep,
+        live: !common.json,
     };
     bench::check(&options).map_err(|error| Failure::usage(error.to_string()))?;
     let report = bench::run(options).await?;
     if common.json {
         println!("{}", report.json());
     } else {
-        report.print(&mut io::stdout().lock())?;
+        report.end(&mut io::stdout().lock())?;
     }
     Ok(if report.is_whole() { Exit::Done } else { Exit::Partly })
 }
 
+/// The long one is measured only when it is asked for.
 fn parts(verb: &Bench) -> Vec<Part> {
     let all = <Part as clap::ValueEnum>::value_variants();
-    let named = |part: &&Part| verb.only.is_empty() || verb.only.contains(part);
+    let asked = |part: &Part| *part != Part::Steady || verb.steady.is_some();
+    let named = |part: &&Part| match verb.only.is_empty() {
+        true => asked(part),
+        false => verb.only.contains(part),
+    };
     all.iter().filter(named).filter(|part| !verb.skip.contains(part)).copied().collect()
 }

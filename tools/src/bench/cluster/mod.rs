@@ -2,6 +2,7 @@
 
 mod joining;
 mod nodes;
+mod steady;
 mod traffic;
 
 use std::path::Path;
@@ -12,6 +13,7 @@ use super::mix::{Mix, Sizes};
 use super::report::{Cell, Report, Table};
 use super::{COMPARED, WARM_UP, millis, node, quantile, say};
 use nodes::Nodes;
+pub(super) use steady::measure as steady;
 use traffic::{Answered, Traffic};
 
 /// Connections of the load while nodes fail.
@@ -122,9 +124,7 @@ impl<'a> Story<'a> {
     // ------------------------------------------------------------- failures
 
     fn failures(&mut self) -> anyhow::Result<Failures> {
-        let addresses = (0..3).map(|n| Ok(Some(self.nodes.server(n)?.lmtp)));
-        let addresses = addresses.collect::<anyhow::Result<Vec<_>>>()?;
-        let traffic = Traffic::start(UNDER_LOAD, addresses);
+        let traffic = Traffic::start(UNDER_LOAD, self.nodes.take_mail()?);
         let some = self.wish.failovers.div_ceil(3);
         say("  leaders are killed");
         let killed = self.rounds(self.wish.failovers, &traffic, Self::kill)?;

@@ -1,6 +1,7 @@
 //! Three real nodes on loopback, each a process, with wires between them that can be cut.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -29,6 +30,24 @@ struct Member {
 pub(super) struct Nodes {
     members: Vec<Member>,
     wires: Wires,
+}
+
+/// The numbers of a node that have no labels.
+#[derive(Debug, Default)]
+pub(super) struct Counted(BTreeMap<String, f64>);
+
+impl Counted {
+    fn read(text: &str) -> Self {
+        let number = |line: &str| {
+            let (name, value) = line.split_once(' ')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        };
+        Self(text.lines().filter_map(number).collect())
+    }
+
+    pub(super) fn get(&self, name: &str) -> anyhow::Result<f64> {
+        self.0.get(name).copied().with_context(|| format!("the node does not tell {name}"))
+    }
 }
 
 impl Nodes {
@@ -84,6 +103,19 @@ impl Nodes {
 
     pub(super) fn server(&self, number: usize) -> anyhow::Result<&Server> {
         self.member(number)?.server.as_ref().context("the node is dead")
+    }
+
+    /// Where each takes mail.
+    pub(super) fn take_mail(&self) -> anyhow::Result<Vec<Option<SocketAddr>>> {
+        (0..self.members.len()).map(|number| Ok(Some(self.server(number)?.lmtp))).collect()
+    }
+
+    /// What a node counts, by the names that monitoring reads.
+    pub(super) fn counted(&self, number: usize) -> anyhow::Result<Counted> {
+        let socket = node::config(&self.member(number)?.data).admin_socket();
+        let client = crate::admin::client::Client::new(socket);
+        let text = tokio::runtime::Handle::current().block_on(client.text("/metrics"))?;
+        Ok(Counted::read(&text))
     }
 
     /// SIGKILL; returns at once.

@@ -18,6 +18,12 @@ const REST: Duration = Duration::from_millis(5);
 /// The accounts of those who ask after a failure are not those of the load.
 const ASKER: usize = LOADED + 8;
 
+/// Of the messages of a load that goes on for long, one of so many is as those of all loads;
+/// the others share attachments, so that a disk holds them.
+const NEW_OF: u64 = 50;
+/// The attachments that they share.
+const SHARED: u64 = 64;
+
 /// One delivery, as its client saw it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answered {
@@ -33,11 +39,69 @@ pub(super) struct Traffic {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// What is sent, and what is kept of the answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Mail as of all loads; each answer is kept.
+    Short,
+    /// Mail that fits on a disk for hours; answers are counted.
+    Long,
+}
+
+/// What deliveries that are only counted came to since they were asked for last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Messages that were answered 250.
+    pub(super) answered: u64,
+    /// Tries that had to be made again.
+    pub(super) again: u64,
+    /// The longest time between two 250s.
+    pub(super) pause: Duration,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, later: Self) {
+        self.answered += later.answered;
+        self.again += later.again;
+        self.pause = self.pause.max(later.pause);
+    }
+}
+
+/// Answers as they come.
+struct Answers {
+    kept: Vec<Answered>,
+    tally: Tally,
+    last: Instant,
+}
+
+impl Answers {
+    fn new(now: Instant) -> Self {
+        Self { kept: Vec::new(), tally: Tally::default(), last: now }
+    }
+
+    fn count(&mut self, now: Instant) {
+        self.tally.answered += 1;
+        self.pause(now);
+        self.last = now;
+    }
+
+    fn pause(&mut self, now: Instant) {
+        self.tally.pause = self.tally.pause.max(now.saturating_duration_since(self.last));
+    }
+
+    /// Also the pause that has not ended yet; what is left of it counts later, from its beginning.
+    fn take(&mut self, now: Instant) -> Tally {
+        self.pause(now);
+        std::mem::take(&mut self.tally)
+    }
+}
+
 struct Shared {
+    kind: Kind,
     mix: Mix,
     /// Where each node takes mail; they change when a node starts again.
     nodes: Mutex<Vec<Option<SocketAddr>>>,
-    answered: Mutex<Vec<Answered>>,
+    answers: Mutex<Answers>,
     number: AtomicU64,
     /// Tries that did not end with 250.
     again: AtomicU64,
@@ -47,10 +111,20 @@ struct Shared {
 impl Traffic {
     /// Begins with so many connections, spread over the nodes.
     pub(super) fn start(connections: usize, nodes: Vec<Option<SocketAddr>>) -> Self {
+        Self::of(Kind::Short, connections, nodes)
+    }
+
+    /// The same for hours: nothing is kept of each answer, and little new on the disks.
+    pub(super) fn start_long(connections: usize, nodes: Vec<Option<SocketAddr>>) -> Self {
+        Self::of(Kind::Long, connections, nodes)
+    }
+
+    fn of(kind: Kind, connections: usize, nodes: Vec<Option<SocketAddr>>) -> Self {
         let shared = Arc::new(Shared {
+            kind,
             mix: Mix::new(),
             nodes: Mutex::new(nodes),
-            answered: Mutex::default(),
+            answers: Mutex::new(Answers::new(Instant::now())),
             number: AtomicU64::new(0),
             again: AtomicU64::new(0),
             end: AtomicBool::new(false),
@@ -77,9 +151,15 @@ impl Traffic {
 
     /// Deliveries that were answered so far, in the order of their answers.
     pub(super) fn answered(&self) -> Vec<Answered> {
-        let mut all = self.shared.answered.lock().clone();
+        let mut all = self.shared.answers.lock().kept.clone();
         all.sort_unstable_by_key(|one| one.answered);
         all
+    }
+
+    /// What came since the last call.
+    pub(super) fn tally(&self) -> Tally {
+        let again = self.shared.again.swap(0, Ordering::Relaxed);
+        Tally { again, ..self.shared.answers.lock().take(Instant::now()) }
     }
 
     /// Ends it; messages that were answered, and tries that had to be made again.
@@ -88,7 +168,7 @@ impl Traffic {
         for thread in self.threads {
             let _ = thread.join();
         }
-        let answered = self.shared.answered.lock().len() as u64;
+        let answered = self.shared.answers.lock().kept.len() as u64;
         (answered, self.shared.again.load(Ordering::Relaxed))
     }
 }
@@ -112,8 +192,7 @@ impl Shared {
     ) {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let token = format!("{:x}.{number:x}.failover", std::process::id());
-        let size = Sizes::Mail.of(number);
-        let message = self.mix.message(random, &token, &format!("Report {number}"), size);
+        let message = self.message(number, random, &token);
         for node in first.. {
             let sent = Instant::now();
             if client.is_none() {
@@ -121,8 +200,7 @@ impl Shared {
             }
             let taken = client.as_mut().map(|client| client.deliver(&[user(account)], &message));
             if matches!(taken, Some(Ok(()))) {
-                self.answered.lock().push(Answered { sent, answered: Instant::now() });
-                return;
+                return self.answered(sent);
             }
             self.again.fetch_add(1, Ordering::Relaxed);
             *client = None;
@@ -134,6 +212,24 @@ impl Shared {
         }
     }
 
+    fn message(&self, number: u64, random: &mut Random, token: &str) -> Vec<u8> {
+        let subject = format!("Report {number}");
+        if self.kind == Kind::Long && number % NEW_OF != 0 {
+            return self.mix.forwarded(random, token, &subject, number % SHARED);
+        }
+        let each = if self.kind == Kind::Long { NEW_OF } else { 1 };
+        self.mix.message(random, token, &subject, Sizes::Mail.of(number / each))
+    }
+
+    fn answered(&self, sent: Instant) {
+        let mut answers = self.answers.lock();
+        let answered = Instant::now();
+        answers.count(answered);
+        if self.kind == Kind::Short {
+            answers.kept.push(Answered { sent, answered });
+        }
+    }
+
     fn connect(&self, node: usize, but: Option<usize>) -> Option<Client> {
         let address = {
             let nodes = self.nodes.lock();
@@ -141,5 +237,30 @@ impl Shared {
             nodes.get(number).copied().flatten().filter(|_| Some(number) != but)
         };
         Client::connect(address?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_over_two_tallies_is_not_cut_in_two() {
+        let zero = Instant::now();
+        let at = |ms| zero + Duration::from_millis(ms);
+        let tally = |answered, pause| Tally {
+            answered,
+            again: 0,
+            pause: Duration::from_millis(pause),
+        };
+        let mut answers = Answers::new(zero);
+        answers.count(at(10));
+        answers.count(at(40));
+        assert_eq!(answers.take(at(100)), tally(2, 60));
+        answers.count(at(190));
+        let mut all = answers.take(at(200));
+        assert_eq!(all, tally(1, 150));
+        all += tally(3, 20);
+        assert_eq!(all, tally(4, 150));
     }
 }
