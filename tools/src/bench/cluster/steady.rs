@@ -75,10 +75,7 @@ fn seen(nodes: &Nodes) -> anyhow::Result<Vec<Seen>> {
 fn seen_by(nodes: &Nodes, number: usize) -> anyhow::Result<Seen> {
     let counted = nodes.counted(number)?;
     let whole = |name: &str| counted.get(name).map(|value| value as u64);
-    Ok(Seen {
-        term: whole("redoubt_term")?,
-        leaders: whole("redoubt_cluster_elections_total")?,
-    })
+    Ok(Seen { term: whole("redoubt_term")?, leaders: whole("redoubt_cluster_elections_total")? })
 }
 
 /// Octets free on the disk.

@@ -248,11 +248,8 @@ mod tests {
     fn a_pause_over_two_tallies_is_not_cut_in_two() {
         let zero = Instant::now();
         let at = |ms| zero + Duration::from_millis(ms);
-        let tally = |answered, pause| Tally {
-            answered,
-            again: 0,
-            pause: Duration::from_millis(pause),
-        };
+        let tally =
+            |answered, pause| Tally { answered, again: 0, pause: Duration::from_millis(pause) };
         let mut answers = Answers::new(zero);
         answers.count(at(10));
         answers.count(at(40));
