@@ -399,11 +399,18 @@ impl<'a> Parts<'a> {
 
 /// The object and the index of a history key.
 pub(crate) fn parse_history(key: &[u8]) -> Option<(Object, LogIndex)> {
-    let (object, index) = key.split_at_checked(key.len().checked_sub(8)?)?;
-    Some((parse_object(object)?, LogIndex(Parts::new(index).u64()?)))
+    let (object, index) = split_history(key)?;
+    Some((parse_object(object)?, index))
 }
 
-fn parse_object(bytes: &[u8]) -> Option<Object> {
+/// The same, the object as bytes.
+pub(crate) fn split_history(key: &[u8]) -> Option<(&[u8], LogIndex)> {
+    let (object, index) = key.split_at_checked(key.len().checked_sub(8)?)?;
+    Some((object, LogIndex(Parts::new(index).u64()?)))
+}
+
+/// Reads what [`Object::bytes`] wrote.
+pub(crate) fn parse_object(bytes: &[u8]) -> Option<Object> {
     let mut parts = Parts::new(bytes);
     let a = parts.account()?;
     let object = match parts.u8()? {

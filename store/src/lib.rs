@@ -19,6 +19,7 @@ pub mod keys;
 pub mod mailbox;
 pub mod mailstore;
 pub mod mime;
+pub mod moment;
 mod pauses;
 pub mod rows;
 pub mod search;

@@ -122,6 +122,12 @@ impl UidSet {
         self.len += bits.0.iter().map(|word| word.count_ones()).sum::<u32>();
     }
 
+    /// The bitmap of a chunk.
+    pub(crate) fn chunk(&self, number: u32) -> Bits {
+        let place = self.numbers.binary_search(&number).ok();
+        place.and_then(|place| self.chunks.get(place)).copied().unwrap_or_default()
+    }
+
     fn place(&self, uid: Uid) -> Result<usize, usize> {
         self.numbers.binary_search(&chunk_of(uid))
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
-use super::{Batch, KeyRange, Order, Read, Storage, StorageError, Table, Visitor};
+use super::{Batch, KeyRange, Order, Read, Step, Storage, StorageError, Table, Visitor, Walker};
 
 /// Tables in memory. A clone is a snapshot.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +46,49 @@ impl Read for MemStorage {
                 return Ok(());
             }
         }
+    }
+
+    fn walk(
+        &self,
+        table: Table,
+        range: &KeyRange,
+        walker: Walker<'_>,
+    ) -> Result<(), StorageError> {
+        let Some(all) = self.tables.get(&table).filter(|_| !range.is_empty()) else {
+            return Ok(());
+        };
+        let mut rows = rows_from(all, range, &range.from);
+        while let Some((key, value)) = rows.next() {
+            rows = match walker(key, value)? {
+                Step::Next => continue,
+                Step::To(key) => rows_from(all, range, &key),
+                Step::BackTo(to) => {
+                    let bounds = (Bound::Included(&range.from), Bound::Included(&to));
+                    let last = all.range::<Vec<u8>, _>(bounds).next_back();
+                    let Some((last, _)) = last.filter(|(key, _)| range.contains(key)) else {
+                        return Ok(());
+                    };
+                    rows_from(all, range, last)
+                }
+                Step::Stop => return Ok(()),
+            };
+        }
+        Ok(())
+    }
+}
+
+type Rows<'a> = std::collections::btree_map::Range<'a, Vec<u8>, Vec<u8>>;
+
+/// The rows of a range from a key on.
+fn rows_from<'a>(
+    rows: &'a BTreeMap<Vec<u8>, Vec<u8>>,
+    range: &'a KeyRange,
+    from: &[u8],
+) -> Rows<'a> {
+    let from = from.max(range.from.as_slice());
+    match range.to.as_deref() {
+        Some(to) => rows.range::<[u8], _>((Bound::Included(from.min(to)), Bound::Excluded(to))),
+        None => rows.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)),
     }
 }
 

@@ -217,6 +217,22 @@ pub enum Order {
 /// Looks at one row; breaks when it has seen enough.
 pub type Visitor<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StorageError>;
 
+/// Where a walk goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// At the next row.
+    Next,
+    /// At the first row at or behind this key.
+    To(Vec<u8>),
+    /// At the last row at or before this key.
+    BackTo(Vec<u8>),
+    /// Nowhere: enough was seen.
+    Stop,
+}
+
+/// Looks at one row; says where to go on.
+pub type Walker<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<Step, StorageError>;
+
 /// A row: key and value.
 pub type Row = (Vec<u8>, Vec<u8>);
 
@@ -238,6 +254,17 @@ pub trait Read: Send + Sync + fmt::Debug {
         range: &KeyRange,
         order: Order,
         visitor: Visitor<'_>,
+    ) -> Result<(), StorageError>;
+
+    /// Shows rows by rising key, and leaps where the walker says. Ends with the range.
+    ///
+    /// # Errors
+    /// The disk, corruption, or what the walker says.
+    fn walk(
+        &self,
+        table: Table,
+        range: &KeyRange,
+        walker: Walker<'_>,
     ) -> Result<(), StorageError>;
 
     /// At most `limit` rows by rising key.

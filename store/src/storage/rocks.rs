@@ -18,7 +18,7 @@ use rocksdb::{
 };
 
 use super::database::{Database, Hold, io};
-use super::{Batch, KeyRange, Order, Read, Storage, StorageError, Table, Visitor};
+use super::{Batch, KeyRange, Order, Read, Step, Storage, StorageError, Table, Visitor, Walker};
 
 /// The column family of caches: no state, not hashed, may be emptied at any time.
 const CACHE: &str = "cache";
@@ -232,6 +232,23 @@ fn walk(
     rows.status().map_err(|e| io(table.name(), e))
 }
 
+fn leap(
+    mut rows: DBRawIterator<'_>,
+    table: Table,
+    walker: Walker<'_>,
+) -> Result<(), StorageError> {
+    rows.seek_to_first();
+    while let Some((key, value)) = rows.item() {
+        match walker(key, value)? {
+            Step::Next => rows.next(),
+            Step::To(key) => rows.seek(key),
+            Step::BackTo(key) => rows.seek_for_prev(key),
+            Step::Stop => return Ok(()),
+        }
+    }
+    rows.status().map_err(|e| io(table.name(), e))
+}
+
 impl Read for RocksStorage {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         let current = self.current()?;
@@ -253,6 +270,21 @@ impl Read for RocksStorage {
         let family = current.family(table.name())?;
         let options = bounds(range, ReadOptions::default());
         walk(current.db()?.raw_iterator_cf_opt(family, options), table, order, visitor)
+    }
+
+    fn walk(
+        &self,
+        table: Table,
+        range: &KeyRange,
+        walker: Walker<'_>,
+    ) -> Result<(), StorageError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let current = self.current()?;
+        let family = current.family(table.name())?;
+        let options = bounds(range, ReadOptions::default());
+        leap(current.db()?.raw_iterator_cf_opt(family, options), table, walker)
     }
 }
 
@@ -314,5 +346,20 @@ impl Read for RocksSnapshot {
         let snapshot = &self.cell.borrow_dependent().0;
         let options = bounds(range, ReadOptions::default());
         walk(snapshot.raw_iterator_cf_opt(family, options), table, order, visitor)
+    }
+
+    fn walk(
+        &self,
+        table: Table,
+        range: &KeyRange,
+        walker: Walker<'_>,
+    ) -> Result<(), StorageError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let family = self.cell.borrow_owner().family(table.name())?;
+        let snapshot = &self.cell.borrow_dependent().0;
+        let options = bounds(range, ReadOptions::default());
+        leap(snapshot.raw_iterator_cf_opt(family, options), table, walker)
     }
 }

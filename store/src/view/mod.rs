@@ -15,6 +15,7 @@ mod placements;
 mod source;
 #[cfg(test)]
 mod tests;
+mod then;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ use redoubt_log::record::{AccountSettings, Address, DomainSettings, Flags, Keywo
 use crate::hash::StateHash;
 use crate::keys::{Key, Object, Parts};
 use crate::mailstore::StoreError;
+use crate::moment::Then;
 use crate::rows::{AccountRow, EmailData, EmailRow, RecordRow, Version};
 use crate::storage::{Applied, KeyRange, Order, Read, Row, StorageError, Table, applied, decode};
 pub(crate) use cluster::level;
@@ -250,6 +252,24 @@ impl View {
     /// The state cannot be read.
     pub fn index_at(&self, time: Timestamp) -> Result<Option<LogIndex>, StoreError> {
         Ok(self.source.index_at(time)?)
+    }
+
+    /// The effective time of the last record that changed something, up to an index; `None`
+    /// when all are later.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn time_at(&self, index: LogIndex) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.source.record_to(index)?.map(|(_, row)| row.time))
+    }
+
+    /// The first record that changed something.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn first_record(&self) -> Result<Option<Then>, StoreError> {
+        let first = self.source.record_from(0)?;
+        Ok(first.map(|(index, row)| Then { index, time: row.time }))
     }
 
     /// Deleted mailboxes whose placements are still to be expunged: the

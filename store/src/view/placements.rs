@@ -6,11 +6,10 @@ use redoubt_log::id::{AccountId, EmailId, MailboxId, Uid};
 use redoubt_log::record::Flags;
 
 use super::{
-    EmailData, Key, KeyRange, Object, Order, Parts, Placement, StorageError, StoreError, Table,
-    View, decode,
+    Key, KeyRange, Object, Order, Parts, Placement, StorageError, StoreError, Table, View, decode,
 };
-use crate::keys::{Bytes, chunk_of, kind, objects};
-use crate::rows::{Bits, PlacementRow, PlacementVersion, Standing, UidChunk};
+use crate::keys::{Bytes, chunk_of};
+use crate::rows::{Bits, PlacementRow, Standing, UidChunk};
 use crate::storage::successor;
 use crate::uids::UidSet;
 
@@ -20,7 +19,7 @@ impl View {
     /// # Errors
     /// The state cannot be read.
     pub fn uids(&self, account: AccountId, mailbox: MailboxId) -> Result<UidSet, StoreError> {
-        self.select(account, mailbox, &mut |_, chunk| Ok(chunk.present), &mut |_| Ok(true))
+        self.select(account, mailbox, &mut |_, chunk| Ok(chunk.present))
     }
 
     /// The UIDs that `reader` has not seen.
@@ -33,21 +32,9 @@ impl View {
         mailbox: MailboxId,
         reader: AccountId,
     ) -> Result<UidSet, StoreError> {
-        self.select(
-            account,
-            mailbox,
-            &mut |number, chunk| {
-                let seen = if reader == account {
-                    chunk.seen
-                } else {
-                    self.seen_bits(account, mailbox, number, reader)?
-                };
-                Ok(chunk.present.without(&seen))
-            },
-            &mut |(uid, flags)| {
-                Ok(!self.seen_by(account, mailbox, reader, uid, flags)?.contains(Flags::SEEN))
-            },
-        )
+        self.select(account, mailbox, &mut |number, chunk| {
+            Ok(chunk.present.without(&self.seen_of(account, mailbox, number, reader, chunk)?))
+        })
     }
 
     /// The UIDs that have `\Deleted`.
@@ -55,43 +42,82 @@ impl View {
     /// # Errors
     /// The state cannot be read.
     pub fn deleted(&self, account: AccountId, mailbox: MailboxId) -> Result<UidSet, StoreError> {
-        self.select(account, mailbox, &mut |_, chunk| Ok(chunk.deleted), &mut |(_, flags)| {
-            Ok(flags.contains(Flags::DELETED))
-        })
+        self.select(account, mailbox, &mut |_, chunk| Ok(chunk.deleted))
     }
 
-    /// UIDs, of now by chunks of the UID map, of then by versions.
+    /// The UIDs of a mailbox and those of them that `reader` has not seen, at the price of one:
+    /// what opening a mailbox asks for.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn opened(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        reader: AccountId,
+    ) -> Result<(UidSet, UidSet), StoreError> {
+        let mut unseen = UidSet::default();
+        let uids = self.select(account, mailbox, &mut |number, chunk| {
+            let seen = self.seen_of(account, mailbox, number, reader, chunk)?;
+            unseen.push_chunk(number, chunk.present.without(&seen));
+            Ok(chunk.present)
+        })?;
+        Ok((uids, unseen))
+    }
+
+    /// UIDs by chunks of the UID map.
     fn select(
         &self,
         account: AccountId,
         mailbox: MailboxId,
-        now: &mut dyn FnMut(u32, &UidChunk) -> Result<Bits, StorageError>,
-        then: &mut dyn FnMut((Uid, Flags)) -> Result<bool, StorageError>,
+        bits: &mut dyn FnMut(u32, &UidChunk) -> Result<Bits, StorageError>,
     ) -> Result<UidSet, StoreError> {
         let mut uids = UidSet::default();
         if !self.is_selectable(account, mailbox)? {
             return Ok(uids);
         }
         if self.source.is_past() {
-            let range = objects(account, kind::PLACEMENT).u32(mailbox.0).range();
-            self.versions(&range, &mut |uid, version| {
-                if then((uid, version.flags))? {
-                    uids.insert(uid);
-                }
-                Ok(true)
-            })?;
+            for (number, chunk) in self.uid_map_then(account, mailbox)? {
+                uids.push_chunk(number, bits(number, &chunk)?);
+            }
             return Ok(uids);
         }
+        self.uid_map_now(account, mailbox, &mut |number, chunk| {
+            uids.push_chunk(number, bits(number, &chunk)?);
+            Ok(())
+        })?;
+        Ok(uids)
+    }
+
+    pub(super) fn uid_map_now(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        witness: &mut dyn FnMut(u32, UidChunk) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
         let range = Bytes::mailbox(account, mailbox).range();
         self.reader().visit(Table::UidMap, &range, Order::Rising, &mut |key, value| {
             let number = Parts::new(key.get(12..).unwrap_or_default()).u32();
             let (Some(number), Some(chunk)) = (number, UidChunk::from_bytes(value)) else {
                 return Err(StorageError::corrupt(Table::UidMap, key, "not three bitmaps"));
             };
-            uids.push_chunk(number, now(number, &chunk)?);
+            witness(number, chunk)?;
             Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(uids)
+        })
+    }
+
+    fn seen_of(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        number: u32,
+        reader: AccountId,
+        chunk: &UidChunk,
+    ) -> Result<Bits, StorageError> {
+        match reader == account {
+            true => Ok(chunk.seen),
+            false => self.seen_bits(account, mailbox, number, reader),
+        }
     }
 
     /// One placement.
@@ -165,53 +191,6 @@ impl View {
         Ok(found)
     }
 
-    fn placements_then(
-        &self,
-        account: AccountId,
-        mailbox: MailboxId,
-        first: Uid,
-        last: Uid,
-        limit: usize,
-    ) -> Result<Vec<Placement>, StorageError> {
-        let range = KeyRange {
-            from: Object::Placement(account, mailbox, first).bytes(),
-            to: successor(&Object::Placement(account, mailbox, last).bytes()),
-        };
-        let mut found = Vec::new();
-        self.versions(&range, &mut |uid, version| {
-            found.push((uid, version));
-            Ok(found.len() < limit)
-        })?;
-        found.into_iter().map(|(uid, version)| self.join(account, uid, version)).collect()
-    }
-
-    /// Shows the placements of then, until the witness says false.
-    pub(super) fn versions(
-        &self,
-        range: &KeyRange,
-        witness: &mut dyn FnMut(Uid, PlacementVersion) -> Result<bool, StorageError>,
-    ) -> Result<(), StorageError> {
-        self.source.objects(range, &mut |object, value| match object {
-            Object::Placement(_, _, uid) => witness(uid, decode(Table::History, &[], value)?),
-            _ => Ok(true),
-        })
-    }
-
-    fn join(
-        &self,
-        account: AccountId,
-        uid: Uid,
-        version: PlacementVersion,
-    ) -> Result<Placement, StorageError> {
-        let email = version.email;
-        let data: EmailData = self.source.email(account, email)?.ok_or_else(|| {
-            let key = Object::Email(account, email).bytes();
-            StorageError::corrupt(Table::History, &key, "a placement's email is missing")
-        })?;
-        let EmailData { thread, blob, size, received, .. } = data;
-        Ok(placed(uid, PlacementRow { email, thread, blob, size, received, version }))
-    }
-
     /// Every standing of one email that is shown.
     ///
     /// # Errors
@@ -276,7 +255,7 @@ impl View {
     }
 }
 
-fn placed(uid: Uid, row: PlacementRow) -> Placement {
+pub(super) fn placed(uid: Uid, row: PlacementRow) -> Placement {
     Placement {
         uid,
         email: row.email,

@@ -10,7 +10,8 @@ use super::{
     Applied, EmailData, EmailRow, Key, KeyRange, Object, Order, Read, RecordRow, StorageError,
     Table, Version, applied, decode,
 };
-use crate::keys::parse_history;
+use crate::keys::{parse_history, parse_object, split_history};
+use crate::storage::{Step, successor};
 
 /// Where a view reads from.
 #[derive(Debug, Clone)]
@@ -89,6 +90,19 @@ impl Source {
         decode(Table::History, &object.bytes(), &bytes).map(Some)
     }
 
+    /// What an email is or was, of one that had a placement: it never changes.
+    pub(super) fn content(
+        &self,
+        account: AccountId,
+        email: EmailId,
+    ) -> Result<Option<EmailData>, StorageError> {
+        let row: Option<EmailRow> = self.get(&Key::Email(account, email))?;
+        match row {
+            Some(row) => Ok(Some(row.data)),
+            None => self.email(account, email),
+        }
+    }
+
     /// The newest version of an object at or before an index.
     fn then(&self, object: &Object, index: LogIndex) -> Result<Option<Vec<u8>>, StorageError> {
         let Some((key, value)) = self.reader.last(Table::History, &object.versions_to(index))?
@@ -105,25 +119,40 @@ impl Source {
         range: &KeyRange,
         witness: Witness<'_>,
     ) -> Result<(), StorageError> {
-        let at = self.index();
-        let mut held: Option<(Object, Vec<u8>)> = None;
+        self.newest(range, &mut |_| None, &mut |object, value| {
+            let object = parse_object(object)
+                .ok_or_else(|| StorageError::corrupt(Table::History, object, "no object"))?;
+            witness(object, value)
+        })
+    }
+
+    /// Shows the newest version of each object in a range as of this view, by the
+    /// object's bytes. `leap` may say of an object that is met where to go on instead.
+    pub(super) fn newest(
+        &self,
+        range: &KeyRange,
+        leap: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
+        witness: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StorageError>,
+    ) -> Result<(), StorageError> {
+        let mut held = Held::new(self.index());
         let mut more = true;
-        self.reader.visit(Table::History, range, Order::Rising, &mut |key, value| {
-            let (object, index) = parse_history(key)
+        self.reader.walk(Table::History, range, &mut |key, value| {
+            let (object, index) = split_history(key)
                 .ok_or_else(|| StorageError::corrupt(Table::History, key, "no object"))?;
-            if held.as_ref().is_some_and(|(other, _)| *other != object) {
-                more = show(held.take(), witness)?;
+            if held.object != object {
+                more = held.show(witness)?;
+                if !more {
+                    return Ok(Step::Stop);
+                }
+                if let Some(next) = leap(object) {
+                    return Ok(Step::To(next));
+                }
+                held.begin(object);
             }
-            if !more {
-                return Ok(ControlFlow::Break(()));
-            }
-            if index <= at {
-                held = version(key, value)?.map(|value| (object, value.to_vec()));
-            }
-            Ok(ControlFlow::Continue(()))
+            held.take(index, version(key, value)?)
         })?;
         if more {
-            show(held, witness)?;
+            held.show(witness)?;
         }
         Ok(())
     }
@@ -158,21 +187,91 @@ impl Source {
         Ok(best)
     }
 
-    fn record_from(&self, index: u64) -> Result<Option<(LogIndex, RecordRow)>, StorageError> {
+    /// The last record up to an index.
+    pub(super) fn record_to(
+        &self,
+        index: LogIndex,
+    ) -> Result<Option<(LogIndex, RecordRow)>, StorageError> {
+        let to = index.0.checked_add(1).map(|next| Key::Record(LogIndex(next)).bytes());
+        let range = KeyRange { from: Key::Record(LogIndex(0)).bytes(), to };
+        let Some((key, value)) = self.reader.last(Table::Record, &range)? else {
+            return Ok(None);
+        };
+        record(&key, &value).map(Some)
+    }
+
+    /// The first record from an index on.
+    pub(super) fn record_from(&self, index: u64) -> Result<Option<(LogIndex, RecordRow)>, StorageError> {
         let range = KeyRange { from: Key::Record(LogIndex(index)).bytes(), to: None };
         let Some((key, value)) = self.reader.scan(Table::Record, &range, 1)?.into_iter().next()
         else {
             return Ok(None);
         };
-        let index = crate::keys::Parts::new(&key)
-            .u64()
-            .ok_or_else(|| StorageError::corrupt(Table::Record, &key, "no index"))?;
-        Ok(Some((LogIndex(index), decode(Table::Record, &key, &value)?)))
+        record(&key, &value).map(Some)
     }
 }
 
-fn show(held: Option<(Object, Vec<u8>)>, witness: Witness<'_>) -> Result<bool, StorageError> {
-    held.map_or(Ok(true), |(object, value)| witness(object, &value))
+fn record(key: &[u8], value: &[u8]) -> Result<(LogIndex, RecordRow), StorageError> {
+    let index = crate::keys::Parts::new(key)
+        .u64()
+        .ok_or_else(|| StorageError::corrupt(Table::Record, key, "no index"))?;
+    Ok((LogIndex(index), decode(Table::Record, key, value)?))
+}
+
+/// Versions of one object that are stepped over one by one before a leap.
+const NEAR: u32 = 6;
+
+/// The newest version of one object up to an index, as far as it was seen.
+struct Held {
+    at: LogIndex,
+    object: Vec<u8>,
+    value: Vec<u8>,
+    is_there: bool,
+    steps: u32,
+}
+
+impl Held {
+    fn new(at: LogIndex) -> Self {
+        Self { at, object: Vec::new(), value: Vec::new(), is_there: false, steps: 0 }
+    }
+
+    fn begin(&mut self, object: &[u8]) {
+        self.object.clear();
+        self.object.extend_from_slice(object);
+        self.is_there = false;
+        self.steps = 0;
+    }
+
+    /// A version of it; says where the next one worth a look stands.
+    fn take(&mut self, index: LogIndex, value: Option<&[u8]>) -> Result<Step, StorageError> {
+        self.steps += 1;
+        if index <= self.at {
+            self.is_there = value.is_some();
+            self.value.clear();
+            self.value.extend_from_slice(value.unwrap_or_default());
+        }
+        if index > self.at || self.steps > NEAR {
+            // What follows is younger than the view.
+            let next = || successor(&self.object).map_or(Step::Stop, Step::To);
+            return Ok(if self.steps >= NEAR { next() } else { Step::Next });
+        }
+        if self.steps < NEAR {
+            return Ok(Step::Next);
+        }
+        let mut key = self.object.clone();
+        key.extend_from_slice(&self.at.0.to_be_bytes());
+        Ok(Step::BackTo(key))
+    }
+
+    fn show(
+        &mut self,
+        witness: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StorageError>,
+    ) -> Result<bool, StorageError> {
+        if !std::mem::take(&mut self.is_there) {
+            return Ok(true);
+        }
+        witness(&self.object, &self.value)
+    }
 }
 
 fn version<'v>(key: &[u8], value: &'v [u8]) -> Result<Option<&'v [u8]>, StorageError> {
