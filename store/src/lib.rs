@@ -27,6 +27,7 @@ pub mod search;
 pub mod sim;
 pub mod spool;
 pub mod storage;
+pub mod travel;
 pub mod uids;
 pub mod view;
 

@@ -90,17 +90,23 @@ impl Source {
         decode(Table::History, &object.bytes(), &bytes).map(Some)
     }
 
-    /// What an email is or was, of one that had a placement: it never changes.
-    pub(super) fn content(
+    /// What an email is or was at any time: it never changes.
+    pub(super) fn email_ever(
         &self,
         account: AccountId,
         email: EmailId,
     ) -> Result<Option<EmailData>, StorageError> {
         let row: Option<EmailRow> = self.get(&Key::Email(account, email))?;
-        match row {
-            Some(row) => Ok(Some(row.data)),
-            None => self.email(account, email),
+        if let Some(row) = row {
+            return Ok(Some(row.data));
         }
+        let range = Object::Email(account, email).versions();
+        let mut data = None;
+        self.reader.visit(Table::History, &range, Order::Falling, &mut |key, value| {
+            data = version(key, value)?.map(|v| decode(Table::History, key, v)).transpose()?;
+            Ok(if data.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(data)
     }
 
     /// The newest version of an object at or before an index.

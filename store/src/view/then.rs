@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use redoubt_log::id::{AccountId, LogIndex, MailboxId, ModSeq, Uid};
+use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, ModSeq, Uid};
 use redoubt_log::record::Flags;
 
 use super::placements::placed;
@@ -251,16 +251,38 @@ impl View {
         version: PlacementVersion,
         now: Option<PlacementRow>,
     ) -> Result<Placement, StorageError> {
-        if let Some(row) = now {
-            return Ok(placed(uid, PlacementRow { version, ..row }));
+        match now {
+            Some(row) => Ok(placed(uid, PlacementRow { version, ..row })),
+            None => self.as_it_was(account, uid, version),
         }
+    }
+
+    /// A placement of any time.
+    pub(crate) fn as_it_was(
+        &self,
+        account: AccountId,
+        uid: Uid,
+        version: PlacementVersion,
+    ) -> Result<Placement, StorageError> {
         let email = version.email;
-        let data: EmailData = self.source.content(account, email)?.ok_or_else(|| {
+        let data: EmailData = self.source.email_ever(account, email)?.ok_or_else(|| {
             let key = Object::Email(account, email).bytes();
             StorageError::corrupt(Table::History, &key, "a placement's email is missing")
         })?;
         let EmailData { thread, blob, size, received, .. } = data;
         Ok(placed(uid, PlacementRow { email, thread, blob, size, received, version }))
+    }
+
+    /// What an email is or was, also of one that is expunged.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn email_ever(
+        &self,
+        account: AccountId,
+        email: EmailId,
+    ) -> Result<Option<EmailData>, StoreError> {
+        Ok(self.source.email_ever(account, email)?)
     }
 }
 

@@ -1,0 +1,254 @@
+//! Searching a moment, and all that stood there before it.
+
+use std::ops::ControlFlow;
+
+use redoubt_log::id::{AccountId, LogIndex, MailboxId, Uid};
+use serde::{Deserialize, Serialize};
+
+use super::{By, Cursor, MOVED, Names, Place};
+use crate::keys::{Object, kind, objects, parse_history};
+use crate::mailstore::StoreError;
+use crate::rows::{PlacementVersion, Version};
+use crate::search::{Candidate, Query, Reader};
+use crate::storage::{KeyRange, Order, StorageError, Table, decode};
+use crate::view::{Placement, View};
+
+/// Placements judged at one time by what a view says of them.
+const BATCH: usize = 1000;
+/// The same where messages have to be opened.
+const BATCH_OPENED: usize = 100;
+
+/// Which emails are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Which {
+    /// Those that are there.
+    There,
+    /// Those that were expunged before.
+    Expunged,
+    /// All of these.
+    Both,
+}
+
+/// How and when an email went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// By whom and when.
+    pub by: By,
+    /// Whether it went with its mailbox.
+    pub with_mailbox: bool,
+}
+
+/// An email that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// Where it stands or stood.
+    pub place: Place,
+    /// As it is at the moment, or was at last.
+    pub placement: Placement,
+    /// When it went, if it did.
+    pub gone: Option<Gone>,
+}
+
+/// What a page of a search came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Looked {
+    /// What was found, by mailbox and UID.
+    pub hits: Vec<Hit>,
+    /// Where to go on, if not all was looked at.
+    pub next: Option<Cursor>,
+}
+
+/// A search of one moment.
+#[derive(Debug)]
+pub struct Search<'a> {
+    /// The moment.
+    pub view: &'a View,
+    /// Whose mail.
+    pub account: AccountId,
+    /// Only in these mailboxes, if any are named.
+    pub mailboxes: &'a [MailboxId],
+    /// What is looked for. Sequence numbers mean nothing here.
+    pub query: &'a Query,
+    /// Which emails.
+    pub which: Which,
+}
+
+/// Candidates, and the last UID looked at if there may be more.
+type Batch = (Vec<(Placement, Option<Gone>)>, Option<Uid>);
+
+impl Search<'_> {
+    /// Looks on behind `after` for one piece: until something like `limit` were found, or so
+    /// many were looked at as one call should.
+    ///
+    /// # Errors
+    /// The state or a message cannot be read.
+    pub fn piece(
+        &self,
+        reader: &impl Reader,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Looked, StoreError> {
+        let names = Names::read(self.view, self.account)?;
+        let mut hits = Vec::new();
+        let is_wanted =
+            |id: &MailboxId| self.mailboxes.is_empty() || self.mailboxes.contains(id);
+        for mailbox in names.ids().filter(is_wanted) {
+            let Some(first) = Cursor::first_in(after, mailbox) else { continue };
+            let (candidates, last) = self.candidates(&names, mailbox, first)?;
+            for (placement, gone) in candidates {
+                let uid = placement.uid;
+                if let Some(hit) = self.judged(reader, &names, mailbox, placement, gone)? {
+                    hits.push(hit);
+                }
+                if hits.len() >= limit {
+                    let next = Some(Cursor { mailbox, uid: uid.get() });
+                    return Ok(Looked { hits, next });
+                }
+            }
+            if let Some(last) = last {
+                let next = Some(Cursor { mailbox, uid: last.get() });
+                return Ok(Looked { hits, next });
+            }
+        }
+        Ok(Looked { hits, next: None })
+    }
+
+    fn judged(
+        &self,
+        reader: &impl Reader,
+        names: &Names,
+        mailbox: MailboxId,
+        placement: Placement,
+        gone: Option<Gone>,
+    ) -> Result<Option<Hit>, StoreError> {
+        let candidate = Candidate { placement, sequence: 0, recent: false };
+        if !self.query.matches(reader, &candidate)? {
+            return Ok(None);
+        }
+        let placement = candidate.placement;
+        let at = gone.as_ref().map_or(self.view.index(), |gone| gone.by.index);
+        let place = Place { mailbox, name: names.name(mailbox, at), uid: placement.uid };
+        Ok(Some(Hit { place, placement, gone }))
+    }
+
+    fn candidates(
+        &self,
+        names: &Names,
+        mailbox: MailboxId,
+        first: Uid,
+    ) -> Result<Batch, StoreError> {
+        let limit = if self.query.opens_messages() { BATCH_OPENED } else { BATCH };
+        let mut found = Vec::new();
+        let mut last: Option<Uid> = None;
+        let mut full = |uid: Option<Uid>, count: usize| {
+            if let Some(uid) = uid.filter(|_| count == limit) {
+                last = Some(last.map_or(uid, |last| last.min(uid)));
+            }
+        };
+        if self.which != Which::Expunged {
+            let (view, account) = (self.view, self.account);
+            let there = view.placements(account, mailbox, account, first, Uid::MAX, limit)?;
+            full(there.last().map(|placement| placement.uid), there.len());
+            found.extend(there.into_iter().map(|placement| (placement, None)));
+        }
+        if self.which != Which::There {
+            let gone = self.gone(names, mailbox, first, limit)?;
+            full(gone.last().map(|(placement, _)| placement.uid), gone.len());
+            found.extend(gone.into_iter().map(|(placement, gone)| (placement, Some(gone))));
+        }
+        if let Some(last) = last {
+            found.retain(|(placement, _)| placement.uid <= last);
+        }
+        found.sort_by_key(|(placement, _)| placement.uid);
+        Ok((found, last))
+    }
+
+    /// Placements that went, by rising UID, at most `limit`. What was moved stands elsewhere.
+    fn gone(
+        &self,
+        names: &Names,
+        mailbox: MailboxId,
+        first: Uid,
+        limit: usize,
+    ) -> Result<Vec<(Placement, Gone)>, StoreError> {
+        let (view, account) = (self.view, self.account);
+        let range = KeyRange {
+            from: Object::Placement(account, mailbox, first).bytes(),
+            to: objects(account, kind::PLACEMENT).u32(mailbox.0).range().to,
+        };
+        let mut found = Vec::new();
+        let mut past = Past { with_mailbox: names.gone(mailbox), ..Past::default() };
+        view.reader().visit(Table::History, &range, Order::Rising, &mut |key, value| {
+            let broken = || StorageError::corrupt(Table::History, key, "no version");
+            let Some((Object::Placement(_, _, uid), index)) = parse_history(key) else {
+                return Err(broken());
+            };
+            if past.uid != Some(uid) {
+                self.add(&past, &mut found)?;
+                past = Past { uid: Some(uid), with_mailbox: past.with_mailbox, ..Past::default() };
+            }
+            if index <= view.index() {
+                past.take(index, Version::decode(value).ok_or_else(broken)?);
+            }
+            Ok(match found.len() < limit {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            })
+        })?;
+        if found.len() < limit {
+            self.add(&past, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    fn add(
+        &self,
+        past: &Past,
+        found: &mut Vec<(Placement, Gone)>,
+    ) -> Result<(), StorageError> {
+        let Some((uid, (index, with_mailbox), value)) = past.ended() else { return Ok(()) };
+        let by = By::of(self.view, index)
+            .map_err(|error| StorageError::corrupt(Table::Record, &[], error))?;
+        if by.kind == MOVED && !with_mailbox {
+            return Ok(());
+        }
+        let version: PlacementVersion = decode(Table::History, &[], value)?;
+        let placement = self.view.as_it_was(self.account, uid, version)?;
+        found.push((placement, Gone { by, with_mailbox }));
+        Ok(())
+    }
+}
+
+/// What was seen of one placement's versions.
+#[derive(Default)]
+struct Past {
+    uid: Option<Uid>,
+    last: Option<Vec<u8>>,
+    ended: Option<LogIndex>,
+    /// From when on the mailbox is gone.
+    with_mailbox: Option<LogIndex>,
+}
+
+impl Past {
+    fn take(&mut self, index: LogIndex, value: Option<&[u8]>) {
+        match value {
+            Some(value) => {
+                self.last = Some(value.to_vec());
+                self.ended = None;
+            }
+            None => self.ended = Some(index),
+        }
+    }
+
+    /// When it went, whether with its mailbox, and what it was at last.
+    fn ended(&self) -> Option<(Uid, (LogIndex, bool), &[u8])> {
+        let end = match (self.ended, self.with_mailbox) {
+            (Some(ended), Some(mailbox)) if ended >= mailbox => (mailbox, true),
+            (Some(ended), _) => (ended, false),
+            (None, Some(mailbox)) => (mailbox, true),
+            (None, None) => return None,
+        };
+        Some((self.uid?, end, self.last.as_deref()?))
+    }
+}
