@@ -48,12 +48,7 @@ impl Read for MemStorage {
         }
     }
 
-    fn walk(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        walker: Walker<'_>,
-    ) -> Result<(), StorageError> {
+    fn walk(&self, table: Table, range: &KeyRange, walker: Walker<'_>) -> Result<(), StorageError> {
         let Some(all) = self.tables.get(&table).filter(|_| !range.is_empty()) else {
             return Ok(());
         };

@@ -260,12 +260,7 @@ pub trait Read: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// The disk, corruption, or what the walker says.
-    fn walk(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        walker: Walker<'_>,
-    ) -> Result<(), StorageError>;
+    fn walk(&self, table: Table, range: &KeyRange, walker: Walker<'_>) -> Result<(), StorageError>;
 
     /// At most `limit` rows by rising key.
     ///

@@ -232,11 +232,7 @@ fn walk(
     rows.status().map_err(|e| io(table.name(), e))
 }
 
-fn leap(
-    mut rows: DBRawIterator<'_>,
-    table: Table,
-    walker: Walker<'_>,
-) -> Result<(), StorageError> {
+fn leap(mut rows: DBRawIterator<'_>, table: Table, walker: Walker<'_>) -> Result<(), StorageError> {
     rows.seek_to_first();
     while let Some((key, value)) = rows.item() {
         match walker(key, value)? {
@@ -272,12 +268,7 @@ impl Read for RocksStorage {
         walk(current.db()?.raw_iterator_cf_opt(family, options), table, order, visitor)
     }
 
-    fn walk(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        walker: Walker<'_>,
-    ) -> Result<(), StorageError> {
+    fn walk(&self, table: Table, range: &KeyRange, walker: Walker<'_>) -> Result<(), StorageError> {
         if range.is_empty() {
             return Ok(());
         }
@@ -348,12 +339,7 @@ impl Read for RocksSnapshot {
         walk(snapshot.raw_iterator_cf_opt(family, options), table, order, visitor)
     }
 
-    fn walk(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        walker: Walker<'_>,
-    ) -> Result<(), StorageError> {
+    fn walk(&self, table: Table, range: &KeyRange, walker: Walker<'_>) -> Result<(), StorageError> {
         if range.is_empty() {
             return Ok(());
         }

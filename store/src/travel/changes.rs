@@ -130,9 +130,8 @@ impl First {
         };
         for range in ranges {
             view.reader().visit(Table::History, &range, Order::Rising, &mut |key, _| {
-                let touched = parse_history(key).and_then(|(object, index)| {
-                    Some((index, touch(object)?))
-                });
+                let touched =
+                    parse_history(key).and_then(|(object, index)| Some((index, touch(object)?)));
                 let (index, touch) = touched
                     .ok_or_else(|| StorageError::corrupt(Table::History, key, "no object"))?;
                 self.add(index, touch);

@@ -174,9 +174,8 @@ impl Pair<'_> {
         let touched = self.new.touched_since(self.account, mailbox, self.old.index())?;
         let some: Option<UidSet> =
             touched.map(|touched| touched.range(from, Uid::MAX).take(BATCH).collect());
-        let last = some.as_ref().and_then(|some| {
-            some.last().filter(|_| some.len() as usize == BATCH)
-        });
+        let last =
+            some.as_ref().and_then(|some| some.last().filter(|_| some.len() as usize == BATCH));
         if some.as_ref().is_some_and(UidSet::is_empty) {
             return Ok(None);
         }

@@ -91,8 +91,7 @@ impl Search<'_> {
     ) -> Result<Looked, StoreError> {
         let names = Names::read(self.view, self.account)?;
         let mut hits = Vec::new();
-        let is_wanted =
-            |id: &MailboxId| self.mailboxes.is_empty() || self.mailboxes.contains(id);
+        let is_wanted = |id: &MailboxId| self.mailboxes.is_empty() || self.mailboxes.contains(id);
         for mailbox in names.ids().filter(is_wanted) {
             let Some(first) = Cursor::first_in(after, mailbox) else { continue };
             let (candidates, last) = self.candidates(&names, mailbox, first)?;
@@ -202,11 +201,7 @@ impl Search<'_> {
         Ok(found)
     }
 
-    fn add(
-        &self,
-        past: &Past,
-        found: &mut Vec<(Placement, Gone)>,
-    ) -> Result<(), StorageError> {
+    fn add(&self, past: &Past, found: &mut Vec<(Placement, Gone)>) -> Result<(), StorageError> {
         let Some((uid, (index, with_mailbox), value)) = past.ended() else { return Ok(()) };
         let by = By::of(self.view, index)
             .map_err(|error| StorageError::corrupt(Table::Record, &[], error))?;

@@ -107,10 +107,10 @@ pub(super) fn places_ever(
     view.reader().visit(Table::EmailPlacement, &range, Order::Rising, &mut |key, _| {
         let mut parts = Parts::new(key.get(20..).unwrap_or_default());
         let place = parts.mailbox().zip(parts.uid());
-        places.push(
-            place
-                .ok_or_else(|| StorageError::corrupt(Table::EmailPlacement, key, "no placement"))?,
-        );
+        places
+            .push(place.ok_or_else(|| {
+                StorageError::corrupt(Table::EmailPlacement, key, "no placement")
+            })?);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(places)

@@ -56,9 +56,7 @@ impl Cursor {
     fn first_in(after: Option<Self>, mailbox: MailboxId) -> Option<Uid> {
         match after {
             Some(after) if after.mailbox > mailbox => None,
-            Some(after) if after.mailbox == mailbox => {
-                after.uid.checked_add(1).and_then(Uid::new)
-            }
+            Some(after) if after.mailbox == mailbox => after.uid.checked_add(1).and_then(Uid::new),
             _ => Some(Uid::MIN),
         }
     }

@@ -207,7 +207,10 @@ impl Source {
     }
 
     /// The first record from an index on.
-    pub(super) fn record_from(&self, index: u64) -> Result<Option<(LogIndex, RecordRow)>, StorageError> {
+    pub(super) fn record_from(
+        &self,
+        index: u64,
+    ) -> Result<Option<(LogIndex, RecordRow)>, StorageError> {
         let range = KeyRange { from: Key::Record(LogIndex(index)).bytes(), to: None };
         let Some((key, value)) = self.reader.scan(Table::Record, &range, 1)?.into_iter().next()
         else {
