@@ -177,6 +177,9 @@ impl Hub {
             return Err(ProposeError::DiskFull);
         }
         self.may_propose(&record.change, grows)?;
+        if !self.pacing.turn(&record.change, deadline).await {
+            return Ok(Tried::NotHandedIn);
+        }
         let Some(stamp) = self.stamp(record.stamp, deadline).await else {
             self.may_propose(&record.change, grows)?;
             return Ok(Tried::NotHandedIn);

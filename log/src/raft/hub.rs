@@ -27,6 +27,7 @@ use crate::raft::link::Link;
 use crate::raft::members::RemoveService;
 use crate::raft::node::NodeOptions;
 use crate::raft::open::Parts;
+use crate::raft::pacing::Pacing;
 use crate::raft::peers::{MAX_CALL_BYTES, PeerOptions, Service, topic};
 use crate::raft::read_index::{Raft, ReadIndexService};
 use crate::raft::seen::{Life, Seen, Trace};
@@ -59,6 +60,8 @@ pub(crate) struct Hub {
     /// The latest start of each node that was heard; older ones are hung up on.
     sessions: watch::Sender<BTreeMap<NodeId, u64>>,
     pub(crate) clock: Clock,
+    /// How fast proposals may come while others join.
+    pub(crate) pacing: Pacing,
     /// Since when this start of the node has known itself to be a member.
     pub(crate) member_since: OnceLock<Instant>,
     /// Why members are refused, as long as they are.
@@ -106,6 +109,7 @@ impl Hub {
             changing: tokio::sync::Mutex::new(()),
             sessions: watch::Sender::new(BTreeMap::new()),
             clock: Clock::new(),
+            pacing: Pacing::default(),
             member_since: OnceLock::new(),
             refused: Mutex::default(),
             nonce: world::random::<u64>().max(1),

@@ -41,8 +41,10 @@ const SILENT: Duration = Duration::from_secs(30);
 const CLOSE: u64 = 1000;
 /// Records that a learner should be behind at most when it is given a vote, which the very
 /// next record may need; and how long that is waited for.
-const NEAR: u64 = 16;
+pub(crate) const NEAR: u64 = 16;
 const NEARER: Duration = Duration::from_secs(5);
+/// How often one that waits for a learner looks at it at least.
+const LOOK: Duration = Duration::from_secs(1);
 
 type Changed = Result<(), MembershipError>;
 
@@ -261,23 +263,32 @@ impl Hub {
                 let why = "it is not heard and does not catch up".to_owned();
                 return Err(MembershipError::Unreachable { node, why });
             }
-            let changed = timeout_at(Instant::now() + Duration::from_secs(1), metrics.changed());
+            if self.member(node).is_none() {
+                return Err(MembershipError::UnknownNode(node));
+            }
+            let changed = timeout_at(Instant::now() + LOOK, metrics.changed());
             if matches!(changed.await, Ok(Err(_))) {
                 return Err(MembershipError::Stopped("Raft has ended".to_owned()));
             }
         }
     }
 
-    /// Waits a little until a learner is as good as there: under load it is never quite.
+    /// Waits until a learner is as good as there: under load it is never quite. While it is far
+    /// behind, proposals are held back for it.
     async fn nearly_there(&self, node: NodeId) -> Changed {
-        let raft = self.raft_as_leader()?;
-        let (mut metrics, until) = (raft.metrics(), Instant::now() + NEARER);
-        while self.behind(raft, node) > NEAR {
-            if !matches!(timeout_at(until, metrics.changed()).await, Ok(Ok(()))) {
-                break;
+        let (mut metrics, mut until) = (self.raft_as_leader()?.metrics(), None);
+        loop {
+            let raft = self.raft_as_leader()?;
+            let now = Instant::now();
+            let there = match self.behind(raft, node) {
+                ..=NEAR => true,
+                ..=CLOSE => *until.get_or_insert(now + NEARER) <= now,
+                _ => !self.heard_within(node, SILENT) || self.member(node).is_none(),
+            };
+            if there || matches!(timeout_at(now + LOOK, metrics.changed()).await, Ok(Err(_))) {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     pub(crate) fn heard_within(&self, node: NodeId, time: Duration) -> bool {

@@ -35,6 +35,7 @@ mod members;
 mod network;
 mod node;
 mod open;
+mod pacing;
 mod peers;
 mod read_index;
 mod regroup;

@@ -149,6 +149,7 @@ pub(crate) async fn start(
         drop(world::spawn(hub.clone().look_around()));
         drop(world::spawn(hub.clone().ask_around()));
         drop(world::spawn(hub.clone().watch_over()));
+        drop(world::spawn(hub.clone().pace()));
     }
     let reads = ReadIndex::start(hub.clone());
     Ok(Running { raft, hub, reads, applier, apply })

@@ -85,7 +85,7 @@ impl Contact {
     fn found(&self) {
         *self.last.lock() = Instant::now();
         if self.say(false) {
-            tracing::info!("a quorum answers again");
+            tracing::info!("a quorum answers, and this node has what it has");
         }
     }
 
@@ -100,7 +100,7 @@ impl Contact {
         if since >= self.waits.cut_off && self.say(true) {
             tracing::error!(
                 seconds = since.as_secs(),
-                "no quorum answers: this node is cut off, its sessions are closed"
+                "no quorum answers, or this node is far behind one: it is cut off, its sessions are closed"
             );
         }
     }

@@ -24,6 +24,9 @@ const CLOCKS_MS: i64 = 2000;
 pub(super) struct Seats {
     trying: Mutex<HashMap<NodeId, Option<String>>>,
     turn: tokio::sync::Mutex<()>,
+    /// Who joins, one at a time; the members can be changed in other ways meanwhile, since it may
+    /// take long, and must not keep a learner from being removed.
+    joining: tokio::sync::Mutex<()>,
 }
 
 impl Cluster {
@@ -80,7 +83,7 @@ impl Cluster {
     }
 
     async fn bring(self, node: NodeId, address: String, light: bool) {
-        let _turn = self.0.seats.turn.lock().await;
+        let _turn = self.0.seats.joining.lock().await;
         let done = self.learn_and_vote(node, address, light).await;
         let mut trying = self.0.seats.trying.lock();
         match done {

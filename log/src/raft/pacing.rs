@@ -1,0 +1,253 @@
+//! Proposals are held back while a node that joins does not come closer. A learner is in no
+//! majority: nothing else slows a leader whose log grows faster than the learner follows, and
+//! the join would never end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::id::NodeId;
+use crate::raft::hub::Hub;
+use crate::raft::members::{NEAR, matched};
+use crate::record::Change;
+
+/// How often a leader looks at those who join.
+const EVERY: Duration = Duration::from_secs(1);
+/// Records that a learner may be behind before proposals are held back for it.
+const FAR: u64 = 1000;
+/// What of a learner's speed proposals are held to: by the rest it comes closer.
+const PART: f64 = 0.5;
+/// Records a second that are let through however slow a learner is.
+const LEAST: f64 = 50.0;
+/// No learner is faster: what looks so was a state image.
+const FASTEST: f64 = 20_000.0;
+/// After so many looks without any progress a learner is not waited for.
+const STILL: u32 = 10;
+
+/// One that follows the log, as it was at the last look.
+#[derive(Debug, Default)]
+struct Pursuit {
+    at: Option<u64>,
+    /// Records a second, while there was always something to follow.
+    speed: Option<f64>,
+    still: u32,
+    held: bool,
+}
+
+impl Pursuit {
+    /// What proposals are held to, in records a second, after a look at where a learner is and
+    /// how many records that is behind.
+    fn look(&mut self, at: Option<u64>, behind: u64, since: Duration) -> Option<f64> {
+        let before = std::mem::replace(&mut self.at, at);
+        let (Some(before), Some(at)) = (before, at) else {
+            *self = Self { at, ..Self::default() };
+            return None;
+        };
+        let came = at.saturating_sub(before);
+        self.still = if came == 0 { self.still.saturating_add(1) } else { 0 };
+        self.held = self.still < STILL && behind > if self.held { NEAR } else { FAR };
+        // Close behind, it is as slow as what it follows.
+        if behind > FAR {
+            self.measured(came, since);
+        }
+        self.speed.filter(|_| self.held).map(|speed| (speed * PART).max(LEAST))
+    }
+
+    fn measured(&mut self, came: u64, since: Duration) {
+        let now = (came as f64 / since.as_secs_f64().max(1e-3)).min(FASTEST);
+        self.speed = Some(self.speed.map_or(now, |speed| (speed + now) / 2.0));
+    }
+}
+
+/// How fast proposals may come.
+#[derive(Debug, Default)]
+pub(crate) struct Pacing {
+    turns: Mutex<Turns>,
+}
+
+#[derive(Debug, Default)]
+struct Turns {
+    /// Between two records; `None` while nobody is waited for.
+    gap: Option<Duration>,
+    free: Option<Instant>,
+}
+
+impl Pacing {
+    /// Waits for the turn of one record; false when that is not before the deadline.
+    pub(crate) async fn turn(&self, change: &Change, deadline: Instant) -> bool {
+        if is_the_systems(change) {
+            return true;
+        }
+        match self.book(deadline) {
+            Some(at) => sleep_until(at).await,
+            None => return false,
+        }
+        true
+    }
+
+    fn book(&self, deadline: Instant) -> Option<Instant> {
+        let (now, mut turns) = (Instant::now(), self.turns.lock());
+        let Some(gap) = turns.gap else { return Some(now) };
+        let at = turns.free.map_or(now, |free| free.max(now));
+        if at > deadline {
+            return None;
+        }
+        turns.free = Some(at + gap);
+        Some(at)
+    }
+
+    /// Whether that is another state than before.
+    fn hold_to(&self, rate: Option<f64>) -> bool {
+        let mut turns = self.turns.lock();
+        let gap = rate.map(|rate| Duration::from_secs_f64(1.0 / rate.max(LEAST)));
+        let other = turns.gap.is_some() != gap.is_some();
+        turns.gap = gap;
+        if gap.is_none() {
+            turns.free = None;
+        }
+        other
+    }
+}
+
+/// Whether it is one of the records that a cluster needs to change its members.
+fn is_the_systems(change: &Change) -> bool {
+    change.kind() >> 8 == 0x07
+}
+
+impl Hub {
+    /// Looks at those who join, for ever.
+    pub(crate) async fn pace(self: Arc<Self>) {
+        let mut pursuits = BTreeMap::new();
+        let mut last = Instant::now();
+        loop {
+            sleep(EVERY).await;
+            let since = std::mem::replace(&mut last, Instant::now()).elapsed();
+            let rate = self.slowest(&mut pursuits, since);
+            if self.pacing.hold_to(rate) {
+                match rate {
+                    Some(rate) => tracing::info!(rate, "a node that joins is behind: held back"),
+                    None => tracing::info!("no node that joins is far behind: not held back"),
+                }
+            }
+        }
+    }
+
+    fn slowest(&self, pursuits: &mut BTreeMap<NodeId, Pursuit>, since: Duration) -> Option<f64> {
+        let learners = self.learners();
+        pursuits.retain(|node, _| learners.contains(node));
+        let limits = learners.into_iter().filter_map(|node| {
+            let at = self.position(node);
+            let last = self.log.last().map(|id| id.index.0);
+            let behind = last.unwrap_or(0).saturating_sub(at.unwrap_or(0));
+            pursuits.entry(node).or_default().look(at, behind, since)
+        });
+        limits.reduce(f64::min)
+    }
+
+    /// Members without a vote, while this node leads.
+    fn learners(&self) -> Vec<NodeId> {
+        match *self.leader.borrow() == Some(self.me()) {
+            true => self.others().into_iter().filter(|node| !self.is_voter(*node)).collect(),
+            false => Vec::new(),
+        }
+    }
+
+    /// The last entry that a learner has both in its log and, if it keeps one, in its state.
+    fn position(&self, node: NodeId) -> Option<u64> {
+        let has = matched(self.raft()?, node)?;
+        let heard = self.heard.lock();
+        let pulse = heard.get(&node).and_then(|heard| heard.last.as_ref()).map(|(_, pulse)| pulse);
+        let applied = pulse.filter(|pulse| !pulse.light).and_then(|pulse| pulse.applied);
+        Some(applied.map_or(has, |applied| has.min(applied.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A learner that takes in `speed` records a second beside a leader that would write `full`;
+    /// how many seconds it took to come near, and the most that was let through meanwhile.
+    fn chase(speed: u64, full: u64, mut behind: u64) -> (u64, Vec<u64>) {
+        let (mut pursuit, mut at, mut rate) = (Pursuit::default(), 0, None);
+        let mut rates = Vec::new();
+        for second in 0..3600 {
+            let written = rate.map_or(full, |rate: f64| full.min(rate as u64));
+            rates.push(written);
+            let came = speed.min(behind + written);
+            (at, behind) = (at + came, behind + written - came);
+            rate = pursuit.look(Some(at), behind, SECOND);
+            if rate.is_none() && behind <= NEAR {
+                return (second, rates);
+            }
+        }
+        (u64::MAX, rates)
+    }
+
+    #[test]
+    fn a_learner_that_is_slower_than_its_leader_comes_near() {
+        let (seconds, rates) = chase(1000, 5000, 50_000);
+        assert!((90..200).contains(&seconds), "{seconds}");
+        assert_eq!(rates.iter().min(), Some(&500), "it is slowed to a part of what it takes in");
+    }
+
+    #[test]
+    fn one_that_is_faster_costs_little_time_and_one_that_is_close_none() {
+        let (seconds, _) = chase(5000, 1000, 50_000);
+        assert!(seconds < 15, "{seconds}");
+        let (_, rates) = chase(1000, 900, 0);
+        assert!(rates.iter().all(|rate| *rate == 900), "{rates:?}");
+    }
+
+    #[test]
+    fn the_last_records_do_not_slow_it_further() {
+        let mut pursuit = Pursuit::default();
+        pursuit.look(Some(0), 9000, SECOND);
+        assert_eq!(pursuit.look(Some(1000), 8000, SECOND), Some(500.0));
+        // From here on it takes in what there is.
+        assert_eq!(pursuit.look(Some(1100), 900, SECOND), Some(500.0));
+        assert_eq!(pursuit.look(Some(1105), 17, SECOND), Some(500.0));
+        assert_eq!(pursuit.look(Some(1110), 16, SECOND), None);
+        assert_eq!(pursuit.look(Some(1115), 900, SECOND), None);
+    }
+
+    #[test]
+    fn who_waits_for_an_image_or_is_gone_holds_nobody_back() {
+        let mut pursuit = Pursuit::default();
+        for _ in 0..100 {
+            assert_eq!(pursuit.look(None, 1_000_000, SECOND), None);
+        }
+        pursuit.look(Some(5), 9000, SECOND);
+        assert_eq!(pursuit.look(Some(6), 9000, SECOND), Some(LEAST));
+        let stuck: Vec<_> = (0..12).map(|_| pursuit.look(Some(6), 9000, SECOND)).collect();
+        assert_eq!(stuck.iter().flatten().count(), 9);
+        assert_eq!(stuck.last(), Some(&None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_come_evenly_and_those_past_the_deadline_not_at_all() {
+        let (pacing, began) = (Pacing::default(), Instant::now());
+        let change = Change::Expunge(crate::record::Expunge {
+            account: crate::id::AccountId(1),
+            mailbox: crate::id::MailboxId(1),
+            uids: Vec::new(),
+            only_deleted: false,
+        });
+        assert!(pacing.turn(&change, began).await);
+        assert!(pacing.hold_to(Some(100.0)));
+        assert!(!pacing.hold_to(Some(100.0)));
+        let deadline = began + Duration::from_millis(45);
+        for turn in 0..5 {
+            assert!(pacing.turn(&change, deadline).await);
+            assert_eq!(began.elapsed().as_millis(), turn * 10);
+        }
+        assert!(!pacing.turn(&change, deadline).await);
+        assert!(pacing.hold_to(None));
+        assert!(pacing.turn(&change, deadline).await);
+    }
+}
