@@ -43,6 +43,8 @@ const CLOSE: u64 = 1000;
 /// next record may need; and how long that is waited for.
 pub(crate) const NEAR: u64 = 16;
 const NEARER: Duration = Duration::from_secs(5);
+/// Records that are being applied at any time.
+const ON_ITS_WAY: u64 = 200;
 /// How often one that waits for a learner looks at it at least.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -249,7 +251,7 @@ impl Hub {
         let raft = self.raft_as_leader()?;
         let target = self.log.last().map(|id| id.index.0);
         let mut metrics = raft.metrics();
-        let mut moved = (Instant::now(), None);
+        let (mut moved, mut known) = ((Instant::now(), None), false);
         loop {
             self.raft_as_leader()?;
             let matched = matched(raft, node);
@@ -263,7 +265,8 @@ impl Hub {
                 let why = "it is not heard and does not catch up".to_owned();
                 return Err(MembershipError::Unreachable { node, why });
             }
-            if self.member(node).is_none() {
+            // What was added is seen a moment later.
+            if std::mem::replace(&mut known, self.member(node).is_some()) && !known {
                 return Err(MembershipError::UnknownNode(node));
             }
             let changed = timeout_at(Instant::now() + LOOK, metrics.changed());
@@ -349,14 +352,26 @@ impl Hub {
         }
     }
 
-    /// Records that a member has not got.
-    fn behind(&self, raft: &Raft, node: NodeId) -> u64 {
+    /// Records that a member has not got, or not applied.
+    pub(crate) fn behind(&self, raft: &Raft, node: NodeId) -> u64 {
         let last = self.log.last().map_or(0, |id| id.index.0.saturating_add(1));
         let has = matched(raft, node).map_or(0, |index| index.saturating_add(1));
-        last.saturating_sub(has)
+        last.saturating_sub(has).saturating_add(self.backlog(node))
     }
 
-    /// Whether a member has nearly all of the log.
+    /// Records that a member has in its log and not in its state, by its own word, without what
+    /// is always on its way.
+    pub(crate) fn backlog(&self, node: NodeId) -> u64 {
+        let heard = self.heard.lock();
+        let pulse = heard.get(&node).and_then(|heard| heard.last.as_ref()).map(|(_, pulse)| pulse);
+        let log_and_state = pulse.filter(|pulse| !pulse.light).and_then(|pulse| {
+            Some((pulse.durable?.index.0, pulse.applied.map_or(0, |applied| applied.0)))
+        });
+        let (durable, applied) = log_and_state.unwrap_or_default();
+        durable.saturating_sub(applied).saturating_sub(ON_ITS_WAY)
+    }
+
+    /// Whether a member has nearly all of the log, and has applied it.
     fn is_close(&self, raft: &Raft, node: NodeId) -> Changed {
         match self.behind(raft, node) {
             lag if lag > CLOSE => Err(MembershipError::NotCaughtUp { node, lag }),

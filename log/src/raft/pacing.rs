@@ -99,6 +99,12 @@ impl Pacing {
         Some(at)
     }
 
+    /// Whether anybody is held back.
+    #[cfg(test)]
+    pub(crate) fn holds(&self) -> bool {
+        self.turns.lock().gap.is_some()
+    }
+
     /// Whether that is another state than before.
     fn hold_to(&self, rate: Option<f64>) -> bool {
         let mut turns = self.turns.lock();
@@ -139,10 +145,9 @@ impl Hub {
         let learners = self.learners();
         pursuits.retain(|node, _| learners.contains(node));
         let limits = learners.into_iter().filter_map(|node| {
-            let at = self.position(node);
-            let last = self.log.last().map(|id| id.index.0);
-            let behind = last.unwrap_or(0).saturating_sub(at.unwrap_or(0));
-            pursuits.entry(node).or_default().look(at, behind, since)
+            let raft = self.raft()?;
+            let at = matched(raft, node).map(|at| at.saturating_sub(self.backlog(node)));
+            pursuits.entry(node).or_default().look(at, self.behind(raft, node), since)
         });
         limits.reduce(f64::min)
     }
@@ -153,15 +158,6 @@ impl Hub {
             true => self.others().into_iter().filter(|node| !self.is_voter(*node)).collect(),
             false => Vec::new(),
         }
-    }
-
-    /// The last entry that a learner has both in its log and, if it keeps one, in its state.
-    fn position(&self, node: NodeId) -> Option<u64> {
-        let has = matched(self.raft()?, node)?;
-        let heard = self.heard.lock();
-        let pulse = heard.get(&node).and_then(|heard| heard.last.as_ref()).map(|(_, pulse)| pulse);
-        let applied = pulse.filter(|pulse| !pulse.light).and_then(|pulse| pulse.applied);
-        Some(applied.map_or(has, |applied| has.min(applied.0)))
     }
 }
 

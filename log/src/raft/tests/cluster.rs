@@ -11,7 +11,8 @@ use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::Instant;
 
 use super::group::{
-    FOUND, JOIN, Net, Way, a_moment, far, fresh, group, leader_of, open, shortly, until, within,
+    FOUND, JOIN, Net, Way, a_moment, far, fresh, fresh_and_stuck, group, leader_of, open, shortly,
+    until, within,
 };
 use super::{record, record_with, soon};
 use crate::blob::{PartEncoding, PartHint};
@@ -107,6 +108,29 @@ async fn a_blob_that_has_decayed_at_the_leader_comes_from_another() {
     members[2].reaches(last).await;
     let blobs = [rotten, sound, noise(3_000), noise(3_001)];
     assert!(blobs.iter().all(|b| members[2].blobs.holds_durably(&BlobId::of(b)).unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_slows_down_for_a_learner_that_does_not_keep_up() {
+    let net = Net::default();
+    let leader = fresh(&net, 1, FOUND);
+    let (learner, gate) = fresh_and_stuck(&net, 2);
+    within(leader.node.add_learner(learner.id, "node2:1".to_owned(), false)).await.unwrap();
+    let proposed = join_all((0..2000).map(|n| leader.node.propose(record(n), far()))).await;
+    assert!(proposed.iter().all(Result::is_ok));
+    // It has them all in its log, and not in its state.
+    let hub = leader.node.hub();
+    until(|| hub.backlog(learner.id) > 1000).await;
+    let mut vote = Box::pin(leader.node.promote(learner.id));
+    until(|| {
+        assert!((&mut vote).now_or_never().is_none(), "it has no vote before it has caught up");
+        hub.pacing.holds()
+    })
+    .await;
+    drop(gate);
+    within(vote).await.unwrap();
+    until(|| !hub.pacing.holds()).await;
+    assert!(within(leader.propose(record(5000))).await.is_ok());
 }
 
 /// Turns over the last octet of a frame of some 2,000 octets.

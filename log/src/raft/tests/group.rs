@@ -134,6 +134,18 @@ pub(super) fn again(incarnation: u64) -> Way {
 
 /// Opens a node over what is on the disk.
 pub(super) fn open(net: &Net, id: u64, disk: &SimDisk, world: World, way: Way) -> Member {
+    let toy = world.views.toy();
+    open_with(net, id, disk, world, way, toy)
+}
+
+fn open_with(
+    net: &Net,
+    id: u64,
+    disk: &SimDisk,
+    world: World,
+    way: Way,
+    toy: super::toy::Toy,
+) -> Member {
     let node = NodeId(id);
     let mut options = NodeOptions::new(node, ShardId(0));
     options.start = way.start;
@@ -147,8 +159,7 @@ pub(super) fn open(net: &Net, id: u64, disk: &SimDisk, world: World, way: Way) -
         incoming: PathBuf::from("/incoming"),
     });
     let (log, blobs) = (world.log(), world.blobs());
-    let toy = Box::new(world.views.toy());
-    let replica = Node::open(options, log.clone(), blobs.clone(), toy).unwrap();
+    let replica = Node::open(options, log.clone(), blobs.clone(), Box::new(toy)).unwrap();
     net.plug(node, &replica);
     Member { id: node, disk: disk.clone(), world, log, blobs, node: replica }
 }
@@ -157,6 +168,17 @@ pub(super) fn fresh(net: &Net, id: u64, way: Way) -> Member {
     let disk = SimDisk::new(id);
     let world = World::new(&disk);
     open(net, id, &disk, world, way)
+}
+
+/// A node that joins and applies nothing until the sender is dropped.
+pub(super) fn fresh_and_stuck(net: &Net, id: u64) -> (Member, std::sync::mpsc::Sender<()>) {
+    let disk = SimDisk::new(id);
+    let world = World::new(&disk);
+    let (tell, _) = std::sync::mpsc::channel();
+    let (open, wait) = std::sync::mpsc::channel();
+    let mut toy = world.views.toy();
+    toy.before = Some((tell, wait));
+    (open_with(net, id, &disk, world, JOIN, toy), open)
 }
 
 /// So many voters, the first of which leads to begin with.
