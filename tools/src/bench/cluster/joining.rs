@@ -73,7 +73,7 @@ pub(super) fn measure(dir: &Path, emails: u64) -> anyhow::Result<(Table, String)
     runtime.block_on(node::prepare(&first))?;
     runtime.block_on(build_of(&first, emails, content)).context("filling it")?;
     let mut nodes = Nodes::found(&first)?;
-    let traffic = Traffic::start(UNDER_LOAD, vec![Some(nodes.server(0)?.lmtp)]);
+    let traffic = Traffic::start_sharing(UNDER_LOAD, vec![Some(nodes.server(0)?.lmtp)]);
     let rows = others.iter().enumerate().map(|(at, data)| {
         say(&format!("  node {} joins under load", at + 2));
         join(&mut nodes, &traffic, data, at + 2)
@@ -125,8 +125,8 @@ fn folder_size(dir: &Path) -> u64 {
 
 fn table(emails: u64) -> Table {
     let note = format!(
-        "A node of {emails} emails of some {SIZE} octets takes mail over {UNDER_LOAD} connections; \
-         a second node joins it, then a third. Before: {} s. While: from the start of the new \
+        "A node of {emails} emails of some {SIZE} octets takes mail over {UNDER_LOAD} connections, \
+         of fifty messages 49 with an attachment that others have too; a second node joins it, then a third. Before: {} s. While: from the start of the new \
          node's process until it votes. The pause is the longest time between two 250s. MB are \
          what the new node then has on its disk in packs, views and log. All nodes share this \
          machine's processors and its disk.",

@@ -44,6 +44,8 @@ pub(super) struct Traffic {
 enum Kind {
     /// Mail as of all loads; each answer is kept.
     Short,
+    /// Mail that fits on a disk for many minutes; each answer is kept.
+    Sharing,
     /// Mail that fits on a disk for hours; answers are counted.
     Long,
 }
@@ -112,6 +114,11 @@ impl Traffic {
     /// Begins with so many connections, spread over the nodes.
     pub(super) fn start(connections: usize, nodes: Vec<Option<SocketAddr>>) -> Self {
         Self::of(Kind::Short, connections, nodes)
+    }
+
+    /// The same with little new on the disks.
+    pub(super) fn start_sharing(connections: usize, nodes: Vec<Option<SocketAddr>>) -> Self {
+        Self::of(Kind::Sharing, connections, nodes)
     }
 
     /// The same for hours: nothing is kept of each answer, and little new on the disks.
@@ -214,10 +221,11 @@ impl Shared {
 
     fn message(&self, number: u64, random: &mut Random, token: &str) -> Vec<u8> {
         let subject = format!("Report {number}");
-        if self.kind == Kind::Long && number % NEW_OF != 0 {
+        let shares = self.kind != Kind::Short;
+        if shares && number % NEW_OF != 0 {
             return self.mix.forwarded(random, token, &subject, number % SHARED);
         }
-        let each = if self.kind == Kind::Long { NEW_OF } else { 1 };
+        let each = if shares { NEW_OF } else { 1 };
         self.mix.message(random, token, &subject, Sizes::Mail.of(number / each))
     }
 
@@ -225,7 +233,7 @@ impl Shared {
         let mut answers = self.answers.lock();
         let answered = Instant::now();
         answers.count(answered);
-        if self.kind == Kind::Short {
+        if self.kind != Kind::Long {
             answers.kept.push(Answered { sent, answered });
         }
     }
