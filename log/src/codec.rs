@@ -14,7 +14,7 @@ use bincode::config::{self, Config};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::record::{Change, MAX_CHANGES, MAX_RECORD_BYTES, Record};
+use crate::record::{Change, MAX_CHANGES, MAX_RECORD_BYTES, Record, RestoreStep};
 
 /// Octets before a record's body: kind and version.
 pub const RECORD_HEADER_BYTES: usize = 4;
@@ -145,6 +145,9 @@ fn check_changes(change: &Change) -> Result<(), CodecError> {
         Change::Move(moved) => moved.items.len(),
         Change::SetFlags(flags) => flags.uids.len(),
         Change::Expunge(expunge) => expunge.uids.len(),
+        Change::AccountSweep(sweep) => sweep.uids.len(),
+        Change::RestorePiece(piece) => piece.steps.iter().map(RestoreStep::changes).sum(),
+        Change::RestoreNow(now) => now.steps.iter().map(RestoreStep::changes).sum(),
         _ => 1,
     };
     match changes > MAX_CHANGES {
@@ -194,6 +197,8 @@ bodies! {
     0x0110 => AccountAdd,
     0x0111 => AccountSet,
     0x0112 => AccountRename,
+    0x0113 => AccountDelete,
+    0x0114 => AccountSweep,
     0x0120 => AliasAdd,
     0x0121 => AliasRemove,
     0x0130 => CredentialSet,
@@ -209,6 +214,10 @@ bodies! {
     0x0304 => Move,
     0x0305 => SetFlags,
     0x0306 => Expunge,
+    0x0501 => RestoreBegin,
+    0x0502 => RestorePiece,
+    0x0503 => RestoreNow,
+    0x0601 => RestoreAudit,
     0x0701 => Version,
     0x0702 => CheckpointMark,
     0x0703 => TokenAdd,

@@ -178,6 +178,11 @@ fn describe(change: &Change) -> (&'static str, String) {
         Change::CredentialRemove(remove) => {
             ("credential-remove", format!("account {}, {:?}", remove.account, remove.name))
         }
+        Change::AccountDelete(delete) => ("account-delete", format!("account {}", delete.account)),
+        Change::AccountSweep(sweep) => {
+            let (uids, mailbox) = (sweep.uids.len(), sweep.mailbox.object_id());
+            ("account-sweep", format!("account {}, {mailbox}, {uids} UIDs", sweep.account))
+        }
         _ => describe_mail(change),
     }
 }
@@ -247,6 +252,34 @@ fn describe_placements(change: &Change) -> (&'static str, String) {
             let (uids, mailbox) = (expunge.uids.len(), expunge.mailbox.object_id());
             ("expunge", format!("account {}, {mailbox}, {uids} UIDs", expunge.account))
         }
+        _ => describe_restores(change),
+    }
+}
+
+fn describe_restores(change: &Change) -> (&'static str, String) {
+    match change {
+        Change::RestoreBegin(begin) => {
+            let (account, steps, mode) = (begin.account, begin.steps, begin.mode);
+            ("restore-begin", format!("{}: {mode:?}, account {account}, {steps} steps", begin.restore))
+        }
+        Change::RestorePiece(piece) => {
+            let (first, steps) = (piece.first, piece.steps.len());
+            ("restore-piece", format!("{}: {steps} steps from {first}", piece.restore))
+        }
+        Change::RestoreNow(now) => {
+            let (account, steps) = (now.account, now.steps.len());
+            ("restore-now", format!("{}: account {account}, {steps} steps", now.restore))
+        }
+        Change::RestoreAudit(audit) => {
+            let (steps, ended) = (audit.counts.total(), audit.ended);
+            ("restore-audit", format!("{}: {ended:?} after {steps} steps", audit.restore))
+        }
+        _ => describe_system(change),
+    }
+}
+
+fn describe_system(change: &Change) -> (&'static str, String) {
+    match change {
         Change::Version(version) => ("version", version.apply.to_string()),
         Change::CheckpointMark(mark) => ("checkpoint-mark", format!("entry {}", mark.index)),
         Change::TokenAdd(add) => ("token-add", format!("until {}", rfc3339(add.expires))),

@@ -10,6 +10,7 @@
 
 mod cluster;
 mod outcome;
+mod restore;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -18,6 +19,11 @@ use serde::{Deserialize, Serialize};
 
 pub use cluster::{NodeAdd, NodeRemove, TokenAdd};
 pub use outcome::{Arrival, Done, Outcome, Rejection};
+pub use restore::{
+    AccountDelete, AccountSweep, RestoreAudit, RestoreBegin, RestoreCounts, RestoreEmail,
+    RestoreEnded, RestoreMode, RestoreNow, RestoreOptions, RestorePiece, RestorePlace, RestoreStep,
+    RestoreTo, Restored,
+};
 
 use crate::id::{
     AccountId, BlobId, EmailId, LogIndex, MailboxId, ModSeq, OperationId, ThreadKey, Timestamp, Uid,
@@ -113,6 +119,10 @@ pub enum Change {
     AccountSet(AccountSet),
     /// An account gets another address and keeps its id.
     AccountRename(AccountRename),
+    /// An account is gone at once; its placements are expunged by records that follow.
+    AccountDelete(AccountDelete),
+    /// Placements of a deleted account go.
+    AccountSweep(AccountSweep),
     /// Another name for an account.
     AliasAdd(AliasAdd),
     /// A name goes.
@@ -143,6 +153,14 @@ pub enum Change {
     SetFlags(SetFlags),
     /// Placements go.
     Expunge(Expunge),
+    /// A restore with a plan begins: one at a time an account.
+    RestoreBegin(RestoreBegin),
+    /// The next steps of a restore's plan.
+    RestorePiece(RestorePiece),
+    /// A small restore, all at once.
+    RestoreNow(RestoreNow),
+    /// A restore has ended: who, what, when, and what came of it.
+    RestoreAudit(RestoreAudit),
     /// What all members support: the gate for changes of what `apply` does.
     Version(Version),
     /// A checkpoint was taken, with the state's hash.
@@ -165,6 +183,8 @@ impl Change {
             Self::AccountAdd(_) => 0x0110,
             Self::AccountSet(_) => 0x0111,
             Self::AccountRename(_) => 0x0112,
+            Self::AccountDelete(_) => 0x0113,
+            Self::AccountSweep(_) => 0x0114,
             Self::AliasAdd(_) => 0x0120,
             Self::AliasRemove(_) => 0x0121,
             Self::CredentialSet(_) => 0x0130,
@@ -180,6 +200,10 @@ impl Change {
             Self::Move(_) => 0x0304,
             Self::SetFlags(_) => 0x0305,
             Self::Expunge(_) => 0x0306,
+            Self::RestoreBegin(_) => 0x0501,
+            Self::RestorePiece(_) => 0x0502,
+            Self::RestoreNow(_) => 0x0503,
+            Self::RestoreAudit(_) => 0x0601,
             Self::Version(_) => 0x0701,
             Self::CheckpointMark(_) => 0x0702,
             Self::TokenAdd(_) => 0x0703,
@@ -193,6 +217,9 @@ impl Change {
     pub fn level(&self) -> u32 {
         match self {
             Self::TokenAdd(_) | Self::NodeAdd(_) | Self::NodeRemove(_) | Self::MailboxNamed(_) => 2,
+            Self::AccountDelete(_) | Self::AccountSweep(_) => 3,
+            Self::RestoreBegin(_) | Self::RestorePiece(_) | Self::RestoreNow(_) => 3,
+            Self::RestoreAudit(_) => 3,
             _ => 1,
         }
     }
@@ -209,6 +236,20 @@ impl Record {
             }
             Change::Append(append) => {
                 blobs.extend(append.items.iter().map(|item| item.message.blob));
+            }
+            Change::RestoreBegin(begin) => {
+                blobs.insert(begin.wish);
+                blobs.extend(&begin.plan);
+            }
+            Change::RestorePiece(piece) => {
+                blobs.extend(piece.steps.iter().flat_map(RestoreStep::blobs));
+            }
+            Change::RestoreNow(now) => {
+                blobs.extend(now.steps.iter().flat_map(RestoreStep::blobs));
+            }
+            Change::RestoreAudit(audit) => {
+                blobs.insert(audit.wish);
+                blobs.extend(&audit.plan);
             }
             _ => {}
         }
@@ -341,6 +382,8 @@ pub enum AccountState {
     ReceiveOnly,
     /// Neither: its address is refused.
     Closed,
+    /// It is gone, but for the history. Set by a deletion, never by a setting.
+    Deleted,
 }
 
 /// See [`Change::AccountRename`].

@@ -97,6 +97,8 @@ fn changes() -> Vec<Change> {
         }),
         Change::AccountSet(AccountSet { account, settings: account_settings }),
         Change::AccountRename(AccountRename { account, address: address() }),
+        Change::AccountDelete(AccountDelete { account }),
+        Change::AccountSweep(AccountSweep { account, mailbox, uids: vec![uid(3), uid(70000)] }),
         Change::AliasAdd(AliasAdd { alias: alias.clone(), account }),
         Change::AliasRemove(AliasRemove { alias }),
         Change::CredentialSet(CredentialSet { account, name: "phone".into(), phc: "$x".into() }),
@@ -136,6 +138,40 @@ fn changes() -> Vec<Change> {
             unchanged_since: Some(ModSeq(1 << 40)),
         }),
         Change::Expunge(Expunge { account, mailbox, uids: vec![uid(8)], only_deleted: true }),
+        Change::RestoreBegin(RestoreBegin {
+            restore: OperationId([9; 16]),
+            account,
+            source: AccountId(2),
+            mode: RestoreMode::Rewind,
+            at: Some(LogIndex(1 << 33)),
+            until: None,
+            wish: BlobId([1; 32]),
+            plan: vec![BlobId([2; 32]), BlobId([3; 32])],
+            steps: 70_000,
+            options: RestoreOptions { over_quota: true, inbox_if_gone: false },
+        }),
+        Change::RestorePiece(RestorePiece {
+            restore: OperationId([9; 16]),
+            account,
+            first: 2000,
+            steps: restore_steps(),
+        }),
+        Change::RestoreNow(RestoreNow {
+            restore: OperationId([9; 16]),
+            account,
+            source: account,
+            at: Some(LogIndex(7)),
+            steps: restore_steps(),
+            options: RestoreOptions::default(),
+        }),
+        Change::RestoreAudit(RestoreAudit {
+            restore: OperationId([9; 16]),
+            account,
+            wish: BlobId([1; 32]),
+            plan: vec![BlobId([2; 32])],
+            counts: RestoreCounts { created: 1, changed: 2, merged: 3, skipped: 4, failed: 500 },
+            ended: RestoreEnded::Cancelled,
+        }),
         Change::Version(Version { apply: 2 }),
         Change::CheckpointMark(CheckpointMark { index: LogIndex(9), state: Hash([6; 32]) }),
         Change::TokenAdd(TokenAdd { token: Hash([7; 32]), expires: Timestamp(-1), light: true }),
@@ -146,6 +182,44 @@ fn changes() -> Vec<Change> {
             light: true,
         }),
         Change::NodeRemove(NodeRemove { node: NodeId(300) }),
+    ]
+}
+
+/// One of each.
+fn restore_steps() -> Vec<RestoreStep> {
+    let email = EmailId { sequence: 77.into(), ordinal: 1 };
+    let (mailbox, flags, keywords) = (MailboxId(3), Flags::SEEN, vec!["work".to_owned()]);
+    let to = RestoreTo::Made(4);
+    let place = |to| RestorePlace { to, flags, keywords: keywords.clone(), copies: 1 };
+    vec![
+        RestoreStep::Account { address: address(), settings: AccountSettings::default() },
+        RestoreStep::Mailbox {
+            slot: 4,
+            parent: Some(RestoreTo::Mailbox(mailbox)),
+            name: "n".into(),
+            special_use: Some(SpecialUse::Sent),
+        },
+        RestoreStep::Rename { mailbox, parent: Some(to), name: "m".into() },
+        RestoreStep::Delete { mailbox },
+        RestoreStep::Subscribe { name: "a/b".into(), subscribed: true },
+        RestoreStep::Email(RestoreEmail {
+            from: AccountId(2),
+            email,
+            blob: BlobId([4; 32]),
+            envelope: Some(BlobId([5; 32])),
+            twin: Some(email),
+            places: vec![place(to), place(RestoreTo::Mailbox(mailbox))],
+        }),
+        RestoreStep::Flags {
+            mailbox,
+            uid: uid(9),
+            email,
+            modseq: ModSeq(1 << 40),
+            flags,
+            keywords: keywords.clone(),
+        },
+        RestoreStep::Move { from: mailbox, uid: uid(9), email, to, flags, keywords },
+        RestoreStep::Expunge { mailbox, uid: uid(9), email },
     ]
 }
 
@@ -214,7 +288,8 @@ fn the_order_of_variants_is_fixed() {
         [system, Principal::Mta, Principal::Account(AccountId(1)), Principal::LocalUser(1)];
     assert_eq!(numbers(&principals), [0, 1, 2, 3]);
     use AccountState as S;
-    assert_eq!(numbers(&[S::Active, S::Locked, S::ReceiveOnly, S::Closed]), [0, 1, 2, 3]);
+    let states = [S::Active, S::Locked, S::ReceiveOnly, S::Closed, S::Deleted];
+    assert_eq!(numbers(&states), [0, 1, 2, 3, 4]);
     use SpecialUse as U;
     assert_eq!(numbers(&[U::Archive, U::Drafts, U::Junk, U::Sent, U::Trash]), [0, 1, 2, 3, 4]);
     use FlagChange as F;

@@ -12,6 +12,9 @@ use crate::storage::{KeyRange, Table};
 /// UIDs in one row of the UID map.
 pub const CHUNK_UIDS: u32 = 1024;
 
+/// Stands for all mailboxes of a deleted account in [`Table::Deleting`]; no mailbox has this id.
+pub const SWEPT_ACCOUNT: MailboxId = MailboxId(0);
+
 /// The chunk of a UID in the UID map.
 pub fn chunk_of(uid: Uid) -> u32 {
     uid.get() / CHUNK_UIDS
@@ -95,6 +98,14 @@ pub enum Key<'a> {
     History(&'a Object, LogIndex),
     /// A mailbox to be swept.
     Deleting(AccountId, MailboxId),
+    /// A restore.
+    Restore(OperationId),
+    /// The restore of an account that is not done.
+    Restoring(AccountId),
+    /// What mailbox a number in a restore's plan is.
+    RestoreMade(OperationId, u32),
+    /// What came of a restore's steps, from a place in its plan on.
+    RestorePiece(OperationId, u64),
     /// A join token, by the hash of its secret.
     Token(Hash),
     /// A node that got its id from the log.
@@ -201,6 +212,8 @@ impl Key<'_> {
             Self::Change(..) => Table::Change,
             Self::Thread(..) => Table::Thread,
             Self::Operation(_) | Self::Item(..) | Self::Expiry(..) => Table::Operation,
+            Self::Restore(_) | Self::Restoring(_) => Table::Operation,
+            Self::RestoreMade(..) | Self::RestorePiece(..) => Table::Operation,
             Self::Record(_) => Table::Record,
             Self::History(..) => Table::History,
             Self::Deleting(..) => Table::Deleting,
@@ -235,6 +248,12 @@ impl Key<'_> {
             Self::Operation(op) => Bytes::default().u8(b'r').raw(&op.0).done(),
             Self::Item(op, a, m) => items_of(op, a).u32(m.0).done(),
             Self::Expiry(time, key) => Bytes::default().u8(b'x').u64(ordered(time)).raw(key).done(),
+            Self::Restore(id) => Bytes::default().u8(b'q').raw(&id.0).done(),
+            Self::Restoring(a) => Bytes::default().u8(b'a').u64(a.0).done(),
+            Self::RestoreMade(id, slot) => {
+                Bytes::default().u8(b'm').raw(&id.0).u32(slot).done()
+            }
+            Self::RestorePiece(id, first) => restore_pieces(id).u64(first).done(),
             Self::Record(index) => Bytes::default().u64(index.0).done(),
             Self::History(object, index) => Bytes(object.bytes()).u64(index.0).done(),
             Self::Deleting(a, m) => Bytes::mailbox(a, m).done(),
@@ -262,6 +281,21 @@ pub(crate) fn names_under(account: AccountId, parent: Option<MailboxId>) -> Byte
 /// The beginning of the keys of an operation's items in one account.
 pub(crate) fn items_of(operation: OperationId, account: AccountId) -> Bytes {
     Bytes::default().u8(b'i').raw(&operation.0).u64(account.0)
+}
+
+/// The keys of all restores.
+pub(crate) fn restores() -> KeyRange {
+    KeyRange::prefix(b"q")
+}
+
+/// The keys of restores that are not done, by account.
+pub(crate) fn restoring() -> KeyRange {
+    KeyRange::prefix(b"a")
+}
+
+/// The beginning of the keys of what came of a restore's steps.
+pub(crate) fn restore_pieces(restore: OperationId) -> Bytes {
+    Bytes::default().u8(b'p').raw(&restore.0)
 }
 
 /// Expired outcomes: from behind `after` (where given) up to `now`.
@@ -367,6 +401,9 @@ impl<'a> Parts<'a> {
     pub(crate) fn email(&mut self) -> Option<EmailId> {
         let sequence = self.u64()?.into();
         Some(EmailId { sequence, ordinal: self.u32()? })
+    }
+    pub(crate) fn operation(&mut self) -> Option<OperationId> {
+        self.array().map(OperationId)
     }
     pub(crate) fn thread_key(&mut self) -> Option<ThreadKey> {
         self.array().map(ThreadKey)

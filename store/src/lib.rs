@@ -22,6 +22,7 @@ pub mod mime;
 pub mod moment;
 mod pauses;
 pub mod rows;
+pub mod restore;
 pub mod search;
 #[cfg(feature = "sim")]
 pub mod sim;

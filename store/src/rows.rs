@@ -5,8 +5,8 @@ use redoubt_log::id::{
     ThreadId, Timestamp, Uid, UidValidity,
 };
 use redoubt_log::record::{
-    AccountSettings, Actor, Address, Arrival, DomainSettings, Flags, Keyword, Outcome, SpecialUse,
-    ThreadKeys, Why,
+    AccountSettings, Actor, Address, Arrival, DomainSettings, Flags, Keyword, Outcome,
+    RestoreCounts, RestoreEnded, RestoreMode, RestoreOptions, Restored, SpecialUse, ThreadKeys, Why,
 };
 use serde::{Deserialize, Serialize};
 
@@ -237,6 +237,72 @@ pub struct ItemRow {
     pub expires: Timestamp,
     /// Where it came to stand.
     pub arrival: Arrival,
+}
+
+/// A restore: what was asked for, and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreRow {
+    /// Where things come back.
+    pub account: AccountId,
+    /// Whose history they come from.
+    pub source: AccountId,
+    /// How it was asked for.
+    pub mode: RestoreMode,
+    /// The moment, or the beginning of the interval.
+    pub at: Option<LogIndex>,
+    /// The end of the interval.
+    pub until: Option<LogIndex>,
+    /// What was asked for; `None` of one that was done all at once.
+    pub wish: Option<BlobId>,
+    /// The steps.
+    pub plan: Vec<BlobId>,
+    /// Steps of the plan.
+    pub steps: u64,
+    /// Steps taken.
+    pub done: u64,
+    /// What came of them.
+    pub counts: RestoreCounts,
+    /// What it may do.
+    pub options: RestoreOptions,
+    /// Who asked for it.
+    pub actor: Actor,
+    /// The record that began it.
+    pub index: LogIndex,
+    /// When it began.
+    pub begun: Timestamp,
+    /// How it ended; `None` while it goes on.
+    pub ended: Option<RestoreEnd>,
+}
+
+/// How and when a restore ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreEnd {
+    /// How.
+    pub how: RestoreEnded,
+    /// The record that ended it.
+    pub index: LogIndex,
+    /// When.
+    pub time: Timestamp,
+    /// Forgotten from then on.
+    pub expires: Timestamp,
+}
+
+/// Which mailbox a step of a restore found or made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreMadeRow {
+    /// Forgotten from then on.
+    pub expires: Timestamp,
+    /// The mailbox.
+    pub mailbox: MailboxId,
+}
+
+/// What came of some steps of a restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestorePieceRow {
+    /// Forgotten from then on.
+    pub expires: Timestamp,
+    /// In the order of the steps.
+    pub outcomes: Vec<Restored>,
 }
 
 /// Who did what a record did, and when.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use operations::{Step, steps, to_record};
 use proptest::prelude::*;
 use redoubt_log::id::{Hash, LogIndex, OperationId, Term, Timestamp};
-use redoubt_log::record::{Actor, Change, DomainAdd, Done, Outcome, Record, Rejection, Why};
+use redoubt_log::record::{Actor, Change, DomainAdd, Done, Outcome, Record, Rejection, Restored, Why};
 use redoubt_store::StateHash;
 use redoubt_store::apply::{Position, apply, pass};
 use redoubt_store::check::check;
@@ -32,6 +32,7 @@ fn bare(rejection: Rejection) -> Rejection {
         Rejection::Limit(_) => Rejection::Limit(String::new()),
         Rejection::NotFound(_) => Rejection::NotFound(String::new()),
         Rejection::Exists(_) => Rejection::Exists(String::new()),
+        Rejection::Restore(_) => Rejection::Restore(String::new()),
         other => other,
     }
 }
@@ -40,11 +41,22 @@ fn bare_all<T>(answers: Vec<Result<T, Rejection>>) -> Vec<Result<T, Rejection>> 
     answers.into_iter().map(|answer| answer.map_err(bare)).collect()
 }
 
+fn bare_restored(answer: Restored) -> Restored {
+    match answer {
+        Restored::Skipped(why) => Restored::Skipped(bare(why)),
+        Restored::Failed(why) => Restored::Failed(bare(why)),
+        other => other,
+    }
+}
+
 fn bare_outcome(outcome: Outcome) -> Outcome {
     let result = match outcome.result {
         Ok(Done::Delivered(answers)) => Ok(Done::Delivered(bare_all(answers))),
         Ok(Done::Arrived(answers)) => Ok(Done::Arrived(bare_all(answers))),
         Ok(Done::Changed(answers)) => Ok(Done::Changed(bare_all(answers))),
+        Ok(Done::Restored(answers)) => {
+            Ok(Done::Restored(answers.into_iter().map(bare_restored).collect()))
+        }
         Ok(done) => Ok(done),
         Err(rejection) => Err(bare(rejection)),
     };
@@ -79,7 +91,7 @@ fn run(steps: &[Step]) {
     for (n, step) in (1..).zip(steps) {
         clock += step.passes();
         let (index, time) = (n * 2, Timestamp(clock));
-        let record = to_record(step, &model.now, n);
+        let record = to_record(step, &model, n);
         let at = position(index, time);
         let outcome = apply(&mut memory, &at, &record).unwrap();
         assert_eq!(apply(&mut rocks, &at, &record).unwrap(), outcome);

@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::id::NodeId;
 
 /// What this build supports: kinds of records, and what `apply` does with them.
-/// 1 is the release before, 2 this one.
-pub const LEVEL: u32 = 2;
+/// 2 came with clusters, 3 with restores.
+pub const LEVEL: u32 = 3;
 
 /// The most octets of a call's body, and of its answer.
 pub const MAX_CALL_BYTES: usize = 8 << 20;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountState, SpecialUse};
+use super::{AccountState, Restored, SpecialUse};
 use crate::id::{
     AccountId, EmailId, LogIndex, MailboxId, ModSeq, NodeId, Sequence, ThreadId, Timestamp, Uid,
     UidValidity,
@@ -36,6 +36,8 @@ pub enum Done {
     Changed(Vec<Result<Sequence, Rejection>>),
     /// The new node.
     Node(NodeId),
+    /// An answer for each step of a restore, in their order.
+    Restored(Vec<Restored>),
 }
 
 /// An email that came to stand in a mailbox.
@@ -135,4 +137,7 @@ pub enum Rejection {
         /// The level in force.
         level: u32,
     },
+    /// A restore that cannot begin, go on or end so.
+    #[error("{0}")]
+    Restore(String),
 }

@@ -2,16 +2,17 @@
 
 use redoubt_log::id::{AccountId, MailboxId};
 use redoubt_log::record::{
-    AccountAdd, AccountRename, AccountSet, AccountSettings, Address, AliasAdd, AliasRemove, Done,
-    Rejection,
+    AccountAdd, AccountDelete, AccountRename, AccountSet, AccountSettings, AccountState,
+    AccountSweep, Address, AliasAdd, AliasRemove, Done, Expunge, Rejection,
 };
 
 use super::work::{Kept, Work};
-use super::{Ruled, credential, domain, mailbox};
+use super::{Ruled, credential, domain, expunge, mailbox, settle};
 use crate::account::{FIRST_MAILBOXES, MAX_DISPLAY_NAME, check_address, check_text};
-use crate::keys::{Key, Meta, Object};
+use crate::keys::{Bytes, Key, Meta, Object, Parts, SWEPT_ACCOUNT};
 use crate::mailbox::INBOX;
 use crate::rows::{AccountRow, AddressRow, Usage};
+use crate::storage::{StorageError, Table};
 
 pub(crate) fn add(work: &mut Work<'_>, record: &AccountAdd) -> Ruled<Done> {
     check_settings(&record.settings)?;
@@ -59,7 +60,79 @@ pub(crate) fn set(work: &mut Work<'_>, record: &AccountSet) -> Ruled<Done> {
 }
 
 fn check_settings(settings: &AccountSettings) -> Result<(), Rejection> {
+    if settings.state == AccountState::Deleted {
+        return Err(Rejection::AccountState(AccountState::Deleted));
+    }
     check_text("a display name", &settings.display_name, MAX_DISPLAY_NAME)
+}
+
+/// A switch: nobody finds the account from here on. Its rows stay, so that it can come back with
+/// its ids and credentials; its placements go by records that follow.
+pub(crate) fn delete(work: &mut Work<'_>, record: AccountDelete) -> Ruled<Done> {
+    let a = record.account;
+    let account = work.account(a)?;
+    account.row.change().settings.state = AccountState::Deleted;
+    let (address, emails) = (account.row.get().address.clone(), account.usage.get().emails);
+    work.tx.drop(&Key::Address(&address), &Object::Address(address.clone()));
+    for alias in aliases(work, a)? {
+        work.tx.drop(&Key::Address(&alias), &Object::Address(alias.clone()));
+    }
+    if emails > 0 {
+        work.tx.put(&Key::Deleting(a, SWEPT_ACCOUNT), &())?;
+    }
+    Ok(Done::Unit)
+}
+
+fn aliases(work: &Work<'_>, a: AccountId) -> Result<Vec<Address>, StorageError> {
+    let rows = work.tx.scan(Table::Account, &Bytes::account(a).u8(b'i').range(), usize::MAX)?;
+    let alias = |(key, _): (Vec<u8>, Vec<u8>)| {
+        let address = Parts::new(key.get(9..).unwrap_or_default()).address();
+        address.ok_or_else(|| StorageError::corrupt(Table::Account, &key, "no alias"))
+    };
+    rows.into_iter().map(alias).collect()
+}
+
+/// Placements of a deleted account go; of one that came back meanwhile none does.
+pub(crate) fn sweep(work: &mut Work<'_>, record: &AccountSweep) -> Ruled<Done> {
+    work.deleted_too = true;
+    let (account, mailbox) = (record.account, record.mailbox);
+    if work.account(account)?.row.get().settings.state != AccountState::Deleted {
+        return Err(refused_sweep().into());
+    }
+    let uids = record.uids.clone();
+    expunge::expunge(work, &Expunge { account, mailbox, uids, only_deleted: false })
+}
+
+fn refused_sweep() -> Rejection {
+    Rejection::Restore("the account is not deleted any more".to_owned())
+}
+
+/// A deleted account is found again. Aliases that are taken meanwhile are no longer its own.
+/// False when it was not deleted.
+pub(crate) fn undelete(
+    work: &mut Work<'_>,
+    a: AccountId,
+    address: &Address,
+    settings: &AccountSettings,
+) -> Ruled<bool> {
+    check_settings(settings)?;
+    let row = work.account(a)?.row.get();
+    if row.settings.state != AccountState::Deleted {
+        return Ok(false);
+    }
+    take_address(work, address, AddressRow { account: a, alias: false })?;
+    for alias in aliases(work, a)? {
+        let row = AddressRow { account: a, alias: true };
+        if settle(take_address(work, &alias, row))?.is_err() {
+            work.tx.delete(&Key::Alias(a, &alias));
+        }
+    }
+    let row = work.account(a)?.row.change();
+    row.settings = settings.clone();
+    row.address = address.clone();
+    work.reopen(a)?;
+    work.tx.delete(&Key::Deleting(a, SWEPT_ACCOUNT));
+    Ok(true)
 }
 
 pub(crate) fn rename(work: &mut Work<'_>, record: &AccountRename) -> Ruled<Done> {

@@ -17,6 +17,7 @@ mod flags;
 mod mailbox;
 mod operations;
 mod placing;
+mod restore;
 mod subscribe;
 mod system;
 mod tx;
@@ -35,7 +36,8 @@ pub(crate) use tx::Tx;
 use work::Work;
 
 /// What this program's `apply` does: the highest `Version` record that it can follow.
-/// 1 knows everything up to the first durable node, 2 also who belongs to the cluster.
+/// 1 knows everything up to the first durable node, 2 also who belongs to the cluster, 3 how
+/// what was comes back.
 pub const APPLY_VERSION: u32 = redoubt_log::raft::LEVEL;
 
 /// Where an entry stands in the log.
@@ -173,6 +175,8 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         Change::AccountAdd(r) => account::add(work, r),
         Change::AccountSet(r) => account::set(work, r),
         Change::AccountRename(r) => account::rename(work, r),
+        Change::AccountDelete(r) => account::delete(work, *r),
+        Change::AccountSweep(r) => account::sweep(work, r),
         Change::AliasAdd(r) => account::alias_add(work, r),
         Change::AliasRemove(r) => account::alias_remove(work, r),
         Change::CredentialSet(r) => credential::set(work, r),
@@ -218,6 +222,13 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
             work.may_write(actor, r.account)?;
             expunge::expunge(work, r)
         }
+        Change::RestoreBegin(r) => restore::begin(work, actor, r),
+        Change::RestorePiece(r) => restore::piece(work, r),
+        Change::RestoreNow(r) => {
+            work.may_write(actor, r.account)?;
+            restore::now(work, actor, r)
+        }
+        Change::RestoreAudit(r) => restore::audit(work, r),
         Change::Version(r) => system::version(work, *r),
         Change::CheckpointMark(_) => Ok(Done::Unit),
         Change::TokenAdd(r) => cluster::token_add(work, r),

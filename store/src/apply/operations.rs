@@ -16,13 +16,15 @@ const RECORD_LIFE: i64 = 24 * HOUR;
 pub(crate) const DELIVERY_LIFE: i64 = HOUR;
 /// How long an import's retry is recognised, in milliseconds of log time.
 pub(crate) const IMPORT_LIFE: i64 = RECORD_LIFE;
+/// How long what came of a restore can be asked for, in milliseconds of log time.
+pub(crate) const RESTORE_LIFE: i64 = 90 * RECORD_LIFE;
 /// Rows swept by one record: not fewer than one record can add.
 const SWEEP: usize = MAX_CHANGES + 100;
 
 /// Items of a delivery stand under no mailbox: where it goes may change between tries.
 pub(crate) const ANY_MAILBOX: MailboxId = MailboxId(0);
 
-fn after(time: Timestamp, life: i64) -> Timestamp {
+pub(crate) fn after(time: Timestamp, life: i64) -> Timestamp {
     Timestamp(time.0.saturating_add(life))
 }
 
@@ -58,6 +60,15 @@ fn renew(
     if let Some(old) = old {
         work.tx.delete(&Key::Expiry(old, &key.bytes()));
     }
+    work.tx.put(&Key::Expiry(expires, &key.bytes()), &())
+}
+
+/// A row of the table that was just written goes at this time.
+pub(crate) fn expires(
+    work: &mut Work<'_>,
+    key: &Key<'_>,
+    expires: Timestamp,
+) -> Result<(), StorageError> {
     work.tx.put(&Key::Expiry(expires, &key.bytes()), &())
 }
 

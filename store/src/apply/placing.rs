@@ -6,7 +6,7 @@ use redoubt_log::record::{Arrival, Flags, Rejection};
 
 use super::work::Work;
 use super::{Ruled, Stop};
-use crate::keys::{Key, Object, chunk_of};
+use crate::keys::{Key, Object, SWEPT_ACCOUNT, chunk_of};
 use crate::mailbox::KeywordPlan;
 use crate::rows::{
     ChangeKind, EmailData, EmailRow, MailboxState, PlacementRow, PlacementVersion, Standing,
@@ -169,6 +169,10 @@ fn leave(work: &mut Work<'_>, a: AccountId, email: EmailId, m: MailboxId, uid: U
     let usage = work.account(a)?.usage.change();
     usage.bytes = usage.bytes.saturating_sub(row.data.size);
     usage.emails = usage.emails.saturating_sub(1);
+    if usage.emails == 0 {
+        // The last one of a deleted account: nothing is left to sweep.
+        work.tx.delete(&Key::Deleting(a, SWEPT_ACCOUNT));
+    }
     Ok(())
 }
 

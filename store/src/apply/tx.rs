@@ -27,6 +27,11 @@ impl<'a> Tx<'a> {
         Self { base, index, rows: BTreeMap::new() }
     }
 
+    /// The state before the record, for walks through the history.
+    pub(crate) fn base(&self) -> &dyn Read {
+        self.base
+    }
+
     /// Forgets every write.
     pub(crate) fn clear(&mut self) {
         self.rows.clear();

@@ -52,24 +52,39 @@ pub(crate) struct Work<'a> {
     pub(crate) tx: Tx<'a>,
     pub(crate) index: LogIndex,
     pub(crate) time: Timestamp,
+    /// Whether the record may touch deleted accounts.
+    pub(crate) deleted_too: bool,
     accounts: BTreeMap<AccountId, OpenAccount>,
     mailboxes: BTreeMap<(AccountId, MailboxId), OpenMailbox>,
 }
 
 impl<'a> Work<'a> {
     pub(crate) fn new(tx: Tx<'a>, index: LogIndex, time: Timestamp) -> Self {
-        Self { tx, index, time, accounts: BTreeMap::new(), mailboxes: BTreeMap::new() }
+        let (accounts, mailboxes) = (BTreeMap::new(), BTreeMap::new());
+        Self { tx, index, time, deleted_too: false, accounts, mailboxes }
     }
 
     pub(crate) fn account(&mut self, id: AccountId) -> Ruled<&mut OpenAccount> {
         if !self.accounts.contains_key(&id) {
             let row: AccountRow =
                 self.tx.get(&Key::Account(id))?.ok_or(Rejection::NoSuchAccount)?;
+            let deleted = row.settings.state == AccountState::Deleted;
+            if deleted && !self.deleted_too {
+                return Err(Rejection::NoSuchAccount.into());
+            }
             let usage = self.tx.need(&Key::Usage(id))?;
-            let quota = self.quota(&row)?;
+            // Its domain may be gone too.
+            let quota = if deleted { None } else { self.quota(&row)? };
             self.hold_account(id, Kept::new(row, false), Kept::new(usage, false), quota);
         }
         self.accounts.get_mut(&id).ok_or(Stop::Rejected(Rejection::NoSuchAccount))
+    }
+
+    /// The quota of an account that came back.
+    pub(crate) fn reopen(&mut self, id: AccountId) -> Ruled<()> {
+        let row = self.account(id)?.row.get().clone();
+        self.account(id)?.quota = self.quota(&row)?;
+        Ok(())
     }
 
     fn quota(&self, row: &AccountRow) -> Result<Option<u64>, StorageError> {

@@ -1,6 +1,7 @@
 //! Domains, addresses, accounts.
 
 use redoubt_log::id::{AccountId, NodeId};
+use redoubt_log::record::AccountState;
 
 use super::{Checked, Checker};
 use crate::keys::{Key, Meta, Parts};
@@ -61,7 +62,8 @@ impl Checker<'_> {
             let known = c.has(&Key::Domain(&address.domain))?;
             c.expect(known, "address", &address, "its domain is not there");
             let account: Option<AccountRow> = c.get(&Key::Account(row.account))?;
-            let own = account.is_some_and(|account| account.address == address);
+            let there = |row: &AccountRow| row.settings.state != AccountState::Deleted;
+            let own = account.filter(there).is_some_and(|account| account.address == address);
             let listed = c.has(&Key::Alias(row.account, &address))?;
             let what = format!("account {} does not know it", row.account);
             c.expect(own != row.alias && listed == row.alias, "address", &address, what);
@@ -106,7 +108,8 @@ impl Checker<'_> {
             return self.row_reads::<AccountRow>(key, value);
         };
         let address: Option<AddressRow> = self.get(&Key::Address(&row.address))?;
-        let own = address == Some(AddressRow { account: id, alias: false });
+        let deleted = row.settings.state == AccountState::Deleted;
+        let own = deleted || address == Some(AddressRow { account: id, alias: false });
         self.expect(own, "account", id, format!("{} is not its address", row.address));
         let usage = self.has(&Key::Usage(id))?;
         self.expect(usage, "usage", id, "the account has no row of its usage");
@@ -142,7 +145,9 @@ impl Checker<'_> {
             return Ok(());
         };
         let row: Option<AddressRow> = self.get(&Key::Address(&alias))?;
-        let right = row == Some(AddressRow { account: id, alias: true });
+        let owner: Option<AccountRow> = self.get(&Key::Account(id))?;
+        let deleted = owner.is_some_and(|o| o.settings.state == AccountState::Deleted);
+        let right = deleted || row == Some(AddressRow { account: id, alias: true });
         self.expect(right, "alias", &alias, format!("the directory does not know it for {id}"));
         Ok(())
     }

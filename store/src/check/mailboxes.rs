@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use redoubt_log::id::{AccountId, MailboxId, ModSeq};
-use redoubt_log::record::Flags;
+use redoubt_log::record::{AccountState, Flags};
 
 use super::{Checked, Checker};
-use crate::keys::{Bytes, Key, Parts};
+use crate::keys::{Bytes, Key, Parts, SWEPT_ACCOUNT};
 use crate::mailbox::MAX_LEVELS;
 use crate::rows::{
     AccountRow, ChangeKind, Counters, MailboxRow, MailboxState, PlacementRow, UidChunk,
+    Usage,
 };
 use crate::storage::{KeyRange, StorageError, Table, decode};
 
@@ -218,11 +219,25 @@ impl Checker<'_> {
     fn deleting(&mut self) -> Checked {
         let place = |mut parts: Parts<'_>| Some((parts.account()?, parts.mailbox()?));
         self.rows(Table::Deleting, &KeyRange::all(), place, |c, (a, id), (): ()| {
+            if id == SWEPT_ACCOUNT {
+                return c.swept_account(a);
+            }
             let row: Option<MailboxRow> = c.get(&Key::Mailbox(a, id))?;
             let hidden = row.is_some_and(|row| row.state != MailboxState::Live);
             c.expect(hidden, "deleting", at(a, id), "it is swept, and not deleted");
             Ok(())
         })
+    }
+
+    /// An account is swept when it is deleted and holds emails.
+    fn swept_account(&mut self, a: AccountId) -> Checked {
+        let row: Option<AccountRow> = self.get(&Key::Account(a))?;
+        let usage: Option<Usage> = self.get(&Key::Usage(a))?;
+        let deleted = row.is_some_and(|row| row.settings.state == AccountState::Deleted);
+        let right = deleted && usage.is_some_and(|usage| usage.emails > 0);
+        let what = "it is swept, and not deleted or empty";
+        self.expect(right, "deleting", format!("account {a}"), what);
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use redoubt_log::codec;
 use redoubt_log::id::{AccountId, Hash, LogIndex, Timestamp};
 use redoubt_log::raft::{AppliedState, Checkpoint, Committed, Fatal, LogId, StateMachine};
-use redoubt_log::record::{Change, Done, NamedChange, Outcome, Record};
+use redoubt_log::record::{Change, Done, NamedChange, Outcome, Record, RestoreStep};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -75,6 +75,8 @@ pub(crate) struct Progress {
     pub(crate) checkpoint_due: Notify,
     /// Woken when a mailbox was deleted, here or through another node.
     pub(crate) sweep_due: Notify,
+    /// Woken when a restore began, here or through another node.
+    pub(crate) restore_due: Notify,
 }
 
 impl Progress {
@@ -100,6 +102,9 @@ impl Progress {
         self.records.fetch_add(1, Ordering::Relaxed);
         if deletes(&record.change) {
             self.sweep_due.notify_one();
+        }
+        if matches!(record.change, Change::RestoreBegin(_)) {
+            self.restore_due.notify_one();
         }
         if checkpoint_every == 0 || matches!(record.change, Change::CheckpointMark(_)) {
             return;
@@ -253,6 +258,10 @@ fn deletes(change: &Change) -> bool {
     match change {
         Change::MailboxDelete(_) => true,
         Change::MailboxNamed(named) => named.then == NamedChange::Delete,
+        Change::AccountDelete(_) => true,
+        Change::RestorePiece(piece) => {
+            piece.steps.iter().any(|step| matches!(step, RestoreStep::Delete { .. }))
+        }
         _ => false,
     }
 }
@@ -271,6 +280,10 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         },
         Change::AccountSet(r) => one(r.account),
         Change::AccountRename(r) => one(r.account),
+        Change::AccountDelete(r) => one(r.account),
+        Change::AccountSweep(r) => one(r.account),
+        Change::RestorePiece(r) => one(r.account),
+        Change::RestoreNow(r) => one(r.account),
         Change::AliasAdd(r) => one(r.account),
         Change::CredentialSet(r) => one(r.account),
         Change::CredentialRemove(r) => one(r.account),
@@ -288,6 +301,8 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         | Change::DomainSet(_)
         | Change::DomainRemove(_)
         | Change::AliasRemove(_)
+        | Change::RestoreBegin(_)
+        | Change::RestoreAudit(_)
         | Change::Version(_)
         | Change::CheckpointMark(_)
         | Change::TokenAdd(_)

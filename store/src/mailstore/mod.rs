@@ -11,7 +11,10 @@ use bytes::Bytes;
 use redoubt_log::blob::{BlobError, BlobStore};
 use redoubt_log::id::{AccountId, BlobId, LogIndex, MailboxId, ModSeq, OperationId, Uid};
 use redoubt_log::raft::Node;
-use redoubt_log::record::{AccountState, Actor, Arrival, Change, Outcome, Rejection, SpecialUse};
+use redoubt_log::record::{
+    AccountState, Actor, Arrival, Change, Outcome, Rejection, RestoreOptions, RestoreStep, Restored,
+    SpecialUse,
+};
 use redoubt_log::segment::SegmentLog;
 use tokio::task::AbortHandle;
 
@@ -24,6 +27,8 @@ use crate::check::Violation;
 use crate::checkpoint::{Base, BaseError};
 use crate::ingest::Ingest;
 use crate::mime::{self, Parsed};
+use crate::restore::{Plan, Summary, Wish};
+use crate::rows::RestoreRow;
 use crate::spool::SpoolRoom;
 use crate::storage::RocksStorage;
 use crate::view::{Account, Mailbox, View};
@@ -55,6 +60,7 @@ mod recover;
 mod request;
 mod rescue;
 pub(crate) mod reserve;
+mod restores;
 mod scrub;
 mod status;
 mod sweep;
@@ -78,6 +84,7 @@ pub use recover::{Survivor, look_at_survivor, recover_alone};
 pub use request::{
     DeliveryRecipient, Envelope, FlagUpdate, Flagged, MailboxRef, NewMessage, Options,
 };
+pub use restores::{PastEmail, RestoreError};
 pub use scrub::{Finished, ScrubStatus};
 pub use status::StoreStatus;
 
@@ -355,6 +362,83 @@ impl Mailstore {
         only_deleted: bool,
     ) -> Result<Vec<(Uid, ModSeq)>, WriteError> {
         self.inner.expunge(actor, mailbox, uids, only_deleted).await
+    }
+    // ------------------------------------------------------------ restores
+
+    /// Brings emails that the history knows into a mailbox, at once and in their order: what COPY
+    /// out of a past mailbox is. `from` is whose they were; `at` only says in the audit which
+    /// moment was looked at. They keep their ids, threads and dates in their own account, and get
+    /// new UIDs. An answer for each: [`Restored::Created`] with its arrival, [`Restored::Merged`]
+    /// where the mailbox has the email already (`View::placements_of` says under which UID),
+    /// [`Restored::Failed`] with the reason, for example over quota.
+    ///
+    /// # Errors
+    /// [`WriteError`]; of more than some hundred emails some may be there already then. Asking
+    /// again merges them.
+    pub async fn restore_emails(
+        &self,
+        actor: &Actor,
+        from: AccountId,
+        at: Option<LogIndex>,
+        to: MailboxRef,
+        emails: Vec<PastEmail>,
+        options: RestoreOptions,
+    ) -> Result<Vec<Restored>, WriteError> {
+        self.inner.restore_emails(actor, from, at, to, emails, options).await
+    }
+    /// What a restore would do, as of now, and a summary of it. Changes nothing.
+    ///
+    /// # Errors
+    /// [`RestoreError::Plan`] when there is no plan for it.
+    pub async fn plan_restore(&self, wish: Wish) -> Result<(Plan, Summary), RestoreError> {
+        self.inner.plan_restore(wish).await
+    }
+    /// Plans a restore and begins it; whichever node leads does it behind the scene.
+    /// [`View::restore`] says how far it has come.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; with [`Rejection::Restore`] when another one of the account goes on.
+    pub async fn begin_restore(
+        &self,
+        actor: &Actor,
+        wish: Wish,
+        options: RestoreOptions,
+    ) -> Result<OperationId, RestoreError> {
+        self.inner.begin_restore(actor, wish, options).await
+    }
+    /// Goes on at once with restores that wait after a failure.
+    pub fn resume_restores(&self) {
+        self.inner.progress.restore_due.notify_one();
+    }
+    /// Ends a restore before it is done; what was done stays.
+    ///
+    /// # Errors
+    /// [`WriteError::Rejected`] when there is none, or it has ended.
+    pub async fn cancel_restore(
+        &self,
+        actor: &Actor,
+        restore: OperationId,
+    ) -> Result<(), WriteError> {
+        self.inner.cancel_restore(actor, restore).await
+    }
+    /// What a restore was asked to do. Blocks.
+    ///
+    /// # Errors
+    /// When its blob cannot be read.
+    pub fn restore_wish(&self, row: &RestoreRow) -> Result<Option<Wish>, StoreError> {
+        self.inner.restore_wish(row)
+    }
+    /// Steps of a restore's plan, from a place on, at most `limit`. Blocks.
+    ///
+    /// # Errors
+    /// When its blobs cannot be read.
+    pub fn restore_steps(
+        &self,
+        row: &RestoreRow,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<RestoreStep>, StoreError> {
+        self.inner.restore_steps(row, from, limit)
     }
     /// The highest UID that a session with the right to reset `\Recent` has been told of; raises it
     /// when `claim`. Soft state (RFC 3501 section 2.3.2).

@@ -15,7 +15,7 @@ use super::machine::{Machine, Progress};
 use super::rescue::{self, Rescuer};
 use super::{
     ClusterFile, Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret,
-    StoreError, Tasks, checkpoints, contact, layout, place, reserve, scrub, sweep, upkeep, views,
+    StoreError, Tasks, checkpoints, contact, layout, place, reserve, restores, scrub, sweep, upkeep, views,
     workers,
 };
 use crate::Ending;
@@ -44,6 +44,7 @@ pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
     let marks = inner.progress.marks.clone();
     let tasks = [
         tokio::spawn(sweep::run(weak.clone(), inner.progress.clone())),
+        tokio::spawn(restores::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(checkpoints::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(rescue::run(Arc::downgrade(&inner.rescuer))),
         tokio::spawn(compare::run(Arc::downgrade(&inner.comparer), marks)),

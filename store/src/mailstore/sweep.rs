@@ -4,11 +4,13 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use redoubt_log::id::Uid;
-use redoubt_log::record::Actor;
+use redoubt_log::id::{OperationId, Uid};
+use redoubt_log::record::{AccountSweep, Actor, Change};
 
 use super::machine::Progress;
-use super::{Inner, MailboxRef, WriteError};
+use super::{Inner, MailboxRef, StoreError, WriteError};
+use crate::keys::SWEPT_ACCOUNT;
+use crate::view::View;
 
 /// Placements expunged by one record: small enough to let others go in between.
 const PIECE: usize = 500;
@@ -41,23 +43,55 @@ impl Inner {
     pub(super) async fn sweep_all(&self) -> Result<(), WriteError> {
         while self.node.is_leader() {
             let Some((mailbox, uids)) = self.next_to_sweep().await? else { return Ok(()) };
-            let gone = self.expunge(&Actor::SYSTEM, mailbox, uids, false).await?;
-            if gone.is_empty() {
+            let gone = match mailbox {
+                Swept::Mailbox(mailbox) => {
+                    !self.expunge(&Actor::SYSTEM, mailbox, uids, false).await?.is_empty()
+                }
+                Swept::Account(mailbox) => self.sweep_account(mailbox, uids).await?,
+            };
+            if !gone {
                 return Err(WriteError::Unavailable("a sweep expunged nothing".to_owned()));
             }
         }
         Ok(())
     }
 
-    async fn next_to_sweep(&self) -> Result<Option<(MailboxRef, Vec<Uid>)>, WriteError> {
-        let view = self.view().await?;
-        let next = move || {
-            let Some((account, mailbox)) = view.sweeps(1)?.into_iter().next() else {
-                return Ok(None);
-            };
-            let uids = view.sweep_uids(account, mailbox, PIECE)?;
-            Ok(Some((MailboxRef { account, mailbox }, uids)))
-        };
-        self.work(next).await?
+    /// False when the account came back, or was empty: the list of what is to be swept is
+    /// then another one.
+    async fn sweep_account(&self, at: MailboxRef, uids: Vec<Uid>) -> Result<bool, WriteError> {
+        let MailboxRef { account, mailbox } = at;
+        let sweep = Change::AccountSweep(AccountSweep { account, mailbox, uids });
+        match self.propose(&Actor::SYSTEM, OperationId::random(), sweep).await {
+            Ok(_) => Ok(true),
+            Err(WriteError::Rejected(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
+
+    async fn next_to_sweep(&self) -> Result<Option<(Swept, Vec<Uid>)>, WriteError> {
+        let view = self.view().await?;
+        Ok(self.work(move || next(&view)).await??)
+    }
+}
+
+/// Why a mailbox is swept.
+#[derive(Debug, Clone, Copy)]
+enum Swept {
+    /// It was deleted.
+    Mailbox(MailboxRef),
+    /// Its account was.
+    Account(MailboxRef),
+}
+
+fn next(view: &View) -> Result<Option<(Swept, Vec<Uid>)>, StoreError> {
+    let Some((account, mailbox)) = view.sweeps(1)?.into_iter().next() else {
+        return Ok(None);
+    };
+    if mailbox != SWEPT_ACCOUNT {
+        let uids = view.sweep_uids(account, mailbox, PIECE)?;
+        return Ok(Some((Swept::Mailbox(MailboxRef { account, mailbox }), uids)));
+    }
+    let Some(mailbox) = view.first_filled(account)? else { return Ok(None) };
+    let uids = view.sweep_uids(account, mailbox, PIECE)?;
+    Ok(Some((Swept::Account(MailboxRef { account, mailbox }), uids)))
 }

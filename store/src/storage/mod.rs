@@ -47,7 +47,7 @@ pub enum Table {
     Change,
     /// Threads by their keys. Bound: emails above the history floor.
     Thread,
-    /// Outcomes by operation id. Bound: 24 hours of log time.
+    /// Outcomes by operation id, and restores. Bound: 24 hours of log time, 90 days for restores.
     Operation,
     /// Who did what and when, by index. Bound: the history floor.
     Record,

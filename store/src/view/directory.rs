@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use redoubt_log::id::{AccountId, MailboxId, OperationId};
-use redoubt_log::record::{Address, Arrival};
+use redoubt_log::record::{AccountState, Address, Arrival};
 use unicode_normalization::UnicodeNormalization;
 
 use super::{
@@ -89,11 +89,35 @@ impl View {
     pub fn account(&self, account: AccountId) -> Result<Option<Account>, StoreError> {
         let row: Option<AccountRow> =
             self.source.row(&Key::Account(account), &Object::Account(account))?;
-        let Some(row) = row else { return Ok(None) };
+        let there = |row: &AccountRow| row.settings.state != AccountState::Deleted;
+        let Some(row) = row.filter(there) else { return Ok(None) };
+        self.shown(account, row).map(Some)
+    }
+
+    /// Accounts that are deleted as of this view, by rising id; their settings say so.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn deleted_accounts(&self) -> Result<Vec<Account>, StoreError> {
+        let (mut accounts, mut next) = (Vec::new(), Some(0));
+        while let Some(id) = next {
+            let Some(id) = self.first_account(AccountId(id))? else { break };
+            let row: Option<AccountRow> =
+                self.source.row(&Key::Account(id), &Object::Account(id))?;
+            let gone = |row: &AccountRow| row.settings.state == AccountState::Deleted;
+            if let Some(row) = row.filter(gone) {
+                accounts.push(self.shown(id, row)?);
+            }
+            next = id.0.checked_add(1);
+        }
+        Ok(accounts)
+    }
+
+    fn shown(&self, account: AccountId, row: AccountRow) -> Result<Account, StoreError> {
         let usage: Usage =
             self.source.row(&Key::Usage(account), &Object::Usage(account))?.unwrap_or_default();
         let default = self.domain(&row.address.domain)?.and_then(|d| d.settings.default_quota);
-        Ok(Some(Account {
+        Ok(Account {
             id: account,
             quota: row.settings.quota.or(default),
             address: row.address,
@@ -102,7 +126,7 @@ impl View {
             emails: usage.emails,
             created: row.created,
             base: row.base,
-        }))
+        })
     }
 
     /// Aliases of one account, or all.

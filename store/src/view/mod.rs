@@ -12,6 +12,7 @@ mod cluster;
 mod directory;
 mod mailboxes;
 mod placements;
+mod restores;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -287,6 +288,20 @@ impl View {
             parse(&key).ok_or_else(|| StorageError::corrupt(Table::Deleting, &key, "no mailbox"))
         };
         Ok(rows.into_iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// A mailbox of an account that has placements, whether it is shown or not: what the next
+    /// record of an account's sweep takes.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub(crate) fn first_filled(
+        &self,
+        account: AccountId,
+    ) -> Result<Option<MailboxId>, StoreError> {
+        let range = crate::keys::Bytes::account(account).range();
+        let row = self.reader().scan(Table::Placement, &range, 1)?.pop();
+        Ok(row.and_then(|(key, _)| Parts::new(key.get(8..).unwrap_or_default()).mailbox()))
     }
 
     /// UIDs of a mailbox that is being swept, rising, at most `limit`: what the

@@ -62,7 +62,7 @@ impl Model {
         Ok(Done::Unit)
     }
 
-    fn check_free(&self, address: &Address) -> Answer<()> {
+    pub(super) fn check_free(&self, address: &Address) -> Answer<()> {
         if !good_local(&address.local) || !good_domain(&address.domain) {
             return Err(bad_name());
         }
@@ -110,6 +110,9 @@ impl Model {
     }
 
     pub(super) fn account_set(&mut self, r: &AccountSet) -> Answer<Done> {
+        if r.settings.state == AccountState::Deleted {
+            return Err(Rejection::AccountState(AccountState::Deleted));
+        }
         self.now.account(r.account)?.settings = r.settings.clone();
         Ok(Done::Unit)
     }

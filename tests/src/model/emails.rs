@@ -11,7 +11,7 @@ fn folded(keyword: &str) -> String {
 
 impl MailboxM {
     /// As the mailbox spells it, learning it when it is new.
-    fn spell(&mut self, keywords: &[String]) -> Vec<String> {
+    pub(super) fn spell(&mut self, keywords: &[String]) -> Vec<String> {
         let mut spelt: Vec<String> = Vec::new();
         for keyword in keywords {
             if !self.keywords.iter().any(|k| folded(k) == folded(keyword)) {
@@ -31,7 +31,7 @@ impl MailboxM {
     }
 }
 
-fn good_keywords(keywords: &[String]) -> bool {
+pub(super) fn good_keywords(keywords: &[String]) -> bool {
     keywords
         .iter()
         .all(|k| !k.is_empty() && k.chars().all(|c| c.is_ascii_alphanumeric() || c == '$'))
@@ -42,7 +42,7 @@ impl AccountM {
         self.emails.values().map(|email| email.size).sum()
     }
 
-    fn thread_of(&mut self, keys: &ThreadKeys, own: ThreadId) -> ThreadId {
+    pub(super) fn thread_of(&mut self, keys: &ThreadKeys, own: ThreadId) -> ThreadId {
         let with = |id: &ThreadKey| {
             let hit = self.threads.iter().find(|(i, s, _)| i == id && *s == keys.subject);
             hit.map(|hit| hit.2)
@@ -56,13 +56,20 @@ impl AccountM {
         thread
     }
 
-    fn bring(&mut self, id: EmailId, message: &Message, received: Timestamp) {
+    fn bring(
+        &mut self,
+        id: EmailId,
+        message: &Message,
+        received: Timestamp,
+        envelope: Option<BlobId>,
+    ) {
         let thread = self.thread_of(&message.thread, ThreadId(id));
-        let email = EmailM { blob: message.blob, size: message.size, received, thread };
+        let (blob, size, keys) = (message.blob, message.size, message.thread.clone());
+        let email = EmailM { blob, size, received, thread, keys, envelope };
         self.emails.insert(id, email);
     }
 
-    fn place(
+    pub(super) fn place(
         &mut self,
         at: &At,
         to: MailboxId,
@@ -105,7 +112,7 @@ impl AccountM {
         })
     }
 
-    fn take(&mut self, at: &At, from: MailboxId, uid: Uid) {
+    pub(super) fn take(&mut self, at: &At, from: MailboxId, uid: Uid) {
         let mailbox = self.mailboxes.iter_mut().find(|m| m.id == from).unwrap();
         let email = mailbox.message(uid).unwrap().email;
         mailbox.messages.retain(|m| m.uid != uid);
@@ -199,7 +206,7 @@ impl Model {
             return Err(Rejection::UidsExhausted);
         }
         let email = EmailId { sequence: Sequence(at.index), ordinal: n };
-        account.bring(email, &r.message, r.received);
+        account.bring(email, &r.message, r.received, Some(r.envelope));
         let keywords: &[String] = if good_keywords(&to.keywords) { &to.keywords } else { &[] };
         let arrival = account.place(at, mailbox, email, to.flags.0, keywords, None)?;
         if let Some(key) = retry {
@@ -208,7 +215,7 @@ impl Model {
         Ok(arrival)
     }
 
-    fn room(&self, account: AccountId, size: u64) -> Answer<()> {
+    pub(super) fn room(&self, account: AccountId, size: u64) -> Answer<()> {
         let used = self.now.accounts[&account].used();
         match self.now.quota(account) {
             Some(limit) if used + size > limit => Err(Rejection::OverQuota { used, limit }),
@@ -242,7 +249,7 @@ impl Model {
             None => {
                 self.room(r.account, item.message.size)?;
                 let email = EmailId { sequence: Sequence(at.index), ordinal: n };
-                self.now.account(r.account)?.bring(email, &item.message, item.received);
+                self.now.account(r.account)?.bring(email, &item.message, item.received, None);
                 email
             }
         };

@@ -20,7 +20,7 @@ impl AccountM {
         }
     }
 
-    fn child(&self, parent: Option<MailboxId>, name: &str) -> Option<&MailboxM> {
+    pub(super) fn child(&self, parent: Option<MailboxId>, name: &str) -> Option<&MailboxM> {
         let here = |m: &&MailboxM| m.parent == parent && m.name == name;
         self.mailboxes.iter().filter(here).find(|m| m.stage != Stage::Deleted)
     }

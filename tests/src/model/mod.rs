@@ -8,6 +8,7 @@ mod agree;
 mod directory;
 mod emails;
 mod mailboxes;
+mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +22,8 @@ pub struct State {
     pub domains: BTreeMap<String, DomainSettings>,
     pub accounts: BTreeMap<AccountId, AccountM>,
     pub aliases: BTreeMap<Address, AccountId>,
+    /// Accounts that are deleted, with the aliases that they had.
+    pub deleted: BTreeMap<AccountId, (AccountM, Vec<Address>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -76,6 +79,8 @@ pub struct EmailM {
     pub size: u64,
     pub received: Timestamp,
     pub thread: ThreadId,
+    pub keys: ThreadKeys,
+    pub envelope: Option<BlobId>,
 }
 
 /// An outcome that is remembered until a time.
@@ -95,6 +100,7 @@ pub struct Model {
     deliveries: BTreeMap<(OperationId, AccountId), Memory<Arrival>>,
     imports: Vec<((OperationId, AccountId, MailboxId), Memory<Arrival>)>,
     accounts_made: u64,
+    restores: BTreeMap<OperationId, restore::RestoreM>,
 }
 
 /// One record at work.
@@ -127,9 +133,11 @@ impl Model {
         let at = At { index: index.0, time: Timestamp(clock) };
         let before =
             (self.now.clone(), self.deliveries.clone(), self.imports.clone(), self.accounts_made);
+        let restores = self.restores.clone();
         let result = self.change(&at, record);
         if result.is_err() {
             (self.now, self.deliveries, self.imports, self.accounts_made) = before;
+            self.restores = restores;
         }
         let outcome = Outcome { index, time: at.time, result };
         let memory = Memory { until: clock + 24 * HOUR, value: outcome.clone() };
@@ -161,6 +169,12 @@ impl Model {
             Change::Move(r) => self.now.account(r.account)?.copy(at, r.from, r.to, &r.items, true),
             Change::SetFlags(r) => self.set_flags(at, r),
             Change::Expunge(r) => self.now.account(r.account)?.expunge(at, r),
+            Change::AccountDelete(r) => self.account_delete(*r),
+            Change::AccountSweep(r) => self.account_sweep(at, r),
+            Change::RestoreBegin(r) => self.restore_begin(r),
+            Change::RestorePiece(r) => self.restore_piece(at, r),
+            Change::RestoreNow(r) => self.restore_now(at, r),
+            Change::RestoreAudit(r) => self.restore_audit(r),
             // Of mail they say nothing.
             Change::Version(_)
             | Change::CheckpointMark(_)
@@ -183,6 +197,7 @@ impl Model {
             Change::Move(r) => r.account,
             Change::SetFlags(r) => r.account,
             Change::Expunge(r) => r.account,
+            Change::RestoreNow(r) => r.account,
             _ => return Ok(()),
         };
         let state = self.now.account(account)?.settings.state;

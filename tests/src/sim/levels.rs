@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redoubt_log::id::{Hash, Timestamp};
+use redoubt_log::id::{AccountId, OperationId};
 use redoubt_log::raft::LEVEL;
-use redoubt_log::record::{Change, TokenAdd, Version};
+use redoubt_log::record::{Change, RestoreNow, RestoreOptions, Version};
 
 use super::Group;
 use super::clients::{Fate, Wish, settle};
@@ -58,7 +58,7 @@ pub(super) async fn press(group: Group) {
         main.rest(Duration::from_millis(main.pick(20..600))).await;
         match main.random() {
             true => drop(raise(&group).await),
-            false => drop(token(&group).await),
+            false => drop(news(&group).await),
         }
     }
 }
@@ -87,12 +87,13 @@ async fn raise(group: &Group) -> bool {
 }
 
 /// Proposes a record of a kind that older programs do not know; whether it was done.
-async fn token(group: &Group) -> bool {
-    let token = Hash(group.main().random());
-    let add = TokenAdd { token, expires: Timestamp(i64::MAX), light: false };
+async fn news(group: &Group) -> bool {
+    let (restore, account) = (OperationId(group.main().random()), AccountId(1));
+    let (at, options) = (None, RestoreOptions::default());
+    let now = RestoreNow { restore, account, source: account, at, steps: Vec::new(), options };
     let raised = group.levels().0.raised.load(Ordering::Relaxed);
     let raising = group.levels().0.raising.load(Ordering::Relaxed);
-    match settle(group, Wish::Plain(Change::TokenAdd(add))).await {
+    match settle(group, Wish::Plain(Change::RestoreNow(now))).await {
         Fate::Refused => group.ledger().count(|counts| counts.refused += 1),
         Fate::Unknown => {}
         Fate::Done(outcome) if outcome.result.is_err() => {}
@@ -137,7 +138,7 @@ pub(super) async fn finish(group: &Group) {
     for machine in group.machines() {
         upgrade(group, &machine).await;
     }
-    while !(raise(group).await && token(group).await) {
+    while !(raise(group).await && news(group).await) {
         if group.ledger().broken().is_some() {
             return;
         }

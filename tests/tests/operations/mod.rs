@@ -6,7 +6,7 @@ use std::ops::Range;
 use proptest::prelude::*;
 use redoubt_log::id::*;
 use redoubt_log::record::*;
-use redoubt_tests::model::State;
+use redoubt_tests::model::{Model, State};
 
 /// What happens, by small numbers.
 #[derive(Debug, Clone)]
@@ -38,6 +38,9 @@ enum What {
     Copy { account: u8, from: u8, to: u8, uids: Vec<u8>, leave: bool, lie: bool },
     Flags { account: u8, mailbox: u8, reader: u8, uids: Vec<u8>, how: u8, marks: Marks, since: u8 },
     Expunge { account: u8, mailbox: u8, uids: Vec<u8>, only_deleted: bool },
+    Level,
+    Gone { account: u8, mailbox: Option<u8>, uids: Vec<u8> },
+    Back { account: u8, from: u8, what: u8, mailbox: u8, to: u8, pick: u8, marks: Marks },
 }
 
 fn marks() -> impl Strategy<Value = Marks> {
@@ -121,9 +124,20 @@ fn mail() -> impl Strategy<Value = What> {
     ]
 }
 
+fn back() -> impl Strategy<Value = What> {
+    let gone = (0u8..4, prop::option::weighted(0.6, 0u8..8), uids());
+    let again = (0u8..4, 0u8..6, 0u8..9, 0u8..14, 0u8..14, any::<u8>(), marks());
+    prop_oneof![
+        1 => gone.prop_map(|(account, mailbox, uids)| What::Gone { account, mailbox, uids }),
+        4 => again.prop_map(|(account, from, what, mailbox, to, pick, marks)| {
+            What::Back { account, from, what, mailbox, to, pick, marks }
+        }),
+    ]
+}
+
 /// A beginning with two domains and three accounts, then anything.
 pub fn steps(count: Range<usize>) -> impl Strategy<Value = Vec<Step>> {
-    let what = prop_oneof![1 => directory(), 3 => tree(), 12 => mail()];
+    let what = prop_oneof![2 => directory(), 6 => tree(), 24 => mail(), 5 => back()];
     let step = (what, any::<u8>(), any::<u8>(), any::<bool>())
         .prop_map(|(what, time, operation, own)| Step { what, time, operation, own });
     prop::collection::vec(step, count).prop_map(|rest| {
@@ -140,7 +154,7 @@ fn plain(what: What) -> Step {
 fn beginning() -> Vec<What> {
     let domain = |name| What::Domain { how: 0, name, quota: None, catch_all: 0 };
     let account = |address| What::Account { how: 0, account: 0, address, state: 7, quota: None };
-    vec![domain(0), domain(1), account(0), account(1), account(3)]
+    vec![What::Level, domain(0), domain(1), account(0), account(1), account(3)]
 }
 
 impl Step {
@@ -221,8 +235,11 @@ fn placed(state: &State, a: AccountId, m: MailboxId, uid: Uid, lie: bool) -> Pla
 }
 
 /// The record of a step.
-pub fn to_record(step: &Step, state: &State, n: u64) -> Record {
-    let change = change(&step.what, state, n);
+pub fn to_record(step: &Step, model: &Model, n: u64) -> Record {
+    let change = match &step.what {
+        What::Back { .. } => Change::RestoreNow(restore(&step.what, model, n)),
+        what => change(what, &model.now, n),
+    };
     let actor = match (&change, step.own) {
         (Change::Copy(r), true) => Actor::account(r.account, None),
         (Change::SetFlags(r), true) => Actor::account(r.account, None),
@@ -282,8 +299,94 @@ fn change(what: &What, state: &State, n: u64) -> Change {
         What::Subscribe { account: a, name: called, subscribed } => {
             Change::Subscribe(Subscribe { account: account(a), name: name(called), subscribed })
         }
+        What::Level => Change::Version(Version { apply: 3 }),
+        What::Gone { account: a, mailbox: None, .. } => {
+            Change::AccountDelete(AccountDelete { account: account(a) })
+        }
+        What::Gone { account: a, mailbox: Some(m), uids } => {
+            let uids = uids.iter().map(|uid| Uid::new(u32::from(*uid) + 1).unwrap()).collect();
+            let (account, mailbox) = (account(a), mailbox(m));
+            Change::AccountSweep(AccountSweep { account, mailbox, uids })
+        }
         what => mail_change(what, state, n),
     }
+}
+
+/// Emails of any moment, live or not, of this account or another.
+fn known_emails(model: &Model, a: AccountId) -> Vec<(EmailId, BlobId)> {
+    let all = model.past.values().filter_map(|state| state.accounts.get(&a));
+    let mut emails: Vec<_> =
+        all.flat_map(|account| account.emails.iter().map(|(id, email)| (*id, email.blob))).collect();
+    emails.sort();
+    emails.dedup();
+    emails
+}
+
+fn restore(what: &What, model: &Model, n: u64) -> RestoreNow {
+    let What::Back { account: a, from, what, mailbox: m, to, pick, marks } = what.clone() else {
+        unreachable!("not a restore")
+    };
+    let (account, source) = (account(a), if from < 4 { account(a) } else { account(from - 4) });
+    let emails = known_emails(model, source);
+    let (email, blob) =
+        emails.get(usize::from(pick) % emails.len().max(1)).copied().unwrap_or_default();
+    let there = model.now.accounts.get(&account).and_then(|a| a.mailbox(mailbox(m)));
+    let message = there.and_then(|m| m.messages.get(usize::from(pick) % m.messages.len().max(1)));
+    let (uid, placed) = message.map_or((Uid::MIN, email), |m| (m.uid, m.email));
+    let (flags, words) = (Flags(marks.flags), keywords(&marks.keywords));
+    let slot = RestoreTo::Made(u32::from(pick % 2));
+    let target = if to > 10 { slot } else { RestoreTo::Mailbox(mailbox(to)) };
+    let parent = (to > 5).then_some(target);
+    let place = |to, copies| RestorePlace { to, flags, keywords: words.clone(), copies };
+    let twin = model.now.accounts.get(&account).and_then(|a| {
+        a.emails.iter().find(|(_, e)| e.blob == blob).map(|(id, _)| *id)
+    });
+    let known = blob;
+    let last = match what {
+        0..4 => RestoreStep::Email(RestoreEmail {
+            from: source,
+            email,
+            blob: known,
+            envelope: model.envelope(source, email),
+            twin: twin.filter(|_| pick % 3 > 0),
+            places: vec![place(target, 1), place(slot, u32::from(pick % 3))],
+        }),
+        4 => {
+            let modseq = ModSeq(n * u64::from(pick) / 64);
+            let mailbox = mailbox(m);
+            RestoreStep::Flags { mailbox, uid, email: placed, modseq, flags, keywords: words }
+        }
+        5 => RestoreStep::Move {
+            from: mailbox(m),
+            uid,
+            email: placed,
+            to: target,
+            flags,
+            keywords: words,
+        },
+        6 => RestoreStep::Expunge { mailbox: mailbox(m), uid, email: placed },
+        7 => RestoreStep::Rename { mailbox: mailbox(m), parent, name: name(pick % 10) },
+        _ => RestoreStep::Subscribe { name: name(pick % 4), subscribed: pick > 99 },
+    };
+    let made = RestoreStep::Mailbox {
+        slot: u32::from(pick % 2),
+        parent: (m > 5).then_some(RestoreTo::Mailbox(mailbox(m))),
+        name: name(pick % 10),
+        special_use: Some(SpecialUse::Sent),
+    };
+    let mut restore = [7; 16];
+    restore[..8].copy_from_slice(&n.to_le_bytes());
+    let options = RestoreOptions { over_quota: pick > 100, inbox_if_gone: pick % 4 == 0 };
+    let steps = vec![undeleted(model, account, pick), made, last];
+    RestoreNow { restore: OperationId(restore), account, source, at: None, steps, options }
+}
+
+/// An account that is there: nothing to do. `RestoreNow` never meets a deleted one.
+fn undeleted(model: &Model, a: AccountId, pick: u8) -> RestoreStep {
+    let there = model.now.accounts.get(&a);
+    let address = there.map_or(address(pick), |account| account.address.clone());
+    let settings = there.map(|account| account.settings.clone()).unwrap_or_default();
+    RestoreStep::Account { address, settings }
 }
 
 fn domain_change(how: u8, name: u8, quota: Option<u16>, catch_all: u8) -> Change {

@@ -1,0 +1,152 @@
+//! Single emails: as they stood at a moment, or as they last stood.
+
+use std::collections::BTreeMap;
+
+use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, Uid};
+use redoubt_log::record::{RestoreMode, RestoreTo};
+
+use super::lives::{Mailboxes, end, stood};
+use super::stands::{self, Emails, Stand, Twins, Want, flags_step};
+use super::tree::Tree;
+use super::{EmailWish, Plan, PlanError, Planned};
+use crate::keys::Object;
+use crate::rows::PlacementVersion;
+use crate::storage::{Table, decode};
+use crate::view::View;
+
+pub(super) fn plan(view: &View, wish: &EmailWish) -> Planned<Plan> {
+    let target = wish.to.unwrap_or(wish.account);
+    if view.account(target)?.is_none() {
+        return Err(PlanError::NoSuchAccount(target));
+    }
+    let mut work = Work {
+        view,
+        wish,
+        target,
+        mailboxes: Mailboxes::read(view, wish.account)?,
+        tree: Tree::now(view, target)?,
+        twins: match target == wish.account {
+            true => None,
+            false => Some(Twins::of_account(view, target)?),
+        },
+    };
+    let mut emails = Emails::default();
+    let mut flags = Vec::new();
+    for email in work.ids()? {
+        let stands = work.stands(email)?;
+        if stands.is_empty() {
+            return Err(PlanError::NoSuchEmail(email.to_string()));
+        }
+        if wish.flags && work.twins.is_none() {
+            flags.extend(work.flags(email, &stands)?);
+        }
+        let wants = work.wants(stands);
+        let twins = work.twins.as_ref();
+        if !emails.add(view, wish.account, email, &wants, &|_| 0, twins)? {
+            return Err(PlanError::NoSuchEmail(email.to_string()));
+        }
+    }
+    let mut steps = work.tree.steps;
+    steps.extend(emails.steps());
+    steps.extend(flags);
+    let (account, source) = (target, wish.account);
+    Ok(Plan { mode: RestoreMode::Email, account, source, at: wish.at, until: None, steps })
+}
+
+struct Work<'a> {
+    view: &'a View,
+    wish: &'a EmailWish,
+    target: AccountId,
+    mailboxes: Mailboxes,
+    tree: Tree,
+    twins: Option<Twins>,
+}
+
+impl Work<'_> {
+    /// Each email once.
+    fn ids(&self) -> Planned<Vec<EmailId>> {
+        let mut ids = self.wish.emails.clone();
+        for (mailbox, uid) in &self.wish.places {
+            ids.push(self.email_at(*mailbox, *uid)?);
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        ids.retain(|id| seen.insert(*id));
+        Ok(ids)
+    }
+
+    /// The email that a UID ever named: UIDs are never used again.
+    fn email_at(&self, mailbox: MailboxId, uid: Uid) -> Planned<EmailId> {
+        let object = Object::Placement(self.wish.account, mailbox, uid);
+        let versions = self.view.history(&object)?;
+        let value = versions.into_iter().rev().find_map(|version| version.value);
+        let none = || PlanError::NoSuchEmail(format!("{}/{uid}", mailbox.object_id()));
+        let version: PlacementVersion = decode(Table::History, &[], &value.ok_or_else(none)?)?;
+        Ok(version.email)
+    }
+
+    /// Where the email stood at the moment, or when it was last seen.
+    fn stands(&self, email: EmailId) -> Planned<Vec<(LogIndex, Stand)>> {
+        let at = match self.wish.at {
+            Some(at) => at,
+            None => self.last_seen(email)?,
+        };
+        let found = stands::of_emails(&self.view.at(at), self.wish.account, [email])?;
+        Ok(found.into_values().flatten().map(|stand| (at, stand)).collect())
+    }
+
+    /// Now, if it is shown; else before the last of its placements went.
+    fn last_seen(&self, email: EmailId) -> Planned<LogIndex> {
+        let mut last = LogIndex(0);
+        for (mailbox, _, standing) in stood(self.view, self.wish.account, email)? {
+            match end(standing.until, self.mailboxes.hidden_at(mailbox)) {
+                None => return Ok(self.view.index()),
+                Some(end) => last = last.max(end),
+            }
+        }
+        Ok(LogIndex(last.0.saturating_sub(1)))
+    }
+
+    fn wants(&mut self, stands: Vec<(LogIndex, Stand)>) -> Vec<Want> {
+        let mut wants: Vec<Want> = Vec::new();
+        for (at, stand) in stands {
+            let to = self.place(at, stand.mailbox);
+            let stood = (stand.mailbox, stand.uid);
+            // Into one mailbox it comes once.
+            if self.wish.into.is_none() || wants.is_empty() {
+                wants.push(Want { to, stood, flags: stand.flags, keywords: stand.keywords });
+            }
+        }
+        wants
+    }
+
+    fn place(&mut self, at: LogIndex, mailbox: MailboxId) -> RestoreTo {
+        if let Some(name) = &self.wish.into {
+            return self.tree.target(name, None);
+        }
+        if self.target == self.wish.account && self.tree.has(mailbox) {
+            return RestoreTo::Mailbox(mailbox);
+        }
+        let special_use = self.mailboxes.at(mailbox, at).and_then(|row| row.special_use);
+        match self.mailboxes.name_at(mailbox, at) {
+            Some(name) => self.tree.target(&name, special_use),
+            None => RestoreTo::Mailbox(mailbox),
+        }
+    }
+
+    /// Flags of placements that are live, as they were.
+    fn flags(
+        &self,
+        email: EmailId,
+        then: &[(LogIndex, Stand)],
+    ) -> Planned<Vec<redoubt_log::record::RestoreStep>> {
+        let then: BTreeMap<(MailboxId, Uid), &Stand> =
+            then.iter().map(|(_, stand)| ((stand.mailbox, stand.uid), stand)).collect();
+        let now = stands::of_emails(self.view, self.wish.account, [email])?;
+        let step = |now: Stand| {
+            let was = then.get(&(now.mailbox, now.uid))?;
+            let same = (was.flags, &was.keywords) == (now.flags, &now.keywords);
+            (!same).then(|| flags_step(email, &now, was.flags, was.keywords.clone()))
+        };
+        Ok(now.into_values().flatten().filter_map(step).collect())
+    }
+}
