@@ -260,7 +260,10 @@ fn describe_restores(change: &Change) -> (&'static str, String) {
     match change {
         Change::RestoreBegin(begin) => {
             let (account, steps, mode) = (begin.account, begin.steps, begin.mode);
-            ("restore-begin", format!("{}: {mode:?}, account {account}, {steps} steps", begin.restore))
+            (
+                "restore-begin",
+                format!("{}: {mode:?}, account {account}, {steps} steps", begin.restore),
+            )
         }
         Change::RestorePiece(piece) => {
             let (first, steps) = (piece.first, piece.steps.len());

@@ -250,9 +250,7 @@ impl Key<'_> {
             Self::Expiry(time, key) => Bytes::default().u8(b'x').u64(ordered(time)).raw(key).done(),
             Self::Restore(id) => Bytes::default().u8(b'q').raw(&id.0).done(),
             Self::Restoring(a) => Bytes::default().u8(b'a').u64(a.0).done(),
-            Self::RestoreMade(id, slot) => {
-                Bytes::default().u8(b'm').raw(&id.0).u32(slot).done()
-            }
+            Self::RestoreMade(id, slot) => Bytes::default().u8(b'm').raw(&id.0).u32(slot).done(),
             Self::RestorePiece(id, first) => restore_pieces(id).u64(first).done(),
             Self::Record(index) => Bytes::default().u64(index.0).done(),
             Self::History(object, index) => Bytes(object.bytes()).u64(index.0).done(),

@@ -21,8 +21,8 @@ pub mod mailstore;
 pub mod mime;
 pub mod moment;
 mod pauses;
-pub mod rows;
 pub mod restore;
+pub mod rows;
 pub mod search;
 #[cfg(feature = "sim")]
 pub mod sim;

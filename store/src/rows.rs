@@ -6,7 +6,8 @@ use redoubt_log::id::{
 };
 use redoubt_log::record::{
     AccountSettings, Actor, Address, Arrival, DomainSettings, Flags, Keyword, Outcome,
-    RestoreCounts, RestoreEnded, RestoreMode, RestoreOptions, Restored, SpecialUse, ThreadKeys, Why,
+    RestoreCounts, RestoreEnded, RestoreMode, RestoreOptions, Restored, SpecialUse, ThreadKeys,
+    Why,
 };
 use serde::{Deserialize, Serialize};
 

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use operations::{Step, steps, to_record};
 use proptest::prelude::*;
 use redoubt_log::id::{Hash, LogIndex, OperationId, Term, Timestamp};
-use redoubt_log::record::{Actor, Change, DomainAdd, Done, Outcome, Record, Rejection, Restored, Why};
+use redoubt_log::record::{
+    Actor, Change, DomainAdd, Done, Outcome, Record, Rejection, Restored, Why,
+};
 use redoubt_store::StateHash;
 use redoubt_store::apply::{Position, apply, pass};
 use redoubt_store::check::check;

@@ -231,7 +231,11 @@ fn children(
 }
 
 /// Uses are unique in an account (RFC 8621 section 2, role).
-pub(crate) fn check_use(work: &mut Work<'_>, a: AccountId, wished: Option<SpecialUse>) -> Ruled<()> {
+pub(crate) fn check_use(
+    work: &mut Work<'_>,
+    a: AccountId,
+    wished: Option<SpecialUse>,
+) -> Ruled<()> {
     let Some(wished) = wished else { return Ok(()) };
     let range = crate::keys::Bytes::account(a).u8(b'm').range();
     for (key, value) in work.tx.scan(Table::Mailbox, &range, usize::MAX)? {

@@ -12,9 +12,10 @@ use std::ops::ControlFlow;
 
 use redoubt_log::id::{AccountId, EmailId, MailboxId, ModSeq, OperationId, Uid};
 use redoubt_log::record::{
-    AccountState, Actor, Arrival, Done, Flags, Keyword, MailboxCreate, MailboxDelete, MailboxRename, Rejection,
-    RestoreAudit, RestoreBegin, RestoreEmail, RestoreEnded, RestoreNow, RestoreOptions,
-    RestorePiece, RestorePlace, RestoreStep, RestoreTo, Restored, SpecialUse, Subscribe,
+    AccountState, Actor, Arrival, Done, Flags, Keyword, MailboxCreate, MailboxDelete,
+    MailboxRename, Rejection, RestoreAudit, RestoreBegin, RestoreEmail, RestoreEnded, RestoreNow,
+    RestoreOptions, RestorePiece, RestorePlace, RestoreStep, RestoreTo, Restored, SpecialUse,
+    Subscribe,
 };
 
 use super::placing::{self, Marks, Place};
@@ -201,9 +202,7 @@ impl Run {
                 self.rename(work, *mailbox, *parent, name)
             }
             RestoreStep::Delete { mailbox } => delete(work, a, *mailbox),
-            RestoreStep::Subscribe { name, subscribed } => {
-                self.subscribe(work, name, *subscribed)
-            }
+            RestoreStep::Subscribe { name, subscribed } => self.subscribe(work, name, *subscribed),
             RestoreStep::Email(email) => self.email(work, email, ordinal),
             RestoreStep::Flags { mailbox, uid, email, modseq, flags, keywords } => {
                 let place = Place { account: a, mailbox: *mailbox, uid: *uid };
@@ -216,7 +215,9 @@ impl Run {
             RestoreStep::Expunge { mailbox, uid, email } => {
                 let place = Place { account: a, mailbox: *mailbox, uid: *uid };
                 match standing(work, place, *email)? {
-                    Some(row) => placing::remove(work, place, &row).map(|_| Restored::Changed(None)),
+                    Some(row) => {
+                        placing::remove(work, place, &row).map(|_| Restored::Changed(None))
+                    }
                     None => Ok(Restored::Merged),
                 }
             }
@@ -340,7 +341,8 @@ impl Run {
         }
         let mut first: Option<Arrival> = None;
         for (m, place) in wanted {
-            let keywords = plan_keywords(work.mailbox(self.account, m)?.row.get(), &place.keywords)?;
+            let keywords =
+                plan_keywords(work.mailbox(self.account, m)?.row.get(), &place.keywords)?;
             let marks = Marks { flags: place.flags, keywords };
             let arrival = placing::place(work, self.account, m, id, marks, None)?;
             first = first.or(Some(arrival));
@@ -362,9 +364,8 @@ impl Run {
         }
         if let Some(twin) = step.twin {
             let row: Option<EmailRow> = work.tx.get(&Key::Email(self.account, twin))?;
-            let same = |row: &EmailRow| {
-                (row.data.blob, row.data.received) == (data.blob, data.received)
-            };
+            let same =
+                |row: &EmailRow| (row.data.blob, row.data.received) == (data.blob, data.received);
             if row.as_ref().is_some_and(same) {
                 return Ok(twin);
             }

@@ -9,8 +9,7 @@ use super::{Checked, Checker};
 use crate::keys::{Bytes, Key, Parts, SWEPT_ACCOUNT};
 use crate::mailbox::MAX_LEVELS;
 use crate::rows::{
-    AccountRow, ChangeKind, Counters, MailboxRow, MailboxState, PlacementRow, UidChunk,
-    Usage,
+    AccountRow, ChangeKind, Counters, MailboxRow, MailboxState, PlacementRow, UidChunk, Usage,
 };
 use crate::storage::{KeyRange, StorageError, Table, decode};
 

@@ -5,9 +5,7 @@ use redoubt_log::record::RestoreCounts;
 
 use super::{Checked, Checker};
 use crate::keys::{Bytes, Key, Parts, ordered, restore_pieces};
-use crate::rows::{
-    ItemRow, OperationRow, RecordRow, RestoreMadeRow, RestorePieceRow, RestoreRow,
-};
+use crate::rows::{ItemRow, OperationRow, RecordRow, RestoreMadeRow, RestorePieceRow, RestoreRow};
 use crate::storage::{KeyRange, Table, decode, hex};
 
 impl Checker<'_> {
@@ -87,7 +85,8 @@ impl Checker<'_> {
             Ok(())
         })?;
         let right = counts == row.counts && counts.total() == row.done && row.done <= row.steps;
-        let what = format!("{} steps of {} done, {:?}; {counts:?}", row.done, row.steps, row.counts);
+        let what =
+            format!("{} steps of {} done, {:?}; {counts:?}", row.done, row.steps, row.counts);
         self.expect(right, "restore", id, what);
         Ok(())
     }

@@ -12,8 +12,8 @@ use redoubt_log::blob::{BlobError, BlobStore};
 use redoubt_log::id::{AccountId, BlobId, LogIndex, MailboxId, ModSeq, OperationId, Uid};
 use redoubt_log::raft::Node;
 use redoubt_log::record::{
-    AccountState, Actor, Arrival, Change, Outcome, Rejection, RestoreOptions, RestoreStep, Restored,
-    SpecialUse,
+    AccountState, Actor, Arrival, Change, Outcome, Rejection, RestoreOptions, RestoreStep,
+    Restored, SpecialUse,
 };
 use redoubt_log::segment::SegmentLog;
 use tokio::task::AbortHandle;

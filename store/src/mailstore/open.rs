@@ -15,8 +15,8 @@ use super::machine::{Machine, Progress};
 use super::rescue::{self, Rescuer};
 use super::{
     ClusterFile, Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret,
-    StoreError, Tasks, checkpoints, contact, layout, place, reserve, restores, scrub, sweep, upkeep, views,
-    workers,
+    StoreError, Tasks, checkpoints, contact, layout, place, reserve, restores, scrub, sweep,
+    upkeep, views, workers,
 };
 use crate::Ending;
 use crate::alarms::Alarms;

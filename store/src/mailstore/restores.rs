@@ -10,8 +10,8 @@ use std::time::Duration;
 use redoubt_log::id::{AccountId, BlobId, EmailId, LogIndex, OperationId};
 use redoubt_log::record::{
     Actor, Change, Done, Flags, Keyword, MAX_CHANGES, Rejection, RestoreAudit, RestoreBegin,
-    RestoreEmail, RestoreEnded, RestoreNow, RestoreOptions, RestorePiece, RestorePlace, RestoreStep,
-    RestoreTo, Restored,
+    RestoreEmail, RestoreEnded, RestoreNow, RestoreOptions, RestorePiece, RestorePlace,
+    RestoreStep, RestoreTo, Restored,
 };
 
 use super::machine::Progress;
@@ -110,7 +110,8 @@ impl Inner {
         let store = move || -> Result<(Plan, BlobId, Vec<BlobId>), WriteError> {
             let wish = ingest.salted(&text)?;
             let chunks = chunks(&plan.steps)?;
-            let blobs = chunks.iter().map(|chunk| ingest.salted(chunk)).collect::<Result<_, _>>()?;
+            let blobs =
+                chunks.iter().map(|chunk| ingest.salted(chunk)).collect::<Result<_, _>>()?;
             Ok((plan, wish, blobs))
         };
         let (plan, wish, blobs) = self.work(store).await??;

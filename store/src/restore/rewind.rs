@@ -174,7 +174,11 @@ impl<'a> Rewind<'a> {
     fn email(&mut self, email: EmailId, then: Vec<Stand>, now: Vec<Stand>) -> Planned<()> {
         // What stood elsewhere keeps its place: it is no source of a move.
         let want = |stand: Stand| Want {
-            to: self.targets.get(&stand.mailbox).copied().unwrap_or(RestoreTo::Mailbox(stand.mailbox)),
+            to: self
+                .targets
+                .get(&stand.mailbox)
+                .copied()
+                .unwrap_or(RestoreTo::Mailbox(stand.mailbox)),
             stood: (stand.mailbox, stand.uid),
             flags: stand.flags,
             keywords: stand.keywords,
@@ -199,8 +203,10 @@ impl<'a> Rewind<'a> {
         self.missing.add(self.view, self.wish.account, email, &found.missing, &there, None)?;
         if self.wish.exact && !self.wish.only_flags {
             let extra = found.extra.into_iter().filter(|stand| self.scope.has(stand.mailbox));
-            self.later.extend(extra.map(|Stand { mailbox, uid, .. }| {
-                RestoreStep::Expunge { mailbox, uid, email }
+            self.later.extend(extra.map(|Stand { mailbox, uid, .. }| RestoreStep::Expunge {
+                mailbox,
+                uid,
+                email,
             }));
         }
         Ok(())
@@ -210,9 +216,8 @@ impl<'a> Rewind<'a> {
     fn later_mailboxes(&mut self) {
         let then: BTreeSet<MailboxId> = self.then.iter().map(|m| m.id).collect();
         let used: BTreeSet<RestoreTo> = self.targets.values().copied().collect();
-        let later = |m: &&Mailbox| {
-            !then.contains(&m.id) && !used.contains(&RestoreTo::Mailbox(m.id))
-        };
+        let later =
+            |m: &&Mailbox| !then.contains(&m.id) && !used.contains(&RestoreTo::Mailbox(m.id));
         let mut later: Vec<&Mailbox> = self.now.iter().filter(later).collect();
         later.sort_by_key(|m| std::cmp::Reverse(m.name.split('/').count()));
         self.later.extend(later.into_iter().map(|m| RestoreStep::Delete { mailbox: m.id }));

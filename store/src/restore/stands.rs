@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use redoubt_log::id::{AccountId, BlobId, EmailId, MailboxId, ModSeq, Timestamp, Uid};
-use redoubt_log::record::{
-    Flags, Keyword, RestoreEmail, RestorePlace, RestoreStep, RestoreTo,
-};
+use redoubt_log::record::{Flags, Keyword, RestoreEmail, RestorePlace, RestoreStep, RestoreTo};
 
-use super::{Planned, PlanError};
+use super::{PlanError, Planned};
 use crate::keys::Object;
 use crate::rows::EmailData;
 use crate::storage::{Table, decode};
@@ -65,7 +63,8 @@ pub(super) fn of_mailbox(
     while let Some(first) = from {
         let page = view.placements(account, mailbox, account, first, Uid::MAX, PAGE)?;
         let last = page.last().map(|placement| placement.uid);
-        from = last.filter(|_| page.len() == PAGE).and_then(|uid| Uid::new(uid.get().wrapping_add(1)));
+        from =
+            last.filter(|_| page.len() == PAGE).and_then(|uid| Uid::new(uid.get().wrapping_add(1)));
         for placement in page {
             look(placement.email, Stand::of(mailbox, placement));
         }
@@ -167,7 +166,11 @@ pub(super) fn flags_step(
 }
 
 /// What an email is, or was when it was last there.
-pub(crate) fn data(view: &View, account: AccountId, email: EmailId) -> Result<Option<EmailData>, PlanError> {
+pub(crate) fn data(
+    view: &View,
+    account: AccountId,
+    email: EmailId,
+) -> Result<Option<EmailData>, PlanError> {
     if let Some(data) = view.email(account, email)? {
         return Ok(Some(data));
     }

@@ -32,10 +32,7 @@ impl Tree {
     }
 
     pub(super) fn of(mailboxes: &[Mailbox]) -> Self {
-        let known = |m: &Mailbox| Known {
-            to: RestoreTo::Mailbox(m.id),
-            selectable: m.selectable,
-        };
+        let known = |m: &Mailbox| Known { to: RestoreTo::Mailbox(m.id), selectable: m.selectable };
         Self {
             names: mailboxes.iter().map(|m| (m.name.clone(), known(m))).collect(),
             ids: mailboxes.iter().filter(|m| m.selectable).map(|m| m.id).collect(),

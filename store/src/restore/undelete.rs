@@ -85,7 +85,8 @@ impl Undelete<'_> {
     /// Mailboxes that went come back, empty ones too.
     fn deleted_mailboxes(&self, tree: &mut Tree) -> Planned<()> {
         for id in self.mailboxes.ids() {
-            let Some(end) = self.mailboxes.hidden_at(id).filter(|end| self.in_interval(*end)) else {
+            let Some(end) = self.mailboxes.hidden_at(id).filter(|end| self.in_interval(*end))
+            else {
                 continue;
             };
             if self.is_meant(id, end) && self.actors.did(self.wish.by, end)? {
@@ -179,11 +180,7 @@ impl Undelete<'_> {
     }
 
     /// How many placements the email had at one time in each mailbox, before one of them went.
-    fn together(
-        &self,
-        email: EmailId,
-        deleted: &[Deleted],
-    ) -> Planned<BTreeMap<MailboxId, u32>> {
+    fn together(&self, email: EmailId, deleted: &[Deleted]) -> Planned<BTreeMap<MailboxId, u32>> {
         let stood = stood(self.view, self.wish.account, email)?;
         let mut most: BTreeMap<MailboxId, u32> = BTreeMap::new();
         for Deleted { place: (mailbox, _), end: gone, .. } in deleted {

@@ -113,7 +113,8 @@ impl Undo<'_> {
         // What it brought itself and took away again is as it was.
         let own = life.came().map_or(Ok(true), |came| self.is_its(came))?;
         let Some(was) = life.before(end).filter(|_| !own) else { return Ok(()) };
-        let (flags, keywords) = self.flags_before(life)?.unwrap_or((was.flags, was.keywords.clone()));
+        let (flags, keywords) =
+            self.flags_before(life)?.unwrap_or((was.flags, was.keywords.clone()));
         let to = self.target(tree, life.mailbox, end);
         let want = Want { to, stood: (life.mailbox, life.uid), flags, keywords };
         changed.went.entry(was.email).or_default().push(want);

@@ -295,10 +295,7 @@ impl View {
     ///
     /// # Errors
     /// The state cannot be read.
-    pub(crate) fn first_filled(
-        &self,
-        account: AccountId,
-    ) -> Result<Option<MailboxId>, StoreError> {
+    pub(crate) fn first_filled(&self, account: AccountId) -> Result<Option<MailboxId>, StoreError> {
         let range = crate::keys::Bytes::account(account).range();
         let row = self.reader().scan(Table::Placement, &range, 1)?.pop();
         Ok(row.and_then(|(key, _)| Parts::new(key.get(8..).unwrap_or_default()).mailbox()))

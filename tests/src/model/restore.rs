@@ -217,12 +217,7 @@ impl Model {
         Ok(Restored::Created(arrivals.first().copied()))
     }
 
-    fn restore_in(
-        &mut self,
-        at: &At,
-        run: &mut RestoreM,
-        step: &RestoreStep,
-    ) -> Answer<Restored> {
+    fn restore_in(&mut self, at: &At, run: &mut RestoreM, step: &RestoreStep) -> Answer<Restored> {
         let account = self.now.account(run.account)?;
         match step {
             RestoreStep::Mailbox { slot, parent, name, special_use } => {

@@ -315,8 +315,9 @@ fn change(what: &What, state: &State, n: u64) -> Change {
 /// Emails of any moment, live or not, of this account or another.
 fn known_emails(model: &Model, a: AccountId) -> Vec<(EmailId, BlobId)> {
     let all = model.past.values().filter_map(|state| state.accounts.get(&a));
-    let mut emails: Vec<_> =
-        all.flat_map(|account| account.emails.iter().map(|(id, email)| (*id, email.blob))).collect();
+    let mut emails: Vec<_> = all
+        .flat_map(|account| account.emails.iter().map(|(id, email)| (*id, email.blob)))
+        .collect();
     emails.sort();
     emails.dedup();
     emails
@@ -338,9 +339,11 @@ fn restore(what: &What, model: &Model, n: u64) -> RestoreNow {
     let target = if to > 10 { slot } else { RestoreTo::Mailbox(mailbox(to)) };
     let parent = (to > 5).then_some(target);
     let place = |to, copies| RestorePlace { to, flags, keywords: words.clone(), copies };
-    let twin = model.now.accounts.get(&account).and_then(|a| {
-        a.emails.iter().find(|(_, e)| e.blob == blob).map(|(id, _)| *id)
-    });
+    let twin = model
+        .now
+        .accounts
+        .get(&account)
+        .and_then(|a| a.emails.iter().find(|(_, e)| e.blob == blob).map(|(id, _)| *id));
     let known = blob;
     let last = match what {
         0..4 => RestoreStep::Email(RestoreEmail {
