@@ -148,6 +148,8 @@ fn check_changes(change: &Change) -> Result<(), CodecError> {
         Change::AccountSweep(sweep) => sweep.uids.len(),
         Change::RestorePiece(piece) => piece.steps.iter().map(RestoreStep::changes).sum(),
         Change::RestoreNow(now) => now.steps.iter().map(RestoreStep::changes).sum(),
+        Change::HistoryTrim(trim) => trim.rows.len(),
+        Change::BlobsDead(dead) => dead.blobs.len(),
         _ => 1,
     };
     match changes > MAX_CHANGES {
@@ -218,6 +220,12 @@ bodies! {
     0x0502 => RestorePiece,
     0x0503 => RestoreNow,
     0x0601 => RestoreAudit,
+    0x0401 => HistoryFloor,
+    0x0402 => HistoryTrim,
+    0x0403 => HoldSet,
+    0x0404 => HoldRelease,
+    0x0405 => CountReferences,
+    0x0406 => BlobsDead,
     0x0701 => Version,
     0x0702 => CheckpointMark,
     0x0703 => TokenAdd,

@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use crate::id::{BlobId, Hash, LogIndex, OperationId, Term, Timestamp};
 use crate::raft::{record_of, voters_of};
-use crate::record::{Actor, Change, MailboxNamed, NamedChange, Principal, Record};
+use crate::record::{
+    Actor, Change, HoldScope, HoldSet, MailboxNamed, NamedChange, Principal, Record,
+};
 use crate::segment::{EntryKind, LogEntry};
 
 /// An entry, readable. As JSON it is this structure; as a line see [`fmt::Display`].
@@ -290,6 +292,26 @@ fn describe_system(change: &Change) -> (&'static str, String) {
             ("node-add", format!("at {}{}", add.address, if add.light { ", light" } else { "" }))
         }
         Change::NodeRemove(remove) => ("node-remove", format!("node {}", remove.node)),
+        _ => describe_retention(change),
+    }
+}
+
+fn describe_retention(change: &Change) -> (&'static str, String) {
+    match change {
+        Change::HistoryFloor(r) => {
+            ("history-floor", format!("account {}, from entry {}", r.account, r.floor))
+        }
+        Change::HistoryTrim(r) => {
+            ("history-trim", format!("account {}, {} places", r.account, r.rows.len()))
+        }
+        Change::HoldSet(HoldSet { scope: HoldScope::Account(account) }) => {
+            ("hold-set", format!("account {account}"))
+        }
+        Change::HoldRelease(r) => ("hold-release", format!("hold {}", r.hold)),
+        Change::CountReferences(_) => ("count-references", String::new()),
+        Change::BlobsDead(r) => {
+            ("blobs-dead", format!("{} blobs, decided at entry {}", r.blobs.len(), r.decided))
+        }
         _ => ("unknown", format!("kind {:#06x}", change.kind())),
     }
 }

@@ -63,6 +63,10 @@ number!(
     ShardId(u32)
 );
 number!(
+    /// A hold; never used again once it is released.
+    HoldId(u64)
+);
+number!(
     /// A Raft term.
     Term(u64)
 );

@@ -11,6 +11,7 @@
 mod cluster;
 mod outcome;
 mod restore;
+mod retention;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -23,6 +24,9 @@ pub use restore::{
     AccountDelete, AccountSweep, RestoreAudit, RestoreBegin, RestoreCounts, RestoreEmail,
     RestoreEnded, RestoreMode, RestoreNow, RestoreOptions, RestorePiece, RestorePlace, RestoreStep,
     RestoreTo, Restored,
+};
+pub use retention::{
+    BlobsDead, CountReferences, HistoryFloor, HistoryTrim, HoldRelease, HoldScope, HoldSet, TrimRow,
 };
 
 use crate::id::{
@@ -161,6 +165,18 @@ pub enum Change {
     RestoreNow(RestoreNow),
     /// A restore has ended: who, what, when, and what came of it.
     RestoreAudit(RestoreAudit),
+    /// History below an index is none any more, of one account or the directory.
+    HistoryFloor(HistoryFloor),
+    /// Rows that the history floor lets go: the work behind [`Change::HistoryFloor`].
+    HistoryTrim(HistoryTrim),
+    /// A hold: what it is over is kept, whatever floors and policies say.
+    HoldSet(HoldSet),
+    /// A hold ends.
+    HoldRelease(HoldRelease),
+    /// One more piece of counting which emails a blob is of, in a state that began without.
+    CountReferences(CountReferences),
+    /// Blobs that nothing refers to: their bytes may go.
+    BlobsDead(BlobsDead),
     /// What all members support: the gate for changes of what `apply` does.
     Version(Version),
     /// A checkpoint was taken, with the state's hash.
@@ -204,6 +220,12 @@ impl Change {
             Self::RestorePiece(_) => 0x0502,
             Self::RestoreNow(_) => 0x0503,
             Self::RestoreAudit(_) => 0x0601,
+            Self::HistoryFloor(_) => 0x0401,
+            Self::HistoryTrim(_) => 0x0402,
+            Self::HoldSet(_) => 0x0403,
+            Self::HoldRelease(_) => 0x0404,
+            Self::CountReferences(_) => 0x0405,
+            Self::BlobsDead(_) => 0x0406,
             Self::Version(_) => 0x0701,
             Self::CheckpointMark(_) => 0x0702,
             Self::TokenAdd(_) => 0x0703,
@@ -220,6 +242,12 @@ impl Change {
             Self::AccountDelete(_) | Self::AccountSweep(_) => 3,
             Self::RestoreBegin(_) | Self::RestorePiece(_) | Self::RestoreNow(_) => 3,
             Self::RestoreAudit(_) => 3,
+            Self::HistoryFloor(_)
+            | Self::HistoryTrim(_)
+            | Self::HoldSet(_)
+            | Self::HoldRelease(_)
+            | Self::CountReferences(_)
+            | Self::BlobsDead(_) => 3,
             _ => 1,
         }
     }

@@ -76,6 +76,16 @@ fn append() -> Append {
     Append { account: AccountId(1), mailbox: MailboxId(2), items: vec![item(1), item(2)] }
 }
 
+fn trim_rows() -> Vec<TrimRow> {
+    let email = EmailId { sequence: Sequence(1 << 33), ordinal: 3 };
+    vec![
+        TrimRow::Versions(vec![0, 1, b'u']),
+        TrimRow::Standing(email, MailboxId(3), uid(7)),
+        TrimRow::Vanished(MailboxId(3), ModSeq(1 << 40), uid(8)),
+        TrimRow::Record(LogIndex(9)),
+    ]
+}
+
 /// One of each kind, every optional field used somewhere.
 fn changes() -> Vec<Change> {
     let (account, mailbox, from, to) = (AccountId(1), MailboxId(3), MailboxId(4), MailboxId(5));
@@ -138,6 +148,19 @@ fn changes() -> Vec<Change> {
             unchanged_since: Some(ModSeq(1 << 40)),
         }),
         Change::Expunge(Expunge { account, mailbox, uids: vec![uid(8)], only_deleted: true }),
+        Change::HistoryFloor(HistoryFloor {
+            account,
+            floor: LogIndex(70_000),
+            time: Timestamp(1_700_000_000_000),
+        }),
+        Change::HistoryTrim(HistoryTrim { account, rows: trim_rows() }),
+        Change::HoldSet(HoldSet { scope: HoldScope::Account(AccountId(70_000)) }),
+        Change::HoldRelease(HoldRelease { hold: HoldId(300) }),
+        Change::CountReferences(CountReferences {}),
+        Change::BlobsDead(BlobsDead {
+            blobs: vec![BlobId([3; 32]), BlobId([4; 32])],
+            decided: LogIndex(80_000),
+        }),
         Change::RestoreBegin(RestoreBegin {
             restore: OperationId([9; 16]),
             account,

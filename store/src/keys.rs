@@ -2,8 +2,8 @@
 //! count; what belongs to an account begins with the account.
 
 use redoubt_log::id::{
-    AccountId, EmailId, Hash, LogIndex, MailboxId, ModSeq, NodeId, OperationId, ThreadKey,
-    Timestamp, Uid,
+    AccountId, BlobId, EmailId, Hash, HoldId, LogIndex, MailboxId, ModSeq, NodeId, OperationId,
+    ThreadKey, Timestamp, Uid,
 };
 use redoubt_log::record::Address;
 
@@ -110,6 +110,16 @@ pub enum Key<'a> {
     Token(Hash),
     /// A node that got its id from the log.
     Node(NodeId),
+    /// Where the history of an account, or of the directory, begins.
+    Floor(AccountId),
+    /// The same by floor.
+    FloorOrder(LogIndex, AccountId),
+    /// A hold, under account 0; that it is over an account, under that.
+    Hold(AccountId, HoldId),
+    /// That a blob is an email's content or envelope, while the email is in the history.
+    Referrer(BlobId, AccountId, EmailId),
+    /// A blob that was an email's and is nobody's any more.
+    Unreferenced(BlobId),
 }
 
 /// The rows of [`Table::Meta`].
@@ -129,6 +139,16 @@ pub enum Meta {
     Version,
     /// The next node's id.
     NextNode,
+    /// The next hold's id.
+    NextHold,
+    /// Where the newest hold was set.
+    LastHold,
+    /// Accounts that have a history floor.
+    Floors,
+    /// The email up to which references to blobs are counted, in a state that began without.
+    Counting,
+    /// From which index on every reference to a blob is counted.
+    Counted,
 }
 
 impl Meta {
@@ -141,6 +161,11 @@ impl Meta {
             Self::Swept => b"swept",
             Self::Version => b"version",
             Self::NextNode => b"next-node",
+            Self::NextHold => b"next-hold",
+            Self::LastHold => b"last-hold",
+            Self::Floors => b"floors",
+            Self::Counting => b"counting",
+            Self::Counted => b"counted",
         }
     }
 }
@@ -168,7 +193,7 @@ impl Bytes {
         self.0.extend_from_slice(&number.to_be_bytes());
         self
     }
-    fn email(self, email: EmailId) -> Self {
+    pub(crate) fn email(self, email: EmailId) -> Self {
         self.u64(email.sequence.0).u32(email.ordinal)
     }
     pub(crate) fn raw(mut self, bytes: &[u8]) -> Self {
@@ -198,15 +223,21 @@ impl Key<'_> {
         match self {
             Self::Meta(_) => Table::Meta,
             Self::Domain(_) | Self::Address(_) | Self::Token(_) | Self::Node(_) => Table::Directory,
-            Self::Account(_) | Self::Usage(_) | Self::Credential(..) | Self::Alias(..) => {
-                Table::Account
-            }
+            Self::Account(_)
+            | Self::Usage(_)
+            | Self::Credential(..)
+            | Self::Alias(..)
+            | Self::Floor(_)
+            | Self::FloorOrder(..)
+            | Self::Hold(..) => Table::Account,
             Self::Mailbox(..) | Self::Counters(..) | Self::Name(..) | Self::Subscription(..) => {
                 Table::Mailbox
             }
             Self::Placement(..) => Table::Placement,
             Self::Email(..) => Table::Email,
-            Self::EmailPlacement(..) => Table::EmailPlacement,
+            Self::EmailPlacement(..) | Self::Referrer(..) | Self::Unreferenced(_) => {
+                Table::EmailPlacement
+            }
             Self::UidMap(..) => Table::UidMap,
             Self::Seen(..) => Table::Seen,
             Self::Change(..) => Table::Change,
@@ -257,8 +288,43 @@ impl Key<'_> {
             Self::Deleting(a, m) => Bytes::mailbox(a, m).done(),
             Self::Token(token) => Bytes::default().u8(b't').raw(&token.0).done(),
             Self::Node(node) => Bytes::default().u8(b'o').u64(node.0).done(),
+            Self::Floor(a) => Bytes::account(a).u8(b'f').done(),
+            Self::FloorOrder(floor, a) => floors().u64(floor.0).u64(a.0).done(),
+            Self::Hold(a, hold) => holds_over(a).u64(hold.0).done(),
+            Self::Referrer(blob, a, email) => referrers_of(&blob).u64(a.0).email(email).done(),
+            Self::Unreferenced(blob) => unreferenced().raw(&blob.0).done(),
         }
     }
+}
+
+/// The beginning of the keys of all floors, by floor.
+pub(crate) fn floors() -> Bytes {
+    Bytes::account(DIRECTORY).u8(b'o')
+}
+
+/// The beginning of the keys of holds over an account; under account 0 of all holds.
+pub(crate) fn holds_over(account: AccountId) -> Bytes {
+    Bytes::account(account).u8(b'h')
+}
+
+/// The beginning of the keys of all rows that say which emails a blob is of.
+pub(crate) fn referrers() -> Bytes {
+    Bytes::account(DIRECTORY).u8(b'r')
+}
+
+/// The beginning of the keys of the emails that a blob is of.
+pub(crate) fn referrers_of(blob: &BlobId) -> Bytes {
+    referrers().raw(&blob.0)
+}
+
+/// The beginning of the keys of all blobs that are nobody's any more.
+pub(crate) fn unreferenced() -> Bytes {
+    Bytes::account(DIRECTORY).u8(b'z')
+}
+
+/// The keys of what belongs to accounts: not to the shard as a whole.
+pub(crate) fn of_accounts() -> KeyRange {
+    KeyRange { from: Bytes::account(AccountId(1)).done(), to: None }
 }
 
 /// The keys of all join tokens.
@@ -347,6 +413,22 @@ impl Object {
         bytes.done()
     }
 
+    /// Whose it is; account 0 is the directory.
+    pub fn account(&self) -> AccountId {
+        match self {
+            Self::Domain(_) | Self::Address(_) => DIRECTORY,
+            Self::Account(a)
+            | Self::Usage(a)
+            | Self::Credential(a, _)
+            | Self::Mailbox(a, _)
+            | Self::Counters(a, _)
+            | Self::Subscription(a, _)
+            | Self::Placement(a, ..)
+            | Self::Email(a, _)
+            | Self::Seen(a, ..) => *a,
+        }
+    }
+
     /// The keys of all its versions.
     pub fn versions(&self) -> KeyRange {
         KeyRange::prefix(&self.bytes())
@@ -402,6 +484,9 @@ impl<'a> Parts<'a> {
     }
     pub(crate) fn operation(&mut self) -> Option<OperationId> {
         self.array().map(OperationId)
+    }
+    pub(crate) fn blob(&mut self) -> Option<BlobId> {
+        self.array().map(BlobId)
     }
     pub(crate) fn thread_key(&mut self) -> Option<ThreadKey> {
         self.array().map(ThreadKey)

@@ -5,7 +5,7 @@ use redoubt_log::id::{
     ThreadId, Timestamp, Uid, UidValidity,
 };
 use redoubt_log::record::{
-    AccountSettings, Actor, Address, Arrival, DomainSettings, Flags, Keyword, Outcome,
+    AccountSettings, Actor, Address, Arrival, DomainSettings, Flags, HoldScope, Keyword, Outcome,
     RestoreCounts, RestoreEnded, RestoreMode, RestoreOptions, Restored, SpecialUse, ThreadKeys,
     Why,
 };
@@ -211,6 +211,33 @@ pub struct Standing {
     pub from: LogIndex,
     /// Until before which index; `None` while it is there.
     pub until: Option<LogIndex>,
+}
+
+/// Where a history begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FloorRow {
+    /// The oldest index of which there is a view.
+    pub floor: LogIndex,
+    /// The effective time there.
+    pub time: Timestamp,
+}
+
+/// A hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldRow {
+    /// What it is over.
+    pub scope: HoldScope,
+    /// When it was set.
+    pub set: Timestamp,
+}
+
+/// A blob that was an email's and is nobody's any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreferencedRow {
+    /// Since which index.
+    pub since: LogIndex,
+    /// From which index on its bytes may go.
+    pub dead: Option<LogIndex>,
 }
 
 /// What a row of the change feed says of its UID.

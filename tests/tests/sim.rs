@@ -85,7 +85,7 @@ fn a_seed_is_a_run() {
 #[test]
 fn a_level_that_nobody_was_asked_for_is_noticed() {
     let plan = Plan { mutation: Some(Mutation::LevelUnasked), ..Plan::MIXED };
-    noticed(&plan, 20, &["does not know the level", "this program knows 1"]);
+    noticed(&plan, 20, &["does not know the level", "this program knows 2"]);
 }
 
 #[test]

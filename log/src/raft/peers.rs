@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::id::NodeId;
 
 /// What this build supports: kinds of records, and what `apply` does with them.
-/// 2 came with clusters, 3 with restores.
+/// 1 is the first durable node, 2 came with clusters, 3 with restores, floors and holds.
 pub const LEVEL: u32 = 3;
 
 /// The most octets of a call's body, and of its answer.

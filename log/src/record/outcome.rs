@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountState, Restored, SpecialUse};
 use crate::id::{
-    AccountId, EmailId, LogIndex, MailboxId, ModSeq, NodeId, Sequence, ThreadId, Timestamp, Uid,
-    UidValidity,
+    AccountId, EmailId, HoldId, LogIndex, MailboxId, ModSeq, NodeId, Sequence, ThreadId, Timestamp,
+    Uid, UidValidity,
 };
 
 /// What `apply` answers to a record, the same on every replica.
@@ -38,6 +38,14 @@ pub enum Done {
     Node(NodeId),
     /// An answer for each step of a restore, in their order.
     Restored(Vec<Restored>),
+    /// The new hold.
+    Hold(HoldId),
+    /// Rows that went.
+    Trimmed(u32),
+    /// Whether another piece of the same work is left.
+    More(bool),
+    /// An answer for each blob, in their order.
+    Dead(Vec<Result<(), Rejection>>),
 }
 
 /// An email that came to stand in a mailbox.
@@ -140,4 +148,22 @@ pub enum Rejection {
     /// A restore that cannot begin, go on or end so.
     #[error("{0}")]
     Restore(String),
+    /// A history floor that is above the wished one.
+    #[error("history begins at {0}, and a floor never goes back")]
+    FloorBack(LogIndex),
+    /// A history floor that is not possible.
+    #[error("history cannot begin there: {0}")]
+    Floor(String),
+    /// A hold is over it.
+    #[error("hold {0} is over it: release that first")]
+    Held(HoldId),
+    /// A blob that something refers to, or that a later record has named.
+    #[error("the blob is referred to")]
+    Referenced,
+    /// A hold was set since it was decided.
+    #[error("a hold was set after this was decided: decide again")]
+    HeldSince,
+    /// Which emails a blob is of is not counted to the end yet.
+    #[error("references to blobs are not counted to the end yet")]
+    NotCounted,
 }

@@ -166,11 +166,13 @@ impl From<StoreError> for Reply {
     fn from(error: StoreError) -> Self {
         let code = match error {
             StoreError::Views(_) => "SERVERBUG",
+            StoreError::BelowFloor { .. } => "NONEXISTENT",
             StoreError::Blob(..) => "CONTACTADMIN",
             StoreError::Stopped(_) | StoreError::Unavailable(_) => "UNAVAILABLE",
         };
         match error {
             StoreError::Unavailable(_) => tracing::warn!(%error, "IMAP command refused"),
+            StoreError::BelowFloor { .. } => {}
             _ => tracing::error!(%error, "IMAP command failed"),
         }
         Self::no(code, error.to_string())

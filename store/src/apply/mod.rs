@@ -7,6 +7,7 @@
 
 mod account;
 mod append;
+mod blobs;
 mod cluster;
 mod copy;
 mod credential;
@@ -14,6 +15,8 @@ mod deliver;
 mod domain;
 mod expunge;
 mod flags;
+mod history;
+mod hold;
 mod mailbox;
 mod operations;
 mod placing;
@@ -37,7 +40,7 @@ use work::Work;
 
 /// What this program's `apply` does: the highest `Version` record that it can follow.
 /// 1 knows everything up to the first durable node, 2 also who belongs to the cluster, 3 how
-/// what was comes back.
+/// what was comes back, and floors, holds and which emails a blob is of.
 pub const APPLY_VERSION: u32 = redoubt_log::raft::LEVEL;
 
 /// Where an entry stands in the log.
@@ -229,6 +232,12 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
             restore::now(work, actor, r)
         }
         Change::RestoreAudit(r) => restore::audit(work, r),
+        Change::HistoryFloor(r) => history::floor(work, r),
+        Change::HistoryTrim(r) => history::trim(work, r),
+        Change::HoldSet(r) => hold::set(work, r),
+        Change::HoldRelease(r) => hold::release(work, *r),
+        Change::CountReferences(_) => blobs::count(work),
+        Change::BlobsDead(r) => blobs::dead(work, r),
         Change::Version(r) => system::version(work, *r),
         Change::CheckpointMark(_) => Ok(Done::Unit),
         Change::TokenAdd(r) => cluster::token_add(work, r),

@@ -5,7 +5,7 @@ use redoubt_log::id::{AccountId, EmailId, MailboxId, ModSeq, Uid};
 use redoubt_log::record::{Arrival, Flags, Rejection};
 
 use super::work::Work;
-use super::{Ruled, Stop};
+use super::{Ruled, Stop, blobs};
 use crate::keys::{Key, Object, SWEPT_ACCOUNT, chunk_of};
 use crate::mailbox::KeywordPlan;
 use crate::rows::{
@@ -52,6 +52,7 @@ pub(crate) fn bring(work: &mut Work<'_>, a: AccountId, id: EmailId, data: EmailD
     usage.bytes = usage.bytes.saturating_add(data.size);
     usage.emails += 1;
     work.tx.remember(&Object::Email(a, id), &data)?;
+    blobs::refer(work, a, id, &data)?;
     work.tx.put(&Key::Email(a, id), &EmailRow { data, placements: 0 })?;
     Ok(())
 }

@@ -149,6 +149,15 @@ impl<'a> Tx<'a> {
         Ok(rows)
     }
 
+    /// The row with the highest key of a range, as it was before this record.
+    pub(crate) fn last_before(
+        &self,
+        table: Table,
+        range: &KeyRange,
+    ) -> Result<Option<Row>, StorageError> {
+        self.base.last(table, range)
+    }
+
     fn own<'s>(
         &'s self,
         table: Table,
@@ -167,7 +176,7 @@ impl<'a> Tx<'a> {
         for ((table, key), value) in self.rows {
             let before = match table {
                 // Rows with this record's index in the key: they cannot be there yet.
-                Table::History | Table::Record => None,
+                Table::History | Table::Record if value.is_some() => None,
                 _ => self.base.get(table, &key)?,
             };
             if before == value {

@@ -6,7 +6,7 @@ use redoubt_log::record::AccountState;
 use super::{Checked, Checker};
 use crate::keys::{Key, Meta, Parts};
 use crate::rows::{
-    AccountRow, AddressRow, CredentialRow, DomainRow, EmailRow, NodeRow, TokenRow, Usage,
+    AccountRow, AddressRow, CredentialRow, DomainRow, EmailRow, FloorRow, NodeRow, TokenRow, Usage,
 };
 use crate::storage::{KeyRange, Table};
 
@@ -84,6 +84,8 @@ impl Checker<'_> {
                 b'a' => c.account(id, key, value),
                 b'u' => c.usage(id, key, value),
                 b'c' => c.row_reads::<CredentialRow>(key, value),
+                b'f' => c.row_reads::<FloorRow>(key, value),
+                b'h' | b'o' => Ok(()),
                 b'i' => {
                     c.row_reads::<()>(key, value)?;
                     c.alias(id, key, parts)

@@ -4,7 +4,7 @@ use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, ThreadId, ThreadK
 
 use super::mailboxes::at;
 use super::{Checked, Checker};
-use crate::keys::{Key, Parts};
+use crate::keys::{Key, Parts, of_accounts};
 use crate::rows::{
     AccountRow, ChangeKind, EmailData, EmailRow, MailboxRow, MailboxState, PlacementRow, Standing,
 };
@@ -60,7 +60,7 @@ impl Checker<'_> {
             let place: (MailboxId, Uid) = (parts.mailbox()?, parts.uid()?);
             Some((a, email, place))
         };
-        let range = KeyRange::all();
+        let range = of_accounts();
         self.rows(Table::EmailPlacement, &range, parse, |c, (a, email, (m, uid)), row| {
             let Standing { from, until } = row;
             let end = until.unwrap_or(now);
@@ -79,7 +79,7 @@ impl Checker<'_> {
         let mailbox: Option<MailboxRow> = self.get(&Key::Mailbox(a, m))?;
         let account: Option<AccountRow> = self.get(&Key::Account(a))?;
         let (Some(mailbox), Some(account)) = (mailbox, account) else { return Ok(()) };
-        if mailbox.state != MailboxState::Live {
+        if mailbox.state != MailboxState::Live || until <= self.floor(a)? {
             return Ok(());
         }
         let modseq = account.sequence(until).into();
@@ -98,7 +98,10 @@ impl Checker<'_> {
         };
         self.rows(Table::Thread, &KeyRange::all(), parse, |c, (a, id), thread: ThreadId| {
             let object = crate::keys::Object::Email(a, thread.0);
-            let known = c.reader.last(Table::History, &object.versions())?.is_some();
+            let account: Option<AccountRow> = c.get(&Key::Account(a))?;
+            let old = account.map(|account| account.sequence(c.floor(a).unwrap_or_default()));
+            let known = old.is_some_and(|old| thread.0.sequence <= old)
+                || c.reader.last(Table::History, &object.versions())?.is_some();
             let what = format!("it leads to {thread}, which no email began");
             c.expect(known, "thread", format!("key {id} of account {a}"), what);
             Ok(())

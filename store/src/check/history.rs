@@ -11,6 +11,7 @@ use crate::storage::{KeyRange, StorageError, Table, decode, encode};
 /// The newest version seen so far of one object.
 struct Newest {
     object: Object,
+    index: LogIndex,
     value: Option<Vec<u8>>,
 }
 
@@ -24,22 +25,39 @@ impl Checker<'_> {
                 c.unreadable(Table::History, key, "no version of an object");
                 return Ok(());
             };
-            c.recorded(&object, index)?;
-            c.version(&object, version)?;
             let first = newest.as_ref().is_none_or(|old| old.object != object);
             let gone = first || newest.as_ref().is_some_and(|old| old.value.is_none());
-            let twice = version.is_none() && gone;
+            let twice = version.is_none() && gone && index > c.floor(object.account())?;
             c.expect(!twice, "history", name(&object), format!("it went at {index} unseen"));
             let value = version.map(<[u8]>::to_vec);
-            match newest.replace(Newest { object, value }) {
-                Some(old) if first => c.is_present(&old),
-                _ => Ok(()),
+            match newest.replace(Newest { object, index, value }) {
+                Some(old) if first => c.is_newest(&old),
+                Some(old) => c.kept(&old, Some(index)),
+                None => Ok(()),
             }
         })?;
         if let Some(last) = newest {
-            self.is_present(&last)?;
+            self.is_newest(&last)?;
         }
         self.present_has_history()
+    }
+
+    fn is_newest(&mut self, newest: &Newest) -> Checked {
+        self.kept(newest, None)?;
+        self.is_present(newest)
+    }
+
+    /// A version that some view can see: one that another took the place of at or below the
+    /// floor only waits to be dropped.
+    fn kept(&mut self, old: &Newest, until: Option<LogIndex>) -> Checked {
+        let floor = self.floor(old.object.account())?;
+        if until.is_some_and(|until| until <= floor) {
+            return Ok(());
+        }
+        if old.index > floor {
+            self.recorded(&old.object, old.index)?;
+        }
+        self.version(&old.object, old.value.as_deref())
     }
 
     fn recorded(&mut self, object: &Object, index: LogIndex) -> Checked {
@@ -59,6 +77,7 @@ impl Checker<'_> {
                 };
                 for blob in std::iter::once(data.blob).chain(data.envelope) {
                     self.blob(object, &blob);
+                    self.referred(*a, *email, blob)?;
                 }
                 self.threaded(*a, *email, &data)
             }

@@ -9,6 +9,7 @@ mod history;
 mod mailboxes;
 mod operations;
 mod placements;
+mod retention;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -16,12 +17,13 @@ mod tests;
 use std::fmt::Display;
 use std::ops::ControlFlow;
 
-use redoubt_log::id::BlobId;
+use redoubt_log::id::{AccountId, BlobId, LogIndex};
 use serde::de::DeserializeOwned;
 
 use crate::hash::StateHash;
 use crate::keys::{Key, Parts};
 use crate::mailstore::StoreError;
+use crate::rows::FloorRow;
 use crate::storage::{KeyRange, Order, Read, StorageError, Table, decode, hex};
 use crate::view::View;
 
@@ -74,7 +76,8 @@ impl<'a> Checker<'a> {
         self.placements()?;
         self.emails()?;
         self.operations()?;
-        self.history()
+        self.history()?;
+        self.retention()
     }
 
     fn wrong(&mut self, check: &'static str, object: impl Display, what: impl Display) {
@@ -147,6 +150,12 @@ impl<'a> Checker<'a> {
         let bytes = key.bytes();
         let Some(value) = self.reader.get(key.table(), &bytes)? else { return Ok(None) };
         Ok(decode(key.table(), &bytes, &value).ok())
+    }
+
+    /// Where an account's history begins: what lies below may be gone, or still be there.
+    fn floor(&self, account: AccountId) -> Result<LogIndex, StorageError> {
+        let row: Option<FloorRow> = self.get(&Key::Floor(account))?;
+        Ok(row.map_or(LogIndex(0), |row| row.floor))
     }
 
     fn has(&self, key: &Key<'_>) -> Result<bool, StorageError> {

@@ -1,6 +1,7 @@
 //! Why the store did not do as it was asked.
 
-use redoubt_log::id::BlobId;
+use redoubt_log::dump::rfc3339;
+use redoubt_log::id::{BlobId, LogIndex, Timestamp};
 use redoubt_log::record::Rejection;
 
 /// Reading failed: corruption or the disk, never the caller's fault.
@@ -9,6 +10,14 @@ pub enum StoreError {
     /// The views cannot be read.
     #[error("the views cannot be read: {0}; stop the server, then run `redoubt rebuild`")]
     Views(String),
+    /// History does not go back that far any more.
+    #[error("history begins at {} (entry {floor}): ask for a later moment", rfc3339(*since))]
+    BelowFloor {
+        /// The oldest index of which there is a view.
+        floor: LogIndex,
+        /// The effective time there.
+        since: Timestamp,
+    },
     /// A blob is missing or does not hash right.
     #[error("blob {0} is damaged or missing: {1}; run `redoubt check`, restore it from a backup")]
     Blob(BlobId, String),

@@ -29,7 +29,8 @@ pub enum Table {
     Meta,
     /// Domains and addresses. Bound: live domains, accounts and aliases.
     Directory,
-    /// Accounts, their usage, credentials and aliases. Bound: accounts ever made.
+    /// Accounts, their usage, credentials, aliases, floors and holds. Bound: accounts ever made,
+    /// and holds.
     Account,
     /// Mailboxes, their counters, names and subscriptions. Bound: live ones and their limits.
     Mailbox,
@@ -37,7 +38,8 @@ pub enum Table {
     Placement,
     /// Emails. Bound: live emails.
     Email,
-    /// Where an email stood, from and until which index. Bound: the history floor.
+    /// Where an email stood, from and until which index, and which emails a blob is of. Bound:
+    /// the history floor, and blobs that died since the log began.
     EmailPlacement,
     /// UIDs, `\Seen` and `\Deleted` as bitmaps of 1,024. Bound: live placements.
     UidMap,
@@ -45,7 +47,7 @@ pub enum Table {
     Seen,
     /// The change feed by MODSEQ. Bound: live placements, and expunges above the history floor.
     Change,
-    /// Threads by their keys. Bound: emails above the history floor.
+    /// Threads by their keys. Bound: emails ever brought, until threads know their emails.
     Thread,
     /// Outcomes by operation id, and restores. Bound: 24 hours of log time, 90 days for restores.
     Operation,
@@ -140,6 +142,16 @@ pub enum StorageError {
     /// The log was written by a newer program.
     #[error("the log asks for version {0} of apply, this program knows {1}: install a newer one")]
     Version(u32, u32),
+    /// A view of an index below the history floor.
+    #[error("there is history from entry {floor} on, and entry {wished} was asked for")]
+    BelowFloor {
+        /// The index that was asked for.
+        wished: LogIndex,
+        /// The oldest of which there is a view.
+        floor: LogIndex,
+        /// The effective time there.
+        since: Timestamp,
+    },
     /// A value that cannot be encoded.
     #[error("a value cannot be written: {0}")]
     Encode(String),
@@ -154,7 +166,10 @@ impl StorageError {
 
 impl From<StorageError> for StoreError {
     fn from(error: StorageError) -> Self {
-        Self::Views(error.to_string())
+        match error {
+            StorageError::BelowFloor { floor, since, .. } => Self::BelowFloor { floor, since },
+            error => Self::Views(error.to_string()),
+        }
     }
 }
 

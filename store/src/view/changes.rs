@@ -28,7 +28,8 @@ impl View {
     ) -> Result<Option<ModSeq>, StoreError> {
         let Some(before) = index.0.checked_sub(1).map(LogIndex) else { return Ok(None) };
         let then = self.source.at(before);
-        if !then.is_past() {
+        let floor = self.source.floor(account)?;
+        if !then.is_past() || floor.is_some_and(|row| before < row.floor) {
             return Ok(None);
         }
         let key = Key::Placement(account, mailbox, uid);
@@ -56,7 +57,15 @@ impl View {
         };
         changes.changed.sort_unstable();
         changes.vanished.sort_unstable();
+        changes.complete = self.remembers(account, since)?;
         Ok(changes)
+    }
+
+    /// Whether all that vanished above a MODSEQ is known.
+    fn remembers(&self, account: AccountId, since: ModSeq) -> Result<bool, StorageError> {
+        let Some(floor) = self.source.floor(account)? else { return Ok(true) };
+        let row: Option<AccountRow> = self.source.get(&Key::Account(account))?;
+        Ok(row.is_none_or(|row| since >= ModSeq::from(row.sequence(floor.floor))))
     }
 
     /// From the versions: a placement is changed when its MODSEQ is above, and

@@ -13,6 +13,7 @@ mod directory;
 mod mailboxes;
 mod placements;
 mod restores;
+mod retention;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use crate::moment::Then;
 use crate::rows::{AccountRow, EmailData, EmailRow, RecordRow, Version};
 use crate::storage::{Applied, KeyRange, Order, Read, Row, StorageError, Table, applied, decode};
 pub(crate) use cluster::level;
+pub use retention::{Hold, TrimAt};
 use source::Source;
 
 /// A domain as it is.
@@ -179,7 +181,9 @@ impl View {
         Ok(Self { source: Source::new(reader)? })
     }
 
-    /// Everything as it was at an index; one that is not applied yet means now.
+    /// Everything as it was at an index; one that is not applied yet means now. What lies below
+    /// the history floor of an account is not to be had: reading it is
+    /// [`StoreError::BelowFloor`].
     #[must_use]
     pub fn at(&self, index: LogIndex) -> Self {
         Self { source: self.source.at(index) }

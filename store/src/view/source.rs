@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use redoubt_log::id::{AccountId, EmailId, LogIndex, Timestamp};
 use serde::de::DeserializeOwned;
 
@@ -10,7 +11,8 @@ use super::{
     Applied, EmailData, EmailRow, Key, KeyRange, Object, Order, Read, RecordRow, StorageError,
     Table, Version, applied, decode,
 };
-use crate::keys::{parse_history, parse_object, split_history};
+use crate::keys::{Parts, parse_history, parse_object, split_history};
+use crate::rows::FloorRow;
 use crate::storage::{Step, successor};
 
 /// Where a view reads from.
@@ -20,6 +22,8 @@ pub(super) struct Source {
     pub(super) applied: Option<Applied>,
     /// A past index; `None` is now.
     past: Option<LogIndex>,
+    /// The floor that was looked at last, and whose it is.
+    floor: Arc<Mutex<Option<(AccountId, Option<FloorRow>)>>>,
 }
 
 /// Looks at one object of then.
@@ -28,7 +32,7 @@ pub(super) type Witness<'a> = &'a mut dyn FnMut(Object, &[u8]) -> Result<bool, S
 impl Source {
     pub(super) fn new(reader: Arc<dyn Read>) -> Result<Self, StorageError> {
         let applied = applied(reader.as_ref())?;
-        Ok(Self { reader, applied, past: None })
+        Ok(Self { reader, applied, past: None, floor: Arc::default() })
     }
 
     pub(super) fn at(&self, index: LogIndex) -> Self {
@@ -42,6 +46,30 @@ impl Source {
 
     pub(super) fn is_past(&self) -> bool {
         self.past.is_some()
+    }
+
+    /// Where the history of an account, or of the directory, begins.
+    pub(super) fn floor(&self, account: AccountId) -> Result<Option<FloorRow>, StorageError> {
+        if let Some((whose, floor)) = *self.floor.lock()
+            && whose == account
+        {
+            return Ok(floor);
+        }
+        let floor = self.get(&Key::Floor(account))?;
+        *self.floor.lock() = Some((account, floor));
+        Ok(floor)
+    }
+
+    /// Refuses what the history does not reach back to.
+    fn reaches(&self, account: AccountId, index: LogIndex) -> Result<(), StorageError> {
+        match self.floor(account)? {
+            Some(row) if index < row.floor => Err(StorageError::BelowFloor {
+                wished: index,
+                floor: row.floor,
+                since: row.time,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// A current row, whatever the view's index.
@@ -111,6 +139,7 @@ impl Source {
 
     /// The newest version of an object at or before an index.
     fn then(&self, object: &Object, index: LogIndex) -> Result<Option<Vec<u8>>, StorageError> {
+        self.reaches(object.account(), index)?;
         let Some((key, value)) = self.reader.last(Table::History, &object.versions_to(index))?
         else {
             return Ok(None);
@@ -140,6 +169,9 @@ impl Source {
         leap: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
         witness: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StorageError>,
     ) -> Result<(), StorageError> {
+        if let Some(account) = Parts::new(&range.from).account() {
+            self.reaches(account, self.index())?;
+        }
         let mut held = Held::new(self.index());
         let mut more = true;
         self.reader.walk(Table::History, range, &mut |key, value| {

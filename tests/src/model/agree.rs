@@ -1,13 +1,35 @@
 //! Whether a view says what the model says, of everything.
 
+use redoubt_store::StoreError;
 use redoubt_store::view::{Account, Mailbox, MailboxChanges, Placement, View};
 
 use super::*;
 
 /// Panics where they differ.
 pub fn agree(view: &View, state: &State) {
-    directory(view, state);
+    agree_above(view, state, &BTreeMap::new());
+}
+
+/// Panics where they differ, but for what lies below histories' beginnings: there the view
+/// must say so. Views of now always reach.
+pub fn agree_above(view: &View, state: &State, floors: &BTreeMap<AccountId, LogIndex>) {
+    let index = view.index();
+    let is_past = view.applied().is_some_and(|applied| index < applied.index);
+    let begins = |id: AccountId| floors.get(&id).copied().unwrap_or_default();
+    let below = |id: AccountId| is_past && index < begins(id);
+    // Accounts that came later are asked too whether they were there.
+    if floors.keys().any(|id| below(*id)) {
+        let refused = view.domains().err().or(view.accounts(None, 100).err());
+        assert!(matches!(refused, Some(StoreError::BelowFloor { .. })), "{refused:?}");
+    } else {
+        directory(view, state);
+    }
     for (id, account) in &state.accounts {
+        if below(*id) {
+            refuses(view, *id, account, begins(*id));
+            continue;
+        }
+        let floor = begins(*id);
         assert_eq!(view.account(*id).unwrap(), Some(expected_account(state, *id, account)));
         assert_eq!(
             view.subscriptions(*id).unwrap(),
@@ -23,8 +45,27 @@ pub fn agree(view: &View, state: &State) {
             for reader in [*id, AccountId(1), AccountId(2)] {
                 messages(view, *id, account, mailbox, reader);
             }
-            changes(view, *id, mailbox);
+            changes(view, *id, mailbox, floor);
         }
+    }
+}
+
+/// What is below a history's beginning is refused, and never half shown.
+fn refuses(view: &View, id: AccountId, account: &AccountM, floor: LogIndex) {
+    let begins = |error: Option<StoreError>| match error {
+        Some(StoreError::BelowFloor { floor: said, .. }) => assert_eq!(said, floor),
+        other => panic!("below {floor} account {id} is shown: {other:?}"),
+    };
+    begins(view.mailboxes(id).err());
+    begins(view.subscriptions(id).err());
+    begins(view.sequence(id).err());
+    for (email, _) in &account.emails {
+        begins(view.email(id, *email).err());
+    }
+    for m in &account.mailboxes {
+        begins(view.uids(id, m.id).err());
+        begins(view.placements(id, m.id, id, Uid::MIN, Uid::MAX, 10).err());
+        begins(view.changed_since(id, m.id, ModSeq(0)).err());
     }
 }
 
@@ -153,7 +194,7 @@ fn standings(view: &View, id: AccountId, account: &AccountM, email: EmailId) {
     assert_eq!(view.placements_of(id, email).unwrap(), expected);
 }
 
-fn changes(view: &View, id: AccountId, m: &MailboxM) {
+fn changes(view: &View, id: AccountId, m: &MailboxM, floor: LogIndex) {
     for since in [0, m.highest / 2, m.highest.saturating_sub(1), m.highest] {
         let mut expected = MailboxChanges { complete: true, ..Default::default() };
         if m.stage == Stage::Live {
@@ -164,6 +205,13 @@ fn changes(view: &View, id: AccountId, m: &MailboxM) {
             expected.changed.sort();
             expected.vanished.sort();
         }
-        assert_eq!(view.changed_since(id, m.id, ModSeq(since)).unwrap(), expected);
+        let mut found = view.changed_since(id, m.id, ModSeq(since)).unwrap();
+        if since < floor.0 && m.stage == Stage::Live {
+            // Every UID that is absent counts as vanished: which of them is told is the same.
+            let known = found.vanished.iter().all(|uid| expected.vanished.contains(uid));
+            assert!(known && !found.complete, "since {since}, floor {floor}: {found:?}");
+            (found.vanished, found.complete) = (expected.vanished.clone(), true);
+        }
+        assert_eq!(found, expected);
     }
 }

@@ -9,13 +9,14 @@ mod directory;
 mod emails;
 mod mailboxes;
 mod restore;
+mod retention;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use redoubt_log::id::*;
 use redoubt_log::record::*;
 
-pub use agree::agree;
+pub use agree::{agree, agree_above};
 
 #[derive(Debug, Clone, Default)]
 pub struct State {
@@ -101,6 +102,10 @@ pub struct Model {
     imports: Vec<((OperationId, AccountId, MailboxId), Memory<Arrival>)>,
     accounts_made: u64,
     restores: BTreeMap<OperationId, restore::RestoreM>,
+    /// Where histories begin; account 0 is the directory.
+    pub floors: BTreeMap<AccountId, LogIndex>,
+    pub holds: BTreeMap<HoldId, AccountId>,
+    holds_made: u64,
 }
 
 /// One record at work.
@@ -175,6 +180,13 @@ impl Model {
             Change::RestorePiece(r) => self.restore_piece(at, r),
             Change::RestoreNow(r) => self.restore_now(at, r),
             Change::RestoreAudit(r) => self.restore_audit(r),
+            Change::HistoryFloor(r) => self.history_floor(at, r),
+            Change::HistoryTrim(r) => self.history_trim(r),
+            Change::HoldSet(r) => self.hold_set(r),
+            Change::HoldRelease(r) => self.hold_release(r),
+            Change::CountReferences(_) => Ok(Done::More(false)),
+            // What is dead depends on what was trimmed; see `Model::is_needed`.
+            Change::BlobsDead(_) => Ok(Done::Dead(Vec::new())),
             // Of mail they say nothing.
             Change::Version(_)
             | Change::CheckpointMark(_)

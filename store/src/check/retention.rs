@@ -1,0 +1,119 @@
+//! Floors, holds, and which emails a blob is of.
+
+use redoubt_log::id::{AccountId, BlobId, EmailId, HoldId, LogIndex};
+use redoubt_log::record::HoldScope;
+
+use super::{Checked, Checker};
+use crate::keys::{
+    DIRECTORY, Key, Meta, Object, Parts, floors, holds_over, of_accounts, referrers, referrers_of,
+    unreferenced,
+};
+use crate::rows::{EmailData, FloorRow, HoldRow, UnreferencedRow, Version};
+use crate::storage::{StorageError, Table, decode};
+
+/// Behind the account and the kind of row.
+fn number(mut parts: Parts<'_>) -> Option<u64> {
+    parts.account().and(parts.u8()).and(parts.u64())
+}
+
+impl Checker<'_> {
+    pub(super) fn retention(&mut self) -> Checked {
+        self.floors()?;
+        self.holds()?;
+        self.referrers()?;
+        self.unreferenced()
+    }
+
+    fn floors(&mut self) -> Checked {
+        let (mut count, mut lowest) = (0_u64, None);
+        let parse = |mut parts: Parts<'_>| {
+            let floor = parts.account().and(parts.u8()).and(parts.u64())?;
+            Some((LogIndex(floor), parts.account()?))
+        };
+        let range = floors().range();
+        self.rows(Table::Account, &range, parse, |c, (floor, account), (): ()| {
+            count += 1;
+            lowest = lowest.or(Some(floor));
+            let row: Option<FloorRow> = c.get(&Key::Floor(account))?;
+            let right = row.is_some_and(|row| row.floor == floor);
+            c.expect(right, "floor", account, format!("{floor} is kept, {row:?} is there"));
+            Ok(())
+        })?;
+        let kept: u64 = self.get(&Key::Meta(Meta::Floors))?.unwrap_or(0);
+        self.expect(kept == count, "floor", "all", format!("{kept} are kept, {count} are there"));
+        let directory = self.floor(DIRECTORY)?;
+        let right = directory <= lowest.unwrap_or(directory);
+        let what = format!("its history begins at {directory}, an account's at {lowest:?}");
+        self.expect(right, "floor", "the directory", what);
+        Ok(())
+    }
+
+    fn holds(&mut self) -> Checked {
+        let next: u64 = self.get(&Key::Meta(Meta::NextHold))?.unwrap_or(1);
+        let range = holds_over(DIRECTORY).range();
+        self.rows(Table::Account, &range, number, |c, hold, row: HoldRow| {
+            let HoldScope::Account(account) = row.scope;
+            let over = c.has(&Key::Hold(account, HoldId(hold)))?;
+            c.expect(over && hold < next, "hold", hold, format!("account {account} is not held"));
+            Ok(())
+        })?;
+        self.raw_rows(Table::Account, &of_accounts(), |c, key, _| {
+            let mut parts = Parts::new(key);
+            if let (Some(account), Some(b'h'), Some(hold)) = (parts.account(), parts.u8(), parts.u64())
+            {
+                let there = c.has(&Key::Hold(DIRECTORY, HoldId(hold)))?;
+                c.expect(there, "hold", hold, format!("account {account} is held by none"));
+            }
+            Ok(())
+        })
+    }
+
+    /// An email that some view can see is known to its blobs.
+    pub(super) fn referred(&mut self, a: AccountId, email: EmailId, blob: BlobId) -> Checked {
+        let counted = self.has(&Key::Meta(Meta::Counted))?;
+        let known = !counted || self.has(&Key::Referrer(blob, a, email))?;
+        let what = format!("email {email} of account {a} is not known to refer to it");
+        self.expect(known, "reference", blob, what);
+        Ok(())
+    }
+
+    /// What refers to a blob is in the history.
+    fn referrers(&mut self) -> Checked {
+        let parse = |mut parts: Parts<'_>| {
+            parts.account().and(parts.u8())?;
+            Some((parts.blob()?, parts.account()?, parts.email()?))
+        };
+        let range = referrers().range();
+        self.rows(Table::EmailPlacement, &range, parse, |c, (blob, a, email), (): ()| {
+            let right = c.names(a, email, blob)?;
+            let what = format!("email {email} of account {a} does not name it");
+            c.expect(right, "reference", blob, what);
+            Ok(())
+        })
+    }
+
+    fn names(&self, a: AccountId, email: EmailId, blob: BlobId) -> Result<bool, StorageError> {
+        let range = Object::Email(a, email).versions();
+        let Some((_, value)) = self.reader.scan(Table::History, &range, 1)?.pop() else {
+            return Ok(false);
+        };
+        let data = Version::decode(&value).flatten();
+        let data: Option<EmailData> =
+            data.and_then(|data| decode(Table::History, &[], data).ok());
+        Ok(data.is_some_and(|data| data.blob == blob || data.envelope == Some(blob)))
+    }
+
+    /// Nothing that is referred to is dead, or about to be.
+    fn unreferenced(&mut self) -> Checked {
+        let blob = |mut parts: Parts<'_>| parts.account().and(parts.u8()).and(parts.blob());
+        let range = unreferenced().range();
+        self.rows(Table::EmailPlacement, &range, blob, |c, blob, row: UnreferencedRow| {
+            let range = referrers_of(&blob).range();
+            let none = c.reader.scan(Table::EmailPlacement, &range, 1)?.is_empty();
+            c.expect(none, "reference", blob, "an email refers to it, and it counts as nobody's");
+            let later = row.dead.is_none_or(|dead| dead > row.since);
+            c.expect(later, "reference", blob, format!("it died before it was left: {row:?}"));
+            Ok(())
+        })
+    }
+}

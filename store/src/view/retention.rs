@@ -1,0 +1,321 @@
+//! Where history begins, what is held, and what may go. All as of now.
+
+use std::ops::ControlFlow;
+
+use redoubt_log::id::{AccountId, BlobId, EmailId, HoldId, LogIndex, ModSeq, Timestamp};
+use redoubt_log::record::{HoldScope, TrimRow};
+
+use super::{Key, KeyRange, Order, Parts, StorageError, StoreError, Table, View, decode};
+use crate::keys::{
+    Bytes, DIRECTORY, Meta, holds_over, parse_history, referrers_of, unreferenced,
+};
+use crate::rows::{
+    AccountRow, ChangeKind, FloorRow, HoldRow, Standing, UnreferencedRow, Version,
+};
+
+/// A hold.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Hold {
+    /// Its id, for ever.
+    pub id: HoldId,
+    /// What it is over.
+    pub scope: HoldScope,
+    /// When it was set.
+    pub set: Timestamp,
+}
+
+/// Where a search for what may be dropped goes on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrimAt {
+    stage: usize,
+    after: Vec<u8>,
+}
+
+/// Tables in which something may be dropped, and how their rows are looked at.
+const STAGES: [Table; 4] = [Table::History, Table::EmailPlacement, Table::Change, Table::Record];
+
+impl View {
+    /// Where the history of an account begins, and when that was; `None`: at its beginning.
+    /// Account 0 is the directory: domains, addresses, and who did what.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn history_floor(&self, account: AccountId) -> Result<Option<FloorRow>, StoreError> {
+        Ok(self.source.floor(account)?)
+    }
+
+    /// All holds, by id.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn holds(&self) -> Result<Vec<Hold>, StoreError> {
+        let rows = self.reader().scan(Table::Account, &holds_over(DIRECTORY).range(), usize::MAX)?;
+        let read = |(key, value): (Vec<u8>, Vec<u8>)| {
+            let id = Parts::new(key.get(9..).unwrap_or_default()).u64();
+            let id = id.ok_or_else(|| StorageError::corrupt(Table::Account, &key, "no hold"))?;
+            let HoldRow { scope, set } = decode(Table::Account, &key, &value)?;
+            Ok(Hold { id: HoldId(id), scope, set })
+        };
+        Ok(rows.into_iter().map(read).collect::<Result<_, StorageError>>()?)
+    }
+
+    /// A hold over an account, if there is any; over account 0, any at all.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn held_by(&self, account: AccountId) -> Result<Option<HoldId>, StoreError> {
+        let rows = self.reader().scan(Table::Account, &holds_over(account).range(), 1)?;
+        let id = |(key, _): &(Vec<u8>, Vec<u8>)| {
+            Parts::new(key.get(9..).unwrap_or_default()).u64().map(HoldId)
+        };
+        Ok(rows.first().and_then(id))
+    }
+
+    /// From which index on all references to blobs are counted; `None` while they are not.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn references_counted(&self) -> Result<Option<LogIndex>, StoreError> {
+        Ok(self.source.get(&Key::Meta(Meta::Counted))?)
+    }
+
+    /// Blobs that nothing refers to any more and that are not dead yet, behind one, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn unreferenced(
+        &self,
+        after: Option<BlobId>,
+        limit: usize,
+    ) -> Result<Vec<BlobId>, StoreError> {
+        let mut blobs = Vec::new();
+        self.visit_unreferenced(after, &mut |blob, row| {
+            if row.dead.is_none() {
+                blobs.push(blob);
+            }
+            blobs.len() < limit
+        })?;
+        Ok(blobs)
+    }
+
+    /// Dead blobs behind one, with the index since which they are, at most `limit`.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn dead_blobs(
+        &self,
+        after: Option<BlobId>,
+        limit: usize,
+    ) -> Result<Vec<(BlobId, LogIndex)>, StoreError> {
+        let mut blobs = Vec::new();
+        self.visit_unreferenced(after, &mut |blob, row| {
+            blobs.extend(row.dead.map(|dead| (blob, dead)));
+            blobs.len() < limit
+        })?;
+        Ok(blobs)
+    }
+
+    fn visit_unreferenced(
+        &self,
+        after: Option<BlobId>,
+        look: &mut dyn FnMut(BlobId, UnreferencedRow) -> bool,
+    ) -> Result<(), StorageError> {
+        let mut range = unreferenced().range();
+        if let Some(after) = after {
+            range.from = Key::Unreferenced(after).bytes();
+            range.from.push(0);
+        }
+        self.reader().visit(Table::EmailPlacement, &range, Order::Rising, &mut |key, value| {
+            let blob = Parts::new(key.get(9..).unwrap_or_default()).blob();
+            let blob =
+                blob.ok_or_else(|| StorageError::corrupt(Table::EmailPlacement, key, "no blob"))?;
+            let more = look(blob, decode(Table::EmailPlacement, key, value)?);
+            Ok(if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })
+    }
+
+    /// Since which index a blob is dead; `None` for one that is not.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn dead_since(&self, blob: &BlobId) -> Result<Option<LogIndex>, StoreError> {
+        let row: Option<UnreferencedRow> = self.source.get(&Key::Unreferenced(*blob))?;
+        Ok(row.and_then(|row| row.dead))
+    }
+
+    /// Emails in the history that have a blob, of whichever account, at most `limit`. Complete
+    /// once [`references_counted`](Self::references_counted).
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn referrers(
+        &self,
+        blob: &BlobId,
+        limit: usize,
+    ) -> Result<Vec<(AccountId, EmailId)>, StoreError> {
+        let rows = self.reader().scan(Table::EmailPlacement, &referrers_of(blob).range(), limit)?;
+        let parse = |(key, _): &(Vec<u8>, Vec<u8>)| {
+            let mut parts = Parts::new(key.get(41..).unwrap_or_default());
+            Some((parts.account()?, parts.email()?))
+        };
+        Ok(rows.iter().filter_map(parse).collect())
+    }
+
+    /// Looks at about `rows` rows of an account's history, from where `at` says, and names what
+    /// lies below the floor: for the next record of its trimming. `None` at the end.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn trimmable(
+        &self,
+        account: AccountId,
+        at: TrimAt,
+        rows: usize,
+    ) -> Result<(Vec<TrimRow>, Option<TrimAt>), StoreError> {
+        let Some(row) = self.source.floor(account)? else { return Ok((Vec::new(), None)) };
+        let mut look = Look { account, floor: row.floor, known: ModSeq(0), found: Vec::new() };
+        let owner: Option<AccountRow> = self.source.get(&Key::Account(account))?;
+        look.known = owner.map_or(ModSeq(0), |owner| owner.sequence(row.floor).into());
+        let stage = at.stage;
+        let Some(table) = STAGES.get(stage).copied() else { return Ok((Vec::new(), None)) };
+        let last = match table {
+            Table::History => look.history(self, &at.after, rows)?,
+            _ => look.others(self, table, &at.after, rows)?,
+        };
+        let next = match last {
+            Some(after) => Some(TrimAt { stage, after }),
+            None if stage + 1 < STAGES.len() => Some(TrimAt { stage: stage + 1, after: vec![] }),
+            None => None,
+        };
+        Ok((look.found, next))
+    }
+}
+
+/// A look for what may be dropped.
+struct Look {
+    account: AccountId,
+    floor: LogIndex,
+    known: ModSeq,
+    found: Vec<TrimRow>,
+}
+
+/// Versions of one object at or below the floor.
+#[derive(Default)]
+struct Old {
+    object: Vec<u8>,
+    count: usize,
+    gone: bool,
+}
+
+impl Old {
+    fn is_more_than_needed(&self) -> bool {
+        self.count > 1 || (self.count == 1 && self.gone)
+    }
+}
+
+impl Look {
+    fn range(&self, table: Table, after: &[u8]) -> KeyRange {
+        let mut range = match table {
+            Table::Record => KeyRange {
+                from: Key::Record(LogIndex(0)).bytes(),
+                to: Some(Key::Record(self.floor).bytes()),
+            },
+            _ => Bytes::account(self.account).range(),
+        };
+        if !after.is_empty() {
+            range.from = after.to_vec();
+            range.from.push(0);
+        }
+        range
+    }
+
+    /// Goes from object to object; the last one that was begun is looked at anew by the next.
+    fn history(
+        &mut self,
+        view: &View,
+        after: &[u8],
+        rows: usize,
+    ) -> Result<Option<Vec<u8>>, StorageError> {
+        let (mut old, mut seen, mut last) = (Old::default(), 0, None);
+        let range = self.range(Table::History, after);
+        let (floor, found) = (self.floor, &mut self.found);
+        view.reader().visit(Table::History, &range, Order::Rising, &mut |key, value| {
+            let parsed = key.len().checked_sub(8).map(|at| key.split_at(at));
+            let Some(((object, _), (_, index))) = parsed.zip(parse_history(key)) else {
+                return Err(StorageError::corrupt(Table::History, key, "no object"));
+            };
+            if old.object != object {
+                let before = std::mem::replace(&mut old, Old { object: object.to_vec(), ..Old::default() });
+                if before.is_more_than_needed() {
+                    found.push(TrimRow::Versions(before.object));
+                }
+                if seen >= rows {
+                    old = Old::default();
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            (seen, last) = (seen + 1, Some(key.to_vec()));
+            if index <= floor {
+                old.count += 1;
+                old.gone = Version::decode(value) == Some(None);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if old.is_more_than_needed() {
+            self.found.push(TrimRow::Versions(old.object));
+            return Ok(None);
+        }
+        Ok(last.filter(|_| seen >= rows))
+    }
+
+    fn others(
+        &mut self,
+        view: &View,
+        table: Table,
+        after: &[u8],
+        rows: usize,
+    ) -> Result<Option<Vec<u8>>, StorageError> {
+        if (table == Table::Record) != (self.account == DIRECTORY) {
+            return Ok(None);
+        }
+        let (mut seen, mut last) = (0, None);
+        let range = self.range(table, after);
+        view.reader().visit(table, &range, Order::Rising, &mut |key, value| {
+            if seen >= rows {
+                return Ok(ControlFlow::Break(()));
+            }
+            (seen, last) = (seen + 1, Some(key.to_vec()));
+            let row = match table {
+                Table::EmailPlacement => self.standing(key, value)?,
+                Table::Change => self.vanished(key, value)?,
+                _ => Parts::new(key).u64().map(|index| TrimRow::Record(LogIndex(index))),
+            };
+            self.found.extend(row);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(last.filter(|_| seen >= rows))
+    }
+
+    fn standing(&self, key: &[u8], value: &[u8]) -> Result<Option<TrimRow>, StorageError> {
+        let row: Standing = decode(Table::EmailPlacement, key, value)?;
+        let mut parts = Parts::new(key.get(8..).unwrap_or_default());
+        let Some(((email, mailbox), uid)) = parts.email().zip(parts.mailbox()).zip(parts.uid())
+        else {
+            return Err(StorageError::corrupt(Table::EmailPlacement, key, "no placement"));
+        };
+        let below = row.until.is_some_and(|until| until <= self.floor);
+        Ok(below.then_some(TrimRow::Standing(email, mailbox, uid)))
+    }
+
+    fn vanished(&self, key: &[u8], value: &[u8]) -> Result<Option<TrimRow>, StorageError> {
+        let kind: ChangeKind = decode(Table::Change, key, value)?;
+        let mut parts = Parts::new(key.get(8..).unwrap_or_default());
+        let Some(((mailbox, modseq), uid)) = parts.mailbox().zip(parts.u64()).zip(parts.uid())
+        else {
+            return Err(StorageError::corrupt(Table::Change, key, "no change"));
+        };
+        let below = kind == ChangeKind::Vanished && ModSeq(modseq) <= self.known;
+        Ok(below.then_some(TrimRow::Vanished(mailbox, ModSeq(modseq), uid)))
+    }
+}

@@ -1,0 +1,75 @@
+//! Where histories begin, and what is held.
+
+use super::*;
+
+impl Model {
+    fn not_held(&self, account: AccountId) -> Answer<()> {
+        let over = |held: &AccountId| account.0 == 0 || *held == account;
+        match self.holds.iter().find(|(_, held)| over(held)) {
+            Some((hold, _)) => Err(Rejection::Held(*hold)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn history_floor(&mut self, at: &At, r: &HistoryFloor) -> Answer<Done> {
+        self.not_held(r.account)?;
+        if r.floor.0 >= at.index {
+            return Err(Rejection::Floor(String::new()));
+        }
+        match self.floors.get(&r.account) {
+            Some(old) if *old > r.floor => return Err(Rejection::FloorBack(*old)),
+            Some(old) if *old == r.floor => return Ok(Done::Unit),
+            _ => {}
+        }
+        if r.account.0 > 0 {
+            self.now.account(r.account)?;
+        } else {
+            let begins = |id| self.floors.get(id).is_some_and(|floor| *floor >= r.floor);
+            if !self.now.accounts.keys().all(begins) {
+                return Err(Rejection::Floor(String::new()));
+            }
+        }
+        self.floors.insert(r.account, r.floor);
+        Ok(Done::Unit)
+    }
+
+    /// It changes nothing that anybody may see.
+    pub(super) fn history_trim(&mut self, r: &HistoryTrim) -> Answer<Done> {
+        self.not_held(r.account)?;
+        match self.floors.contains_key(&r.account) {
+            true => Ok(Done::Trimmed(0)),
+            false => Err(Rejection::Floor(String::new())),
+        }
+    }
+
+    pub(super) fn hold_set(&mut self, r: &HoldSet) -> Answer<Done> {
+        let HoldScope::Account(account) = r.scope;
+        self.now.account(account)?;
+        self.holds_made += 1;
+        let hold = HoldId(self.holds_made);
+        self.holds.insert(hold, account);
+        Ok(Done::Hold(hold))
+    }
+
+    pub(super) fn hold_release(&mut self, r: &HoldRelease) -> Answer<Done> {
+        match self.holds.remove(&r.hold) {
+            Some(_) => Ok(Done::Unit),
+            None => Err(Rejection::NotFound(String::new())),
+        }
+    }
+
+    pub fn floor(&self, account: AccountId) -> LogIndex {
+        self.floors.get(&account).copied().unwrap_or_default()
+    }
+
+    /// Whether a view that may be asked for shows an email with this content.
+    pub fn is_needed(&self, blob: &BlobId) -> bool {
+        let shown = |index: LogIndex, state: &State| {
+            state.accounts.iter().any(|(id, account)| {
+                self.floor(*id) <= index && account.emails.values().any(|e| e.blob == *blob)
+            })
+        };
+        let last = LogIndex(u64::MAX);
+        shown(last, &self.now) || self.past.iter().any(|(index, state)| shown(*index, state))
+    }
+}

@@ -1,0 +1,296 @@
+//! History floors, holds, and what goes because of them, against the model: a view at a floor
+//! or above is exact, one below is refused, and nothing that a view shows is dead.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(unreachable_pub)]
+
+mod operations;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use operations::{Step, steps, to_record};
+use proptest::prelude::*;
+use redoubt_log::id::*;
+use redoubt_log::record::*;
+use redoubt_store::StateHash;
+use redoubt_store::apply::{APPLY_VERSION, Position, apply};
+use redoubt_store::check::check;
+use redoubt_store::storage::{MemStorage, RocksOptions, RocksStorage, Storage};
+use redoubt_store::view::{TrimAt, View};
+use redoubt_tests::model::{Model, agree_above};
+
+const SMALL: RocksOptions = RocksOptions { block_cache: 1 << 20, write_buffers: 1 << 20 };
+
+/// What retention does between two steps, by small numbers.
+#[derive(Debug, Clone)]
+enum Act {
+    Nothing,
+    /// A floor so many entries ago; account 0 is the directory.
+    Floor { account: u64, ago: u64 },
+    Hold { account: u64 },
+    Release { hold: u64 },
+    Trim { account: u64, pieces: usize },
+    /// Blobs that may die, and some that may not, as decided so many entries ago.
+    Die { ago: u64, lie: u64 },
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        8 => Just(Act::Nothing),
+        4 => (0u64..5, 0u64..60).prop_map(|(account, ago)| Act::Floor { account, ago }),
+        1 => (0u64..5).prop_map(|account| Act::Hold { account }),
+        2 => (0u64..5).prop_map(|hold| Act::Release { hold }),
+        4 => (0u64..5, 1usize..9).prop_map(|(account, pieces)| Act::Trim { account, pieces }),
+        3 => (0u64..9, 0u64..400).prop_map(|(ago, lie)| Act::Die { ago: ago.saturating_sub(6), lie }),
+    ]
+}
+
+/// Two replicas, the model, and the log between them.
+struct Run {
+    memory: MemStorage,
+    rocks: RocksStorage,
+    model: Model,
+    log: Vec<(Position, Record)>,
+    clock: i64,
+    _dir: tempfile::TempDir,
+}
+
+fn bare(rejection: Rejection) -> Rejection {
+    match rejection {
+        Rejection::InvalidName(_) => Rejection::InvalidName(String::new()),
+        Rejection::Limit(_) => Rejection::Limit(String::new()),
+        Rejection::NotFound(_) => Rejection::NotFound(String::new()),
+        Rejection::Exists(_) => Rejection::Exists(String::new()),
+        Rejection::Floor(_) => Rejection::Floor(String::new()),
+        other => other,
+    }
+}
+
+/// What the model has no opinion of is left out.
+fn bare_result(result: Result<Done, Rejection>) -> Result<Done, Rejection> {
+    match result.map_err(bare)? {
+        Done::Trimmed(_) => Ok(Done::Trimmed(0)),
+        Done::Dead(_) => Ok(Done::Dead(Vec::new())),
+        Done::More(_) => Ok(Done::More(false)),
+        Done::Delivered(all) => {
+            Ok(Done::Delivered(all.into_iter().map(|one| one.map_err(bare)).collect()))
+        }
+        Done::Arrived(all) => {
+            Ok(Done::Arrived(all.into_iter().map(|one| one.map_err(bare)).collect()))
+        }
+        done => Ok(done),
+    }
+}
+
+impl Run {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let rocks = RocksStorage::open(dir.path(), &SMALL).unwrap();
+        let (memory, model) = (MemStorage::new(), Model::new());
+        Self { memory, rocks, model, log: Vec::new(), clock: 1_700_000_000_000, _dir: dir }
+    }
+
+    fn view(&self) -> View {
+        View::new(Arc::new(self.memory.clone())).unwrap()
+    }
+
+    fn record(&mut self, record: Record) -> Result<Done, Rejection> {
+        let index = LogIndex(self.log.len() as u64 + 1);
+        let time = Timestamp(self.clock);
+        let position = Position { index, term: Term(1), time, mark: Vec::new() };
+        let outcome = apply(&mut self.memory, &position, &record).unwrap();
+        assert_eq!(apply(&mut self.rocks, &position, &record).unwrap(), outcome);
+        let expected = self.model.apply(index, time, &record);
+        let (found, wanted) = (bare_result(outcome.result.clone()), bare_result(expected.result));
+        assert_eq!(found, wanted, "{record:#?}");
+        let hash = |reader: &dyn redoubt_store::storage::Read| StateHash::stored(reader).unwrap();
+        assert_eq!(hash(&self.memory), hash(&self.rocks));
+        self.log.push((position, record));
+        outcome.result
+    }
+
+    fn change(&mut self, change: Change) -> Result<Done, Rejection> {
+        let mut operation = [0xcc; 16];
+        operation[..8].copy_from_slice(&(self.log.len() as u64).to_le_bytes());
+        let operation = OperationId(operation);
+        let (actor, why) = (Actor::SYSTEM, Why::default());
+        self.record(Record { stamp: Timestamp(0), operation, actor, why, change })
+    }
+
+    fn act(&mut self, act: &Act) {
+        let now = self.log.len() as u64;
+        match *act {
+            Act::Nothing => {}
+            Act::Floor { account, ago } => {
+                let floor = LogIndex(now.saturating_sub(ago));
+                let (account, time) = (AccountId(account), Timestamp(now as i64));
+                drop(self.change(Change::HistoryFloor(HistoryFloor { account, floor, time })));
+            }
+            Act::Hold { account } => {
+                let scope = HoldScope::Account(AccountId(account));
+                drop(self.change(Change::HoldSet(HoldSet { scope })));
+            }
+            Act::Release { hold } => {
+                drop(self.change(Change::HoldRelease(HoldRelease { hold: HoldId(hold) })));
+            }
+            Act::Trim { account, pieces } => self.trim(AccountId(account), pieces, 7),
+            Act::Die { ago, lie } => self.die(now.saturating_sub(ago), lie),
+        }
+    }
+
+    /// So many pieces of the work behind a floor, each of about so many rows.
+    fn trim(&mut self, account: AccountId, pieces: usize, rows: usize) {
+        let mut at = Some(TrimAt::default());
+        for _ in 0..pieces {
+            let Some(from) = at else { return };
+            let (rows, next) = self.view().trimmable(account, from, rows).unwrap();
+            at = next;
+            if !rows.is_empty() {
+                drop(self.change(Change::HistoryTrim(HistoryTrim { account, rows })));
+            }
+        }
+    }
+
+    fn die(&mut self, decided: u64, lie: u64) {
+        let mut blobs = self.view().unreferenced(None, 5).unwrap();
+        blobs.push(BlobId::of(&lie.to_le_bytes()));
+        let named = blobs.clone();
+        let record = BlobsDead { blobs, decided: LogIndex(decided) };
+        let Ok(Done::Dead(answers)) = self.change(Change::BlobsDead(record)) else { return };
+        for (blob, answer) in named.iter().zip(answers) {
+            let died = self.view().dead_since(blob).unwrap().is_some();
+            assert_eq!(answer.is_ok(), died);
+            assert!(!died || !self.model.is_needed(blob), "{blob} is shown, and died");
+        }
+    }
+
+    /// Raises the level, and counts what came before.
+    fn raise(&mut self) {
+        self.change(Change::Version(Version { apply: APPLY_VERSION })).unwrap();
+        while self.view().references_counted().unwrap().is_none() {
+            self.change(Change::CountReferences(CountReferences {})).unwrap();
+        }
+    }
+
+    fn compare(&self) {
+        let view = self.view();
+        let rocks = View::new(Arc::new(self.rocks.snapshot().unwrap())).unwrap();
+        let floors = &self.model.floors;
+        agree_above(&view, &self.model.now, floors);
+        agree_above(&rocks, &self.model.now, floors);
+        for (n, (index, state)) in self.model.past.iter().enumerate() {
+            agree_above(&view.at(*index), state, floors);
+            if n % 16 == 0 {
+                agree_above(&rocks.at(*index), state, floors);
+            }
+        }
+        for (account, floor) in floors {
+            assert_eq!(view.history_floor(*account).unwrap().unwrap().floor, *floor);
+        }
+        for (blob, _) in view.dead_blobs(None, 10_000).unwrap() {
+            assert!(!self.model.is_needed(&blob), "{blob} is shown, and dead");
+        }
+        for view in [view, rocks] {
+            assert_eq!(check(&view, &|_| Ok(()), 20).unwrap(), []);
+        }
+        let mut again = MemStorage::new();
+        self.replay(&mut again);
+        let stored = StateHash::stored(&self.memory).unwrap();
+        assert_eq!(StateHash::stored(&again).unwrap(), stored);
+        assert_eq!(StateHash::recompute(&self.rocks).unwrap(), stored);
+    }
+
+    fn replay(&self, storage: &mut impl Storage) {
+        for (position, record) in &self.log {
+            apply(storage, position, record).unwrap();
+        }
+    }
+}
+
+fn run(steps: &[(Step, Act)], raised: usize) -> Run {
+    let mut run = Run::new();
+    for (n, (step, act)) in steps.iter().enumerate() {
+        if n == raised {
+            run.raise();
+        }
+        run.clock += step.passes();
+        let record = to_record(step, &run.model.now, n as u64);
+        drop(run.record(record));
+        if n >= raised {
+            run.act(act);
+        }
+    }
+    run
+}
+
+fn plans() -> impl Strategy<Value = Vec<(Step, Act)>> {
+    steps(90..140).prop_flat_map(|steps| {
+        let acts = prop::collection::vec(acts(), steps.len());
+        acts.prop_map(move |acts| steps.clone().into_iter().zip(acts).collect())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, max_shrink_iters: 400, ..Default::default() })]
+
+    #[test]
+    fn views_at_the_floor_and_above_are_exact(plan in plans(), raised in 0usize..70) {
+        run(&plan, if raised > 40 { 0 } else { raised }).compare();
+    }
+
+    /// Everything lets go at last: one version of each thing that is there is left.
+    #[test]
+    fn what_may_go_goes(plan in plans()) {
+        let mut run = run(&plan, 0);
+        for hold in 1..60 {
+            run.act(&Act::Release { hold });
+        }
+        let accounts = run.model.now.accounts.len() as u64;
+        for account in (1..=accounts).chain([0]) {
+            run.act(&Act::Floor { account, ago: 60 });
+            run.trim(AccountId(account), usize::MAX, 40);
+            let mut at = Some(TrimAt::default());
+            while let Some(from) = at {
+                let (rows, next) = run.view().trimmable(AccountId(account), from, 40).unwrap();
+                let newest = |row: &TrimRow| matches!(row, TrimRow::Record(_));
+                assert_eq!(rows.iter().filter(|row| !newest(row)).count(), 0, "{rows:?}");
+                at = next;
+            }
+        }
+        run.compare();
+        let decided = run.log.len() as u64;
+        run.die(decided, 0);
+        let left = run.view().unreferenced(None, 10_000).unwrap();
+        let died = run.view().dead_blobs(None, 10_000).unwrap().len();
+        prop_assert!(left.is_empty() || died > 0, "{} wait, {died} died", left.len());
+        run.compare();
+    }
+}
+
+#[test]
+fn holds_keep_floors_where_they_are() {
+    let mut run = Run::new();
+    run.raise();
+    let domain = DomainAdd { domain: "example.org".into(), settings: DomainSettings::default() };
+    run.change(Change::DomainAdd(domain)).unwrap();
+    let address = Address { local: "alice".into(), domain: "example.org".into() };
+    let add = AccountAdd { address, settings: AccountSettings::default(), password: None };
+    run.change(Change::AccountAdd(add)).unwrap();
+    let account = AccountId(1);
+    let floor = |floor| {
+        let (floor, time) = (LogIndex(floor), Timestamp(0));
+        Change::HistoryFloor(HistoryFloor { account, floor, time })
+    };
+    run.change(floor(2)).unwrap();
+    assert_eq!(run.change(floor(1)), Err(Rejection::FloorBack(LogIndex(2))));
+    let scope = HoldScope::Account(account);
+    let held = run.change(Change::HoldSet(HoldSet { scope })).unwrap();
+    let Done::Hold(hold) = held else { panic!("{held:?}") };
+    assert_eq!(run.change(floor(3)), Err(Rejection::Held(hold)));
+    assert_eq!(run.view().held_by(account).unwrap(), Some(hold));
+    run.change(Change::HoldRelease(HoldRelease { hold })).unwrap();
+    run.change(floor(3)).unwrap();
+    assert_eq!(run.model.floors, BTreeMap::from([(account, LogIndex(3))]));
+    run.compare();
+}
