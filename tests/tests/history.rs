@@ -232,7 +232,7 @@ fn plans() -> impl Strategy<Value = Vec<(Step, Act)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, max_shrink_iters: 400, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, max_shrink_iters: 400, ..Default::default() })]
 
     #[test]
     fn views_at_the_floor_and_above_are_exact(plan in plans(), raised in 0usize..70) {

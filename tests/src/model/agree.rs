@@ -1,6 +1,6 @@
 //! Whether a view says what the model says, of everything.
 
-use redoubt_store::StoreError;
+use redoubt_store::mailstore::StoreError;
 use redoubt_store::view::{Account, Mailbox, MailboxChanges, Placement, View};
 
 use super::*;
