@@ -86,6 +86,9 @@ pub fn changes(
     limit: usize,
 ) -> Result<Vec<Change>, StoreError> {
     let names = Names::read(view, account)?;
+    // Below the floor is what was left over, not what happened.
+    let floor = view.history_floor(account)?.map_or(LogIndex(0), |row| row.floor);
+    let from = from.max(LogIndex(floor.0.saturating_add(1)));
     let mut looked = First { from, to: to.min(view.index()), limit, touched: BTreeMap::new() };
     looked.look(view, account, only)?;
     looked.look_at_names(&names, only);

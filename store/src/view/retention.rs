@@ -44,6 +44,14 @@ impl View {
         Ok(self.source.floor(account)?)
     }
 
+    /// Whether the history of an account, or of the directory, goes back to an index.
+    ///
+    /// # Errors
+    /// [`StoreError::BelowFloor`] when it does not; the state cannot be read.
+    pub fn reaches(&self, account: AccountId, index: LogIndex) -> Result<(), StoreError> {
+        Ok(self.source.reaches(account, index)?)
+    }
+
     /// All holds, by id.
     ///
     /// # Errors

@@ -61,7 +61,7 @@ impl Source {
     }
 
     /// Refuses what the history does not reach back to.
-    fn reaches(&self, account: AccountId, index: LogIndex) -> Result<(), StorageError> {
+    pub(super) fn reaches(&self, account: AccountId, index: LogIndex) -> Result<(), StorageError> {
         match self.floor(account)? {
             Some(row) if index < row.floor => Err(StorageError::BelowFloor {
                 wished: index,

@@ -72,6 +72,7 @@ impl View {
         mailbox: MailboxId,
         index: LogIndex,
     ) -> Result<Option<UidSet>, StorageError> {
+        self.source.reaches(account, index)?;
         let row: Option<MailboxRow> = self.source.get(&Key::Mailbox(account, mailbox))?;
         // A mailbox is live from its beginning on: the feed has all that ever changed in it.
         if row.is_none_or(|row| row.state != MailboxState::Live) {
