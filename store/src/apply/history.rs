@@ -8,7 +8,7 @@ use redoubt_log::record::{Done, HistoryFloor, HistoryTrim, Rejection, TrimRow};
 use super::work::Work;
 use super::{Ruled, blobs, hold};
 use crate::keys::{DIRECTORY, Key, Meta, Object, Parts, floors, parse_object};
-use crate::rows::{ChangeKind, EmailData, FloorRow, Standing, Version};
+use crate::rows::{AccountRow, ChangeKind, EmailData, FloorRow, Standing, Version};
 use crate::storage::{KeyRange, Row, StorageError, Table, decode};
 
 /// Rows that one record drops at most, about.
@@ -36,7 +36,7 @@ pub(crate) fn floor(work: &mut Work<'_>, record: &HistoryFloor) -> Ruled<Done> {
 
 /// Keeps floors by floor, and how many there are.
 fn order(work: &mut Work<'_>, a: AccountId, old: Option<FloorRow>, floor: LogIndex) -> Ruled<()> {
-    work.account(a)?;
+    row(work, a)?;
     if let Some(old) = old {
         work.tx.delete(&Key::FloorOrder(old.floor, a));
     } else {
@@ -45,6 +45,11 @@ fn order(work: &mut Work<'_>, a: AccountId, old: Option<FloorRow>, floor: LogInd
         work.tx.put(&key, &count.saturating_add(1))?;
     }
     Ok(work.tx.put(&Key::FloorOrder(floor, a), &())?)
+}
+
+/// An account, a deleted one too.
+fn row(work: &Work<'_>, a: AccountId) -> Ruled<AccountRow> {
+    Ok(work.tx.get(&Key::Account(a))?.ok_or(Rejection::NoSuchAccount)?)
 }
 
 /// Accounts name domains and addresses, and all name records: the directory's history goes
@@ -172,8 +177,7 @@ impl Trim {
         if self.account == DIRECTORY {
             return Ok(());
         }
-        let row = work.account(self.account)?.row.get();
-        let known = ModSeq::from(row.sequence(self.floor));
+        let known = ModSeq::from(row(work, self.account)?.sequence(self.floor));
         let key = Key::Change(self.account, mailbox, modseq, uid);
         let kind: Option<ChangeKind> = work.tx.get(&key)?;
         if modseq <= known && kind == Some(ChangeKind::Vanished) {

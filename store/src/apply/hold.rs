@@ -11,7 +11,9 @@ use crate::storage::{StorageError, Table};
 
 pub(crate) fn set(work: &mut Work<'_>, record: &HoldSet) -> Ruled<Done> {
     let HoldScope::Account(account) = record.scope;
-    work.account(account)?;
+    if work.tx.get_raw(&Key::Account(account))?.is_none() {
+        return Err(Rejection::NoSuchAccount.into());
+    }
     let hold = next_hold(work)?;
     let row = HoldRow { scope: record.scope.clone(), set: work.time };
     work.tx.put(&Key::Hold(DIRECTORY, hold), &row)?;

@@ -22,7 +22,7 @@ impl Model {
             _ => {}
         }
         if r.account.0 > 0 {
-            self.now.account(r.account)?;
+            self.known(r.account)?;
         } else {
             let begins = |id| self.floors.get(id).is_some_and(|floor| *floor >= r.floor);
             if !self.now.accounts.keys().all(begins) {
@@ -44,7 +44,7 @@ impl Model {
 
     pub(super) fn hold_set(&mut self, r: &HoldSet) -> Answer<Done> {
         let HoldScope::Account(account) = r.scope;
-        self.now.account(account)?;
+        self.known(account)?;
         self.holds_made += 1;
         let hold = HoldId(self.holds_made);
         self.holds.insert(hold, account);
@@ -55,6 +55,14 @@ impl Model {
         match self.holds.remove(&r.hold) {
             Some(_) => Ok(Done::Unit),
             None => Err(Rejection::NotFound(String::new())),
+        }
+    }
+
+    /// One that is deleted, too.
+    fn known(&self, account: AccountId) -> Answer<()> {
+        match self.now.accounts.contains_key(&account) {
+            true => Ok(()),
+            false => Err(Rejection::NoSuchAccount),
         }
     }
 
