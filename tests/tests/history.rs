@@ -27,12 +27,25 @@ const SMALL: RocksOptions = RocksOptions { block_cache: 1 << 20, write_buffers: 
 enum Act {
     Nothing,
     /// A floor so many entries ago; account 0 is the directory.
-    Floor { account: u64, ago: u64 },
-    Hold { account: u64 },
-    Release { hold: u64 },
-    Trim { account: u64, pieces: usize },
+    Floor {
+        account: u64,
+        ago: u64,
+    },
+    Hold {
+        account: u64,
+    },
+    Release {
+        hold: u64,
+    },
+    Trim {
+        account: u64,
+        pieces: usize,
+    },
     /// Blobs that may die, and some that may not, as decided so many entries ago.
-    Die { ago: u64, lie: u64 },
+    Die {
+        ago: u64,
+        lie: u64,
+    },
 }
 
 fn acts() -> impl Strategy<Value = Act> {

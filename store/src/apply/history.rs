@@ -105,9 +105,7 @@ impl Trim {
                 _ => Ok(()),
             },
             TrimRow::Standing(email, mailbox, uid) => self.standing(work, *email, *mailbox, *uid),
-            TrimRow::Vanished(mailbox, modseq, uid) => {
-                self.vanished(work, *mailbox, *modseq, *uid)
-            }
+            TrimRow::Vanished(mailbox, modseq, uid) => self.vanished(work, *mailbox, *modseq, *uid),
             TrimRow::Record(index) => self.record(work, *index),
         }
     }

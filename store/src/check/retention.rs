@@ -59,7 +59,8 @@ impl Checker<'_> {
         })?;
         self.raw_rows(Table::Account, &of_accounts(), |c, key, _| {
             let mut parts = Parts::new(key);
-            if let (Some(account), Some(b'h'), Some(hold)) = (parts.account(), parts.u8(), parts.u64())
+            if let (Some(account), Some(b'h'), Some(hold)) =
+                (parts.account(), parts.u8(), parts.u64())
             {
                 let there = c.has(&Key::Hold(DIRECTORY, HoldId(hold)))?;
                 c.expect(there, "hold", hold, format!("account {account} is held by none"));
@@ -98,8 +99,7 @@ impl Checker<'_> {
             return Ok(false);
         };
         let data = Version::decode(&value).flatten();
-        let data: Option<EmailData> =
-            data.and_then(|data| decode(Table::History, &[], data).ok());
+        let data: Option<EmailData> = data.and_then(|data| decode(Table::History, &[], data).ok());
         Ok(data.is_some_and(|data| data.blob == blob || data.envelope == Some(blob)))
     }
 

@@ -6,12 +6,8 @@ use redoubt_log::id::{AccountId, BlobId, EmailId, HoldId, LogIndex, ModSeq, Time
 use redoubt_log::record::{HoldScope, TrimRow};
 
 use super::{Key, KeyRange, Order, Parts, StorageError, StoreError, Table, View, decode};
-use crate::keys::{
-    Bytes, DIRECTORY, Meta, holds_over, parse_history, referrers_of, unreferenced,
-};
-use crate::rows::{
-    AccountRow, ChangeKind, FloorRow, HoldRow, Standing, UnreferencedRow, Version,
-};
+use crate::keys::{Bytes, DIRECTORY, Meta, holds_over, parse_history, referrers_of, unreferenced};
+use crate::rows::{AccountRow, ChangeKind, FloorRow, HoldRow, Standing, UnreferencedRow, Version};
 
 /// A hold.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -57,7 +53,8 @@ impl View {
     /// # Errors
     /// The state cannot be read.
     pub fn holds(&self) -> Result<Vec<Hold>, StoreError> {
-        let rows = self.reader().scan(Table::Account, &holds_over(DIRECTORY).range(), usize::MAX)?;
+        let rows =
+            self.reader().scan(Table::Account, &holds_over(DIRECTORY).range(), usize::MAX)?;
         let read = |(key, value): (Vec<u8>, Vec<u8>)| {
             let id = Parts::new(key.get(9..).unwrap_or_default()).u64();
             let id = id.ok_or_else(|| StorageError::corrupt(Table::Account, &key, "no hold"))?;
@@ -254,7 +251,8 @@ impl Look {
                 return Err(StorageError::corrupt(Table::History, key, "no object"));
             };
             if old.object != object {
-                let before = std::mem::replace(&mut old, Old { object: object.to_vec(), ..Old::default() });
+                let before =
+                    std::mem::replace(&mut old, Old { object: object.to_vec(), ..Old::default() });
                 if before.is_more_than_needed() {
                     found.push(TrimRow::Versions(before.object));
                 }

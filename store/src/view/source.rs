@@ -63,11 +63,9 @@ impl Source {
     /// Refuses what the history does not reach back to.
     pub(super) fn reaches(&self, account: AccountId, index: LogIndex) -> Result<(), StorageError> {
         match self.floor(account)? {
-            Some(row) if index < row.floor => Err(StorageError::BelowFloor {
-                wished: index,
-                floor: row.floor,
-                since: row.time,
-            }),
+            Some(row) if index < row.floor => {
+                Err(StorageError::BelowFloor { wished: index, floor: row.floor, since: row.time })
+            }
             _ => Ok(()),
         }
     }
