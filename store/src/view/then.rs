@@ -232,10 +232,11 @@ impl View {
             let row: PlacementRow = decode(Table::Placement, key, value)?;
             if row.version.modseq > then {
                 rows.changed.insert(uid, row);
-                return Ok(ControlFlow::Continue(()));
+            } else {
+                rows.unchanged.push(placed(uid, row));
             }
-            rows.unchanged.push(placed(uid, row));
-            if rows.unchanged.len() < limit {
+            // Below UIDNEXT of then, what is there now was there.
+            if rows.unchanged.len() + rows.changed.len() < limit {
                 return Ok(ControlFlow::Continue(()));
             }
             rows.reached = Some(uid);

@@ -7,13 +7,13 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::group::{FOUND, Net, fresh, within};
-use crate::id::{Hash, LogIndex, NodeId, Term};
+use crate::id::{Hash, LogIndex, NodeId, Term, Timestamp};
 use crate::raft::conn::SILENCE;
 use crate::raft::wire::{
-    AppendHead, Frame, Hello, Kind, Lane, MAX_FRAME, MAX_HELLO, Receiver, Refusal, Request,
-    VoteBytes, Welcome, WireError, read_any, write,
+    AppendHead, EntryHead, Frame, Hello, Kind, Lane, MAX_FRAME, MAX_HELLO, Receiver, Refusal,
+    Request, VoteBytes, Welcome, WireError, read_any, write,
 };
-use crate::segment::LogId;
+use crate::segment::{EntryKind, LogEntry, LogId};
 
 fn hello() -> Hello {
     Hello {
@@ -36,6 +36,29 @@ fn append() -> Frame {
     let vote = VoteBytes::of(&openraft::impls::Vote::new_committed(1, 2));
     let head = AppendHead { vote, prev: None, prev_chain: None, commit: None, entries: Vec::new() };
     Frame::new(Kind::Request, 9, &Request::Append(head), Bytes::new()).unwrap()
+}
+
+#[test]
+fn entries_do_not_keep_what_they_were_read_with() {
+    let Request::Append(mut head) = append().head().unwrap() else { panic!("not an append") };
+    let entry = LogEntry {
+        id: LogId { term: Term(1), index: LogIndex(0) },
+        kind: EntryKind::Record,
+        stamp: Timestamp(1),
+        time: Timestamp(1),
+        chain: Hash([1; 32]),
+        payload: Bytes::from_static(b"one"),
+        position: 0,
+    };
+    head.entries = vec![EntryHead::of(&entry); 2];
+    let read = Bytes::from(b"onetwo".repeat(10_000));
+    let entries = head.entries(&read.slice(..6)).unwrap();
+    assert_eq!(
+        entries.iter().map(|entry| &entry.payload[..]).collect::<Vec<_>>(),
+        [b"one", b"two"]
+    );
+    // Nobody else has the buffer.
+    assert!(read.try_into_mut().is_ok());
 }
 
 #[test]

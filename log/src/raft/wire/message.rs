@@ -222,7 +222,8 @@ impl AppendHead {
             if head.len as usize > bulk.remaining() {
                 return Err(WireError::Malformed("an entry is cut short"));
             }
-            let payload = bulk.split_to(head.len as usize);
+            // They are kept for long; a slice would keep all of what was read with it.
+            let payload = Bytes::copy_from_slice(&bulk.split_to(head.len as usize));
             let kind = EntryKind::from_number(head.kind);
             let kind = kind.ok_or(WireError::Malformed("an entry of an unknown kind"))?;
             let id = LogId { term: head.term, index: LogIndex(index) };
