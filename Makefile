@@ -63,9 +63,11 @@ bench: build
 	$(TARGET)/release/redoubt bench --cyrus $(TARGET)/cyrus/usr
 
 # make jepsen TIME=seconds SEED=number FAULTS=kill-one,pause,... NODES=3 OUT=directory DISK=MiB
+#   PATIENCE=seconds for the cluster to be whole behind a fault
 jepsen: setup
 	@.ci/install $(JEPSEN_PACKAGES)
 	cargo build --release -p redoubt-tools -p redoubt-jepsen
 	$(TARGET)/release/redoubt-jepsen run --time $(or $(TIME),600) --nodes $(or $(NODES),3) \
 	  --out $(or $(OUT),$(TARGET)/jepsen) $(if $(SEED),--seed $(SEED)) \
-	  $(if $(FAULTS),--faults $(FAULTS)) $(if $(DISK),--disk $(DISK))
+	  $(if $(FAULTS),--faults $(FAULTS)) $(if $(DISK),--disk $(DISK)) \
+	  $(if $(PATIENCE),--patience $(PATIENCE))

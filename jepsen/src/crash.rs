@@ -37,6 +37,8 @@ pub struct Plan {
     pub seed: u64,
     /// How long the load runs before a kill, in milliseconds.
     pub load_ms: Range<u64>,
+    /// How many messages are acknowledged at least between a start and the next kill.
+    pub least: u64,
     /// Done to the data directory after each kill: a test that the test can fail.
     pub sabotage: Option<fn(&Path)>,
 }
@@ -44,7 +46,7 @@ pub struct Plan {
 impl Plan {
     /// A plan of so many kills.
     pub fn new(rounds: u32, seed: u64) -> Self {
-        Self { rounds, seed, load_ms: 30..1500, sabotage: None }
+        Self { rounds, seed, load_ms: 30..1500, least: 0, sabotage: None }
     }
 }
 
@@ -101,7 +103,7 @@ pub fn run(plan: &Plan) -> Result<Report, String> {
     let mut report = Report { rounds: plan.rounds, ..Report::default() };
     for round in 0..plan.rounds {
         let load = Duration::from_millis(chance.random_range(plan.load_ms.clone()));
-        let load = Load { round, seed: chance.random(), load };
+        let load = Load { round, seed: chance.random(), load, least: plan.least };
         under_load(&mut server, &ledger, &mut editors, load);
         plan.sabotage.iter().for_each(|sabotage| sabotage(server.data()));
         report.started(start(&mut server, &mut chance));
@@ -148,12 +150,14 @@ struct Load {
     round: u32,
     seed: u64,
     load: Duration,
+    least: u64,
 }
 
 /// Everything at once until the server is killed in the middle of it.
 fn under_load(server: &mut Redoubt, ledger: &Ledger, editors: &mut [Editor], load: Load) {
     let (lmtp, imap) = (server.lmtp(), server.imap());
     let over = AtomicBool::new(false);
+    let before = ledger.acknowledged();
     thread::scope(|scope| {
         for mailer in 0..MAILERS {
             let chance = StdRng::seed_from_u64(load.seed ^ mailer);
@@ -171,8 +175,10 @@ fn under_load(server: &mut Redoubt, ledger: &Ledger, editors: &mut [Editor], loa
             scope.spawn(move || editor.edit(imap, over));
         }
         wait(load.load);
+        let enough = ledger.wait_for(before + load.least);
         server.kill();
         over.store(true, Ordering::SeqCst);
+        assert!(enough, "the server acknowledged hardly anything");
     });
 }
 

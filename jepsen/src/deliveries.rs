@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -19,6 +20,8 @@ use crate::crash::Report;
 pub const ACCOUNTS: [&str; 4] =
     ["d0@example.org", "d1@example.org", "d2@example.org", "d3@example.org"];
 const SENDER: &str = "sender@example.net";
+/// A server that acknowledges less than is waited for within this time hangs.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What is known of one message to one recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,8 @@ struct State {
     bindings: HashMap<(String, u64, u32), String>,
     /// By account: the UID up to which bytes were compared.
     compared: HashMap<String, u32>,
+    /// Messages of the mailers that were acknowledged.
+    acknowledged: u64,
 }
 
 impl State {
@@ -99,13 +104,30 @@ impl State {
     }
 }
 
-/// Everything that was sent.
+/// Everything that was sent, and who waits for more of it to be acknowledged.
 #[derive(Debug, Default)]
-pub struct Ledger(Mutex<State>);
+pub struct Ledger(Mutex<State>, Condvar);
 
 impl Ledger {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
+    }
+
+    /// How many messages of mailers were acknowledged so far.
+    pub fn acknowledged(&self) -> u64 {
+        self.state().acknowledged
+    }
+
+    /// Waits until so many were; whether that came in time.
+    pub fn wait_for(&self, acknowledged: u64) -> bool {
+        let fewer = |state: &mut State| state.acknowledged < acknowledged;
+        let waited = self.1.wait_timeout_while(self.state(), PATIENCE, fewer);
+        !waited.unwrap().1.timed_out()
+    }
+
+    fn count_acknowledged(&self) {
+        self.state().acknowledged += 1;
+        self.1.notify_all();
     }
 
     fn note(&self, account: &str, token: &str, size: usize, known: Known) {
@@ -228,6 +250,7 @@ fn note_answers(ledger: &Ledger, to: &[&str], token: &str, size: usize, answers:
     }
     if answers.len() == to.len() && answers.iter().all(|answer| answer.code == 250) {
         to.iter().for_each(|account| ledger.note(account, token, size, Known::Acknowledged));
+        ledger.count_acknowledged();
     }
 }
 

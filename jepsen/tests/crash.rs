@@ -18,10 +18,11 @@ fn nothing_acknowledged_is_lost_in_fifty_kills() {
     assert!(report.acknowledged > least, "too little load to prove anything: {report}");
 }
 
-/// A disk set back to an older image: the test must see it.
+/// A disk set back to an older image: the test must see it. On a machine that is busy with
+/// other things nothing may be acknowledged for a while, and then nothing is forgotten.
 #[test]
 fn a_disk_that_forgets_is_caught() {
-    let plan = Plan { load_ms: 800..1000, sabotage: Some(set_back), ..Plan::new(2, SEED) };
+    let plan = Plan { least: 10, sabotage: Some(set_back), ..Plan::new(2, SEED) };
     let what = crash::run(&plan).unwrap_err();
     assert!(what.contains("kill 1: ") && what.contains("(Acknowledged) 0 times"), "{what}");
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use redoubt_log::chain::{Head, Tree};
-use redoubt_log::disk::{Disk, DiskFile};
+use redoubt_log::disk::{Disk, DiskFile, replace};
 use redoubt_log::id::{Hash, LogIndex, Term, Timestamp};
 use redoubt_log::raft::{AppliedState, ImageFile, LogId};
 use redoubt_store::Pauses;
@@ -120,18 +120,7 @@ impl Manifest {
     pub fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<(), BaseError> {
         let (beside, path) = (dir.join(UNFINISHED), dir.join(NAME));
         let text = self.text().map_err(|error| BaseError::damaged(dir, error))?;
-        let write = || {
-            match disk.remove(&beside) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let file = disk.create(&beside)?;
-            file.write_all_at(text.as_bytes(), 0)?;
-            file.sync_data()?;
-            disk.rename(&beside, &path)?;
-            disk.sync_dir(dir)
-        };
-        write().map_err(|error| BaseError::io(&path, error))
+        replace(disk, &path, &beside, text.as_bytes()).map_err(|error| BaseError::io(&path, error))
     }
 
     /// Reads that of an image's folder; `None` when there is none.

@@ -62,7 +62,7 @@ fn cut_once(cut: Cut, token: &str) -> usize {
     scene.server.start_again();
     proxy.lead_to(&scene.server);
     for _ in before..MANY {
-        taken(&proxy.event());
+        taken(&proxy.event_after(|| postfix.flush()));
     }
     have_it_once(&scene, &accounts, token, &made);
     before

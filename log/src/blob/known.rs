@@ -12,7 +12,7 @@ use std::path::Path;
 
 use super::error::BlobError;
 use super::frame::{Entry, Kind, Location, file_name};
-use crate::disk::Disk;
+use crate::disk::{Disk, replace};
 use crate::id::BlobId;
 
 /// The list's name beside the packs.
@@ -108,23 +108,24 @@ impl Known {
         Ok(known.unwrap_or_else(|| Self { holes: vec![Hole::UNKNOWN], ..Self::default() }))
     }
 
-    /// Makes the list durable; no file for an empty one.
-    pub(super) fn save(&self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    /// Makes a list durable; no file for an empty one.
+    pub(super) fn save(list: Option<Vec<u8>>, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
         let (path, new) = (dir.join(FILE), dir.join(NEW));
         let gone = |path: &Path| match disk.remove(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         };
-        gone(&new)?;
-        if self.is_empty() {
-            gone(&path)?;
-            return disk.sync_dir(dir);
+        if let Some(list) = list {
+            return replace(disk, &path, &new, &list);
         }
-        let file = disk.create(&new)?;
-        file.write_all_at(&self.encode(), 0)?;
-        file.sync_data()?;
-        disk.rename(&new, &path)?;
+        gone(&new)?;
+        gone(&path)?;
         disk.sync_dir(dir)
+    }
+
+    /// The file's contents; `None` for an empty list.
+    pub(super) fn list(&self) -> Option<Vec<u8>> {
+        (!self.is_empty()).then(|| self.encode())
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -207,7 +208,7 @@ mod tests {
         let (disk, dir) = (SimDisk::new(1), Path::new("/blobs"));
         disk.create_dir_all(dir).unwrap();
         assert_eq!(Known::load(&disk, dir).unwrap(), Known::default());
-        known().save(&disk, dir).unwrap();
+        Known::save(known().list(), &disk, dir).unwrap();
         assert_eq!(Known::load(&disk.crash(), dir).unwrap(), known());
         let bytes = disk.bytes(&dir.join(FILE)).unwrap();
         for place in 0..bytes.len() {
@@ -215,7 +216,7 @@ mod tests {
             copy.flip(&dir.join(FILE), place, 0x10).unwrap();
             assert_eq!(Known::load(&copy, dir).unwrap().holes, [Hole::UNKNOWN], "{place}");
         }
-        Known::default().save(&disk, dir).unwrap();
+        Known::save(Known::default().list(), &disk, dir).unwrap();
         assert!(disk.crash().files().is_empty());
     }
 

@@ -50,7 +50,7 @@ pub(super) fn open(
     repair::resolve(&*index, &mut known)?;
     // Before anything is changed that would let the next start forget it.
     if known != before {
-        packs.save(&known).map_err(|error| io_error(super::known::FILE, error))?;
+        packs.save(known.list()).map_err(|error| io_error(super::known::FILE, error))?;
     }
     cut_incomplete(&*index, &mut found)?;
     let shared = Shared::new(options, packs, index);
@@ -80,7 +80,7 @@ fn find(packs: &Packs, tolerate: bool, known: &mut Known) -> Result<Vec<Found>, 
             Err(error) => {
                 tracing::error!(%error, pack = name, "a pack is put aside; peers have its blobs");
                 known.add_hole(Hole { pack: id, from: 0, to: u64::MAX });
-                packs.save(known).map_err(|error| io_error(super::known::FILE, error))?;
+                packs.save(known.list()).map_err(|error| io_error(super::known::FILE, error))?;
                 packs.put_aside(&name)?;
             }
         }

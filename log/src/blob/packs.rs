@@ -155,8 +155,8 @@ impl Packs {
     }
 
     /// Makes that list durable.
-    pub(super) fn save(&self, known: &Known) -> io::Result<()> {
-        known.save(&*self.disk, &self.dir)
+    pub(super) fn save(&self, list: Option<Vec<u8>>) -> io::Result<()> {
+        Known::save(list, &*self.disk, &self.dir)
     }
 
     /// Removes a pack that was never finished being made.

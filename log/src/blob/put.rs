@@ -37,7 +37,7 @@ pub(super) fn put_message(
     hints: &[PartHint],
 ) -> Result<Put, BlobError> {
     let id = BlobId::of(bytes);
-    if let Some(at) = shared.location(&id)? {
+    if let Some(at) = shared.sound_location(&id)? {
         shared.state.lock().check()?;
         shared.hit(at.len);
         return Ok(Put { id, new: false });

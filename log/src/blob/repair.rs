@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use parking_lot::RwLockWriteGuard;
 use rustix::io::Errno;
 
 use super::Put;
@@ -111,7 +112,7 @@ pub(super) fn note(
     known.bad.insert(*id, Bad { at, what: error.to_string(), whole });
     // While nobody else sees it: who stores the blob anew finds the count raised.
     shared.times_damaged.fetch_add(1, Ordering::Release);
-    save(shared, &known)
+    save(shared, known)
 }
 
 /// What is wrong with the process and not with the disk.
@@ -137,14 +138,13 @@ pub(super) fn reads_again(shared: &Shared, entry: &Entry) -> Result<(), BlobErro
     }
     tracing::warn!(id = %entry.id, "a blob that did not read reads again");
     known.bad.remove(&entry.id);
-    save(shared, &known)
+    save(shared, known)
 }
 
-fn save(shared: &Shared, known: &Known) -> Result<(), BlobError> {
-    shared.packs.save(known).map_err(|error| {
-        shared.poison(&error.to_string());
-        BlobError::Poisoned(error.to_string())
-    })
+fn save(shared: &Shared, changed: RwLockWriteGuard<'_, Known>) -> Result<(), BlobError> {
+    let change = shared.known_changed();
+    drop(changed);
+    shared.save_known(change)
 }
 
 /// Takes what somebody else has of a blob, verified by its hash, in the place of
@@ -176,7 +176,7 @@ pub(super) fn became_durable(shared: &Shared, done: &[Entry]) -> Result<(), Blob
         return Ok(());
     }
     shared.repaired.fetch_add(repaired as u64, Ordering::Relaxed);
-    save(shared, &known)
+    save(shared, known)
 }
 
 /// Notes parts of packs that do not read.
@@ -188,7 +188,7 @@ pub(super) fn note_holes(shared: &Shared, holes: &[Hole]) -> Result<(), BlobErro
     holes.iter().for_each(|hole| known.add_hole(*hole));
     resolve(&*shared.index, &mut known)?;
     shared.times_damaged.fetch_add(1, Ordering::Release);
-    save(shared, &known)
+    save(shared, known)
 }
 
 /// Notes the blobs that the index has in holes. A hole of which nothing else is
@@ -231,7 +231,7 @@ pub(super) fn settle(shared: &Shared) -> Result<(), BlobError> {
         }
     }
     good.iter().for_each(|id| drop(known.bad.remove(id)));
-    if known.bad.len() == before { Ok(()) } else { save(shared, &known) }
+    if known.bad.len() == before { Ok(()) } else { save(shared, known) }
 }
 
 /// What was in the parts of packs that do not read is here again.
@@ -241,7 +241,7 @@ pub(super) fn holes_filled(shared: &Shared) -> Result<(), BlobError> {
         return Ok(());
     }
     known.holes.clear();
-    save(shared, &known)
+    save(shared, known)
 }
 
 /// Blobs known to be damaged or missing, at most `limit`.

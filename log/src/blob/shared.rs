@@ -21,6 +21,9 @@ use super::index::BlobIndex;
 use super::known::Known;
 use super::options::BlobOptions;
 use super::packs::{Pack, Packs};
+use super::read::FrameReader;
+use super::reader::steps;
+use super::recipe::Step;
 use super::stats::SyncHistogram;
 use crate::id::BlobId;
 use crate::world;
@@ -152,6 +155,9 @@ pub(super) struct Shared {
     pub(super) options: BlobOptions,
     pub(super) packs: Packs,
     pub(super) known: RwLock<Known>,
+    /// Changes of what is known, and up to which of them the file has it.
+    known_changes: AtomicU64,
+    known_saved: Mutex<u64>,
     /// Blobs whose damaged or missing frame a good one has taken the place of, since the start.
     pub(super) repaired: AtomicU64,
     /// How often something was noted as damaged.
@@ -199,6 +205,8 @@ impl Shared {
             options,
             packs,
             known: RwLock::default(),
+            known_changes: AtomicU64::new(0),
+            known_saved: Mutex::new(0),
             repaired: AtomicU64::new(0),
             times_damaged: AtomicU64::new(0),
             index,
@@ -237,6 +245,56 @@ impl Shared {
         Ok(at.filter(|at| !self.known.read().is_bad(id, at)))
     }
 
+    /// Where a blob is that who brings its octets need not store. One of whose parts a
+    /// damaged frame is known is stored anew, and the part with it.
+    pub(super) fn sound_location(&self, id: &BlobId) -> Result<Option<Location>, BlobError> {
+        if let Some(pending) = self.state.lock().pending.get(id) {
+            return Ok(Some(pending.at));
+        }
+        self.sound_and_durable(id)
+    }
+
+    fn sound_and_durable(&self, id: &BlobId) -> Result<Option<Location>, BlobError> {
+        Ok(self.durable_location(id)?.filter(|at| !self.lacks_a_part(id, at)))
+    }
+
+    /// Parts that wait for their sync count as lacking: a recipe written behind them is
+    /// durable only when they are.
+    fn lacks_a_part(&self, id: &BlobId, at: &Location) -> bool {
+        if at.kind != Kind::Recipe || self.known.read().bad.is_empty() {
+            return false;
+        }
+        let frame =
+            self.packs.get(at.pack).and_then(|pack| FrameReader::open(pack, id, at));
+        let Ok(steps) = frame.and_then(|frame| steps(&frame)) else { return true };
+        let mut parts = steps.iter().filter_map(Step::part);
+        parts.any(|(part, _)| !matches!(self.durable_location(&part), Ok(Some(_))))
+    }
+
+    /// Notes that what is known has changed, under its lock; the number of the change.
+    pub(super) fn known_changed(&self) -> u64 {
+        self.known_changes.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Makes durable what is known up to a change. Holds up neither who reads what is
+    /// known nor who adds to it, and of many who wait one writes for all.
+    pub(super) fn save_known(&self, change: u64) -> Result<(), BlobError> {
+        let mut saved = self.known_saved.lock();
+        if *saved >= change {
+            return Ok(());
+        }
+        let (upto, list) = {
+            let known = self.known.read();
+            (self.known_changes.load(Ordering::Acquire), known.list())
+        };
+        self.packs.save(list).map_err(|error| {
+            self.poison(&error.to_string());
+            BlobError::Poisoned(error.to_string())
+        })?;
+        *saved = upto;
+        Ok(())
+    }
+
     /// Where a blob is, for a reader; why it cannot be read, else.
     pub(super) fn find(&self, id: &BlobId) -> Result<Location, BlobError> {
         let at = self.location(id)?;
@@ -258,7 +316,7 @@ impl Shared {
         }
         drop(state);
         let claim = Claim { shared: self, id: *id };
-        let stored = self.durable_location(id)?;
+        let stored = self.sound_and_durable(id)?;
         Ok(stored.map_or(Lookup::Absent(claim), Lookup::Stored))
     }
 
@@ -286,7 +344,7 @@ impl Shared {
     }
 
     fn append(&self, lane: Lane, mut draft: Draft, len: u64) -> Result<(), BlobError> {
-        let above = self.known.read().above(&draft.id());
+        let above = self.behind(&draft.id())?;
         loop {
             let mut slot = self.lane(lane).lock();
             let usable = slot.as_mut().filter(|active| active.takes(draft.size(), above));
@@ -296,6 +354,19 @@ impl Shared {
             drop(slot);
             self.roll(lane, draft.size(), above)?;
         }
+    }
+
+    /// The first pack that a new frame of a blob may stand in: later frames win.
+    fn behind(&self, id: &BlobId) -> Result<u64, BlobError> {
+        let above = {
+            let known = self.known.read();
+            if known.bad.is_empty() {
+                return Ok(0);
+            }
+            known.above(id)
+        };
+        let there = self.index.get(id).map_err(BlobError::Index)?;
+        Ok(above.max(there.map_or(0, |at| at.pack)))
     }
 
     /// Under the lane's lock, so that numbers rise with offsets.

@@ -16,7 +16,7 @@ mod real;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 
-pub use real::RealDisk;
+pub use real::{RealDisk, replace_private};
 
 /// Files under some root, named by paths.
 pub trait Disk: Debug + Send + Sync + 'static {
@@ -80,6 +80,34 @@ pub(crate) async fn failure(mut failed: watch::Receiver<Option<String>>) -> Stri
             return std::future::pending().await;
         }
     }
+}
+
+/// Puts a file with these bytes in the place of what has the name `path`, if anything:
+/// written at `beside` in the same folder, synced, renamed. A crash leaves the old one
+/// or the new one; it is durable when this returns.
+///
+/// # Errors
+/// Those of the system; the old file is then there, or the new one.
+pub fn replace(disk: &dyn Disk, path: &Path, beside: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with(disk, path, beside, bytes, |beside| disk.create(beside))
+}
+
+fn replace_with(
+    disk: &dyn Disk,
+    path: &Path,
+    beside: &Path,
+    bytes: &[u8],
+    create: impl FnOnce(&Path) -> io::Result<Arc<dyn DiskFile>>,
+) -> io::Result<()> {
+    match disk.remove(beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = create(beside)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_data()?;
+    disk.rename(beside, path)?;
+    disk.sync_dir(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
 /// Bytes of a disk.

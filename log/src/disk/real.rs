@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -69,6 +69,19 @@ impl Disk for RealDisk {
             total: stat.f_blocks.saturating_mul(stat.f_frsize),
         })
     }
+}
+
+/// [`super::replace`] for a file of the operating system with this mode, by way of a file
+/// of the same name that ends in `.new`.
+///
+/// # Errors
+/// Those of the system.
+pub fn replace_private(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    super::replace_with(&RealDisk, path, &path.with_extension("new"), bytes, |beside| {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create_new(true).mode(mode);
+        Ok(Arc::new(RealFile(options.open(beside)?)))
+    })
 }
 
 impl DiskFile for RealFile {

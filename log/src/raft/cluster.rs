@@ -179,7 +179,7 @@ impl Hub {
             level: Some(peers.map_or(super::LEVEL, |peers| peers.level)),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             clock_offset_ms: Some(0),
-            growth_allowed: Some(self.log.growth_allowed()),
+            growth_allowed: Some(self.log.growth_was_allowed().0),
             trouble: self.stop.get().map(|why| why.to_string()).or_else(|| self.clock_trouble()),
             ..member
         }

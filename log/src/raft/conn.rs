@@ -24,7 +24,7 @@ pub(crate) const PING_EVERY: Duration = Duration::from_millis(500);
 pub(crate) const SILENCE: Duration = Duration::from_secs(3);
 /// Frames that wait to be written.
 const QUEUE: usize = 64;
-/// From this many requests on, those that nobody waits for any more are forgotten.
+/// From this many requests on, those that nobody waits for any more are looked for.
 const PRUNE: usize = 64;
 
 /// Why a request has no answer.
@@ -45,11 +45,32 @@ pub(crate) struct Conn {
     pending: Arc<Mutex<Pending>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pending {
     next: u64,
     waiting: HashMap<u64, Waiter>,
+    /// When there are so many, those are forgotten that nobody waits for.
+    prune_at: usize,
     lost: Option<String>,
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self { next: 0, waiting: HashMap::new(), prune_at: PRUNE, lost: None }
+    }
+}
+
+impl Pending {
+    fn add(&mut self, waiter: Waiter) -> u64 {
+        if self.waiting.len() >= self.prune_at {
+            self.waiting.retain(|_, waiter| !waiter.is_closed());
+            // As many again come before the next look, so that it costs each of them little.
+            self.prune_at = PRUNE.max(2 * self.waiting.len());
+        }
+        self.next += 1;
+        self.waiting.insert(self.next, waiter);
+        self.next
+    }
 }
 
 /// Why a stream is not used.
@@ -162,13 +183,7 @@ impl Conn {
         if let Some(why) = &pending.lost {
             return Err(Lost(why.clone()));
         }
-        if pending.waiting.len() >= PRUNE {
-            pending.waiting.retain(|_, waiter| !waiter.is_closed());
-        }
-        pending.next += 1;
-        let id = pending.next;
-        pending.waiting.insert(id, waiter);
-        Ok((id, answer))
+        Ok((pending.add(waiter), answer))
     }
 
     fn lost(&self) -> Lost {
@@ -211,5 +226,28 @@ pub(crate) async fn speak<S: AsyncWrite + Unpin>(
             Ok(None) => return Ok(()),
             Err(_) => write(&mut writes, &Frame::bare(Kind::Ping)).await?,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_wait_is_forgotten_and_who_waits_is_not_looked_at_each_time() {
+        let (mut pending, mut waits) = (Pending::default(), Vec::new());
+        for _ in 0..10 * PRUNE {
+            let (waiter, answer) = oneshot::channel();
+            pending.add(waiter);
+            waits.push(answer);
+        }
+        assert_eq!(pending.waiting.len(), 10 * PRUNE);
+        assert!(pending.prune_at > 10 * PRUNE, "{}", pending.prune_at);
+        waits.clear();
+        for _ in 0..20 * PRUNE {
+            pending.add(oneshot::channel().0);
+            assert!(pending.waiting.len() <= 16 * PRUNE);
+        }
+        assert!(pending.waiting.len() <= PRUNE && pending.prune_at == PRUNE);
     }
 }

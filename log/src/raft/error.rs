@@ -127,9 +127,6 @@ pub enum ProposeError {
 /// Why a read, purge or shutdown was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// Another node leads, or a quorum does not answer.
-    #[error("this node does not lead the shard, or no quorum answers")]
-    NotLeader,
     /// No leader answered, or it was not applied here, before the deadline.
     #[error("no leader was heard before the deadline")]
     Unavailable,

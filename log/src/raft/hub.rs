@@ -11,7 +11,7 @@ use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::id::{NodeId, Term};
@@ -407,10 +407,10 @@ impl Hub {
         if body.len() > MAX_CALL_BYTES {
             return Err(CallError::TooLong(body.len()));
         }
-        if peer == self.me() {
-            return self.call_here(topic, body).await.map_err(|failure| of_failure(peer, failure));
-        }
         let deadline = Instant::now() + patience;
+        if peer == self.me() {
+            return self.call_here(topic, body, deadline).await;
+        }
         let conn = self.link(peer, lane).conn(deadline).await;
         let conn = conn.map_err(|why| CallError::Unreachable { node: peer, why })?;
         let lost = |lost: super::conn::Lost| CallError::Lost { node: peer, why: lost.0 };
@@ -426,8 +426,21 @@ impl Hub {
         }
     }
 
-    async fn call_here(&self, topic: u16, body: Bytes) -> Result<Bytes, CallFailure> {
-        self.answer(self.me(), topic, body).await
+    /// As over the wire: whoever is called goes on, also when nobody waits any more.
+    async fn call_here(
+        &self,
+        topic: u16,
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<Bytes, CallError> {
+        let node = self.me();
+        let lost = |why: &str| CallError::Lost { node, why: why.to_owned() };
+        let hub = self.itself.upgrade().ok_or_else(|| lost("the replica has ended"))?;
+        let (said, answer) = oneshot::channel();
+        self.spawn(async move { drop(said.send(hub.answer(node, topic, body).await)) });
+        let answer = timeout_at(deadline, answer).await.map_err(|_| CallError::Timeout(node))?;
+        let answer = answer.map_err(|_| lost("it was given up"))?;
+        answer.map_err(|failure| of_failure(node, failure))
     }
 
     /// Answers a call.

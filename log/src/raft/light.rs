@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chain::{self, Head, Tree};
 use crate::codec;
-use crate::disk::Disk;
+use crate::disk::{Disk, replace};
 use crate::id::Hash;
 use crate::raft::state_machine::{AppliedState, Checkpoint, Committed, Fatal, StateMachine};
 use crate::record::Outcome;
@@ -97,7 +97,7 @@ impl LightState {
         let saved = Saved::V1 { id, membership, chain, time, leaves, peaks, installed };
         let text = codec::to_bytes(&saved).map_err(io::Error::other)?;
         let bytes = [blake3::hash(&text).as_bytes().as_slice(), &text].concat();
-        replace(&*self.disk, &self.path, &bytes)
+        replace(&*self.disk, &self.path, &self.path.with_extension("new"), &bytes)
     }
 
     fn due(&self) -> bool {
@@ -181,18 +181,4 @@ fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(Some(bytes))
-}
-
-/// Written beside, synced, then renamed: a crash leaves the old file or the new one.
-fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    match disk.remove(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = disk.create(&beside)?;
-    file.write_all_at(bytes, 0)?;
-    file.sync_data()?;
-    disk.rename(&beside, path)?;
-    disk.sync_dir(path.parent().unwrap_or(path))
 }

@@ -282,7 +282,7 @@ impl Node {
             committed: metrics.local_committed.map(|id| LogIndex(id.index)),
             applied: applied.get(),
             purged: log.purged(),
-            growth_allowed: log.growth_allowed(),
+            growth_allowed: log.growth_was_allowed().0,
             stopped: stop.get(),
         }
     }

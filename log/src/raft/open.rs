@@ -296,7 +296,10 @@ async fn begin(raft: &Raft, options: &NodeOptions) -> Result<bool, String> {
 async fn recover(raft: &Raft, node: u64) -> Result<(), String> {
     let led = raft.wait(None).metrics(|metrics| metrics.current_leader.is_some(), "a leader").await;
     match led.map_err(|error| error.to_string())?.current_leader {
-        Some(leader) if leader == node => round(raft).await.map(drop).map_err(|e| e.to_string()),
+        Some(leader) if leader == node => {
+            let read = round(raft).await.map_err(|error| error.to_string())?;
+            read.map(drop).ok_or_else(|| "another node leads, or no quorum answers".to_owned())
+        }
         _ => raft.wait_for_recovery(None).await.map(drop).map_err(|error| error.to_string()),
     }
 }

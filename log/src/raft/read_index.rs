@@ -88,10 +88,10 @@ async fn attempt(hub: &Arc<Hub>) -> Try {
     }
     let leader = *hub.leader.borrow();
     let index = match (leader, hub.raft()) {
-        (Some(leader), Some(raft)) if leader == hub.me() => match round(raft).await {
-            Err(ReadError::NotLeader) => return Try::Again,
-            answer => return Try::Done(answer),
-        },
+        (Some(leader), Some(raft)) if leader == hub.me() => {
+            let answer = round(raft).await.transpose();
+            return answer.map_or(Try::Again, Try::Done);
+        }
         (Some(leader), Some(_)) => ask(hub, leader).await,
         _ => None,
     };
@@ -122,10 +122,11 @@ async fn ask(hub: &Hub, leader: NodeId) -> Option<LogIndex> {
 }
 
 /// One round on the leader: waits until everything committed before it is applied here.
-pub(crate) async fn round(raft: &Raft) -> Result<LogIndex, ReadError> {
+/// `None` where another leads by now, or no quorum answers.
+pub(crate) async fn round(raft: &Raft) -> Result<Option<LogIndex>, ReadError> {
     match raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
-        Ok(read) => Ok(LogIndex(read.log_id().index)),
-        Err(RaftError::APIError(_)) => Err(ReadError::NotLeader),
+        Ok(read) => Ok(Some(LogIndex(read.log_id().index))),
+        Err(RaftError::APIError(_)) => Ok(None),
         Err(RaftError::Fatal(error)) => Err(ReadError::Stopped(error.to_string())),
     }
 }

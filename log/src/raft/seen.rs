@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
-use crate::disk::Disk;
+use crate::disk::{Disk, replace};
 use crate::id::{NodeId, Term};
 use crate::raft::wire::Refusal;
 use crate::segment::LogId;
@@ -314,14 +314,5 @@ fn write(disk: &dyn Disk, path: &Path, nodes: &BTreeMap<NodeId, Kept>) -> io::Re
     let mut octets = SECOND.to_vec();
     octets.extend(codec::to_bytes(nodes).map_err(io::Error::other)?);
     octets.extend_from_slice(&crc32c::crc32c(&octets).to_le_bytes());
-    let (new, dir) = (path.with_extension("new"), path.parent().unwrap_or(Path::new("/")));
-    match disk.remove(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = disk.create(&new)?;
-    file.write_all_at(&octets, 0)?;
-    file.sync_data()?;
-    disk.rename(&new, path)?;
-    disk.sync_dir(dir)
+    replace(disk, path, &path.with_extension("new"), &octets)
 }

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
+use openraft::errors::Fatal;
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, TransferLeaderError,
-    TransferLeaderRequest, VoteRequest,
+    AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, StreamAppendResult,
+    TransferLeaderError, TransferLeaderRequest, VoteRequest,
 };
 use tokio::io::{ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 
 use crate::codec::CodecError;
@@ -35,6 +36,12 @@ const GREETING: Duration = Duration::from_secs(5);
 const QUEUE: usize = 64;
 /// Requests of one stream that are worked on at one time.
 const AT_ONCE: usize = 256;
+/// Octets of the requests of one stream that wait or are worked on; one more may have been read.
+const OCTETS: usize = 64 << 20;
+/// What a request for bulk counts as beside its own octets: that is how long answers are.
+const BULK: usize = 1 << 20;
+/// Octets are counted in so many, rounded up.
+const UNIT: usize = 1 << 10;
 /// Appends of one stream that are on their way into the log at one time.
 const PIPELINE: usize = 16;
 
@@ -105,9 +112,10 @@ async fn session(
 ) -> Result<(), WireError> {
     let (out, queue) = mpsc::channel(QUEUE);
     let (requests, incoming) = mpsc::channel(PIPELINE);
+    let room = Room::new(OCTETS, if lane == Lane::Bulk { BULK } else { 0 });
     tokio::select! {
         biased;
-        ended = listen(reads, requests) => ended,
+        ended = listen(reads, requests, room) => ended,
         ended = speak(writes, queue) => ended,
         ended = work(hub, lane, peer, incoming, out) => ended,
     }
@@ -118,18 +126,50 @@ struct Asked {
     id: u64,
     request: Request,
     bulk: Bytes,
+    place: Place,
 }
 
-async fn listen(mut reads: Reads, requests: mpsc::Sender<Asked>) -> Result<(), WireError> {
+/// Room that a request takes until it is answered.
+type Place = OwnedSemaphorePermit;
+
+/// What a peer may make this node hold.
+struct Room {
+    units: Arc<Semaphore>,
+    all: usize,
+    each: usize,
+}
+
+impl Room {
+    /// For so many octets, of which each request takes some beside its own.
+    fn new(octets: usize, each: usize) -> Self {
+        let all = octets / UNIT;
+        Self { units: Arc::new(Semaphore::new(all)), all, each }
+    }
+
+    /// Waits for room for a request; one that is larger than all takes all.
+    async fn take(&self, octets: usize) -> Result<Place, WireError> {
+        let units = (octets + self.each).div_ceil(UNIT).min(self.all);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        self.units.clone().acquire_many_owned(units).await.map_err(|_| WireError::Closed)
+    }
+}
+
+async fn listen(
+    mut reads: Reads,
+    requests: mpsc::Sender<Asked>,
+    room: Room,
+) -> Result<(), WireError> {
     loop {
         // While what came is not taken, the peer's silence says nothing.
-        let Ok(place) = requests.reserve().await else { return Ok(()) };
+        let Ok(sender) = requests.reserve().await else { return Ok(()) };
         loop {
             let frame = reads.next(MAX_FRAME, SILENCE).await?;
             match frame.kind {
                 Kind::Ping => {}
                 Kind::Request => {
-                    place.send(Asked { id: frame.id, request: frame.head()?, bulk: frame.bulk });
+                    let (id, request, bulk) = (frame.id, frame.head()?, frame.bulk);
+                    let place = room.take(bulk.len()).await?;
+                    sender.send(Asked { id, request, bulk, place });
                     break;
                 }
                 _ => return Err(WireError::Malformed("a frame that no request is")),
@@ -148,9 +188,10 @@ async fn work(
     let Some(raft) = hub.raft().cloned() else {
         return Err(WireError::Malformed("Raft does not run here yet"));
     };
+    let desk = Desk { hub: hub.clone(), raft, peer };
     match lane {
-        Lane::Appends => appends(hub, &raft, peer, incoming, out).await,
-        Lane::Votes | Lane::Bulk | Lane::Calls => any_order(hub, &raft, peer, incoming, out).await,
+        Lane::Appends => desk.appends(incoming, out).await,
+        Lane::Votes | Lane::Bulk | Lane::Calls => desk.any_order(incoming, out).await,
     }
 }
 
@@ -164,87 +205,87 @@ async fn reply(
     out.send(frame).await.map_err(|_| WireError::Closed)
 }
 
-/// Requests that are answered as they are done.
-async fn any_order(
-    hub: &Arc<Hub>,
-    raft: &Raft,
-    peer: Caller,
-    mut incoming: mpsc::Receiver<Asked>,
-    out: mpsc::Sender<Frame>,
-) -> Result<(), WireError> {
-    let mut working = FuturesUnordered::new();
-    loop {
-        tokio::select! {
-            biased;
-            Some((id, (answer, bulk))) = working.next() => reply(&out, id, &answer, bulk).await?,
-            asked = incoming.recv(), if working.len() < AT_ONCE => {
-                let Some(Asked { id, request, bulk }) = asked else { return Ok(()) };
-                let answer = one(hub.clone(), raft.clone(), peer, request, bulk);
-                working.push(answer.map(move |answer| (id, answer)));
-            }
-        }
-    }
-}
-
-async fn one(
+/// Where the requests of one caller are answered.
+#[derive(Clone)]
+struct Desk {
     hub: Arc<Hub>,
     raft: Raft,
     peer: Caller,
-    request: Request,
-    bulk: Bytes,
-) -> (Answer, Bytes) {
-    match request {
-        Request::Call { topic } => match hub.answer(peer.node, topic, bulk).await {
-            Ok(body) => (Answer::Call(Ok(())), body),
-            Err(failure) => (Answer::Call(Err(failure)), Bytes::new()),
-        },
-        other => {
-            let answer = of_raft(&hub, &raft, peer, other, bulk).await;
-            (answer.unwrap_or_else(Answer::Failed), Bytes::new())
-        }
-    }
 }
 
-async fn of_raft(
-    hub: &Arc<Hub>,
-    raft: &Raft,
-    peer: Caller,
-    request: Request,
-    bulk: Bytes,
-) -> Result<Answer, String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    match request {
-        Request::Vote(head) => {
-            hub.looked_around().await;
-            raft.vote(vote_request(&head)).await.map(vote_answer).map_err(|e| text(&e))
+impl Desk {
+    /// Requests that are answered as they are done.
+    async fn any_order(
+        &self,
+        mut incoming: mpsc::Receiver<Asked>,
+        out: mpsc::Sender<Frame>,
+    ) -> Result<(), WireError> {
+        let mut working = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased;
+                Some((id, (answer, bulk), place)) = working.next() => {
+                    reply(&out, id, &answer, bulk).await?;
+                    drop::<Place>(place);
+                }
+                asked = incoming.recv(), if working.len() < AT_ONCE => {
+                    let Some(Asked { id, request, bulk, place }) = asked else { return Ok(()) };
+                    let answer = self.clone().one(request, bulk);
+                    working.push(answer.map(move |answer| (id, answer, place)));
+                }
+            }
         }
-        Request::PreVote(head) => {
-            raft.pre_vote(vote_request(&head)).await.map(vote_answer).map_err(|e| text(&e))
-        }
-        Request::Transfer { from, to, last } => {
-            let request = TransferLeaderRequest::new(from.vote(), to.0, last.map(to_raft));
-            let answer = raft.handle_transfer_leader(request).await.map_err(|e| text(&e))?;
-            Ok(Answer::Transfer(transfer_answer(answer)))
-        }
-        Request::Append(head) => append(hub, raft, peer, head, bulk).await,
-        Request::AppendFrom { head, durable } => {
-            hub.leader_has(peer.node, peer.life, &head, durable);
-            append(hub, raft, peer, head, bulk).await
-        }
-        Request::Call { .. } => Err("a call is none of Raft's".to_owned()),
     }
-}
 
-async fn append(
-    hub: &Arc<Hub>,
-    raft: &Raft,
-    peer: Caller,
-    head: AppendHead,
-    bulk: Bytes,
-) -> Result<Answer, String> {
-    let request = take(hub, peer.node, head, bulk).await?;
-    let answer = raft.append_entries(request).await.map_err(|error| error.to_string())?;
-    Ok(Answer::Append(append_answer(answer)))
+    async fn one(self, request: Request, bulk: Bytes) -> (Answer, Bytes) {
+        match request {
+            Request::Call { topic } => match self.hub.answer(self.peer.node, topic, bulk).await {
+                Ok(body) => (Answer::Call(Ok(())), body),
+                Err(failure) => (Answer::Call(Err(failure)), Bytes::new()),
+            },
+            other => {
+                let answer = self.of_raft(other, bulk).await;
+                (answer.unwrap_or_else(Answer::Failed), Bytes::new())
+            }
+        }
+    }
+
+    async fn of_raft(&self, request: Request, bulk: Bytes) -> Result<Answer, String> {
+        let Self { hub, raft, .. } = self;
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        match request {
+            Request::Vote(head) => {
+                hub.looked_around().await;
+                raft.vote(vote_request(&head)).await.map(vote_answer).map_err(|e| text(&e))
+            }
+            Request::PreVote(head) => {
+                raft.pre_vote(vote_request(&head)).await.map(vote_answer).map_err(|e| text(&e))
+            }
+            Request::Transfer { from, to, last } => {
+                let request = TransferLeaderRequest::new(from.vote(), to.0, last.map(to_raft));
+                let answer = raft.handle_transfer_leader(request).await.map_err(|e| text(&e))?;
+                Ok(Answer::Transfer(transfer_answer(answer)))
+            }
+            Request::Append(_) | Request::AppendFrom { .. } => {
+                let request = self.take(self.head_of(request)?, bulk).await?;
+                let answer = raft.append_entries(request).await.map_err(|e| text(&e))?;
+                Ok(Answer::Append(append_answer(answer)))
+            }
+            Request::Call { .. } => Err("a call is none of Raft's".to_owned()),
+        }
+    }
+
+    /// What an append says of itself; what the leader says of its disk is noted.
+    fn head_of(&self, request: Request) -> Result<AppendHead, String> {
+        match request {
+            Request::Append(head) => Ok(head),
+            Request::AppendFrom { head, durable } => {
+                self.hub.leader_has(self.peer.node, self.peer.life, &head, durable);
+                Ok(head)
+            }
+            _ => Err("only appends come this way".to_owned()),
+        }
+    }
 }
 
 fn vote_request(head: &VoteHead) -> VoteRequest<TypeConfig> {
@@ -281,93 +322,120 @@ fn append_answer(answer: AppendEntriesResponse<TypeConfig>) -> AppendAnswer {
     }
 }
 
-/// Makes of a message what openraft takes: nothing of it is let through whose
-/// history differs, or whose blobs are not durable here.
-async fn take(
-    hub: &Arc<Hub>,
-    peer: NodeId,
-    head: AppendHead,
-    bulk: Bytes,
-) -> Result<AppendEntriesRequest<TypeConfig>, String> {
-    let received = head.entries(&bulk).map_err(|error| error.to_string())?;
-    hub.check_history(&head, &received).inspect_err(|why| hub.stop.fatal(why))?;
-    let mut entries = Vec::with_capacity(received.len());
-    for entry in received {
-        let index = entry.id.index;
-        entries.push(Entry::from_peer(entry).map_err(|error| {
-            let why = format!("entry {index} from node {peer}: {error}");
-            // What a newer program wrote does not become known by asking again.
-            if matches!(error, CodecError::UnknownKind { .. } | CodecError::UnknownVersion { .. }) {
-                hub.stop.fatal(&why);
-            }
-            why
-        })?);
+impl Desk {
+    /// Makes of a message what openraft takes: nothing of it is let through whose
+    /// history differs, or whose blobs are not durable here.
+    async fn take(
+        &self,
+        head: AppendHead,
+        bulk: Bytes,
+    ) -> Result<AppendEntriesRequest<TypeConfig>, String> {
+        let Self { hub, peer: Caller { node: peer, .. }, .. } = self;
+        let received = head.entries(&bulk).map_err(|error| error.to_string())?;
+        hub.check_history(&head, &received).inspect_err(|why| hub.stop.fatal(why))?;
+        let mut entries = Vec::with_capacity(received.len());
+        for entry in received {
+            let index = entry.id.index;
+            entries.push(Entry::from_peer(entry).map_err(|error| {
+                let why = format!("entry {index} from node {peer}: {error}");
+                // What a newer program wrote does not become known by asking again.
+                if matches!(
+                    error,
+                    CodecError::UnknownKind { .. } | CodecError::UnknownVersion { .. }
+                ) {
+                    hub.stop.fatal(&why);
+                }
+                why
+            })?);
+        }
+        let blobs = entries.iter().flat_map(Entry::unheld).copied().collect();
+        hub.complete(*peer, blobs).await?;
+        let (prev_log_id, leader_commit) = (head.prev.map(to_raft), head.commit.map(to_raft));
+        Ok(AppendEntriesRequest { vote: head.vote.vote(), prev_log_id, entries, leader_commit })
     }
-    let blobs = entries.iter().flat_map(Entry::unheld).copied().collect();
-    hub.complete(peer, blobs).await?;
-    let (prev_log_id, leader_commit) = (head.prev.map(to_raft), head.commit.map(to_raft));
-    Ok(AppendEntriesRequest { vote: head.vote.vote(), prev_log_id, entries, leader_commit })
+
+    /// Appends, in the order in which they came, several on their way into the log.
+    async fn appends(
+        &self,
+        mut incoming: mpsc::Receiver<Asked>,
+        out: mpsc::Sender<Frame>,
+    ) -> Result<(), WireError> {
+        let mut taking: Option<BoxFuture<'_, TakenAs>> = None;
+        loop {
+            let (feed, requests) = mpsc::channel(PIPELINE);
+            let mut answers = std::pin::pin!(self.raft.stream_append(as_stream(requests)));
+            let mut ids = VecDeque::<(u64, Place)>::new();
+            // Ends with the first that openraft does not take; then it begins anew.
+            loop {
+                tokio::select! {
+                    biased;
+                    answer = answers.next(), if !ids.is_empty() => {
+                        let answer = stream_answer(answer);
+                        let went_well = matches!(answer, Answer::Append(AppendAnswer::Success));
+                        if let Some((id, _)) = ids.pop_front() {
+                            reply(&out, id, &answer, Bytes::new()).await?;
+                        }
+                        if !went_well {
+                            break;
+                        }
+                    }
+                    (id, taken, place) = next_taken(&mut taking), if taking.is_some() => {
+                        taking = None;
+                        match taken {
+                            Taken::Append(request) => {
+                                // There is room: no more are taken than fit.
+                                if feed.send(*request).await.is_err() {
+                                    reply(&out, id, &failed("Raft has ended"), Bytes::new()).await?;
+                                    break;
+                                }
+                                ids.push_back((id, place));
+                            }
+                            Taken::Not(answer) => reply(&out, id, &answer, Bytes::new()).await?,
+                        }
+                    }
+                    asked = incoming.recv(), if taking.is_none() && ids.len() < PIPELINE => {
+                        let Some(asked) = asked else { return Ok(()) };
+                        taking = Some(self.take_asked(asked).boxed());
+                    }
+                }
+            }
+            for (id, _) in ids {
+                reply(&out, id, &failed(BEFORE_IT), Bytes::new()).await?;
+            }
+        }
+    }
+
+    async fn take_asked(&self, asked: Asked) -> TakenAs {
+        let Asked { id, request, bulk, place } = asked;
+        let taken = match self.head_of(request) {
+            Ok(head) => self.take(head, bulk).await,
+            Err(why) => Err(why),
+        };
+        match taken {
+            Ok(request) => (id, Taken::Append(Box::new(request)), place),
+            Err(why) => (id, Taken::Not(Answer::Failed(why)), place),
+        }
+    }
 }
 
-/// Appends, in the order in which they came, several on their way into the log.
-async fn appends(
-    hub: &Arc<Hub>,
-    raft: &Raft,
-    peer: Caller,
-    mut incoming: mpsc::Receiver<Asked>,
-    out: mpsc::Sender<Frame>,
-) -> Result<(), WireError> {
-    let mut taking: Option<BoxFuture<'_, (u64, Taken)>> = None;
-    loop {
-        let (feed, requests) = mpsc::channel(PIPELINE);
-        let mut answers = std::pin::pin!(raft.stream_append(as_stream(requests)));
-        let mut ids = VecDeque::new();
-        // Ends with the first that openraft does not take; then it begins anew.
-        loop {
-            tokio::select! {
-                biased;
-                answer = answers.next(), if !ids.is_empty() => {
-                    let answer = match answer {
-                        Some(Ok(Ok(_))) => Answer::Append(AppendAnswer::Success),
-                        Some(Ok(Err(StreamAppendError::Conflict(_)))) => Answer::Append(AppendAnswer::Conflict),
-                        Some(Ok(Err(StreamAppendError::HigherVote(vote)))) => {
-                            Answer::Append(AppendAnswer::Higher(VoteBytes::of(&vote)))
-                        }
-                        Some(Err(error)) => Answer::Failed(error.to_string()),
-                        None => Answer::Failed("an append before it failed".to_owned()),
-                    };
-                    let went_well = matches!(answer, Answer::Append(AppendAnswer::Success));
-                    if let Some(id) = ids.pop_front() {
-                        reply(&out, id, &answer, Bytes::new()).await?;
-                    }
-                    if !went_well {
-                        break;
-                    }
-                }
-                (id, taken) = next_taken(&mut taking), if taking.is_some() => {
-                    taking = None;
-                    match taken {
-                        Taken::Append(request) => {
-                            // There is room: no more are taken than fit.
-                            if feed.send(*request).await.is_err() {
-                                reply(&out, id, &Answer::Failed("Raft has ended".to_owned()), Bytes::new()).await?;
-                                break;
-                            }
-                            ids.push_back(id);
-                        }
-                        Taken::Not(answer) => reply(&out, id, &answer, Bytes::new()).await?,
-                    }
-                }
-                asked = incoming.recv(), if taking.is_none() && ids.len() < PIPELINE => {
-                    let Some(asked) = asked else { return Ok(()) };
-                    taking = Some(take_asked(hub, peer, asked).boxed());
-                }
-            }
+/// What openraft says of an append of a stream.
+type StreamAnswer = Result<StreamAppendResult<TypeConfig>, Fatal<TypeConfig>>;
+
+const BEFORE_IT: &str = "an append before it failed";
+
+fn failed(why: &str) -> Answer {
+    Answer::Failed(why.to_owned())
+}
+
+fn stream_answer(answer: Option<StreamAnswer>) -> Answer {
+    match answer {
+        Some(Ok(Ok(_))) => Answer::Append(AppendAnswer::Success),
+        Some(Ok(Err(StreamAppendError::Conflict(_)))) => Answer::Append(AppendAnswer::Conflict),
+        Some(Ok(Err(StreamAppendError::HigherVote(vote)))) => {
+            Answer::Append(AppendAnswer::Higher(VoteBytes::of(&vote)))
         }
-        let failed = Answer::Failed("an append before it failed".to_owned());
-        for id in ids {
-            reply(&out, id, &failed, Bytes::new()).await?;
-        }
+        Some(Err(error)) => failed(&error.to_string()),
+        None => failed(BEFORE_IT),
     }
 }
 
@@ -376,23 +444,10 @@ enum Taken {
     Not(Answer),
 }
 
-async fn take_asked(hub: &Arc<Hub>, peer: Caller, asked: Asked) -> (u64, Taken) {
-    let Asked { id, request, bulk } = asked;
-    let head = match request {
-        Request::Append(head) => head,
-        Request::AppendFrom { head, durable } => {
-            hub.leader_has(peer.node, peer.life, &head, durable);
-            head
-        }
-        _ => return (id, Taken::Not(Answer::Failed("only appends come this way".to_owned()))),
-    };
-    match take(hub, peer.node, head, bulk).await {
-        Ok(request) => (id, Taken::Append(Box::new(request))),
-        Err(why) => (id, Taken::Not(Answer::Failed(why))),
-    }
-}
+/// An append that was taken or not, its number, and the room that it takes.
+type TakenAs = (u64, Taken, Place);
 
-async fn next_taken(taking: &mut Option<BoxFuture<'_, (u64, Taken)>>) -> (u64, Taken) {
+async fn next_taken(taking: &mut Option<BoxFuture<'_, TakenAs>>) -> TakenAs {
     match taking {
         Some(taking) => taking.await,
         None => std::future::pending().await,
@@ -401,4 +456,37 @@ async fn next_taken(taking: &mut Option<BoxFuture<'_, (u64, Taken)>>) -> (u64, T
 
 fn as_stream<T: Send + 'static>(queue: mpsc::Receiver<T>) -> impl Stream<Item = T> + Send {
     stream::unfold(queue, |mut queue| async { queue.recv().await.map(|item| (item, queue)) })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::raft::wire::Frame;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_is_read_than_there_is_room_for() {
+        let (near, far) = tokio::io::duplex(1 << 20);
+        let (requests, mut asked) = mpsc::channel(PIPELINE);
+        let reads = Receiver::new(tokio::io::split(Box::new(far) as Box<dyn PeerStream>).0);
+        tokio::spawn(listen(reads, requests, Room::new(10 * UNIT, UNIT)));
+        let (_, mut writes) = tokio::io::split(near);
+        for (id, octets) in [(1, 3), (2, 4), (3, 4), (4, 30)] {
+            let bulk = Bytes::from(vec![0; octets * UNIT]);
+            let frame = Frame::new(Kind::Request, id, &Request::Call { topic: 1 }, bulk);
+            write(&mut writes, &frame.unwrap()).await.unwrap();
+        }
+        let (one, two) = (asked.recv().await.unwrap(), asked.recv().await.unwrap());
+        assert_eq!((one.id, two.id), (1, 2));
+        // Time goes on only when nothing else can.
+        let wait = Duration::from_millis(1);
+        assert!(timeout(wait, asked.recv()).await.is_err());
+        drop(one);
+        let three = asked.recv().await.unwrap();
+        assert_eq!(three.id, 3);
+        drop(two);
+        assert!(timeout(wait, asked.recv()).await.is_err(), "the longest waits until it is alone");
+        drop(three);
+        assert_eq!(asked.recv().await.unwrap().id, 4);
+    }
 }

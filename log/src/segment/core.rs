@@ -18,6 +18,7 @@ use super::scan::leaf_of;
 use super::types::SegmentStats;
 use super::{Done, LogEntry, LogError, LogId, NewEntry};
 use crate::chain::Head;
+use crate::disk::Space;
 use crate::id::{Hash, LogIndex};
 
 /// What an entry in memory is taken to cost beside its payload.
@@ -85,6 +86,8 @@ pub(super) struct Core {
     pub(super) poison: Option<Arc<str>>,
     pub(super) stats: SegmentStats,
     pub(super) sync_began: Option<Instant>,
+    /// The room on the disk when it was asked for last, and when that was.
+    pub(super) room: Option<(Space, Instant)>,
 }
 
 impl Core {
@@ -108,6 +111,7 @@ impl Core {
             poison: None,
             stats: SegmentStats::default(),
             sync_began: None,
+            room: None,
         }
     }
 

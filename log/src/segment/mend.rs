@@ -8,6 +8,8 @@
 //! checksum and the whole chain, and leave the log as the next segment says it
 //! found it: whatever does not is refused, and the segment stays as it was.
 
+use std::collections::BTreeMap;
+
 use super::format::{
     BATCH_ALIGN, BatchBuffer, BatchHeader, EntryFrame, Frame, SEGMENT_HEADER_BYTES, Seal,
     SegmentId, State,
@@ -32,6 +34,9 @@ pub(super) struct After {
     /// Where this segment ends.
     pub(super) end: u64,
 }
+
+/// Entries of a range from its first to that before its last.
+type Fetched = BTreeMap<(LogIndex, LogIndex), Result<Vec<LogEntry>, String>>;
 
 /// Gives entries of a range, all of them, verified.
 pub(super) type Fetch<'a> = &'a mut dyn FnMut(LogIndex, LogIndex) -> Result<Vec<LogEntry>, String>;
@@ -59,7 +64,11 @@ pub(super) fn mend(
     bytes.resize(usize::try_from(after.end).map_err(|_| "it is too long")?, 0);
     let header = id.encode();
     bytes.get_mut(..SEGMENT_HEADER_BYTES).ok_or("it is too short")?.copy_from_slice(&header);
-    let mut why = String::new();
+    let (mut why, mut fetched) = (String::new(), Fetched::new());
+    // Each choice needs what the one before it needed.
+    let fetch: Fetch<'_> = &mut |first, behind| {
+        fetched.entry((first, behind)).or_insert_with(|| fetch(first, behind)).clone()
+    };
     for choice in 0..8u8 {
         let extras =
             Extras { committed: choice & 1 > 0, vote: choice & 2 > 0, purged: choice & 4 > 0 };

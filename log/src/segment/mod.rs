@@ -13,6 +13,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::MutexGuard;
@@ -72,6 +73,7 @@ impl SegmentLog {
         let found = recovery::recover(&*disk, dir, &options)?;
         let recovered = recovered(&found);
         let shared = Arc::new(Shared::new(disk, dir, options, &found));
+        shared.look_at_room();
         let writer = Writer::start(shared.clone(), found, dir)?;
         let handle = Handle { shared, writer };
         Ok((Self { handle: Arc::new(handle) }, recovered))
@@ -301,19 +303,27 @@ impl SegmentLog {
     }
 
     /// Whether the reserve (one segment and 5% of the disk) is there. Without it
-    /// growth is refused; records that shrink and the system's own still pass.
+    /// growth is refused; records that shrink and the system's own still pass. Blocks.
     pub fn reserve(&self) -> Reserve {
         let shared = &self.handle.shared;
-        let next_segment = self.core().spare.is_some();
-        let (free, total) =
-            shared.disk.space(&shared.dir).map_or((0, 0), |space| (space.free, space.total));
-        let wanted = total / 100 * shared.options.reserve_percent;
-        Reserve { free, wanted, next_segment }
+        let space = shared.look_at_room();
+        shared.reserve(space, self.core().spare.is_some())
     }
 
-    /// Whether records that let the mail grow may be proposed.
+    /// Whether records that let the mail grow may be proposed. Blocks.
     pub fn growth_allowed(&self) -> bool {
         self.reserve().growth_allowed()
+    }
+
+    /// The same as it was when somebody looked last, and how long ago that was: asks the
+    /// disk for nothing. Each batch that is written looks.
+    pub fn growth_was_allowed(&self) -> (bool, Duration) {
+        let (room, next_segment) = {
+            let core = self.core();
+            (core.room, core.spare.is_some())
+        };
+        let Some((space, at)) = room else { return (false, Duration::MAX) };
+        (self.handle.shared.reserve(space, next_segment).growth_allowed(), at.elapsed())
     }
 
     /// Counters since the log was opened.

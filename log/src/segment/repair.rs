@@ -186,14 +186,7 @@ fn replace(disk: &dyn Disk, file: &SegmentFile, bytes: &[u8]) -> Result<SegmentF
     let mut beside = file.path.clone().into_os_string();
     beside.push(TEMPORARY);
     let beside = PathBuf::from(beside);
-    let written = (|| {
-        drop(disk.remove(&beside));
-        let made = disk.create(&beside)?;
-        made.write_all_at(bytes, 0)?;
-        made.sync_data()?;
-        disk.rename(&beside, &file.path)?;
-        file.path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
-    })();
+    let written = crate::disk::replace(disk, &file.path, &beside, bytes);
     written.map_err(LogError::io(&file.path, "write the repaired segment"))?;
     SegmentFile::open(disk, file.path.clone(), file.id.number)
 }

@@ -17,8 +17,8 @@ use super::format::{
 };
 use super::recovery::{Found, Segment, fresh_id};
 use super::scan::Runs;
-use super::{LogEntry, LogError, SegmentOptions};
-use crate::disk::Disk;
+use super::{LogEntry, LogError, Reserve, SegmentOptions};
+use crate::disk::{Disk, Space};
 use crate::id::LogIndex;
 use crate::world::{self, Mutation, Worker};
 
@@ -47,6 +47,18 @@ impl Shared {
         let core = Mutex::new(Core::new(found));
         let (dir, failed) = (dir.to_owned(), watch::Sender::new(None));
         Self { core, wake: Notify::new(), disk, dir, options, failed }
+    }
+
+    /// Asks for the room on the disk. Blocks: on a disk that hangs for as long as that does.
+    pub(super) fn look_at_room(&self) -> Space {
+        let space = self.disk.space(&self.dir).unwrap_or(Space { free: 0, total: 0 });
+        self.core.lock().room = Some((space, Instant::now()));
+        space
+    }
+
+    pub(super) fn reserve(&self, space: Space, next_segment: bool) -> Reserve {
+        let wanted = space.total / 100 * self.options.reserve_percent;
+        Reserve { free: space.free, wanted, next_segment }
     }
 }
 
@@ -394,6 +406,7 @@ impl Writer {
 
     fn complete(&mut self, load: Load, written: Written) {
         self.marked = load.mark;
+        self.shared.look_at_room();
         let purges = load.tasks.iter().any(|task| matches!(task.work, Work::Purge { .. }));
         let unused = {
             let mut core = self.shared.core.lock();

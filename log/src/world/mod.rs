@@ -175,6 +175,10 @@ pub enum Mutation {
     RestoredLetIn,
     /// The level is raised without asking the members.
     LevelUnasked,
+    /// A snapshot is installed before the blobs that it names are synced.
+    SnapshotBlobsUnsynced,
+    /// Records are stamped with a time that is to come.
+    StampedAhead,
 }
 
 /// Whether a rule is broken on purpose: only ever in a simulation.

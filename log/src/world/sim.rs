@@ -424,7 +424,8 @@ impl Host {
         self.0.world.rng.lock().random_range(range)
     }
 
-    pub(super) fn time_of_day(&self) -> Timestamp {
+    /// What its clock shows.
+    pub fn time_of_day(&self) -> Timestamp {
         let since = i64::try_from(self.elapsed().as_millis()).unwrap_or(i64::MAX);
         Timestamp(EPOCH + since + self.0.ahead.load(Ordering::Relaxed))
     }

@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use redoubt_log::disk::replace_private;
 use redoubt_log::id::NodeId;
 use rustix::fs::{FlockOperation, flock};
 
@@ -268,17 +269,7 @@ pub(super) fn read_small(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
 
 /// Written beside, synced, then renamed: a crash leaves the whole file or none.
 pub(super) fn write_small(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
-    let beside = path.with_extension("new");
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let write = || {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        File::open(parent)?.sync_all()
-    };
-    write().map_err(|error| OpenError::io(path, error))
+    replace_private(path, bytes, 0o600).map_err(|error| OpenError::io(path, error))
 }
 
 /// Removes what an earlier run left in the spool.

@@ -46,7 +46,7 @@ impl Inner {
         let node = self.node.status();
         let applied = self.progress.applied();
         let entries = |index: Option<LogIndex>| index.map_or(0, |index| index.0 + 1);
-        let (disk_free, disk_reserve) = self.reserve.room().unwrap_or_default();
+        let (disk_free, disk_reserve) = self.reserve.seen();
         StoreStatus {
             apply_lag: entries(node.committed).saturating_sub(entries(applied)),
             node,

@@ -26,7 +26,7 @@ pub(super) async fn run(store: Weak<Inner>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let Some(inner) = store.upgrade() else { return };
-        inner.watch_disk();
+        inner.watch_disk().await;
         inner.watch_clocks();
         inner.watch_members();
         if inner.comparer.mark_is_due(inner.compare_every)
@@ -38,8 +38,10 @@ pub(super) async fn run(store: Weak<Inner>) {
 }
 
 impl Inner {
-    fn watch_disk(&self) {
-        let room = self.reserve.room().ok().filter(|(free, reserve)| free < reserve);
+    async fn watch_disk(&self) {
+        let reserve = self.reserve.clone();
+        let room = self.work(move || reserve.room().ok()).await.ok().flatten();
+        let room = room.filter(|(free, reserve)| free < reserve);
         let text = room.map(|(free, reserve)| {
             format!(
                 "{free} bytes are free and {reserve} are kept in reserve: mail is deferred; free \

@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use redoubt_log::chain::{Head, Tree};
 use redoubt_log::codec;
-use redoubt_log::disk::Disk;
+use redoubt_log::disk::{Disk, replace};
 use redoubt_log::id::{Hash, LogIndex, Timestamp};
 use redoubt_log::raft::{AppliedState, Checkpoint, ImageFile, Images, LogId, PinnedImage};
 use redoubt_log::segment::SegmentLog;
@@ -225,16 +225,7 @@ impl SimBases {
     }
 
     fn replace(&self, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let beside = dir.join(format!("{name}.new"));
-        match self.disk.remove(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = self.disk.create(&beside)?;
-        file.write_all_at(bytes, 0)?;
-        file.sync_data()?;
-        self.disk.rename(&beside, &dir.join(name))?;
-        self.disk.sync_dir(dir)
+        replace(&*self.disk, &dir.join(name), &dir.join(format!("{name}.new")), bytes)
     }
 
     fn manifest(&self, dir: &Path) -> Result<Option<Manifest>, String> {

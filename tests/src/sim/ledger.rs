@@ -2,14 +2,17 @@
 //! term, nothing acknowledged lost, nothing read that is older than what was
 //! acknowledged or read before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use redoubt_log::id::{Hash, LogIndex, NodeId, OperationId, Term, Timestamp};
+use redoubt_log::id::{BlobId, Hash, LogIndex, NodeId, OperationId, Term, Timestamp};
 use redoubt_log::raft::{AppliedState, Committed, LogEntry, LogId};
 use redoubt_log::record::{Outcome, Record};
 use redoubt_log::world::sim::Host;
+
+/// How far the log's time may be ahead of the true one, where all clocks show that.
+const AHEAD_MS: i64 = 1;
 
 /// The one history, and what was said of it. Clones are the same.
 #[derive(Debug, Clone)]
@@ -21,10 +24,28 @@ struct Facts {
     logged: BTreeMap<(LogIndex, Term), (Hash, NodeId)>,
     leaders: BTreeMap<Term, NodeId>,
     acknowledged: BTreeMap<OperationId, Outcome>,
+    /// Whether the nodes' clocks are never set wrong.
+    true_clocks: bool,
     /// Nothing older may be read any more.
     floor: Option<LogIndex>,
     broken: Option<String>,
     counts: Counts,
+}
+
+impl Facts {
+    /// What is wrong with an entry's time: the log's time never moves back, and is never
+    /// ahead of clocks that are right.
+    fn wrong_time(&self, index: LogIndex, time: Timestamp, now: Timestamp) -> Option<String> {
+        let before = self.history.range(..index).next_back().map(|(_, entry)| entry.time);
+        let behind = self.history.range(index..).nth(usize::from(self.history.contains_key(&index)));
+        let behind = behind.map(|(_, entry)| entry.time);
+        if before > Some(time) || behind.is_some_and(|behind| behind < time) {
+            return Some(format!("the log's time goes back: {before:?}, {time:?}, {behind:?}"));
+        }
+        let ahead = time.0 - now.0;
+        (self.true_clocks && ahead > AHEAD_MS)
+            .then(|| format!("its time is {ahead} ms ahead of every clock"))
+    }
 }
 
 /// An entry as the first node applied it.
@@ -73,9 +94,10 @@ pub struct Counts {
 }
 
 impl Ledger {
-    /// An empty one; `host` gives the time for messages.
-    pub fn new(host: Host) -> Self {
-        Self(Arc::default(), host)
+    /// An empty one; `host` has the true time.
+    pub fn new(host: Host, true_clocks: bool) -> Self {
+        let facts = Facts { true_clocks, ..Facts::default() };
+        Self(Arc::new(Mutex::new(facts)), host)
     }
 
     /// Something that must never be has happened.
@@ -96,11 +118,15 @@ impl Ledger {
         let mut facts = self.0.lock();
         facts.counts.applied += 1;
         let applied = Applied { id, time, record: entry.record.clone(), chain, state };
+        let wrong = facts.wrong_time(id.index, time, self.1.time_of_day());
         let first = facts.history.entry(id.index).or_insert_with(|| applied.clone());
         first.state = first.state.or(state);
         let first = first.clone();
         drop(facts);
         self.1.note(id.index.0 ^ node.0.rotate_left(32));
+        if let Some(wrong) = wrong {
+            self.violation(format!("node {node} applied {id}, {wrong}"));
+        }
         self.same(node, &first, id, chain, state);
     }
 
@@ -190,6 +216,13 @@ impl Ledger {
     /// The committed entries, by index.
     pub fn history(&self) -> Vec<Applied> {
         self.0.lock().history.values().cloned().collect()
+    }
+
+    /// The blobs of records up to and with an entry.
+    pub fn blobs_upto(&self, index: LogIndex) -> BTreeSet<BlobId> {
+        let facts = self.0.lock();
+        let upto = facts.history.range(..=index);
+        upto.flat_map(|(_, applied)| applied.record.iter().flat_map(Record::blobs)).collect()
     }
 
     /// The chain after an entry that was applied somewhere.

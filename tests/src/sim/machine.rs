@@ -320,6 +320,7 @@ impl Machine {
     /// A node that holds an entry holds every blob that the entry names, whole.
     fn check_closure(&self, log: &SegmentLog, blobs: &BlobStore) -> Result<(), String> {
         let first = log.purged().map_or(0, |id| id.index.0 + 1);
+        self.check_before(first, blobs)?;
         let end = log.last().map_or(0, |id| id.index.0 + 1);
         for entry in read_all(log, first, end)? {
             if entry.kind != EntryKind::Record {
@@ -334,6 +335,20 @@ impl Machine {
                         entry.id
                     ));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// What its log does not have any more, or never had because a snapshot stands for it,
+    /// names blobs that are here all the same, or that it knows to be missing.
+    fn check_before(&self, first: u64, blobs: &BlobStore) -> Result<(), String> {
+        let Some(last) = first.checked_sub(1) else { return Ok(()) };
+        for blob in self.0.ledger.blobs_upto(LogIndex(last)) {
+            let there = blobs.contains(&blob).map_err(|error| error.to_string())?;
+            if !there && !blobs.is_damaged(&blob) {
+                let id = self.0.id;
+                return Err(format!("has a state up to {last} without its blob {blob}; {id}"));
             }
         }
         Ok(())

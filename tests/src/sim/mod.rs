@@ -35,7 +35,7 @@ pub use ledger::{Counts, Ledger};
 pub use machine::{Machine, Options};
 pub use net::Net;
 pub use plan::Plan;
-pub use runner::{catches, hold, seeds};
+pub use runner::{catches, hold, is_replay, seeds};
 
 use crate::model::{Model, agree};
 use machine::read_all;
@@ -90,7 +90,7 @@ impl Group {
         }
         let group = Self(Arc::new(State {
             main: main.clone(),
-            ledger: Ledger::new(main.clone()),
+            ledger: Ledger::new(main.clone(), !plan.faults.contains(&Fault::Clock)),
             machines: Mutex::default(),
             last_id: Mutex::default(),
             voters: Mutex::default(),

@@ -19,6 +19,11 @@ pub fn seeds(usual: u64) -> Vec<u64> {
     }
 }
 
+/// Whether one seed alone is run, as after a failure.
+pub fn is_replay() -> bool {
+    env::var_os("SEED").is_some()
+}
+
 /// Runs a seed; a panic is a failure as any other.
 fn attempt(plan: &Plan, seed: u64) -> Result<Run, String> {
     match catch_unwind(AssertUnwindSafe(|| run(plan, seed))) {

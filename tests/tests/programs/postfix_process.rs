@@ -61,6 +61,12 @@ impl Postfix {
         panic!("Postfix does not start: {}", read(&log));
     }
 
+    /// Tells it to deliver now what it has, whatever it thinks of the way there.
+    pub(crate) fn flush(&self) {
+        let output = as_root("postqueue", &["-c", &self.config, "-f"]);
+        assert!(output.status.success(), "{output:?}");
+    }
+
     /// Sends a message by SMTP; whether all went well, and the talk.
     pub(crate) fn send(&self, scene: &Scene, to: &str, message: &[u8]) -> (bool, String) {
         let text = String::from_utf8(message.to_vec()).unwrap().replace("\r\n", "\n");

@@ -156,6 +156,14 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
             return Err(ConfigError::Value(text));
         }
     }
+    let limits = &config.limits;
+    let waits = [
+        ("leader_wait_seconds", limits.leader_wait_seconds, "commands would fail at each election"),
+        ("cut_off_seconds", limits.cut_off_seconds, "sessions would be closed at each election"),
+    ];
+    if let Some((key, _, why)) = waits.iter().find(|(_, seconds, _)| *seconds == 0) {
+        return Err(ConfigError::Value(format!("limits.{key}: 0 is no time, {why}; give at least 1")));
+    }
     let peer = [&config.peer.ca, &config.peer.certificate, &config.peer.key];
     if peer.iter().any(|path| path.is_empty()) && peer.iter().any(|path| !path.is_empty()) {
         let text = "peer.ca, peer.certificate and peer.key go together: give all or none";
@@ -211,6 +219,8 @@ mod tests {
             ("[peer]\nca = \"ca.pem\"", "peer.key"),
             ("[limits]\nconnections = \"many\"", "connections"),
             ("[auth]\nplaintext = \"sometimes\"", "loopback"),
+            ("[limits]\nleader_wait_seconds = 0", "limits.leader_wait_seconds: 0 is no time"),
+            ("[limits]\ncut_off_seconds = 0", "limits.cut_off_seconds: 0 is no time"),
             ("data = ", "line 1"),
         ];
         for (text, expected) in cases {

@@ -3,8 +3,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -13,6 +12,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
+use redoubt_log::disk::replace_private;
 use redoubt_log::id::NodeId;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -182,15 +182,9 @@ fn params() -> anyhow::Result<CertificateParams> {
 /// Beside, synced, renamed: a crash leaves the whole file or none.
 fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let beside = path.with_extension("new");
     let write = || {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        fs::File::open(folder)?.sync_all()
+        replace_private(path, text.as_bytes(), mode)
     };
     write().with_context(|| path.display().to_string())
 }

@@ -13,11 +13,14 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::join::JoinDesk;
+use super::strangers::{Place, Strangers};
 use super::{CertificateName, JOIN_PROTOCOL, PeerError, PeerTls, explain, greeting};
 
 /// How long a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Streams at one time: some for each of the peers, and room for who is refused.
+/// How long a node that joins may take to ask and be answered.
+const JOINING: Duration = Duration::from_secs(60);
+/// Streams of members at one time: some for each.
 const STREAMS: usize = 512;
 /// After an accept that failed: descriptors run out and come back.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -52,6 +55,7 @@ struct Serving {
     node: Node,
     desk: Arc<JoinDesk>,
     room: Arc<Semaphore>,
+    strangers: Strangers,
 }
 
 impl PeerListener {
@@ -63,7 +67,8 @@ impl PeerListener {
     /// Serves until `ended`, on the threads that Raft has for itself.
     pub fn serve(self, tls: &PeerTls, node: &Node, desk: Arc<JoinDesk>, ended: &CancellationToken) {
         let room = Arc::new(Semaphore::new(STREAMS));
-        let serving = Serving { tls: tls.clone(), node: node.clone(), desk, room };
+        let strangers = Strangers::default();
+        let serving = Serving { tls: tls.clone(), node: node.clone(), desk, room, strangers };
         for listener in self.listeners {
             let (serving, ended) = (serving.clone(), ended.clone());
             node.spawn(async move {
@@ -80,13 +85,15 @@ impl PeerListener {
 
 async fn accept(listener: TcpListener, serving: Serving, ended: &CancellationToken) {
     loop {
-        let Ok(permit) = serving.room.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((tcp, from)) => {
+                let Some(place) = serving.strangers.enter(from.ip()) else {
+                    tracing::warn!(%from, "too many nobodies come from there at one time");
+                    continue;
+                };
                 let (serving, ended) = (serving.clone(), ended.clone());
                 tokio::spawn(async move {
-                    ended.run_until_cancelled(serving.stream(tcp, from)).await;
-                    drop(permit);
+                    ended.run_until_cancelled(serving.stream(tcp, from, place)).await;
                 });
             }
             Err(error) => {
@@ -105,14 +112,30 @@ pub(super) enum Caller {
 }
 
 impl Serving {
-    async fn stream(self, tcp: TcpStream, from: SocketAddr) {
-        match tokio::time::timeout(PATIENCE, hands(&self.tls, tcp)).await {
-            Ok(Ok((stream, Caller::Peer(node)))) => {
-                self.node.serve_peer(Box::new(stream), Some(node)).await;
+    async fn stream(self, tcp: TcpStream, from: SocketAddr, place: Place) {
+        let shaken = tokio::time::timeout(PATIENCE, hands(&self.tls, tcp));
+        match place.hold(shaken).await {
+            Some(Ok(Ok((stream, Caller::Peer(node))))) => {
+                drop(place);
+                self.member(stream, node).await;
             }
-            Ok(Ok((stream, Caller::Joiner))) => self.desk.serve(stream, from).await,
-            Ok(Err(error)) => tracing::warn!(%from, "a peer is refused: {error}"),
-            Err(_) => tracing::warn!(%from, "a peer is refused: no handshake within {PATIENCE:?}"),
+            // Whoever has no token has come as far.
+            Some(Ok(Ok((stream, Caller::Joiner)))) => {
+                let served = tokio::time::timeout(JOINING, self.desk.serve(stream, from));
+                drop(place.hold(served).await);
+            }
+            Some(Ok(Err(error))) => tracing::warn!(%from, "a peer is refused: {error}"),
+            Some(Err(_)) => {
+                tracing::warn!(%from, "a peer is refused: no handshake within {PATIENCE:?}");
+            }
+            None => tracing::warn!(%from, "a peer is refused: newer ones took its place"),
+        }
+    }
+
+    async fn member(&self, stream: TlsStream<TcpStream>, node: NodeId) {
+        match self.room.clone().try_acquire_owned() {
+            Ok(_room) => self.node.serve_peer(Box::new(stream), Some(node)).await,
+            Err(_) => tracing::warn!(%node, "a member has too many streams: one is hung up on"),
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod join;
 mod listen;
 mod names;
 mod setup;
+mod strangers;
 #[cfg(test)]
 mod tests;
 mod token;

@@ -275,3 +275,79 @@ fn a_frame_that_reads_again_is_damaged_no_more() {
     drop(store);
     is_whole(&disk, &blobs);
 }
+
+fn hint() -> PartHint {
+    PartHint { start: 9, len: 20_000, encoding: PartEncoding::Identity }
+}
+
+#[test]
+fn a_message_that_comes_again_repairs_its_damaged_part() {
+    for hints in [&[hint()][..], &[]] {
+        let disk = SimDisk::new(1);
+        let (store, blobs) = fill(&disk);
+        disk.flip(&pack(&disk), frame_of(&disk, &blobs[3]) + 9_000, 1).unwrap();
+        assert_eq!(store.scrub(&mut go_on).unwrap().damaged.len(), 2, "the part, its message");
+        let message = BlobId::of(&blobs[4]);
+        assert!(read(&store, &message).is_err());
+        let put = store.put_message(&blobs[4], hints).unwrap();
+        assert!(put.new && put.id == message);
+        store.wait_durable(&[put.id]).unwrap();
+        assert_eq!(read(&store, &message).unwrap(), blobs[4]);
+        // A copy that knows of no parts is a copy of the message alone.
+        assert_eq!(store.damaged(9).len(), usize::from(hints.is_empty()));
+        assert!(!store.put_message(&blobs[4], hints).unwrap().new, "it is sound now");
+        drop(store);
+        let (store, _) = open_tolerant(&disk.copy());
+        assert_eq!(read(&store, &message).unwrap(), blobs[4]);
+    }
+}
+
+#[test]
+fn what_a_message_repaired_is_durable_with_it() {
+    let mut told = 0;
+    for operations in 1..14 {
+        let disk = SimDisk::new(1);
+        let (store, blobs) = fill(&disk);
+        disk.flip(&pack(&disk), frame_of(&disk, &blobs[3]) + 9_000, 1).unwrap();
+        store.scrub(&mut go_on).unwrap();
+        disk.power_off_after(operations);
+        let put = store.put_message(&blobs[4], &[hint()]);
+        let durable = put.is_ok_and(|put| store.wait_durable(&[put.id]).is_ok());
+        let found = disk.crash();
+        drop(store);
+        if durable {
+            told += 1;
+            let (store, _) = open_tolerant(&found);
+            assert_eq!(read(&store, &BlobId::of(&blobs[4])).unwrap(), blobs[4], "{operations}");
+        }
+    }
+    assert!(told > 0);
+}
+
+/// A list that takes its time to become durable holds nobody up who only reads.
+#[test]
+fn notes_wait_for_the_disk_and_readers_do_not() {
+    let disk = SimDisk::new(1);
+    let (store, blobs) = fill(&disk);
+    let missing = BlobId::of(b"missing");
+    disk.hang_syncs_of("damaged");
+    let (told, said) = std::sync::mpsc::channel();
+    let noter = {
+        let store = store.clone();
+        std::thread::spawn(move || {
+            let noted = store.note_missing(&missing);
+            told.send(()).unwrap();
+            noted
+        })
+    };
+    while !store.is_damaged(&missing) {
+        std::thread::yield_now();
+    }
+    assert_eq!(read(&store, &BlobId::of(&blobs[0])).unwrap(), blobs[0]);
+    assert!(matches!(read(&store, &missing), Err(BlobError::Missing(_))));
+    assert!(said.try_recv().is_err(), "it is not durable yet");
+    assert!(open_tolerant(&disk.crash()).0.damaged(9).is_empty());
+    disk.heal();
+    noter.join().unwrap().unwrap();
+    assert_eq!(open_tolerant(&disk.crash()).0.damaged(9).len(), 1);
+}

@@ -73,6 +73,33 @@ fn every_byte_of_sealed_segments_flipped_and_mended() {
 }
 
 #[test]
+fn no_entry_is_fetched_twice() {
+    let disk = SimDisk::new(1);
+    let running = log(&disk);
+    let good = open(&disk.copy(), SMALL).0;
+    let mut most = 0;
+    for number in running.sealed() {
+        for from in (format::SEGMENT_HEADER_BYTES..10_000).step_by(500) {
+            damage(&disk, number, from..from + 10);
+            let (mut asked, mut give) = (Vec::new(), super::mend::from(&good));
+            let repaired = running.repair_sealed(number, &mut |first, behind| {
+                asked.extend(first.0..behind.0);
+                give(first, behind)
+            });
+            let count = asked.len();
+            asked.sort_unstable();
+            asked.dedup();
+            assert_eq!(asked.len(), count, "segment {number}, damaged at {from}");
+            most = most.max(count);
+            if repaired.is_err() {
+                damage(&disk, number, from..from + 10);
+            }
+        }
+    }
+    assert!(most > 0);
+}
+
+#[test]
 fn whole_sectors_that_went_are_mended() {
     let disk = SimDisk::new(1);
     let running = log(&disk);
