@@ -264,8 +264,7 @@ impl Shared {
         if at.kind != Kind::Recipe || self.known.read().bad.is_empty() {
             return false;
         }
-        let frame =
-            self.packs.get(at.pack).and_then(|pack| FrameReader::open(pack, id, at));
+        let frame = self.packs.get(at.pack).and_then(|pack| FrameReader::open(pack, id, at));
         let Ok(steps) = frame.and_then(|frame| steps(&frame)) else { return true };
         let mut parts = steps.iter().filter_map(Step::part);
         parts.any(|(part, _)| !matches!(self.durable_location(&part), Ok(Some(_))))

@@ -37,7 +37,8 @@ impl Facts {
     /// ahead of clocks that are right.
     fn wrong_time(&self, index: LogIndex, time: Timestamp, now: Timestamp) -> Option<String> {
         let before = self.history.range(..index).next_back().map(|(_, entry)| entry.time);
-        let behind = self.history.range(index..).nth(usize::from(self.history.contains_key(&index)));
+        let behind =
+            self.history.range(index..).nth(usize::from(self.history.contains_key(&index)));
         let behind = behind.map(|(_, entry)| entry.time);
         if before > Some(time) || behind.is_some_and(|behind| behind < time) {
             return Some(format!("the log's time goes back: {before:?}, {time:?}, {behind:?}"));

@@ -162,7 +162,9 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
         ("cut_off_seconds", limits.cut_off_seconds, "sessions would be closed at each election"),
     ];
     if let Some((key, _, why)) = waits.iter().find(|(_, seconds, _)| *seconds == 0) {
-        return Err(ConfigError::Value(format!("limits.{key}: 0 is no time, {why}; give at least 1")));
+        return Err(ConfigError::Value(format!(
+            "limits.{key}: 0 is no time, {why}; give at least 1"
+        )));
     }
     let peer = [&config.peer.ca, &config.peer.certificate, &config.peer.key];
     if peer.iter().any(|path| path.is_empty()) && peer.iter().any(|path| !path.is_empty()) {
