@@ -184,7 +184,10 @@ pub fn reaches(view: &View, account: AccountId, index: LogIndex) -> Result<(), M
 }
 
 /// The first index at which an account can be seen.
-fn floor(_view: &View, _account: AccountId) -> Result<LogIndex, StoreError> {
+///
+/// # Errors
+/// The state cannot be read.
+pub fn floor(_view: &View, _account: AccountId) -> Result<LogIndex, StoreError> {
     Ok(LogIndex(0))
 }
 

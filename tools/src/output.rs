@@ -35,18 +35,42 @@ pub fn object<T: Serialize>(json: bool, object: &T) -> anyhow::Result<()> {
 /// # Errors
 /// When standard output is closed.
 pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> anyhow::Result<()> {
-    let mut widths = heading.map(|cell| cell.chars().count());
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+    Table::new(heading).rows(rows)
+}
+
+/// A table that is printed piece by piece: columns are as wide as their widest cell so far.
+#[derive(Debug)]
+pub struct Table<const N: usize> {
+    heading: Option<[String; N]>,
+    widths: [usize; N],
+}
+
+impl<const N: usize> Table<N> {
+    /// A table with this heading, which is printed with the first rows.
+    pub fn new(heading: [&str; N]) -> Self {
+        let widths = heading.map(|cell| cell.chars().count());
+        Self { heading: Some(heading.map(str::to_uppercase)), widths }
+    }
+
+    /// Prints more rows.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn rows(&mut self, rows: &[[String; N]]) -> anyhow::Result<()> {
+        for row in rows {
+            for (width, cell) in self.widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
         }
+        let mut out = io::stdout().lock();
+        if let Some(heading) = self.heading.take() {
+            print_row(&mut out, &heading, &self.widths)?;
+        }
+        for row in rows {
+            print_row(&mut out, row, &self.widths)?;
+        }
+        Ok(())
     }
-    let mut out = io::stdout().lock();
-    print_row(&mut out, &heading.map(str::to_uppercase), &widths)?;
-    for row in rows {
-        print_row(&mut out, row, &widths)?;
-    }
-    Ok(())
 }
 
 fn print_row<const N: usize>(

@@ -17,6 +17,7 @@ use crate::view::View;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// By whom and when.
+    #[serde(flatten)]
     pub by: By,
     /// What of the account itself changed: settings, names of credentials and subscriptions.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -62,6 +63,15 @@ pub enum MailboxWhat {
     },
 }
 
+/// Part of what records did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// Record by record.
+    pub changes: Vec<Change>,
+    /// Behind which index to go on; `None` at the end.
+    pub next: Option<LogIndex>,
+}
+
 /// What a record touched.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Touch {
@@ -73,7 +83,7 @@ enum Touch {
 }
 
 /// What records from one index to another, both included, did to an account, or to one mailbox
-/// of it; at most `limit` records, in order. Go on behind the last.
+/// of it; of at most `limit` records, in order.
 ///
 /// # Errors
 /// The state cannot be read.
@@ -84,7 +94,7 @@ pub fn changes(
     from: LogIndex,
     to: LogIndex,
     limit: usize,
-) -> Result<Vec<Change>, StoreError> {
+) -> Result<Changes, StoreError> {
     let names = Names::read(view, account)?;
     // Below the floor is what was left over, not what happened.
     let floor = view.history_floor(account)?.map_or(LogIndex(0), |row| row.floor);
@@ -92,9 +102,12 @@ pub fn changes(
     let mut looked = First { from, to: to.min(view.index()), limit, touched: BTreeMap::new() };
     looked.look(view, account, only)?;
     looked.look_at_names(&names, only);
+    let last = looked.touched.keys().next_back().copied();
+    let next = last.filter(|_| looked.touched.len() >= limit);
     let tell = |(index, touches)| tell(view, account, &names, index, touches);
     let told = looked.touched.into_iter().map(tell);
-    told.filter(|told| told.as_ref().map_or(true, is_something)).collect()
+    let told = told.filter(|told| told.as_ref().map_or(true, is_something));
+    Ok(Changes { changes: told.collect::<Result<_, _>>()?, next })
 }
 
 fn is_something(change: &Change) -> bool {

@@ -56,6 +56,7 @@ pub enum Difference {
         /// Where it is.
         place: Place,
         /// Which one.
+        #[serde(rename = "email_id", with = "super::text")]
         email: EmailId,
         /// Its flags and keywords.
         flags: Vec<String>,
@@ -65,6 +66,7 @@ pub enum Difference {
         /// Where it was.
         place: Place,
         /// Which one.
+        #[serde(rename = "email_id", with = "super::text")]
         email: EmailId,
         /// Its flags and keywords then.
         flags: Vec<String>,
@@ -74,6 +76,7 @@ pub enum Difference {
         /// Where it is.
         place: Place,
         /// Which one.
+        #[serde(rename = "email_id", with = "super::text")]
         email: EmailId,
         /// Those that it got.
         added: Vec<String>,
@@ -87,6 +90,7 @@ pub enum Difference {
         /// Where it is.
         to: Place,
         /// Which one.
+        #[serde(rename = "email_id", with = "super::text")]
         email: EmailId,
         /// Its flags and keywords after.
         flags: Vec<String>,

@@ -34,6 +34,7 @@ pub enum Which {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gone {
     /// By whom and when.
+    #[serde(flatten)]
     pub by: By,
     /// Whether it went with its mailbox.
     pub with_mailbox: bool,

@@ -17,8 +17,10 @@ use crate::view::View;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// By whom and when.
+    #[serde(flatten)]
     pub by: By,
     /// What.
+    #[serde(flatten)]
     pub what: What,
 }
 
@@ -94,6 +96,24 @@ pub fn life(
         }
     }
     Ok(events)
+}
+
+/// The email that stood under a UID at any time.
+///
+/// # Errors
+/// The state cannot be read.
+pub fn email_at(
+    view: &View,
+    account: AccountId,
+    mailbox: MailboxId,
+    uid: Uid,
+) -> Result<Option<EmailId>, StoreError> {
+    let object = Object::Placement(account, mailbox, uid);
+    let first = view.history(&object)?.into_iter().find_map(|version| version.value);
+    let read = |value: Vec<u8>| {
+        decode::<PlacementVersion>(Table::History, &object.bytes(), &value).map(|v| v.email)
+    };
+    Ok(first.map(read).transpose()?)
 }
 
 /// Every place where an email stands or stood.

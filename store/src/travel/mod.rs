@@ -9,6 +9,7 @@ mod find;
 mod life;
 mod names;
 mod terms;
+mod text;
 
 use redoubt_log::id::{LogIndex, MailboxId, Timestamp, Uid};
 use redoubt_log::record::{Actor, Flags, Keyword};
@@ -18,10 +19,10 @@ use crate::mailstore::StoreError;
 use crate::rows::PlacementVersion;
 use crate::view::View;
 
-pub use changes::{Change, MailboxChange, MailboxWhat, changes};
+pub use changes::{Change, Changes, MailboxChange, MailboxWhat, changes};
 pub use diff::{Difference, Scope, diff, mailbox_differences};
 pub use find::{Gone, Hit, Looked, Search, Which};
-pub use life::{Event, What, life};
+pub use life::{Event, What, email_at, life};
 pub use names::Names;
 pub use terms::{TermError, terms};
 
@@ -29,8 +30,10 @@ pub use terms::{TermError, terms};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// The mailbox's id.
+    #[serde(rename = "mailbox_id")]
     pub mailbox: MailboxId,
     /// Its whole name then.
+    #[serde(rename = "mailbox")]
     pub name: String,
     /// The UID.
     pub uid: Uid,
@@ -68,6 +71,7 @@ pub struct By {
     /// The record's index.
     pub index: LogIndex,
     /// Its effective time.
+    #[serde(with = "text::time")]
     pub time: Timestamp,
     /// Who.
     pub actor: Actor,

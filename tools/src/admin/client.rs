@@ -1,5 +1,6 @@
 //! The verbs' side of the admin socket.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -74,6 +75,30 @@ impl Client {
         let answer = self.raw(method, path, body).await?;
         let answer = if answer.is_empty() { b"null".as_slice() } else { &answer };
         serde_json::from_slice(answer).with_context(|| format!("the answer to {path}"))
+    }
+
+    /// `GET` of octets, as they come.
+    ///
+    /// # Errors
+    /// [`Failure`] with the exit code that fits; also when they break off, or cannot be written.
+    pub async fn stream(&self, path: &str, mut to: impl Write) -> anyhow::Result<()> {
+        let response = self.request(Method::GET, path, Bytes::new()).await?;
+        let status = response.status();
+        let mut body = response.into_body();
+        if !status.is_success() {
+            let answer = http_body_util::Limited::new(body, MAX_ANSWER).collect().await;
+            let answer = answer.map_err(|e| anyhow::anyhow!("{e}"))?.to_bytes();
+            return Err(failure(status, &answer).into());
+        }
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                Failure::new(Exit::Failed, format!("the message broke off: {error}"))
+            })?;
+            if let Ok(octets) = frame.into_data() {
+                to.write_all(&octets)?;
+            }
+        }
+        Ok(to.flush()?)
     }
 
     async fn raw(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {

@@ -13,6 +13,7 @@ mod mail;
 mod mailboxes;
 mod metrics;
 mod ops;
+pub mod travel;
 pub mod wire;
 
 use std::collections::BTreeMap;
@@ -78,6 +79,7 @@ pub fn router(app: App) -> Router {
         .merge(cluster::routes(app.clone()))
         .merge(directory::routes(app.clone()))
         .merge(mailboxes::routes(app.clone()))
+        .merge(travel::routes(app.clone()))
         .merge(mail::routes(app))
 }
 

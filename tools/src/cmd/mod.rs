@@ -9,13 +9,19 @@ mod cluster_recover;
 mod cluster_table;
 pub mod config;
 pub mod deliver;
+pub mod diff;
 pub mod domain;
 pub mod dump;
+pub mod find;
+pub mod history;
 pub mod import;
+pub mod ls;
 pub mod mailbox;
+pub mod past;
 pub mod rebuild;
 pub mod reload;
 pub mod serve;
+pub mod show;
 pub mod status;
 pub mod stop;
 
@@ -115,6 +121,16 @@ enum Verb {
     /// Members of the cluster
     #[command(subcommand)]
     Cluster(cluster::ClusterVerb),
+    /// List mailboxes, or the emails of one, as they are or were
+    Ls(ls::Ls),
+    /// Find emails, also those that were expunged
+    Find(find::Find),
+    /// Show an email, as it is or was
+    Show(show::Show),
+    /// Tell what happened to an email, a mailbox or an account, when and by whom
+    History(history::History),
+    /// Tell what is different between two moments
+    Diff(diff::Diff),
     /// Deliver a message through the running server
     Deliver(deliver::Deliver),
     /// Take over mail from mbox, Maildir or EML files
@@ -175,6 +191,11 @@ async fn client_verb(common: &Common, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Alias(verb) => alias::run(common, verb).await,
         Verb::Mailbox(verb) => mailbox::run(common, verb).await,
         Verb::Cluster(verb) => cluster::run(common, verb).await,
+        Verb::Ls(verb) => ls::run(common, verb).await,
+        Verb::Find(verb) => find::run(common, verb).await,
+        Verb::Show(verb) => show::run(common, verb).await,
+        Verb::History(verb) => history::run(common, verb).await,
+        Verb::Diff(verb) => diff::run(common, verb).await,
         Verb::Deliver(verb) => deliver::run(common, verb).await,
         Verb::Import(verb) => import::run(common, verb).await,
         Verb::Bench(verb) => bench::run(common, verb).await,
