@@ -6,6 +6,7 @@ pub mod encode;
 pub mod frame;
 pub mod limits;
 pub mod parse;
+pub(crate) mod history;
 mod reply;
 mod selected;
 mod session;

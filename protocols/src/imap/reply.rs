@@ -73,6 +73,10 @@ impl Reply {
         Self::no("READ-ONLY", "The mailbox was opened read-only")
     }
 
+    pub(crate) fn past() -> Self {
+        Self::no("READ-ONLY", "This is a mailbox as it was: COPY messages out of it to have them")
+    }
+
     /// Whether it is the server that could not do it.
     pub(crate) fn is_failure(&self) -> bool {
         matches!(self.code.as_deref(), Some("UNAVAILABLE" | "SERVERBUG" | "CONTACTADMIN"))

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use redoubt_log::id::{AccountId, ModSeq, Uid};
+use redoubt_log::id::{AccountId, LogIndex, ModSeq, Uid};
 use redoubt_log::record::Keyword;
 use redoubt_store::mailstore::{MailboxRef, StoreError};
 use redoubt_store::uids::UidSet;
@@ -31,6 +31,8 @@ pub(crate) struct Selected {
     pub(crate) mailbox: MailboxRef,
     pub(crate) reader: AccountId,
     pub(crate) read_only: bool,
+    /// The index that the mailbox is looked at; `None` is now. What was then does not change.
+    pub(crate) past: Option<LogIndex>,
     pub(crate) keywords: Vec<Keyword>,
     uids: Arc<UidSet>,
     withheld: UidSet,
@@ -104,6 +106,7 @@ impl Selected {
             mailbox,
             reader,
             read_only,
+            past: None,
             keywords: now.keywords.clone(),
             uids: Arc::new(uids),
             withheld: UidSet::default(),
@@ -113,6 +116,11 @@ impl Selected {
             safe: now.highest_modseq,
             own: Vec::new(),
         }
+    }
+
+    /// The mailbox as of an index: read-only.
+    pub(crate) fn as_of(self, past: Option<LogIndex>) -> Self {
+        Self { read_only: self.read_only || past.is_some(), past, ..self }
     }
 
     /// The messages that the client counts.

@@ -376,6 +376,7 @@ impl Session {
     /// BAD in the wrong state, NO for one that was opened read-only.
     pub(super) fn writable(&self) -> Result<&Selected, Reply> {
         match self.selected()? {
+            selected if selected.past.is_some() => Err(Reply::past()),
             selected if selected.read_only => Err(Reply::read_only()),
             selected => Ok(selected),
         }
@@ -435,6 +436,8 @@ impl Session {
         F: FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
     {
         let view = self.imap.store.local_view()?;
+        let past = self.selected.as_ref().and_then(|selected| selected.past);
+        let view = past.map_or_else(|| view.clone(), |index| view.at(index));
         blocking(move || job(&view)).await
     }
 }

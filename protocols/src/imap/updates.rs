@@ -61,7 +61,9 @@ impl Session {
     /// It stays marked until it is told.
     async fn has_news(&mut self, may_expunge: bool) -> bool {
         let woken = self.woken().await;
-        let Some(selected) = &self.selected else { return false };
+        // What was then does not change.
+        let now = self.selected.as_ref().filter(|selected| selected.past.is_none());
+        let Some(selected) = now else { return false };
         let owes = if may_expunge { selected.owes() } else { !selected.owed(1).is_empty() };
         if woken {
             self.mark_dirty();

@@ -7,6 +7,7 @@ use redoubt_store::mailstore::{MailboxRef, NewMessage, WriteError};
 
 use crate::imap::encode::code;
 use crate::imap::frame::{Frame, Literal};
+use crate::imap::history;
 use crate::imap::parse::{self, CommandError};
 use crate::imap::reply::{Answer, End, Reply, Trouble};
 use crate::imap::session::{Session, stored_name};
@@ -80,6 +81,7 @@ async fn destination(
     size: u64,
 ) -> Result<MailboxRef, Trouble> {
     let account = session.user()?.account;
+    history::refuse(mailbox)?;
     let name = stored_name(mailbox)?;
     let (found, account) = session
         .read(move |view| Ok((view.mailbox_named(account, &name)?, view.account(account)?)))

@@ -5,6 +5,7 @@ use redoubt_log::record::{Arrival, Rejection};
 use redoubt_store::mailstore::WriteError;
 
 use crate::imap::encode::code;
+use crate::imap::history;
 use crate::imap::reply::{Answer, Reply, Trouble};
 use crate::imap::session::{Session, stored_name};
 use crate::imap::types::{Copy, MailboxName, Numbering};
@@ -52,6 +53,7 @@ fn targets(session: &Session, copy: &Copy) -> Result<Vec<Uid>, Reply> {
 
 async fn destination(session: &Session, mailbox: &MailboxName) -> Result<MailboxId, Trouble> {
     let account: AccountId = session.user()?.account;
+    history::refuse(mailbox)?;
     let name = stored_name(mailbox)?;
     let found = session.read(move |view| view.mailbox_named(account, &name)).await?;
     let found = found.filter(|mailbox| mailbox.selectable).ok_or_else(Reply::try_create)?;

@@ -2,6 +2,7 @@
 
 use redoubt_log::record::SpecialUse;
 
+use crate::imap::history;
 use crate::imap::reply::{Answer, Reply};
 use crate::imap::session::Session;
 use crate::imap::types::{CreateUse, MailboxName};
@@ -9,6 +10,7 @@ use crate::imap::types::{CreateUse, MailboxName};
 /// Makes a mailbox and those above it.
 pub(crate) async fn run(session: &mut Session, mailbox: MailboxName, uses: &[CreateUse]) -> Answer {
     let user = session.user()?;
+    history::refuse(&mailbox)?;
     let special_use = single_use(uses)?;
     let store = &session.imap.store;
     let made = store.make_mailbox(&user.actor, user.account, mailbox.as_str(), special_use).await?;

@@ -2,6 +2,7 @@
 
 use redoubt_store::mailstore::WriteError;
 
+use crate::imap::history;
 use crate::imap::reply::{Answer, Reply};
 use crate::imap::session::{Session, stored_name};
 use crate::imap::types::MailboxName;
@@ -9,6 +10,7 @@ use crate::imap::types::MailboxName;
 /// Deletes a mailbox. If this session has it selected, it has none selected from then on.
 pub(crate) async fn run(session: &mut Session, mailbox: MailboxName) -> Answer {
     let user = session.user()?;
+    history::refuse(&mailbox)?;
     let (name, account) = (stored_name(&mailbox)?, user.account);
     if mailbox.is_inbox() {
         return Ok(Reply::no("CANNOT", "INBOX cannot be deleted"));
@@ -18,7 +20,8 @@ pub(crate) async fn run(session: &mut Session, mailbox: MailboxName) -> Answer {
     let found = session.read(move |view| view.mailbox_named(account, &wanted)).await?;
     store.delete_mailbox(&user.actor, account, &name).await.map_err(explain)?;
     let gone = found.map(|mailbox| mailbox.id);
-    if session.selected.as_ref().map(|selected| selected.mailbox.mailbox) == gone {
+    let selected = session.selected.as_ref().filter(|selected| selected.past.is_none());
+    if selected.map(|selected| selected.mailbox.mailbox) == gone {
         session.selected = None;
     }
     Ok(Reply::ok("DELETE done"))

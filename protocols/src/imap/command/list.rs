@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redoubt_log::id::AccountId;
+use redoubt_log::id::{AccountId, LogIndex};
 use redoubt_store::mailstore::StoreError;
 use redoubt_store::view::{Mailbox, View};
 
 use crate::imap::command::status;
 use crate::imap::encode::{Attribute, list};
+use crate::imap::history::{self, PastName};
 use crate::imap::reply::{Answer, Reply, Trouble};
 use crate::imap::session::Session;
-use crate::imap::types::{List, ListPattern};
+use crate::imap::types::{List, ListPattern, StatusItem};
 
 /// Octets of all patterns of a command: what they cost grows with their product with the names.
 const MAX_PATTERNS: usize = 4096;
@@ -49,15 +50,79 @@ pub(crate) async fn run(session: &mut Session, list_: List) -> Answer {
         ));
     }
     let status_items = list_.returns.status.clone().unwrap_or_default();
-    let job = move |view: &View| Ok(entries(&read(view, account)?, &list_));
-    for entry in session.read(job).await? {
+    let (past, list_) = past_patterns(list_)?;
+    if !list_.patterns.is_empty() {
+        let job = move |view: &View| Ok(entries(&read(view, account)?, &list_));
+        let found = session.read(job).await?;
+        tell(session, account, found, None, &status_items).await?;
+    }
+    for (name, list_) in past {
+        let index = session.resolve(name.moment).await?;
+        let job = move |view: &View| Ok(past_entries(&read(view, account)?, &list_, &name));
+        let found = session.read_at(Some(index), job).await?;
+        tell(session, account, found, Some(index), &status_items).await?;
+    }
+    Ok(Reply::ok("LIST done"))
+}
+
+async fn tell(
+    session: &mut Session,
+    account: AccountId,
+    entries: Vec<Entry>,
+    past: Option<LogIndex>,
+    status_items: &[StatusItem],
+) -> Result<(), Trouble> {
+    for entry in entries {
         list(session.conn.output(), &entry.attributes, &entry.name, false, entry.child_info);
         if let Some(mailbox) = entry.mailbox.filter(|m| m.selectable && !status_items.is_empty()) {
-            status::tell(session, account, &mailbox, &status_items).await?;
+            status::tell(session, account, &mailbox, past, status_items).await?;
         }
         session.conn.relieve().await?;
     }
-    Ok(Reply::ok("LIST done"))
+    Ok(())
+}
+
+/// The patterns that name a moment, each with what is asked of its mailboxes; and the others. A
+/// wildcard in the place of the moment stands for none.
+fn past_patterns(mut list: List) -> Result<(Vec<(PastName, List)>, List), Reply> {
+    let whole = |pattern: &ListPattern| format!("{}{}", list.reference, pattern.0);
+    let (past, now): (Vec<_>, Vec<_>) =
+        list.patterns.iter().cloned().partition(|pattern| history::is_past(&whole(pattern)));
+    let mut named = Vec::new();
+    for pattern in past {
+        let whole = whole(&pattern);
+        let moment = whole.split('/').nth(1).unwrap_or_default();
+        if moment.is_empty() || moment.contains(['%', '*']) {
+            continue;
+        }
+        let Some(name) = history::parse(&whole)? else { continue };
+        let patterns = vec![ListPattern(name.rest.clone())];
+        named.push((name, List { reference: String::new(), patterns, ..list.clone() }));
+    }
+    list.patterns = now;
+    Ok((named, list))
+}
+
+/// Mailboxes of then. Nobody subscribes to them, and they have no use: a client must not file
+/// anything there.
+fn past_entries(names: &Names, list: &List, past: &PastName) -> Vec<Entry> {
+    if list.selection.subscribed || list.selection.special_use {
+        return Vec::new();
+    }
+    if past.rest.is_empty() {
+        let attributes = vec![Attribute::NoSelect, Attribute::HasChildren];
+        let name = history::written(&past.label, "");
+        return vec![Entry { name, attributes, child_info: false, mailbox: None }];
+    }
+    let mut entries = entries(names, list);
+    for entry in &mut entries {
+        entry.name = history::written(&past.label, &entry.name);
+        entry.attributes.retain(|a| !matches!(a, Attribute::Use(_) | Attribute::Subscribed));
+        if let Some(mailbox) = &mut entry.mailbox {
+            mailbox.name.clone_from(&entry.name);
+        }
+    }
+    entries
 }
 
 /// Reads an account's names.

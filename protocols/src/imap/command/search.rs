@@ -112,7 +112,7 @@ async fn find(session: &Session, asked: &Search) -> Result<Hits, Trouble> {
             recent: selected.recent().clone(),
             uids: page.to_vec(),
         };
-        for (uid, sequence, modseq) in session.read(move |view| judge.page(view)).await? {
+        for (uid, sequence, modseq) in session.read_selected(move |view| judge.page(view)).await? {
             let number = match asked.numbering {
                 Numbering::Sequence => sequence,
                 Numbering::Uid => uid.get(),

@@ -2,15 +2,16 @@
 
 use std::ops::RangeInclusive;
 
-use redoubt_log::id::{AccountId, ModSeq, Uid};
+use redoubt_log::id::{AccountId, LogIndex, ModSeq, Uid};
 use redoubt_store::mailstore::{MailboxRef, StoreError};
 use redoubt_store::uids::UidSet;
 use redoubt_store::view::{Mailbox, MailboxChanges, View};
 
 use crate::imap::encode::vanished;
+use crate::imap::history::{self, Place};
 use crate::imap::reply::{Answer, Reply, Trouble};
 use crate::imap::selected::Selected;
-use crate::imap::session::{Session, stored_name};
+use crate::imap::session::Session;
 use crate::imap::types::{Qresync, Select, SequenceMatch};
 use crate::imap::updates::placements;
 
@@ -37,13 +38,15 @@ pub(crate) async fn run(session: &mut Session, select: Select) -> Answer {
     }
     session.condstore |= select.condstore || select.qresync.is_some();
     session.woken().await;
-    let Some(opened) = open(session, account, &select).await? else {
+    let place = session.place(&select.mailbox).await?;
+    let Some(opened) = open(session, account, &select, &place).await? else {
         return Ok(Reply::nonexistent());
     };
     if !opened.mailbox.selectable {
         return Ok(Reply::no("NONEXISTENT", "This name only has mailboxes below it"));
     }
-    announce(session, account, &opened, select.read_only);
+    let past = place.index();
+    announce(session, account, &opened, select.read_only, past);
     if let (Some(qresync), Some(changes)) = (select.qresync, opened.changes) {
         let told = resynchronize(session, &qresync, &changes, opened.mailbox.uid_next).await;
         if let Err(trouble) = told {
@@ -52,8 +55,9 @@ pub(crate) async fn run(session: &mut Session, select: Select) -> Answer {
             return Err(trouble);
         }
     }
-    Ok(match select.read_only {
-        true => Reply::ok("EXAMINE done").code("READ-ONLY"),
+    Ok(match select.read_only || past.is_some() {
+        true if select.read_only => Reply::ok("EXAMINE done").code("READ-ONLY"),
+        true => Reply::ok("SELECT done, and nothing changes what was").code("READ-ONLY"),
         false => Reply::ok("SELECT done").code("READ-WRITE"),
     })
 }
@@ -62,11 +66,12 @@ async fn open(
     session: &Session,
     account: AccountId,
     select: &Select,
+    place: &Place,
 ) -> Result<Option<Opened>, Trouble> {
-    let name = stored_name(&select.mailbox)?;
+    let name = place.name.clone();
     let since = select.qresync.as_ref().map(|qresync| (qresync.uid_validity, qresync.mod_seq));
     session
-        .read(move |view| {
+        .read_at(place.index(), move |view| {
             let Some(mailbox) = view.mailbox_named(account, &name)? else { return Ok(None) };
             let since = since.filter(|(validity, _)| *validity == mailbox.uid_validity);
             opened(view, account, mailbox, since.map(|(_, modseq)| modseq)).map(Some)
@@ -81,17 +86,25 @@ fn opened(
     since: Option<ModSeq>,
 ) -> Result<Opened, StoreError> {
     let changes = since.map(|since| view.changed_since(account, mailbox.id, since)).transpose()?;
-    let unseen = view.unseen(account, mailbox.id, account)?;
-    let first_unseen = unseen.iter().next();
-    Ok(Opened { uids: view.uids(account, mailbox.id)?, first_unseen, changes, mailbox })
+    let (uids, unseen) = view.opened(account, mailbox.id, account)?;
+    Ok(Opened { uids, first_unseen: unseen.first(), changes, mailbox })
 }
 
-fn announce(session: &mut Session, account: AccountId, opened: &Opened, read_only: bool) {
+fn announce(
+    session: &mut Session,
+    account: AccountId,
+    opened: &Opened,
+    read_only: bool,
+    past: Option<LogIndex>,
+) {
     let now = &opened.mailbox;
     let reference = MailboxRef { account, mailbox: now.id };
-    let mut selected = Selected::new(reference, account, now, opened.uids.clone(), read_only);
-    let watermark = session.imap.store.recent(reference, opened.uids.last(), !read_only);
-    selected.mark_recent_above(watermark);
+    let selected = Selected::new(reference, account, now, opened.uids.clone(), read_only);
+    let mut selected = selected.as_of(past);
+    if past.is_none() {
+        let watermark = session.imap.store.recent(reference, opened.uids.last(), !read_only);
+        selected.mark_recent_above(watermark);
+    }
     let (exists, recent) = (selected.exists(), selected.recent().len());
     let unseen = opened.first_unseen.and_then(|uid| selected.number(uid));
     session.selected = Some(selected);
@@ -106,7 +119,8 @@ fn announce(session: &mut Session, account: AccountId, opened: &Opened, read_onl
     session.untagged(&format!("OK [UIDNEXT {uid_next}] The next UID"));
     // RFC 7162 section 3.1.2.1: told without being asked for.
     session.untagged(&format!("OK [HIGHESTMODSEQ {}] The highest MODSEQ", now.highest_modseq));
-    session.untagged(&format!("OK [MAILBOXID ({})] The mailbox's id", now.id.object_id()));
+    let id = history::object_id(now.id, past);
+    session.untagged(&format!("OK [MAILBOXID ({id})] The mailbox's id"));
 }
 
 /// What the client missed (RFC 7162 section 3.2.5): first what vanished, then what changed.

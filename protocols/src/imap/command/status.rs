@@ -1,13 +1,15 @@
 //! STATUS (RFC 9051 section 6.3.11), with SIZE (RFC 8438), HIGHESTMODSEQ (RFC 7162) and
 //! MAILBOXID (RFC 8474).
 
-use redoubt_log::id::{AccountId, ModSeq, Uid};
+use redoubt_log::id::{AccountId, LogIndex, ModSeq, Uid};
 use redoubt_store::mailstore::{MailboxRef, StoreError};
 use redoubt_store::view::{Mailbox, View};
 
 use crate::imap::encode::{StatusValue, status};
+use crate::imap::history;
 use crate::imap::reply::{Answer, Reply, Trouble};
-use crate::imap::session::{Session, stored_name};
+use crate::imap::selected::Selected;
+use crate::imap::session::Session;
 use crate::imap::types::{MailboxName, StatusItem};
 
 /// Tells the items of one mailbox.
@@ -22,39 +24,43 @@ pub(crate) async fn run(
         session.mark_dirty();
     }
     session.sync(true).await?;
-    let name = stored_name(&mailbox)?;
-    let found = session.read(move |view| view.mailbox_named(account, &name)).await?;
-    let Some(found) = found else { return Ok(Reply::nonexistent()) };
+    let place = session.place(&mailbox).await?;
+    let (name, past) = (place.name.clone(), place.index());
+    let found = session.read_at(past, move |view| view.mailbox_named(account, &name)).await?;
+    let Some(mut found) = found else { return Ok(Reply::nonexistent()) };
     if !found.selectable {
         return Ok(Reply::no("NONEXISTENT", "This name only has mailboxes below it"));
     }
-    tell(session, account, &found, items).await?;
+    found.name = place.written(&found.name);
+    tell(session, account, &found, past, items).await?;
     Ok(Reply::ok("STATUS done"))
 }
 
-/// Queues one mailbox's STATUS response.
+/// Queues the STATUS response of one mailbox of now, or of then.
 pub(crate) async fn tell(
     session: &mut Session,
     account: AccountId,
     mailbox: &Mailbox,
+    past: Option<LogIndex>,
     items: &[StatusItem],
 ) -> Result<(), Trouble> {
     if items.contains(&StatusItem::HighestModSeq) {
         session.enable_condstore();
     }
-    let recent = match items.contains(&StatusItem::Recent) {
+    let recent = match items.contains(&StatusItem::Recent) && past.is_none() {
         true => recent(session, account, mailbox).await?,
         false => 0,
     };
-    let highest = highest(session, mailbox);
-    let values = values(mailbox, items, recent, highest);
+    let highest = highest(session, mailbox, past);
+    let values = values(mailbox, past, items, recent, highest);
     status(session.conn.output(), &mailbox.name, false, &values);
     Ok(())
 }
 
 /// Not past an expunge that this session has not told yet, of its own mailbox.
-fn highest(session: &Session, mailbox: &Mailbox) -> ModSeq {
-    let selected = session.selected.as_ref().filter(|s| s.mailbox.mailbox == mailbox.id);
+fn highest(session: &Session, mailbox: &Mailbox, past: Option<LogIndex>) -> ModSeq {
+    let is_it = |s: &&Selected| s.mailbox.mailbox == mailbox.id && s.past == past;
+    let selected = session.selected.as_ref().filter(is_it);
     match selected {
         Some(selected) => selected.highest_modseq().min(mailbox.highest_modseq),
         None => mailbox.highest_modseq,
@@ -86,6 +92,7 @@ fn count_above(
 
 fn values(
     mailbox: &Mailbox,
+    past: Option<LogIndex>,
     items: &[StatusItem],
     recent: u32,
     highest: ModSeq,
@@ -101,7 +108,9 @@ fn values(
             StatusItem::Deleted => u64::from(mailbox.deleted),
             StatusItem::Size => mailbox.size,
             StatusItem::HighestModSeq => highest.0,
-            StatusItem::MailboxId => return StatusValue::MailboxId(mailbox.id),
+            StatusItem::MailboxId => {
+                return StatusValue::MailboxId(history::object_id(mailbox.id, past));
+            }
         };
         StatusValue::Number(*item, number)
     };
@@ -134,11 +143,11 @@ mod tests {
         let items = [StatusItem::UidNext, StatusItem::Size, StatusItem::MailboxId];
         let number = |item, value| StatusValue::Number(item, value);
         assert_eq!(
-            values(&mailbox, &items, 0, ModSeq(9)),
+            values(&mailbox, None, &items, 0, ModSeq(9)),
             [
                 number(StatusItem::UidNext, u64::from(u32::MAX)),
                 number(StatusItem::Size, 1234),
-                StatusValue::MailboxId(MailboxId(7)),
+                StatusValue::MailboxId("m7".into()),
             ]
         );
     }

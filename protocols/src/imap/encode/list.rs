@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use bytes::{BufMut, BytesMut};
-use redoubt_log::id::MailboxId;
 use redoubt_log::record::SpecialUse;
 
 use super::mailbox;
@@ -83,7 +82,7 @@ pub enum StatusValue {
     /// An item that is a number.
     Number(StatusItem, u64),
     /// MAILBOXID (RFC 8474 section 4.3)
-    MailboxId(MailboxId),
+    MailboxId(String),
 }
 
 /// `* STATUS name (…)`
@@ -95,7 +94,7 @@ pub fn status(out: &mut BytesMut, name: &str, utf8: bool, values: &[StatusValue]
     for value in values {
         let _ = match value {
             StatusValue::Number(item, value) => write!(out, "{before}{} {value}", item_name(*item)),
-            StatusValue::MailboxId(id) => write!(out, "{before}MAILBOXID ({})", id.object_id()),
+            StatusValue::MailboxId(id) => write!(out, "{before}MAILBOXID ({id})"),
         };
         before = " ";
     }

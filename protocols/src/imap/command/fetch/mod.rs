@@ -78,7 +78,7 @@ async fn targets(session: &mut Session, fetch: &Fetch) -> Result<Vec<Uid>, Troub
     let uids = selected.each(&ranges);
     let Some(since) = fetch.changed_since else { return Ok(uids) };
     let job = move |view: &View| view.changed_since(mailbox.account, mailbox.mailbox, since);
-    let changes = session.read(job).await?;
+    let changes = session.read_selected(job).await?;
     if fetch.vanished {
         tell_vanished(session, &fetch.set, &changes)?;
     }
@@ -162,7 +162,7 @@ async fn answer(
             recent: selected.recent().clone(),
             seen: seen.clone(),
         };
-        let page: Page = session.read(move |view| batch.page(view)).await?;
+        let page: Page = session.read_selected(move |view| batch.page(view)).await?;
         rest = rest.get(page.done.max(1)..).unwrap_or_default();
         tally.missing |= page.missing;
         if let Some(error) = page.damaged {
