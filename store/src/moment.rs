@@ -173,12 +173,11 @@ impl Moment {
 /// # Errors
 /// [`MomentError::BelowFloor`] with where it begins.
 pub fn reaches(view: &View, account: AccountId, index: LogIndex) -> Result<(), MomentError> {
-    let floor = floor(view, account)?;
-    if index >= floor {
+    let Some(row) = view.history_floor(account)?.filter(|row| index < row.floor) else {
         return Ok(());
-    }
+    };
     let name = view.account(account)?.map_or(account.to_string(), |a| a.address.to_string());
-    let begins = Then { index: floor, time: view.time_at(floor)?.unwrap_or_default() };
+    let begins = Then { index: row.floor, time: row.time };
     let asked = Moment::Index(index).to_string();
     Err(MomentError::BelowFloor { account: name, asked, begins })
 }
@@ -187,8 +186,8 @@ pub fn reaches(view: &View, account: AccountId, index: LogIndex) -> Result<(), M
 ///
 /// # Errors
 /// The state cannot be read.
-pub fn floor(_view: &View, _account: AccountId) -> Result<LogIndex, StoreError> {
-    Ok(LogIndex(0))
+pub fn floor(view: &View, account: AccountId) -> Result<LogIndex, StoreError> {
+    Ok(view.history_floor(account)?.map_or(LogIndex(0), |row| row.floor))
 }
 
 fn before(moment: Moment, view: &View) -> MomentError {

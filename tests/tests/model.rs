@@ -19,7 +19,7 @@ use redoubt_store::apply::{Position, apply, pass};
 use redoubt_store::check::check;
 use redoubt_store::storage::{MemStorage, Read, RocksOptions, RocksStorage, Storage};
 use redoubt_store::view::View;
-use redoubt_tests::model::{Model, agree};
+use redoubt_tests::model::{Model, agree, travels};
 
 const SMALL: RocksOptions = RocksOptions { block_cache: 1 << 20, write_buffers: 1 << 20 };
 
@@ -124,6 +124,7 @@ fn compare(memory: &MemStorage, rocks: &RocksStorage, model: &Model) {
     if let Some((index, state)) = model.past.iter().nth(model.past.len() / 2) {
         agree(&rocks_view.at(*index), state);
     }
+    travels(&view, model);
     clean(&view);
     clean(&rocks_view);
 }

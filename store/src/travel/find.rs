@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use redoubt_log::id::{AccountId, LogIndex, MailboxId, Uid};
 use serde::{Deserialize, Serialize};
 
-use super::{By, Cursor, MOVED, Names, Place};
+use super::life::came_at;
+use super::{By, Cursor, Names, Place};
 use crate::keys::{Object, kind, objects, parse_history};
 use crate::mailstore::StoreError;
 use crate::rows::{PlacementVersion, Version};
@@ -206,10 +207,10 @@ impl Search<'_> {
         let Some((uid, (index, with_mailbox), value)) = past.ended() else { return Ok(()) };
         let by = By::of(self.view, index)
             .map_err(|error| StorageError::corrupt(Table::Record, &[], error))?;
-        if by.kind == MOVED && !with_mailbox {
+        let version: PlacementVersion = decode(Table::History, &[], value)?;
+        if !with_mailbox && came_at(self.view, self.account, version.email, index)? {
             return Ok(());
         }
-        let version: PlacementVersion = decode(Table::History, &[], value)?;
         let placement = self.view.as_it_was(self.account, uid, version)?;
         found.push((placement, Gone { by, with_mailbox }));
         Ok(())

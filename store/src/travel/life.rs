@@ -6,10 +6,10 @@ use std::ops::ControlFlow;
 use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, Uid};
 use serde::{Deserialize, Serialize};
 
-use super::{By, MOVED, Names, Place, flag_names, flags_between};
+use super::{By, Names, Place, flag_names, flags_between};
 use crate::keys::{Key, Object, Parts};
 use crate::mailstore::StoreError;
-use crate::rows::PlacementVersion;
+use crate::rows::{PlacementVersion, Standing};
 use crate::storage::{KeyRange, Order, StorageError, Table, decode};
 use crate::view::View;
 
@@ -136,6 +136,23 @@ pub(super) fn places_ever(
     Ok(places)
 }
 
+/// Whether an email came to stand anywhere by the record at an index.
+pub(super) fn came_at(
+    view: &View,
+    account: AccountId,
+    email: EmailId,
+    index: LogIndex,
+) -> Result<bool, StorageError> {
+    let mut came = false;
+    let range = KeyRange::prefix(&Key::Email(account, email).bytes());
+    view.reader().visit(Table::EmailPlacement, &range, Order::Rising, &mut |key, value| {
+        let standing: Standing = decode(Table::EmailPlacement, key, value)?;
+        came |= standing.from == index;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(came)
+}
+
 fn turns_of(
     view: &View,
     account: AccountId,
@@ -173,27 +190,25 @@ fn turns_of(
     Ok(turns)
 }
 
-/// What came and went by one record that moves was moved.
+/// What came and went by one record was moved.
 fn told(turns: Vec<(MailboxId, Uid, Turn)>, by: &By, names: &Names) -> Vec<What> {
     let place = |mailbox, uid| Place { mailbox, name: names.name(mailbox, by.index), uid };
-    let moves = by.kind == MOVED;
     let (mut came, mut gone, mut told) = (Vec::new(), Vec::new(), Vec::new());
     for (mailbox, uid, turn) in turns {
         let place = place(mailbox, uid);
         match turn {
-            Turn::Came(_) if moves => came.push(place),
-            Turn::Gone if moves => gone.push(place),
-            Turn::Came(flags) => told.push(What::Came { place, flags }),
+            Turn::Came(flags) => came.push((place, flags)),
+            Turn::Gone => gone.push(place),
+            Turn::Flags(added, removed) if added.is_empty() && removed.is_empty() => {}
             Turn::Flags(added, removed) => told.push(What::Flags { place, added, removed }),
-            Turn::Gone => told.push(What::Expunged { place }),
             Turn::Deleted => told.push(What::MailboxDeleted { place }),
         }
     }
     let mut gone = gone.into_iter();
-    for to in came {
+    for (place, flags) in came {
         told.push(match gone.next() {
-            Some(from) => What::Moved { from, to },
-            None => What::Came { place: to, flags: Vec::new() },
+            Some(from) => What::Moved { from, to: place },
+            None => What::Came { place, flags },
         });
     }
     told.extend(gone.map(|place| What::Expunged { place }));

@@ -99,6 +99,8 @@ impl By {
             0x0110 => "account made",
             0x0111 => "account set",
             0x0112 => "account renamed",
+            0x0113 => "account deleted",
+            0x0114 => "account swept",
             0x0120 | 0x0121 => "alias",
             0x0130 => "password set",
             0x0131 => "password removed",
@@ -110,7 +112,7 @@ impl By {
             0x0301 => "delivered",
             0x0302 => "appended",
             0x0303 => "copied",
-            MOVED => "moved",
+            0x0304 => "moved",
             0x0305 => "flags",
             0x0306 => "expunged",
             0x0400..=0x04ff => "retention",
@@ -120,9 +122,6 @@ impl By {
         }
     }
 }
-
-/// The kind of the records that move.
-const MOVED: u16 = 0x0304;
 
 /// Flags and keywords as IMAP writes them.
 pub fn flag_names(flags: Flags, keywords: &[Keyword]) -> Vec<String> {

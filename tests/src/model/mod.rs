@@ -10,6 +10,7 @@ mod emails;
 mod mailboxes;
 mod restore;
 mod retention;
+mod travel;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,7 @@ use redoubt_log::id::*;
 use redoubt_log::record::*;
 
 pub use agree::{agree, agree_above};
+pub use travel::travels;
 
 #[derive(Debug, Clone, Default)]
 pub struct State {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 mod imap;
+mod moment;
 mod peer;
 mod proxy;
 
@@ -16,6 +17,17 @@ const HEADERS: [&[u8]; 4] = [
     b"PROXY UNKNOWN\r\n",
     b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x01\xdc\x04\x01\xbbEHLO",
     b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+];
+
+const MOMENTS: [&str; 8] = [
+    "2026-11-20T14:00:00.5+01:00",
+    "2026-11-20 14:00",
+    "yesterday 14:00:05",
+    "-1w2d3h4m5s",
+    "@1234",
+    "20261120T140005Z",
+    "from:bob subject:\"Q 3\" after:2026-11-20",
+    "-0001-01-01T00:00:00Z",
 ];
 
 /// One change of an input.
@@ -80,6 +92,7 @@ fn frame(kind: u8, head: &[u8], bulk: &[u8]) -> Vec<u8> {
 fn the_seeds_read() {
     imap::run(SESSION);
     HEADERS.iter().for_each(|header| proxy::run(header));
+    MOMENTS.iter().for_each(|text| moment::run(text.as_bytes()));
     peer::run(&frame(6, b"", b""));
     assert_eq!(redoubt_log::raft::wire::read_any(&frame(6, b"", b"")), 1);
 }
@@ -94,6 +107,11 @@ proptest! {
     #[test]
     fn proxy_headers_take_any_octets(which in 0..HEADERS.len(), edits in edits()) {
         proxy::run(&edited(HEADERS[which], &edits));
+    }
+
+    #[test]
+    fn moments_and_queries_take_any_octets(which in 0..MOMENTS.len(), edits in edits()) {
+        moment::run(&edited(MOMENTS[which].as_bytes(), &edits));
     }
 
     #[test]

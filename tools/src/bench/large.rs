@@ -86,7 +86,7 @@ async fn append(
     answers.into_iter().try_for_each(|answer| answer.map(drop)).map_err(Into::into)
 }
 
-fn tiny(number: u64) -> String {
+pub(super) fn tiny(number: u64) -> String {
     format!(
         "From: <sender@example.net>\r\nTo: <reader@example.org>\r\nSubject: Tick {number}\r\n\
          Message-ID: <{number}@example.net>\r\nDate: Sat, 21 Nov 2026 12:00:00 +0000\r\n\r\n\

@@ -18,6 +18,7 @@ mod mailbox;
 mod mix;
 mod node;
 mod owner;
+mod past;
 mod process;
 mod report;
 mod server;
@@ -75,6 +76,8 @@ pub enum Part {
     Attachment,
     /// A very large mailbox.
     Large,
+    /// A very large mailbox as it was.
+    Past,
     /// Three nodes beside one, and what happens when they fail.
     Cluster,
     /// Three nodes under full load for long.
@@ -142,6 +145,7 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     let keep = options.keep;
     let large = options.large;
     let with_large = options.parts.contains(&Part::Large);
+    let with_past = options.parts.contains(&Part::Past);
     let bench = Bench::new(options, dir.clone());
     let report = tokio::task::spawn_blocking(move || bench.all()).await;
     let report = match report {
@@ -151,6 +155,13 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
                 match large::measure(&dir.join("large"), large).await {
                     Ok(table) => report.add(table),
                     Err(error) => report.fail("the large mailbox", &error),
+                }
+            }
+            if with_past {
+                say("a large mailbox as it was");
+                match past::measure(&dir.join("past"), large).await {
+                    Ok(table) => report.add(table),
+                    Err(error) => report.fail("the large mailbox as it was", &error),
                 }
             }
             Ok(report)

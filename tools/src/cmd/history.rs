@@ -30,6 +30,9 @@ pub struct History {
     limit: Option<usize>,
 }
 
+/// What is told of one record in a table.
+const MAX_TOLD: usize = 3;
+
 /// # Errors
 /// Those of the server, and moments that do not read.
 pub async fn run(common: &Common, verb: History) -> anyhow::Result<Exit> {
@@ -49,8 +52,10 @@ pub async fn run(common: &Common, verb: History) -> anyhow::Result<Exit> {
     while let Some(mut page) = pages.answer::<HistoryPage>().await? {
         page.events.truncate(left);
         page.changes.truncate(left);
-        listing.page(&page.moments, &page.events, event)?;
-        listing.page(&page.moments, &page.changes, change)?;
+        match page.events.is_empty() {
+            true => listing.page(&page.moments, &page.changes, change)?,
+            false => listing.page(&page.moments, &page.events, event)?,
+        }
         let items = page.events.len() + page.changes.len();
         left = left.saturating_sub(items);
         pages.go_on(&page.moments, items, page.next);
@@ -85,8 +90,14 @@ pub fn signed(added: &[String], removed: &[String]) -> String {
 }
 
 fn change(told: &Told<Change>) -> [String; 6] {
-    let mut changed: Vec<String> = told.item.account.clone();
-    changed.extend(told.item.mailboxes.iter().map(mailbox));
+    let all = told.item.account.iter().cloned().chain(told.item.mailboxes.iter().map(mailbox));
+    let mut changed: Vec<String> = all.collect();
+    changed.dedup();
+    if changed.len() > MAX_TOLD {
+        let more = changed.len() - MAX_TOLD;
+        changed.truncate(MAX_TOLD);
+        changed.push(format!("and {more} more"));
+    }
     let mut names: Vec<&str> =
         told.item.mailboxes.iter().map(|change| change.name.as_str()).collect();
     names.dedup();

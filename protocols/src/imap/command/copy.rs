@@ -1,9 +1,11 @@
 //! COPY and MOVE (RFC 9051 sections 6.4.7 and 6.4.8), with COPYUID (RFC 4315).
 
-use redoubt_log::id::{AccountId, MailboxId, Uid};
+use redoubt_log::id::{AccountId, Uid};
 use redoubt_log::record::{Arrival, Rejection};
 use redoubt_store::mailstore::WriteError;
+use redoubt_store::view::Mailbox;
 
+use super::copy_past;
 use crate::imap::encode::code;
 use crate::imap::history;
 use crate::imap::reply::{Answer, Reply, Trouble};
@@ -18,8 +20,11 @@ pub(crate) async fn run(session: &mut Session, copy: Copy) -> Answer {
         uids => uids?,
     };
     let to = destination(session, &copy.mailbox).await?;
+    if session.selected()?.past.is_some() {
+        return copy_past::run(session, uids, to).await;
+    }
     let (from, actor) = (session.selected()?.mailbox, &session.user()?.actor);
-    let pairs = session.imap.store.copy(actor, from, to, uids).await.map_err(explain)?;
+    let pairs = session.imap.store.copy(actor, from, to.id, uids).await.map_err(explain)?;
     let reply = Reply::ok("COPY done");
     Ok(match copy_uid(&pairs) {
         Some(code) => reply.code(code),
@@ -36,7 +41,7 @@ pub(crate) async fn run_move(session: &mut Session, copy: Copy) -> Answer {
     };
     let to = destination(session, &copy.mailbox).await?;
     let (from, actor) = (session.selected()?.mailbox, &session.user()?.actor);
-    let pairs = session.imap.store.move_to(actor, from, to, uids).await.map_err(explain)?;
+    let pairs = session.imap.store.move_to(actor, from, to.id, uids).await.map_err(explain)?;
     let Some(code) = copy_uid(&pairs) else { return Ok(gone(copy.numbering)) };
     session.untagged(&format!("OK [{code}] Moved"));
     session.mark_dirty();
@@ -51,17 +56,16 @@ fn targets(session: &Session, copy: &Copy) -> Result<Vec<Uid>, Reply> {
     Ok(selected.each(&ranges))
 }
 
-async fn destination(session: &Session, mailbox: &MailboxName) -> Result<MailboxId, Trouble> {
+async fn destination(session: &Session, mailbox: &MailboxName) -> Result<Mailbox, Trouble> {
     let account: AccountId = session.user()?.account;
     history::refuse(mailbox)?;
     let name = stored_name(mailbox)?;
     let found = session.read(move |view| view.mailbox_named(account, &name)).await?;
-    let found = found.filter(|mailbox| mailbox.selectable).ok_or_else(Reply::try_create)?;
-    Ok(found.id)
+    Ok(found.filter(|mailbox| mailbox.selectable).ok_or_else(Reply::try_create)?)
 }
 
 /// The destination went while the command ran.
-fn explain(error: WriteError) -> Reply {
+pub(super) fn explain(error: WriteError) -> Reply {
     match error {
         WriteError::Rejected(Rejection::NoSuchMailbox | Rejection::NoSelect) => Reply::try_create(),
         error => error.into(),

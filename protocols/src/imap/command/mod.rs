@@ -5,6 +5,7 @@ mod authenticate;
 mod capability;
 mod close;
 mod copy;
+mod copy_past;
 mod create;
 mod delete;
 mod enable;

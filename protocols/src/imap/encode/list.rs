@@ -77,7 +77,7 @@ fn line(out: &mut BytesMut, response: &str, attributes: &[Attribute], name: &str
 }
 
 /// A status item with its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StatusValue {
     /// An item that is a number.
     Number(StatusItem, u64),

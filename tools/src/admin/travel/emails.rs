@@ -16,7 +16,7 @@ use redoubt_store::view::{Mailbox, Placement, View};
 use serde::Deserialize;
 
 use super::wire::{EmailLine, FoundLine, MailboxLine, Page, Shown, Told};
-use super::{cursor, cursor_text, mailbox_of, page_size, view_at, who};
+use super::{account_of, cursor, cursor_text, mailbox_of, page_size, view_at, who};
 use crate::admin::{ApiError, App};
 
 /// When, and which part of a listing.
@@ -33,7 +33,7 @@ pub(super) async fn mailboxes(
     Path(account): Path<String>,
     Query(asked): Query<Listing>,
 ) -> Result<Json<Page<MailboxLine>>, ApiError> {
-    let account = app.account(&account).await?.id;
+    let account = account_of(&app, &account, &[asked.at.as_ref()]).await?;
     app.read(move |view| {
         let (view, then) = view_at(view, account, asked.at.as_deref())?;
         let items = view.mailboxes(account)?.into_iter().map(mailbox_line).collect();
@@ -63,7 +63,7 @@ pub(super) async fn emails(
     Path(account): Path<String>,
     Query(asked): Query<Listing>,
 ) -> Result<Json<Page<EmailLine>>, ApiError> {
-    let account = app.account(&account).await?.id;
+    let account = account_of(&app, &account, &[asked.at.as_ref()]).await?;
     let store = app.mailstore.clone();
     app.read(move |view| {
         let (view, then) = view_at(view, account, asked.at.as_deref())?;
@@ -156,7 +156,7 @@ pub(super) async fn find(
     Path(account): Path<String>,
     Query(asked): Query<Wanted>,
 ) -> Result<Json<Page<FoundLine>>, ApiError> {
-    let account = app.account(&account).await?.id;
+    let account = account_of(&app, &account, &[asked.at.as_ref()]).await?;
     let key = terms(&asked.query).map_err(|error| ApiError::bad(error.to_string()))?;
     let store = app.mailstore.clone();
     app.read(move |now| {
@@ -226,7 +226,7 @@ pub(super) async fn show(
     Path(account): Path<String>,
     Query(asked): Query<One>,
 ) -> Result<Json<Shown>, ApiError> {
-    let account = app.account(&account).await?.id;
+    let account = account_of(&app, &account, &[asked.at.as_ref()]).await?;
     let store = app.mailstore.clone();
     app.read(move |view| {
         let found = standing(view, account, &asked)?;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::emails::placed;
 use super::wire::{DiffPage, HistoryPage, Told};
-use super::{cursor, cursor_text, index, mailbox_of, moment, page_size, view_at, who};
+use super::{account_of, cursor, cursor_text, index, mailbox_of, moment, page_size, view_at, who};
 use crate::admin::{ApiError, App};
 
 /// Whose history, from when to when.
@@ -35,7 +35,7 @@ pub(super) async fn history(
     Path(account): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Json<HistoryPage>, ApiError> {
-    let account = app.account(&account).await?.id;
+    let account = account_of(&app, &account, &[asked.to.as_ref(), asked.from.as_ref()]).await?;
     app.read(move |now| Ok(Json(page(now, account, &asked)?))).await
 }
 
@@ -147,7 +147,7 @@ pub(super) async fn diff(
     Path(account): Path<String>,
     Query(asked): Query<Compared>,
 ) -> Result<Json<DiffPage>, ApiError> {
-    let account = app.account(&account).await?.id;
+    let account = account_of(&app, &account, &[Some(&asked.from), asked.to.as_ref()]).await?;
     app.read(move |now| Ok(Json(differences(now, account, &asked)?))).await
 }
 

@@ -66,6 +66,35 @@ fn view_at(
     Ok(moment(at)?.of(view, account, Timestamp::now())?)
 }
 
+/// An account of now; or one of then, which may be deleted or have another address now.
+async fn account_of(
+    app: &App,
+    name: &str,
+    moments: &[Option<&String>],
+) -> Result<AccountId, ApiError> {
+    let unknown = match app.account(name).await {
+        Ok(account) => return Ok(account.id),
+        Err(error) => error,
+    };
+    let moments: Vec<String> = moments.iter().flatten().map(|text| (*text).clone()).collect();
+    let (name, domain) = (name.to_owned(), app.default_domain.clone());
+    let found = app.read(move |view| {
+        for text in &moments {
+            let then = moment(Some(text))?.resolve(view, Timestamp::now())?;
+            let view = view.at(then.index);
+            let found = match name.parse() {
+                Ok(id) => view.account(id)?,
+                Err(_) => view.login(&name, &domain)?,
+            };
+            if let Some(found) = found {
+                return Ok(Some(found.id));
+            }
+        }
+        Ok(None)
+    });
+    found.await?.ok_or(unknown)
+}
+
 fn page_size(limit: Option<usize>) -> usize {
     limit.unwrap_or(PAGE).clamp(1, MAX_PAGE)
 }

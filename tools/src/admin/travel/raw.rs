@@ -9,6 +9,7 @@ use futures_util::stream;
 use redoubt_store::mailstore::{BlobReader, StoreError};
 use serde::Deserialize;
 
+use super::account_of;
 use super::emails::{One, standing};
 use crate::admin::{ApiError, App};
 
@@ -29,7 +30,7 @@ pub(super) async fn content(
     Path(account): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Body, ApiError> {
-    let account = app.account(&account).await?.id;
+    let account = account_of(&app, &account, &[asked.at.as_ref()]).await?;
     let store = app.mailstore.clone();
     let (reader, end) = app
         .read(move |view| {

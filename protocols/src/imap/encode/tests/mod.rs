@@ -161,7 +161,7 @@ fn lists_and_statuses() {
     let values = [
         StatusValue::Number(StatusItem::Messages, 231),
         StatusValue::Number(StatusItem::UidNext, 1 << 32),
-        StatusValue::MailboxId(MailboxId(3)),
+        StatusValue::MailboxId("m3".into()),
     ];
     assert_eq!(
         written(|out| status(out, "blurdybloop", false, &values)),
