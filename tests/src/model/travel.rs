@@ -45,11 +45,15 @@ pub fn travels(now: &View, model: &Model) {
     }
 }
 
-/// `None` for an account that was away meanwhile.
+/// `None` for an account that was away meanwhile, or whose history begins later than itself.
 fn story(model: &Model, id: AccountId, index: LogIndex) -> Option<Story<'_>> {
+    if model.floors.contains_key(&id) {
+        return None;
+    }
     let all = model.past.range(..=index).map(|(at, state)| (*at, state.accounts.get(&id)));
     let since: Vec<_> = all.skip_while(|(_, account)| account.is_none()).collect();
-    let moments = since.into_iter().map(|(at, account)| Some((at, account?)));
+    let there = |account: &AccountM| account.settings.state != AccountState::Deleted;
+    let moments = since.into_iter().map(|(at, account)| Some((at, account.filter(|a| there(a))?)));
     Some(Story { id, moments: moments.collect::<Option<_>>()? })
 }
 
