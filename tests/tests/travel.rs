@@ -200,7 +200,7 @@ fn history_tells_who_did_what() {
     let after = life(&["--from", &format!("@{}", scene.before + 1), "--limit", "2"]);
     assert_eq!(texts(&after, "record"), ["moved", "flags"]);
     let (out, _) = scene.table(&["history", "alice", &scene.emails[2]]);
-    assert!(out.contains("expunged  INBOX/3"), "{out}");
+    assert!(out.contains("expunged   INBOX/3"), "{out}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use redoubt_store::view::View;
 use super::*;
 
 /// Pairs of moments that are compared.
-const PAIRS: usize = 12;
+const PAIRS: usize = 6;
 
 /// Where something stands, with what can change of it.
 type Shown = BTreeMap<(MailboxId, Uid), (EmailId, Vec<String>)>;

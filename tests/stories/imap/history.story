@@ -19,7 +19,7 @@ A> a4 APPEND Work/2026 (\Seen) {@+}
 | third
 A< a4 OK [APPENDUID $work 1] ...
 A> a5 STATUS Work/2026 (HIGHESTMODSEQ)
-A< * STATUS Work/2026 (HIGHESTMODSEQ $then)
+A< * STATUS "Work/2026" (HIGHESTMODSEQ $then)
 A< a5 OK ...
 A> a6 SELECT INBOX
 A~ a6 OK ...
@@ -119,44 +119,44 @@ A< e5 OK ...
 
 # It is found by its name alone
 A> f1 LIST "" *
-A? * LIST (...) "/" INBOX
-A? * LIST (...) "/" Drafts
-A? * LIST (...) "/" Sent
-A? * LIST (...) "/" Junk
-A? * LIST (...) "/" Trash
-A? * LIST (...) "/" Archive
-A? * LIST (...) "/" Work
-A? * LIST (...) "/" Later
+A? * LIST (...) "/" "INBOX"
+A? * LIST (...) "/" "Drafts"
+A? * LIST (...) "/" "Sent"
+A? * LIST (...) "/" "Junk"
+A? * LIST (...) "/" "Trash"
+A? * LIST (...) "/" "Archive"
+A? * LIST (...) "/" "Work"
+A? * LIST (...) "/" "Later"
 A< f1 OK ...
 A> f2 LIST "" #history/%
 A< f2 OK ...
 A> f3 LIST "" %history%/*
 A< f3 OK ...
 A> f4 LIST "" #history/@$then/W%
-A< * LIST (\HasChildren) "/" #history/@$then/Work
+A< * LIST (\HasChildren) "/" "#history/@$then/Work"
 A< f4 OK ...
 A> f5 LIST #history/@$then/ *2026
-A< * LIST (\HasNoChildren) "/" #history/@$then/Work/2026
+A< * LIST (\HasNoChildren) "/" "#history/@$then/Work/2026"
 A< f5 OK ...
 A> f6 LIST "" #history/@$then/Later
 A< f6 OK ...
 A> f7 LIST "" #history/@$then/Sent
-A< * LIST (\HasNoChildren) "/" #history/@$then/Sent
+A< * LIST (\HasNoChildren) "/" "#history/@$then/Sent"
 A< f7 OK ...
 A> f8 LIST (SUBSCRIBED) "" #history/@$then/*
 A< f8 OK ...
 A> f9 LIST "" #history/@$then/inbox RETURN (STATUS (MESSAGES UIDVALIDITY))
-A< * LIST (\HasNoChildren) "/" #history/@$then/INBOX
-A< * STATUS #history/@$then/INBOX (MESSAGES 2 UIDVALIDITY $validity)
+A< * LIST (\HasNoChildren) "/" "#history/@$then/INBOX"
+A< * STATUS "#history/@$then/INBOX" (MESSAGES 2 UIDVALIDITY $validity)
 A< f9 OK ...
 A> f10 NAMESPACE
 A< * NAMESPACE (("" "/")) NIL NIL
 A< f10 OK ...
 A> f11 STATUS #history/@$then/INBOX (MESSAGES RECENT UIDNEXT UNSEEN MAILBOXID)
-A< * STATUS #history/@$then/INBOX (MESSAGES 2 RECENT 0 UIDNEXT 3 UNSEEN 2 MAILBOXID (h...-m1))
+A< * STATUS "#history/@$then/INBOX" (MESSAGES 2 RECENT 0 UIDNEXT 3 UNSEEN 2 MAILBOXID (h...-m1))
 A< f11 OK ...
 A> f12 STATUS INBOX (MESSAGES)
-A< * STATUS INBOX (MESSAGES 3)
+A< * STATUS "INBOX" (MESSAGES 3)
 A< f12 OK ...
 
 # Moments that cannot be seen
