@@ -23,8 +23,10 @@ struct Scene {
 
 fn mail(number: &str) -> Vec<u8> {
     let from = "=?utf-8?q?J=C3=B6rg?= <bob@example.net>";
-    format!("From: {from}\r\nTo: alice@example.org\r\nSubject: report {number}\r\n\r\nhi {number}\r\n")
-        .into_bytes()
+    format!(
+        "From: {from}\r\nTo: alice@example.org\r\nSubject: report {number}\r\n\r\nhi {number}\r\n"
+    )
+    .into_bytes()
 }
 
 impl Scene {
@@ -131,7 +133,9 @@ fn moments_that_cannot_be_seen_say_why() {
     for wrong in [&["ls", "nobody"][..], &["ls", "alice/Nope"], &["show", "alice", "e99-0"]] {
         assert_eq!(all(scene.server.run(wrong)).0, 1, "{wrong:?}");
     }
-    for wrong in [&["show", "alice", "INBOX"][..], &["find", "alice", "form:bob"], &["diff", "alice"]] {
+    for wrong in
+        [&["show", "alice", "INBOX"][..], &["find", "alice", "form:bob"], &["diff", "alice"]]
+    {
         assert_eq!(all(scene.server.run(wrong)).0, 2, "{wrong:?}");
     }
     // Of the present everything is said that was done before the question.

@@ -87,7 +87,10 @@ pub(crate) fn parse(name: &str) -> Result<Option<PastName>, Reply> {
     let rest = name.get(ROOT.len() + 1..).unwrap_or_default();
     let (label, rest) = rest.split_once('/').unwrap_or((rest, ""));
     let unreadable = || {
-        Reply::no("CANNOT", "Name a moment: #history/20261120T140000Z/INBOX or #history/@1234/INBOX")
+        Reply::no(
+            "CANNOT",
+            "Name a moment: #history/20261120T140000Z/INBOX or #history/@1234/INBOX",
+        )
     };
     let moment = Moment::parse_basic(label).ok_or_else(unreadable)?;
     Ok(Some(PastName { label: label.to_owned(), moment, rest: rest.to_owned() }))
@@ -124,7 +127,9 @@ impl Session {
             return Ok(Place { name: super::session::stored_name(mailbox)?, past: None });
         };
         if past.rest.is_empty() {
-            return Err(Reply::no("NONEXISTENT", "Behind the moment stands a mailbox's name").into());
+            return Err(
+                Reply::no("NONEXISTENT", "Behind the moment stands a mailbox's name").into()
+            );
         }
         let name = MailboxPath::parse(&past.rest).map_err(Reply::from)?.to_string();
         let index = self.resolve(past.moment).await?;
@@ -196,11 +201,16 @@ mod tests {
         assert_eq!(past.moment, Moment::Index(LogIndex(7)));
         assert_eq!(written(&past.label, &past.rest), "#history/@7/Work/Q1");
         let past = parse("#history/20261120T140000Z").unwrap().unwrap();
-        assert_eq!((past.rest.as_str(), written(&past.label, "")), ("", "#history/20261120T140000Z".into()));
+        assert_eq!(
+            (past.rest.as_str(), written(&past.label, "")),
+            ("", "#history/20261120T140000Z".into())
+        );
         for other in ["INBOX", "#historyx/@7/INBOX", "history/@7", "#news", "a/#history/@7"] {
             assert_eq!(parse(other).unwrap(), None, "{other}");
         }
-        for wrong in ["#history", "#history/", "#history/INBOX", "#history/2026/INBOX", "#history/%/a"] {
+        for wrong in
+            ["#history", "#history/", "#history/INBOX", "#history/2026/INBOX", "#history/%/a"]
+        {
             assert_eq!(parse(wrong).unwrap_err().code.as_deref(), Some("CANNOT"), "{wrong}");
         }
     }

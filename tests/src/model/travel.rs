@@ -60,9 +60,9 @@ fn story(model: &Model, id: AccountId, index: LogIndex) -> Option<Story<'_>> {
 fn shown(account: &AccountM) -> Shown {
     let live = account.mailboxes.iter().filter(|m| m.stage == Stage::Live);
     let all = live.flat_map(|m| {
-        m.messages.iter().map(|p| {
-            ((m.id, p.uid), (p.email, flag_names(Flags(p.flags), &p.keywords)))
-        })
+        m.messages
+            .iter()
+            .map(|p| ((m.id, p.uid), (p.email, flag_names(Flags(p.flags), &p.keywords))))
     });
     all.collect()
 }

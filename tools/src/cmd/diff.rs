@@ -44,8 +44,7 @@ pub async fn run(common: &Common, verb: Diff) -> anyhow::Result<Exit> {
         .with("from", Some(asked.from))
         .with("to", Some(asked.to))
         .with("mailbox", asked.mailbox);
-    let mut listing =
-        Listing::new(common, &["since", "until"], ["", "where", "email", "what"]);
+    let mut listing = Listing::new(common, &["since", "until"], ["", "where", "email", "what"]);
     while let Some(page) = pages.next::<Difference>().await? {
         listing.page(&page.moments, &page.items, row)?;
     }
@@ -77,7 +76,9 @@ fn asked(verb: Diff) -> anyhow::Result<Asked> {
             }
         }
         (1, false) => (None, beside.collect()),
-        _ => return Err(Failure::usage("moments stand there twice, with and without --since").into()),
+        _ => {
+            return Err(Failure::usage("moments stand there twice, with and without --since").into());
+        }
     };
     let mut times = times.into_iter();
     let from = verb.since.or_else(|| times.next());

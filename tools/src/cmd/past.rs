@@ -143,7 +143,11 @@ pub struct Listing<const N: usize> {
 
 impl<const N: usize> Listing<N> {
     /// A listing with these columns; `names` are what its moments are called in JSON.
-    pub fn new(common: &Common, names: &'static [&'static str], heading: [&'static str; N]) -> Self {
+    pub fn new(
+        common: &Common,
+        names: &'static [&'static str],
+        heading: [&'static str; N],
+    ) -> Self {
         Self { json: common.json, names, table: output::Table::new(heading), told: false }
     }
 
@@ -188,11 +192,7 @@ pub fn tell(moments: &[MomentLine]) {
 }
 
 /// An item with the moments that it belongs to.
-fn object<T: Serialize>(
-    item: &T,
-    names: &[&str],
-    moments: &[MomentLine],
-) -> anyhow::Result<Value> {
+fn object<T: Serialize>(item: &T, names: &[&str], moments: &[MomentLine]) -> anyhow::Result<Value> {
     let mut value = serde_json::to_value(item)?;
     if let Value::Object(fields) = &mut value {
         for (name, moment) in names.iter().zip(moments) {

@@ -67,7 +67,8 @@ pub(super) async fn emails(
     let store = app.mailstore.clone();
     app.read(move |view| {
         let (view, then) = view_at(view, account, asked.at.as_deref())?;
-        let mailbox = mailbox_of(&view, account, asked.mailbox.as_deref().unwrap_or("INBOX"), &then)?;
+        let mailbox =
+            mailbox_of(&view, account, asked.mailbox.as_deref().unwrap_or("INBOX"), &then)?;
         let limit = page_size(asked.limit);
         let found = match cursor(asked.after.as_deref())? {
             Some(after) => match after.uid.checked_add(1).and_then(Uid::new) {
@@ -248,11 +249,7 @@ pub(super) async fn show(
 }
 
 /// Finds an email as it stood.
-pub(super) fn standing(
-    view: &View,
-    account: AccountId,
-    asked: &One,
-) -> Result<Standing, ApiError> {
+pub(super) fn standing(view: &View, account: AccountId, asked: &One) -> Result<Standing, ApiError> {
     let (view, then) = view_at(view, account, asked.at.as_deref())?;
     let (mailbox, uid) = match asked.what.parse::<EmailId>() {
         Ok(email) => {

@@ -151,11 +151,7 @@ pub(super) async fn diff(
     app.read(move |now| Ok(Json(differences(now, account, &asked)?))).await
 }
 
-fn differences(
-    now: &View,
-    account: AccountId,
-    asked: &Compared,
-) -> Result<DiffPage, ApiError> {
+fn differences(now: &View, account: AccountId, asked: &Compared) -> Result<DiffPage, ApiError> {
     let (old, from) = view_at(now, account, Some(&asked.from))?;
     let (new, to) = view_at(now, account, asked.to.as_deref())?;
     if from.index > to.index {

@@ -58,11 +58,7 @@ fn moment(text: Option<&str>) -> Result<Moment, ApiError> {
 }
 
 /// The view of an account at a moment.
-fn view_at(
-    view: &View,
-    account: AccountId,
-    at: Option<&str>,
-) -> Result<(View, Then), ApiError> {
+fn view_at(view: &View, account: AccountId, at: Option<&str>) -> Result<(View, Then), ApiError> {
     Ok(moment(at)?.of(view, account, Timestamp::now())?)
 }
 
