@@ -104,7 +104,9 @@ pub fn confirm(plan: &str, yes: bool) -> anyhow::Result<()> {
     if yes {
         return Ok(());
     }
-    println!("{plan}");
+    if !plan.is_empty() {
+        println!("{plan}");
+    }
     if io::stdin().is_terminal() {
         print!("Go on? [y/N] ");
         io::stdout().flush()?;

@@ -93,7 +93,7 @@ struct Memory<T> {
     value: T,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Model {
     pub now: State,
     /// The state after each index.

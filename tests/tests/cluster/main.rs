@@ -11,6 +11,7 @@ mod members;
 mod purge;
 mod recover;
 mod refusals;
+mod restores;
 mod setup;
 mod states;
 mod status;

@@ -1,4 +1,4 @@
-//! `redoubt account add|list|show|set|passwd|rename|lock|unlock|close`
+//! `redoubt account add|list|show|set|passwd|rename|lock|unlock|close|delete`
 
 use std::io::{BufRead, IsTerminal};
 
@@ -77,6 +77,8 @@ pub enum Account {
     Unlock(One),
     /// Neither log in nor receive; the mail stays
     Close(One),
+    /// Delete it with its mail; `redoubt restore account` brings it back
+    Delete(One),
 }
 
 /// One account.
@@ -125,8 +127,18 @@ pub async fn run(common: &Common, verb: Account) -> anyhow::Result<Exit> {
             )?;
             state(&client, &one, AccountState::Closed).await?;
         }
+        Account::Delete(one) => delete(common, &client, &one).await?,
     }
     Ok(Exit::Done)
+}
+
+async fn delete(common: &Common, client: &Client, one: &One) -> anyhow::Result<()> {
+    let account = find(client, &one.account).await?;
+    let (address, id, emails) = (account.address, account.id, account.emails);
+    let plan = format!("account {address} (id {id}) is deleted with its {emails} emails");
+    output::confirm(&plan, common.yes)?;
+    let path = format!("{}/delete", path(&one.account));
+    client.send::<_, ()>(Method::POST, &path, &()).await
 }
 
 /// The account with this address or id.

@@ -20,6 +20,7 @@ pub mod mailbox;
 pub mod past;
 pub mod rebuild;
 pub mod reload;
+pub mod restore;
 pub mod serve;
 pub mod show;
 pub mod status;
@@ -133,6 +134,9 @@ enum Verb {
     Diff(diff::Diff),
     /// Deliver a message through the running server
     Deliver(deliver::Deliver),
+    /// Bring back what was
+    #[command(subcommand)]
+    Restore(restore::Restore),
     /// Take over mail from mbox, Maildir or EML files
     Import(import::Import),
     /// Measure this machine's disk, and a fresh server on it
@@ -197,6 +201,7 @@ async fn client_verb(common: &Common, verb: Verb) -> anyhow::Result<Exit> {
         Verb::History(verb) => history::run(common, verb).await,
         Verb::Diff(verb) => diff::run(common, verb).await,
         Verb::Deliver(verb) => deliver::run(common, verb).await,
+        Verb::Restore(verb) => restore::run(common, verb).await,
         Verb::Import(verb) => import::run(common, verb).await,
         Verb::Bench(verb) => bench::run(common, verb).await,
         Verb::Config(verb) => config::run(common, verb),

@@ -1,0 +1,460 @@
+//! Restores against the model: at random moments of random histories every mode
+//! brings back what the model says was there, a second time changes nothing, and
+//! `apply` does with each record what the model does.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(unreachable_pub)]
+
+mod operations;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use operations::{Step, steps, to_record};
+use proptest::prelude::*;
+use redoubt_log::id::*;
+use redoubt_log::record::*;
+use redoubt_store::apply::{Position, apply};
+use redoubt_store::check::check;
+use redoubt_store::restore::{EmailWish, Plan, RewindWish, UndeleteWish, Wish, plan};
+use redoubt_store::storage::MemStorage;
+use redoubt_store::view::View;
+use redoubt_tests::model::{AccountM, MailboxM, Model, Stage, State, agree};
+
+/// A history, and what the model says of it.
+#[derive(Clone)]
+struct World {
+    storage: MemStorage,
+    model: Model,
+    index: u64,
+    clock: i64,
+}
+
+impl World {
+    fn new() -> Self {
+        let (storage, model) = (MemStorage::new(), Model::new());
+        Self { storage, model, index: 0, clock: 1_700_000_000_000 }
+    }
+
+    fn run(steps: &[Step]) -> Self {
+        let mut world = Self::new();
+        for (n, step) in (1..).zip(steps) {
+            world.clock += step.passes();
+            let record = to_record(step, &world.model, n);
+            world.apply(&record);
+        }
+        world
+    }
+
+    /// Both do the same.
+    fn apply(&mut self, record: &Record) -> Result<Done, Rejection> {
+        self.index += 2;
+        let (index, time) = (LogIndex(self.index), Timestamp(self.clock));
+        let mark = self.index.to_le_bytes().to_vec();
+        let position = Position { index, term: Term(1), time, mark };
+        let outcome = apply(&mut self.storage, &position, record).unwrap();
+        let expected = self.model.apply(index, time, record);
+        assert_eq!(kinds(&outcome.result), kinds(&expected.result), "{record:#?}");
+        outcome.result
+    }
+
+    fn submit(&mut self, change: Change) -> Result<Done, Rejection> {
+        let mut operation = OperationId([0xdd; 16]);
+        operation.0[..8].copy_from_slice(&self.index.to_le_bytes());
+        let (stamp, actor, why) = (Timestamp(0), Actor::admin(7), Why::default());
+        self.apply(&Record { stamp, operation, actor, why, change })
+    }
+
+    fn view(&self) -> View {
+        View::new(Arc::new(self.storage.clone())).unwrap()
+    }
+
+    /// Does what a plan says, in pieces of a few steps; what came of each.
+    fn restore(&mut self, plan: &Plan) -> Vec<Restored> {
+        let (restore, account) = (OperationId(self.index.to_le_bytes().repeat(2).try_into().unwrap()), plan.account);
+        let begin = RestoreBegin {
+            restore,
+            account,
+            source: plan.source,
+            mode: plan.mode,
+            at: plan.at,
+            until: plan.until,
+            wish: BlobId([1; 32]),
+            plan: Vec::new(),
+            steps: plan.steps.len() as u64,
+            options: RestoreOptions { over_quota: true, inbox_if_gone: false },
+        };
+        self.submit(Change::RestoreBegin(begin.clone())).unwrap();
+        let busy = RestoreBegin { restore: OperationId([1; 16]), ..begin };
+        assert!(self.submit(Change::RestoreBegin(busy)).is_err());
+        let mut outcomes = Vec::new();
+        for steps in plan.steps.chunks(4) {
+            let (first, steps) = (outcomes.len() as u64, steps.to_vec());
+            let piece = RestorePiece { restore, account, first, steps };
+            match self.submit(Change::RestorePiece(piece.clone())).unwrap() {
+                Done::Restored(answers) => outcomes.extend(answers),
+                other => panic!("{other:?}"),
+            }
+            // The same piece again is not the next one.
+            assert!(self.submit(Change::RestorePiece(piece)).is_err());
+        }
+        let mut counts = RestoreCounts::default();
+        outcomes.iter().for_each(|outcome| counts.count(outcome));
+        let (wish, ended) = (BlobId([1; 32]), RestoreEnded::Completed);
+        let audit = RestoreAudit { restore, account, wish, plan: Vec::new(), counts, ended };
+        self.submit(Change::RestoreAudit(audit)).unwrap();
+        assert_eq!(self.view().restore(restore).unwrap().unwrap().counts, counts);
+        let kept: Vec<_> = self.view().restore_outcomes(restore, 0).unwrap();
+        assert_eq!(kept.into_iter().map(|(_, o)| o).collect::<Vec<_>>(), outcomes);
+        outcomes
+    }
+
+    /// A wish twice: the second time nothing changes.
+    fn twice(&mut self, wish: &Wish) -> Vec<Restored> {
+        let planned = plan(&self.view(), wish).unwrap();
+        let outcomes = self.restore(&planned);
+        let before = self.view();
+        let again = plan(&before, wish);
+        // A deleted account that is back is not deleted.
+        let Ok(again) = again else { return outcomes };
+        for (step, outcome) in again.steps.iter().zip(self.restore(&again)) {
+            let nothing = !matches!(outcome, Restored::Created(_) | Restored::Changed(_));
+            assert!(nothing, "{wish:?}: {step:?} again: {outcome:?}");
+        }
+        outcomes
+    }
+
+    fn all_well(&self) {
+        agree(&self.view(), &self.model.now);
+        assert_eq!(check(&self.view(), &|_| Ok(()), 20).unwrap(), []);
+    }
+}
+
+/// Without texts, which are for people.
+fn kinds(result: &Result<Done, Rejection>) -> String {
+    let text = format!("{result:?}");
+    let mut bare = String::new();
+    let (mut quoted, mut escaped) = (false, false);
+    for c in text.chars() {
+        quoted ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        if !quoted {
+            bare.push(c);
+        }
+    }
+    bare
+}
+
+/// What of an email in a mailbox is kept by a restore.
+type Content = BTreeMap<(EmailId, BlobId, i64, u64, ThreadId, u8, Vec<String>), usize>;
+
+fn content_then(account: &AccountM, mailbox: &MailboxM) -> Content {
+    let mut content = Content::new();
+    for m in &mailbox.messages {
+        let e = &account.emails[&m.email];
+        let words = folded(&m.keywords);
+        let key = (m.email, e.blob, e.received.0, e.size, e.thread, m.flags, words);
+        *content.entry(key).or_default() += 1;
+    }
+    content
+}
+
+fn content_now(view: &View, account: AccountId, mailbox: MailboxId) -> Content {
+    let mut content = Content::new();
+    for p in view.placements(account, mailbox, account, Uid::MIN, Uid::MAX, 10_000).unwrap() {
+        let words = folded(&p.keywords);
+        let key = (p.email, p.blob, p.received.0, p.size, p.thread, p.flags.0, words);
+        *content.entry(key).or_default() += 1;
+    }
+    content
+}
+
+fn folded(keywords: &[String]) -> Vec<String> {
+    let mut words: Vec<String> = keywords.iter().map(|k| k.to_lowercase()).collect();
+    words.sort();
+    words
+}
+
+fn holds(whole: &Content, part: &Content) -> bool {
+    part.iter().all(|(key, count)| whole.get(key).is_some_and(|there| there >= count))
+}
+
+fn live(account: &AccountM) -> impl Iterator<Item = &MailboxM> {
+    account.mailboxes.iter().filter(|m| m.stage == Stage::Live)
+}
+
+/// Where the content of a mailbox of then is to be found: under its id, or its name.
+fn now_of(view: &View, id: AccountId, then: &AccountM, mailbox: &MailboxM) -> Option<MailboxId> {
+    let here = view.mailbox(id, mailbox.id).unwrap().filter(|m| m.selectable);
+    let named = || view.mailbox_named(id, &then.whole_name(mailbox.id)).unwrap();
+    here.or_else(named).map(|m| m.id)
+}
+
+/// A mailbox whose UIDs are used up takes nothing any more.
+fn is_full(outcomes: &[Restored]) -> bool {
+    outcomes.iter().any(|outcome| matches!(outcome, Restored::Failed(Rejection::UidsExhausted)))
+}
+
+fn rewind(world: &World, id: AccountId, at: LogIndex, exact: bool) {
+    let mut world = world.clone();
+    let then = world.model.past[&at].accounts[&id].clone();
+    let before = world.view();
+    let wish = Wish::Rewind(RewindWish {
+        account: id,
+        at,
+        mailbox: None,
+        emails: None,
+        only_flags: false,
+        exact,
+        by: None,
+    });
+    let outcomes = world.twice(&wish);
+    world.all_well();
+    if is_full(&outcomes) {
+        return;
+    }
+    let view = world.view();
+    let mut targets: BTreeMap<MailboxId, Content> = BTreeMap::new();
+    for mailbox in live(&then) {
+        let target = now_of(&view, id, &then, mailbox).expect("a mailbox of then is there");
+        let all = targets.entry(target).or_default();
+        for (key, count) in content_then(&then, mailbox) {
+            *all.entry(key).or_default() += count;
+        }
+    }
+    for (target, expected) in &targets {
+        let found = content_now(&view, id, *target);
+        match exact {
+            true => assert_eq!(&found, expected, "mailbox {target} at {at}: {outcomes:?}"),
+            false => assert!(holds(&found, expected), "{found:#?} lacks of {expected:#?}"),
+        }
+    }
+    let names: BTreeSet<_> = view.subscriptions(id).unwrap().into_iter().collect();
+    match exact {
+        true => assert_eq!(names, then.subscriptions),
+        false => {
+            assert!(names.is_superset(&then.subscriptions));
+            nothing_lost(&before, &view, id);
+        }
+    }
+}
+
+/// Emails that were live are.
+fn nothing_lost(before: &View, after: &View, id: AccountId) {
+    for mailbox in before.mailboxes(id).unwrap() {
+        for p in before.placements(id, mailbox.id, id, Uid::MIN, Uid::MAX, 10_000).unwrap() {
+            assert!(!after.placements_of(id, p.email).unwrap().is_empty(), "{} is lost", p.email);
+        }
+    }
+}
+
+fn copy(world: &World, id: AccountId, at: LogIndex) {
+    let mut world = world.clone();
+    let then = world.model.past[&at].accounts[&id].clone();
+    let domain = world.model.now.domains.keys().next().cloned();
+    let Some(domain) = domain else { return };
+    let address = Address { local: "copy".into(), domain };
+    let settings = AccountSettings::default();
+    let add = AccountAdd { address, settings, password: None };
+    let Ok(Done::Account(to)) = world.submit(Change::AccountAdd(add)) else { panic!("no account") };
+    let outcomes = world.twice(&Wish::Copy { account: id, at, to });
+    world.all_well();
+    assert!(!outcomes.iter().any(|o| matches!(o, Restored::Failed(_))), "{outcomes:?}");
+    let view = world.view();
+    let bare = |content: Content| {
+        let mut bare: BTreeMap<_, usize> = BTreeMap::new();
+        for ((_, blob, received, size, _, flags, words), count) in content {
+            *bare.entry((blob, received, size, flags, words)).or_default() += count;
+        }
+        bare
+    };
+    for mailbox in live(&then) {
+        let name = then.whole_name(mailbox.id);
+        let there = view.mailbox_named(to, &name).unwrap().expect(&name);
+        assert_eq!(bare(content_now(&view, to, there.id)), bare(content_then(&then, mailbox)));
+        let uses: Vec<_> = live(&then).filter_map(|m| m.special_use).collect();
+        if let Some(special_use) = mailbox.special_use {
+            assert!(uses.contains(&special_use));
+        }
+    }
+    let names: BTreeSet<_> = view.subscriptions(to).unwrap().into_iter().collect();
+    assert_eq!(names, then.subscriptions);
+    let emails: BTreeSet<_> =
+        live(&then).flat_map(|m| m.messages.iter().map(|m| m.email)).collect();
+    assert_eq!(view.account(to).unwrap().unwrap().emails, emails.len() as u64);
+}
+
+/// Placements that were shown and are not, from one state to the next, but for what moved.
+fn deleted(model: &Model, id: AccountId, since: LogIndex, until: LogIndex) -> Vec<(EmailId, MailboxId)> {
+    let shown = |state: &State| -> BTreeSet<(MailboxId, Uid, EmailId)> {
+        let account = state.accounts.get(&id);
+        let all = account.into_iter().flat_map(|account| live(account));
+        all.flat_map(|m| m.messages.iter().map(|p| (m.id, p.uid, p.email))).collect()
+    };
+    let states: Vec<_> = model.past.range(since..=until).map(|(_, state)| shown(state)).collect();
+    let mut found = Vec::new();
+    for pair in states.windows(2) {
+        let came: BTreeSet<EmailId> = pair[1].difference(&pair[0]).map(|(_, _, e)| *e).collect();
+        for (mailbox, _, email) in pair[0].difference(&pair[1]) {
+            if !came.contains(email) {
+                found.push((*email, *mailbox));
+            }
+        }
+    }
+    found
+}
+
+fn undelete(world: &World, id: AccountId, since: LogIndex, until: LogIndex) {
+    let mut world = world.clone();
+    // An account that was deleted meanwhile hides all of it: that is another mode.
+    let there = |state: &State| state.accounts.contains_key(&id);
+    if !world.model.past.range(since..).all(|(_, state)| there(state)) {
+        return;
+    }
+    let expected = deleted(&world.model, id, since, until);
+    let before = world.view();
+    let wish = UndeleteWish { account: id, since, until, by: None, mailbox: None };
+    let outcomes = world.twice(&Wish::Undelete(wish));
+    world.all_well();
+    if is_full(&outcomes) {
+        return;
+    }
+    let view = world.view();
+    nothing_lost(&before, &view, id);
+    for (email, mailbox) in expected {
+        let name = world.model.past.values().rev().find_map(|state| {
+            let account = state.accounts.get(&id)?;
+            live(account).find(|m| m.id == mailbox).map(|_| account.whole_name(mailbox))
+        });
+        let here = view.mailbox(id, mailbox).unwrap().filter(|m| m.selectable);
+        let target = here.or_else(|| view.mailbox_named(id, &name.unwrap()).unwrap());
+        let target = target.expect("its mailbox").id;
+        let stands = view.placements_of(id, email).unwrap();
+        assert!(stands.iter().any(|(m, _)| *m == target), "{email} is not in {target}");
+    }
+    // Nothing that was not asked for: what is new stood in the history.
+    for outcome in outcomes {
+        assert!(!matches!(outcome, Restored::Changed(_)), "{outcome:?}");
+    }
+}
+
+fn email(world: &World, id: AccountId, pick: usize) {
+    let mut world = world.clone();
+    let known: BTreeSet<EmailId> = world
+        .model
+        .past
+        .values()
+        .filter_map(|state| state.accounts.get(&id))
+        .flat_map(|account| live(account).flat_map(|m| m.messages.iter().map(|p| p.email)))
+        .collect();
+    let Some(email) = known.iter().nth(pick % known.len().max(1)).copied() else { return };
+    let stood = |state: &State| -> Vec<(u8, Vec<String>)> {
+        let account = state.accounts.get(&id).unwrap();
+        let all = live(account).flat_map(|m| m.messages.iter().filter(|p| p.email == email));
+        all.map(|p| (p.flags, folded(&p.keywords))).collect()
+    };
+    let last = world
+        .model
+        .past
+        .values()
+        .rev()
+        .filter(|state| state.accounts.contains_key(&id))
+        .map(stood)
+        .find(|stood| !stood.is_empty())
+        .unwrap();
+    let (emails, places) = (vec![email], Vec::new());
+    let into = (pick % 3 == 0).then(|| "Back/to me".to_owned());
+    let wish =
+        EmailWish { account: id, emails, places, at: None, into: into.clone(), to: None, flags: false };
+    let outcomes = world.twice(&Wish::Email(wish));
+    world.all_well();
+    if is_full(&outcomes) {
+        return;
+    }
+    let view = world.view();
+    let stands = view.placements_of(id, email).unwrap();
+    let found: Vec<(u8, Vec<String>)> = stands
+        .iter()
+        .map(|(m, uid)| view.placement(id, *m, id, *uid).unwrap().unwrap())
+        .map(|p| (p.flags.0, folded(&p.keywords)))
+        .collect();
+    match into {
+        Some(name) => {
+            let target = view.mailbox_named(id, &name).unwrap().unwrap().id;
+            assert_eq!(stands.iter().filter(|(m, _)| *m == target).count(), 1);
+        }
+        None => last.iter().for_each(|one| assert!(found.contains(one), "{one:?}: {found:?}")),
+    }
+}
+
+fn account(world: &World, id: AccountId) {
+    let mut world = world.clone();
+    let there = world.model.now.accounts.contains_key(&id);
+    if there {
+        world.submit(Change::AccountDelete(AccountDelete { account: id })).unwrap();
+        sweep(&mut world, id);
+        world.all_well();
+    }
+    let gone = world.model.now.deleted.get(&id).map(|(account, _)| account.address.clone());
+    let Some(address) = gone else { return };
+    let last = world.model.past.values().rev().find_map(|state| state.accounts.get(&id)).unwrap();
+    let last = last.clone();
+    let free = !world.model.now.accounts.values().any(|a| a.address == address)
+        && !world.model.now.aliases.contains_key(&address)
+        && world.model.now.domains.contains_key(&address.domain);
+    let outcomes = world.twice(&Wish::Account { account: id, address: None });
+    world.all_well();
+    if !free {
+        assert!(outcomes.iter().all(|o| matches!(o, Restored::Failed(_))), "{outcomes:?}");
+        return;
+    }
+    let view = world.view();
+    let back = view.account(id).unwrap().unwrap();
+    assert_eq!((back.address, back.settings), (last.address.clone(), last.settings.clone()));
+    assert_eq!(view.credentials(id).unwrap().len(), last.credentials.len());
+    if is_full(&outcomes) {
+        return;
+    }
+    for mailbox in live(&last) {
+        assert_eq!(content_now(&view, id, mailbox.id), content_then(&last, mailbox));
+    }
+}
+
+/// What the mailstore's sweep does: all or some of it.
+fn sweep(world: &mut World, id: AccountId) {
+    let held = world.model.now.deleted[&id].0.mailboxes.clone();
+    for mailbox in held.iter().filter(|m| m.id.0 % 5 > 0 && !m.messages.is_empty()) {
+        let uids = mailbox.messages.iter().map(|m| m.uid).collect();
+        let sweep = AccountSweep { account: id, mailbox: mailbox.id, uids };
+        world.submit(Change::AccountSweep(sweep)).unwrap();
+    }
+}
+
+fn at_random_moments(steps: &[Step], picks: &[u16]) {
+    let world = World::run(steps);
+    world.all_well();
+    let indexes: Vec<LogIndex> = world.model.past.keys().copied().collect();
+    for pick in picks {
+        let at = indexes[usize::from(*pick) % indexes.len()];
+        let until = indexes[(usize::from(*pick) * 7 + 3) % indexes.len()];
+        let accounts: Vec<AccountId> = world.model.past[&at].accounts.keys().copied().collect();
+        let Some(id) = accounts.get(usize::from(*pick) % accounts.len().max(1)) else { continue };
+        account(&world, *id);
+        copy(&world, *id, at);
+        if world.model.now.accounts.contains_key(id) {
+            rewind(&world, *id, at, false);
+            rewind(&world, *id, at, true);
+            undelete(&world, *id, at.min(until), at.max(until));
+            email(&world, *id, usize::from(*pick));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, max_shrink_iters: 60, ..Default::default() })]
+
+    #[test]
+    fn what_was_comes_back(steps in steps(90..150), picks in prop::collection::vec(any::<u16>(), 8)) {
+        at_random_moments(&steps, &picks);
+    }
+}
