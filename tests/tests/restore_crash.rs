@@ -66,9 +66,7 @@ fn a_restore_goes_on_after_each_kill() {
     let found = imap.ok("FETCH 1:* (ENVELOPE)").unwrap().fetches();
     let subjects: std::collections::BTreeSet<String> = found
         .iter()
-        .map(|(_, items)| {
-            redoubt_tests::imap::item(items, "ENVELOPE").unwrap().list()[1].text()
-        })
+        .map(|(_, items)| redoubt_tests::imap::item(items, "ENVELOPE").unwrap().list()[1].text())
         .collect();
     assert_eq!((found.len(), subjects.len()), (EMAILS, EMAILS));
     let (code, text) = said(&server.run(&["check"]));
@@ -95,7 +93,9 @@ fn what_is_over_quota_says_so_and_comes_when_asked_to() {
     let (code, text) = said(&server.run(&undelete));
     assert_eq!(code, 3, "{text}");
     assert!(text.contains("2 created") && text.contains("1 failed"), "{text}");
-    let id = text.split_whitespace().nth(text.split_whitespace().position(|w| w == "restore").unwrap() + 1);
+    let id = text
+        .split_whitespace()
+        .nth(text.split_whitespace().position(|w| w == "restore").unwrap() + 1);
     let id = id.unwrap().trim_end_matches(':');
     let why = server.verb(&["restore", "show", id, "--problems"]);
     assert!(why.contains("over quota"), "{why}");

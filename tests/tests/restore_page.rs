@@ -192,7 +192,8 @@ fn deleted_mail() {
     assert!(!imap.command("EXAMINE Projects/Sub/Deep").unwrap().is_ok());
     scene.done(&commands[3], &before);
     assert_eq!(subjects(&mut imap, "Projects/Sub/Deep"), set(&["deep"]));
-    let (code, said) = scene.types(&commands[3].replace("Projects", "Nowhere"), &[("MOMENT", &then)]);
+    let (code, said) =
+        scene.types(&commands[3].replace("Projects", "Nowhere"), &[("MOMENT", &then)]);
     assert_eq!(code, 1, "{said}");
     scene.whole();
 }
@@ -305,7 +306,8 @@ fn a_copy_and_the_list() {
     let mailboxes = scene.server.verb(&["mailbox", "list", copy]);
     assert!(mailboxes.contains("Gesendet") && !mailboxes.contains("Sent "), "{mailboxes}");
     assert!(mailboxes.contains("Trash"), "{mailboxes}");
-    let mut input = scene.server.run_with_input(&["account", "passwd", copy, "--password-stdin"], b"secret\n");
+    let mut input =
+        scene.server.run_with_input(&["account", "passwd", copy, "--password-stdin"], b"secret\n");
     assert!(input.status.success());
     input.stdout.clear();
     assert_eq!(subjects(&mut scene.imap(copy), "INBOX"), set(&["a", "b"]));

@@ -71,7 +71,8 @@ impl World {
 
     /// Does what a plan says, in pieces of a few steps; what came of each.
     fn restore(&mut self, plan: &Plan) -> Vec<Restored> {
-        let (restore, account) = (OperationId(self.index.to_le_bytes().repeat(2).try_into().unwrap()), plan.account);
+        let (restore, account) =
+            (OperationId(self.index.to_le_bytes().repeat(2).try_into().unwrap()), plan.account);
         let begin = RestoreBegin {
             restore,
             account,
@@ -285,7 +286,12 @@ fn copy(world: &World, id: AccountId, at: LogIndex) {
 }
 
 /// Placements that were shown and are not, from one state to the next, but for what moved.
-fn deleted(model: &Model, id: AccountId, since: LogIndex, until: LogIndex) -> Vec<(EmailId, MailboxId)> {
+fn deleted(
+    model: &Model,
+    id: AccountId,
+    since: LogIndex,
+    until: LogIndex,
+) -> Vec<(EmailId, MailboxId)> {
     let shown = |state: &State| -> BTreeSet<(MailboxId, Uid, EmailId)> {
         let account = state.accounts.get(&id);
         let all = account.into_iter().flat_map(|account| live(account));
@@ -364,8 +370,15 @@ fn email(world: &World, id: AccountId, pick: usize) {
         .unwrap();
     let (emails, places) = (vec![email], Vec::new());
     let into = (pick % 3 == 0).then(|| "Back/to me".to_owned());
-    let wish =
-        EmailWish { account: id, emails, places, at: None, into: into.clone(), to: None, flags: false };
+    let wish = EmailWish {
+        account: id,
+        emails,
+        places,
+        at: None,
+        into: into.clone(),
+        to: None,
+        flags: false,
+    };
     let outcomes = world.twice(&Wish::Email(wish));
     world.all_well();
     if is_full(&outcomes) {

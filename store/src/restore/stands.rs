@@ -1,6 +1,7 @@
 //! Where emails stand, then and now, and the steps from the one to the other.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use redoubt_log::id::{AccountId, BlobId, EmailId, MailboxId, ModSeq, Timestamp, Uid};
 use redoubt_log::record::{Flags, Keyword, RestoreEmail, RestorePlace, RestoreStep, RestoreTo};
@@ -208,7 +209,7 @@ impl Emails {
             places.push(RestorePlace { to, flags, keywords, copies: *count });
         }
         let Some(first) = wants.iter().map(|want| want.stood).min() else { return Ok(true) };
-        let twin = twins.and_then(|twins| twins.of(&data));
+        let twin = twins.and_then(|twins| twins.of(&data, wants));
         let (blob, envelope) = (data.blob, data.envelope);
         for places in places.chunks(PLACES) {
             let places = places.to_vec();
@@ -227,15 +228,17 @@ impl Emails {
 
 /// Live emails of another account, by what makes them the same: bytes and received time.
 #[derive(Debug, Default)]
-pub(super) struct Twins(BTreeMap<(BlobId, Timestamp), EmailId>);
+pub(super) struct Twins(
+    RefCell<BTreeMap<(BlobId, Timestamp), BTreeMap<EmailId, BTreeSet<RestoreTo>>>>,
+);
 
 impl Twins {
     /// Those of an account; an account without emails is not read.
     pub(super) fn of_account(view: &View, account: AccountId) -> Planned<Self> {
-        let mut twins = Self::default();
+        let mut twins: BTreeMap<_, BTreeMap<EmailId, BTreeSet<RestoreTo>>> = BTreeMap::new();
         let there = view.account(account)?.ok_or(PlanError::NoSuchAccount(account))?;
         if there.emails == 0 {
-            return Ok(twins);
+            return Ok(Self::default());
         }
         for mailbox in view.mailboxes(account)?.iter().filter(|mailbox| mailbox.selectable) {
             let mut from = Some(Uid::MIN);
@@ -246,14 +249,23 @@ impl Twins {
                     .filter(|_| page.len() == PAGE)
                     .and_then(|uid| Uid::new(uid.get().wrapping_add(1)));
                 for p in page {
-                    twins.0.entry((p.blob, p.received)).or_insert(p.email);
+                    let same = twins.entry((p.blob, p.received)).or_default();
+                    same.entry(p.email).or_default().insert(RestoreTo::Mailbox(mailbox.id));
                 }
             }
         }
-        Ok(twins)
+        Ok(Self(RefCell::new(twins)))
     }
 
-    fn of(&self, data: &EmailData) -> Option<EmailId> {
-        self.0.get(&(data.blob, data.received)).copied()
+    /// Each is the twin of one email: the one that stands where this is wanted, if there is one.
+    fn of(&self, data: &EmailData, wants: &[Want]) -> Option<EmailId> {
+        let mut all = self.0.borrow_mut();
+        let same = all.get_mut(&(data.blob, data.received))?;
+        let shared = |(_, places): &(&EmailId, &BTreeSet<RestoreTo>)| {
+            wants.iter().filter(|want| places.contains(&want.to)).count()
+        };
+        let twin = *same.iter().max_by_key(shared)?.0;
+        same.remove(&twin);
+        Some(twin)
     }
 }

@@ -1,7 +1,7 @@
 //! A restore goes on while leadership changes: the plan lies on every node.
 
-use redoubt_tests::cluster::until;
 use redoubt_tests::cluster::PATIENCE;
+use redoubt_tests::cluster::until;
 use redoubt_tests::imap::Imap;
 use serde_json::Value;
 

@@ -15,9 +15,7 @@ use redoubt_log::record::{
 use redoubt_store::account::{normal_domain, normal_local};
 use redoubt_store::mailstore::{MailboxPath, RestoreError};
 use redoubt_store::moment::{Moment, Then};
-use redoubt_store::restore::{
-    EmailWish, Line, PlanError, RewindWish, Summary, UndeleteWish, Wish,
-};
+use redoubt_store::restore::{EmailWish, Line, PlanError, RewindWish, Summary, UndeleteWish, Wish};
 use redoubt_store::rows::RestoreRow;
 use redoubt_store::view::{Account, View};
 use serde::Deserialize;
@@ -148,11 +146,8 @@ impl Resolver<'_> {
         let (_, then) = moment
             .of(self.view, account, Timestamp::now())
             .map_err(|e| ApiError(StatusCode::UNPROCESSABLE_ENTITY, e.to_string()))?;
-        let told = MomentTold {
-            what: what.to_owned(),
-            index: then.index.0,
-            time: rfc3339(then.time),
-        };
+        let told =
+            MomentTold { what: what.to_owned(), index: then.index.0, time: rfc3339(then.time) };
         self.moments.push(told);
         Ok(Some(then))
     }
@@ -227,9 +222,10 @@ impl Resolver<'_> {
                 (from, Some((by, to.index)))
             }
         };
-        let emails = self.ask.emails.iter().map(|text| {
-            text.parse::<EmailId>().map_err(|error| ApiError::bad(error.to_string()))
-        });
+        let emails =
+            self.ask.emails.iter().map(|text| {
+                text.parse::<EmailId>().map_err(|error| ApiError::bad(error.to_string()))
+            });
         let emails = emails.collect::<Result<Vec<_>, _>>()?;
         Ok(RewindWish {
             account,
@@ -320,8 +316,7 @@ async fn begin(
     ConnectInfo(caller): ConnectInfo<Caller>,
     Json(ask): Json<RestoreAsk>,
 ) -> Result<Json<OperationId>, ApiError> {
-    let options =
-        RestoreOptions { over_quota: ask.over_quota, inbox_if_gone: ask.inbox_if_gone };
+    let options = RestoreOptions { over_quota: ask.over_quota, inbox_if_gone: ask.inbox_if_gone };
     let wish = match resolve(&app, ask).await?.wish {
         Asked::Wish(wish) => wish,
         Asked::Copy { account, at, new } => {

@@ -141,7 +141,12 @@ pub struct RewindArgs {
     /// Whose: an address or id.
     account: String,
     /// Back to when.
-    #[arg(long, value_name = "TIME|INDEX", allow_hyphen_values = true, required_unless_present = "by")]
+    #[arg(
+        long,
+        value_name = "TIME|INDEX",
+        allow_hyphen_values = true,
+        required_unless_present = "by"
+    )]
     at: Option<String>,
     /// Only this mailbox, by its name then.
     #[arg(long)]
@@ -366,7 +371,9 @@ async fn do_it(
     }
     let id: OperationId = client.send(Method::POST, "/v1/restores", &ask).await?;
     if how.no_wait {
-        return Ok(output::object(common.json, &serde_json::json!({ "id": id })).map(|()| Exit::Done)?);
+        return Ok(
+            output::object(common.json, &serde_json::json!({ "id": id })).map(|()| Exit::Done)?
+        );
     }
     wait(common, client, id).await
 }
@@ -387,7 +394,10 @@ fn print_plan(common: &Common, plan: &RestorePlan) -> anyhow::Result<()> {
     };
     let rows: Vec<_> = plan.summary.lines.iter().map(row).collect();
     output::table(["what", "mailbox", "count"], &rows)?;
-    println!("{} emails, {} steps; what is there already stays as it is", plan.summary.emails, plan.summary.steps);
+    println!(
+        "{} emails, {} steps; what is there already stays as it is",
+        plan.summary.emails, plan.summary.steps
+    );
     Ok(())
 }
 
@@ -436,7 +446,12 @@ fn told(body: &RestoreBody) {
     let counts = &body.counts;
     println!(
         "restore {}: {}: {} created, {} changed, {} merged, {} skipped, {} failed",
-        body.id, body.state, counts.created, counts.changed, counts.merged, counts.skipped,
+        body.id,
+        body.state,
+        counts.created,
+        counts.changed,
+        counts.merged,
+        counts.skipped,
         counts.failed
     );
     if counts.failed + counts.skipped > 0 {
