@@ -182,11 +182,11 @@ fn deleted_mail() {
     all(&mut imap);
 
     // The administrator deletes a mailbox, alice a message: each on its own.
+    let then = scene.moment();
+    let before = [("MOMENT", then.as_str())];
     scene.server.verb(&["mailbox", "delete", ALICE, "Projects/Sub/Deep", "--yes"]);
     empty(&mut imap, "INBOX");
-    let then = scene.moment();
     scene.fill(ALICE, "INBOX", &["later"]);
-    let before = [("MOMENT", words[0].1)];
     scene.done(&commands[2], &before);
     assert_eq!(subjects(&mut imap, "INBOX"), set(&["a", "b", "c", "later"]));
     assert!(!imap.command("EXAMINE Projects/Sub/Deep").unwrap().is_ok());
