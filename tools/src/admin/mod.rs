@@ -13,12 +13,9 @@ mod mail;
 mod mailboxes;
 mod metrics;
 mod ops;
-<<<<<<< HEAD
 pub mod travel;
-=======
 pub mod restore_wire;
 mod restores;
->>>>>>> 1e8ac8f (redoubt restore: plans shown, done in pieces, listed; tests of restores against the model and with real processes; docs)
 pub mod wire;
 
 use std::collections::BTreeMap;
@@ -84,11 +81,8 @@ pub fn router(app: App) -> Router {
         .merge(cluster::routes(app.clone()))
         .merge(directory::routes(app.clone()))
         .merge(mailboxes::routes(app.clone()))
-<<<<<<< HEAD
         .merge(travel::routes(app.clone()))
-=======
         .merge(restores::routes(app.clone()))
->>>>>>> 1e8ac8f (redoubt restore: plans shown, done in pieces, listed; tests of restores against the model and with real processes; docs)
         .merge(mail::routes(app))
 }
 
