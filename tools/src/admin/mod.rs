@@ -13,9 +13,9 @@ mod mail;
 mod mailboxes;
 mod metrics;
 mod ops;
-pub mod travel;
 pub mod restore_wire;
 mod restores;
+pub mod travel;
 pub mod wire;
 
 use std::collections::BTreeMap;

@@ -77,7 +77,9 @@ fn asked(verb: Diff) -> anyhow::Result<Asked> {
         }
         (1, false) => (None, beside.collect()),
         _ => {
-            return Err(Failure::usage("moments stand there twice, with and without --since").into());
+            return Err(
+                Failure::usage("moments stand there twice, with and without --since").into()
+            );
         }
     };
     let mut times = times.into_iter();
