@@ -16,7 +16,7 @@ use super::{UNDER_LOAD, longest_pause};
 /// How long the load goes on before a node joins: what it is compared with.
 const BEFORE: Duration = Duration::from_secs(15);
 /// About how many octets an email has.
-const SIZE: usize = 4096;
+const SIZE: usize = 2048;
 /// What of a node's folder a node that joins gets.
 const GIVEN: [&str; 3] = ["shards/0/blobs", "shards/0/views", "shards/0/log"];
 
@@ -75,8 +75,12 @@ pub(super) fn measure(dir: &Path, emails: u64) -> anyhow::Result<(Table, String)
     let mut nodes = Nodes::found(&first)?;
     let traffic = Traffic::start_sharing(UNDER_LOAD, vec![Some(nodes.server(0)?.lmtp)]);
     let rows = others.iter().enumerate().map(|(at, data)| {
+        if !has_room_for_another(&first) {
+            say(&format!("  node {} does not join: the disk has no room for it", at + 2));
+            return Ok(Vec::new());
+        }
         say(&format!("  node {} joins under load", at + 2));
-        join(&mut nodes, &traffic, data, at + 2)
+        join(&mut nodes, &traffic, data, at + 2).map(Vec::from)
     });
     let rows = rows.collect::<anyhow::Result<Vec<_>>>();
     let (answered, again) = traffic.end();
@@ -105,6 +109,14 @@ fn join(
     let given = given(took, size(data));
     let nothing = [Cell::Nothing, Cell::Nothing, Cell::Nothing];
     Ok([[before, nothing.into()].concat(), [during, given.into()].concat()])
+}
+
+/// Whether another like this one would leave some of the disk free, beyond what nodes keep in
+/// reserve.
+fn has_room_for_another(data: &Path) -> bool {
+    let Ok(disk) = rustix::fs::statvfs(data) else { return true };
+    let (free, whole) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
+    free > size(data) + size(data) / 4 + whole / 10
 }
 
 /// Octets on the disk of what a node that joined was given.
