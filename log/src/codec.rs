@@ -150,6 +150,7 @@ fn check_changes(change: &Change) -> Result<(), CodecError> {
         Change::RestoreNow(now) => now.steps.iter().map(RestoreStep::changes).sum(),
         Change::HistoryTrim(trim) => trim.rows.len(),
         Change::BlobsDead(dead) => dead.blobs.len(),
+        Change::Renumber(renumber) => renumber.mailboxes.len(),
         _ => 1,
     };
     match changes > MAX_CHANGES {
@@ -231,6 +232,9 @@ bodies! {
     0x0703 => TokenAdd,
     0x0704 => NodeAdd,
     0x0705 => NodeRemove,
+    0x0706 => Archived,
+    0x0707 => NewLineage,
+    0x0708 => Renumber,
 }
 
 /// The bytes of a view's value or a cache's: no version of its own, its holder

@@ -292,6 +292,12 @@ fn describe_system(change: &Change) -> (&'static str, String) {
             ("node-add", format!("at {}{}", add.address, if add.light { ", light" } else { "" }))
         }
         Change::NodeRemove(remove) => ("node-remove", format!("node {}", remove.node)),
+        Change::Archived(archived) => ("archived", format!("entry {}", archived.index)),
+        Change::NewLineage(new) => ("new-lineage", format!("from {} at {}", new.from, new.index)),
+        Change::Renumber(renumber) => {
+            let (account, mailboxes) = (renumber.account, renumber.mailboxes.len());
+            ("renumber", format!("account {account}, {mailboxes} mailboxes, {}", renumber.skip))
+        }
         _ => describe_retention(change),
     }
 }

@@ -9,6 +9,7 @@
 //! reused; a field is never changed in place but by a new version (`codec`).
 
 mod cluster;
+mod lineage;
 mod outcome;
 mod restore;
 mod retention;
@@ -19,6 +20,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{NodeAdd, NodeRemove, TokenAdd};
+pub use lineage::{Archived, NewLineage, Renumber};
 pub use outcome::{Arrival, Done, Outcome, Rejection};
 pub use restore::{
     AccountDelete, AccountSweep, RestoreAudit, RestoreBegin, RestoreCounts, RestoreEmail,
@@ -187,6 +189,12 @@ pub enum Change {
     NodeAdd(NodeAdd),
     /// A node's id is never used again.
     NodeRemove(NodeRemove),
+    /// The backup repository holds the log up to here, with all its blobs.
+    Archived(Archived),
+    /// What follows is a history of its own, made from a backup of another.
+    NewLineage(NewLineage),
+    /// Mailboxes pass over UIDs that a lost history may have given.
+    Renumber(Renumber),
 }
 
 impl Change {
@@ -231,6 +239,9 @@ impl Change {
             Self::TokenAdd(_) => 0x0703,
             Self::NodeAdd(_) => 0x0704,
             Self::NodeRemove(_) => 0x0705,
+            Self::Archived(_) => 0x0706,
+            Self::NewLineage(_) => 0x0707,
+            Self::Renumber(_) => 0x0708,
         }
     }
 
@@ -238,6 +249,7 @@ impl Change {
     /// does not know it.
     pub fn level(&self) -> u32 {
         match self {
+            Self::Archived(_) | Self::NewLineage(_) | Self::Renumber(_) => 3,
             Self::TokenAdd(_) | Self::NodeAdd(_) | Self::NodeRemove(_) | Self::MailboxNamed(_) => 2,
             Self::AccountDelete(_) | Self::AccountSweep(_) => 3,
             Self::RestoreBegin(_) | Self::RestorePiece(_) | Self::RestoreNow(_) => 3,

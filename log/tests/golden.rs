@@ -205,6 +205,19 @@ fn changes() -> Vec<Change> {
             light: true,
         }),
         Change::NodeRemove(NodeRemove { node: NodeId(300) }),
+        Change::Archived(Archived { index: LogIndex(1 << 33), chain: Hash([9; 32]) }),
+        Change::NewLineage(NewLineage {
+            from: "00112233445566778899aabbccddeeff".into(),
+            index: LogIndex(77),
+            to: "ffeeddccbbaa99887766554433221100".into(),
+            node: NodeId(301),
+        }),
+        Change::Renumber(Renumber {
+            account,
+            mailboxes: vec![mailbox, from],
+            skip: 1 << 20,
+            validity: true,
+        }),
     ]
 }
 

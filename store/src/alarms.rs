@@ -32,11 +32,13 @@ pub enum AlarmKind {
     Disk,
     /// A member is refused: its disk is not the one that it once had.
     Member,
+    /// The backup repository does not get what comes in.
+    Archive,
 }
 
 impl AlarmKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Blob,
         Self::Log,
         Self::Base,
@@ -45,6 +47,7 @@ impl AlarmKind {
         Self::Clock,
         Self::Disk,
         Self::Member,
+        Self::Archive,
     ];
 
     /// Its name in metrics and JSON.
@@ -58,6 +61,7 @@ impl AlarmKind {
             Self::Clock => "clock",
             Self::Disk => "disk",
             Self::Member => "member",
+            Self::Archive => "archive",
         }
     }
 }

@@ -149,6 +149,10 @@ pub enum Meta {
     Counting,
     /// From which index on every reference to a blob is counted.
     Counted,
+    /// How far the backup repository holds the log: an `Archived` record's index and chain.
+    Archived,
+    /// The history that this one was made from, if it was.
+    Lineage,
 }
 
 impl Meta {
@@ -166,6 +170,8 @@ impl Meta {
             Self::Floors => b"floors",
             Self::Counting => b"counting",
             Self::Counted => b"counted",
+            Self::Archived => b"archived",
+            Self::Lineage => b"lineage",
         }
     }
 }

@@ -24,6 +24,7 @@ mod error;
 mod fence;
 mod forward;
 mod gate;
+mod graft;
 mod guard;
 mod heard;
 mod history;
@@ -54,6 +55,7 @@ pub mod wire;
 
 pub use cluster::{Cluster, ClusterMember, Role};
 pub use error::{CallError, FetchError, MembershipError, OpenError, ProposeError, ReadError};
+pub use graft::{LEAP, begin_log, committed_entry, leap, members_of};
 pub use images::{ImageFile, Images, Pin, PinnedImage};
 pub use light::LightState;
 pub use node::{Node, NodeOptions, Status};

@@ -413,6 +413,9 @@ pub(crate) fn grows(change: &Change) -> bool {
         | Change::CheckpointMark(_)
         | Change::TokenAdd(_)
         | Change::NodeAdd(_)
-        | Change::NodeRemove(_) => false,
+        | Change::NodeRemove(_)
+        | Change::Archived(_)
+        | Change::NewLineage(_)
+        | Change::Renumber(_) => false,
     }
 }

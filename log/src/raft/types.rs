@@ -96,6 +96,11 @@ impl Proposal {
         }
     }
 
+    /// Its octets in the log.
+    pub(crate) fn into_payload(self) -> Bytes {
+        self.payload
+    }
+
     #[cfg(test)]
     pub(crate) fn payload(&self) -> &[u8] {
         &self.payload

@@ -17,6 +17,7 @@ mod expunge;
 mod flags;
 mod history;
 mod hold;
+mod lineage;
 mod mailbox;
 mod operations;
 mod placing;
@@ -34,6 +35,7 @@ use crate::rows::RecordRow;
 use crate::storage::{
     APPLIED_KEY, Applied, Storage, StorageError, Table, Write, applied, decode, encode,
 };
+pub(crate) use cluster::FIRST_NODE;
 pub(crate) use system::FIRST_LEVEL;
 pub(crate) use tx::Tx;
 use work::Work;
@@ -243,6 +245,9 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         Change::TokenAdd(r) => cluster::token_add(work, r),
         Change::NodeAdd(r) => cluster::node_add(work, r),
         Change::NodeRemove(r) => cluster::node_remove(work, *r),
+        Change::Archived(r) => lineage::archived(work, r),
+        Change::NewLineage(r) => lineage::begin(work, r),
+        Change::Renumber(r) => lineage::renumber(work, r),
     }
 }
 

@@ -297,6 +297,7 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         Change::Move(r) => one(r.account),
         Change::SetFlags(r) => one(r.account).into_iter().chain([r.reader]).collect(),
         Change::Expunge(r) => one(r.account),
+        Change::Renumber(r) => one(r.account),
         Change::DomainAdd(_)
         | Change::DomainSet(_)
         | Change::DomainRemove(_)
@@ -313,6 +314,8 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         | Change::CheckpointMark(_)
         | Change::TokenAdd(_)
         | Change::NodeAdd(_)
-        | Change::NodeRemove(_) => BTreeSet::new(),
+        | Change::NodeRemove(_)
+        | Change::Archived(_)
+        | Change::NewLineage(_) => BTreeSet::new(),
     }
 }

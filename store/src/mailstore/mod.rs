@@ -34,6 +34,7 @@ use crate::storage::RocksStorage;
 use crate::view::{Account, Mailbox, View};
 
 mod append;
+mod archived;
 mod blob;
 mod checkpoints;
 mod checks;
@@ -57,6 +58,7 @@ mod propose;
 mod purge;
 mod recent;
 mod recover;
+mod renew;
 mod request;
 mod rescue;
 pub(crate) mod reserve;
@@ -69,6 +71,7 @@ mod views;
 mod workers;
 
 pub use crate::spool::Spool;
+pub use archived::ArchiveGate;
 pub use blob::BlobReader;
 pub use checks::check_at_rest;
 pub use compare::{Difference, How, Verdict};
@@ -81,6 +84,7 @@ pub use names::MailboxPath;
 pub use open::{Rebuilt, rebuild};
 pub use purge::KeepLog;
 pub use recover::{Survivor, look_at_survivor, recover_alone};
+pub use renew::{Recovered, Recovery};
 pub use request::{
     DeliveryRecipient, Envelope, FlagUpdate, Flagged, MailboxRef, NewMessage, Options,
 };
@@ -113,6 +117,7 @@ struct Inner {
     proposals: latency::Proposals,
     recent: recent::Recent,
     checkpoints: checkpoints::Checkpoints,
+    archive_gate: Option<ArchiveGate>,
     ending: Ending,
     keep_log: KeepLog,
     keep_log_for: std::time::Duration,

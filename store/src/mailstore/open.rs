@@ -253,6 +253,7 @@ impl Inner {
             proposals: Default::default(),
             recent: Default::default(),
             checkpoints,
+            archive_gate: options.archive_gate,
             ending,
             keep_log: options.keep_log,
             keep_log_for: options.keep_log_for,

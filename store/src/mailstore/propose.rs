@@ -9,6 +9,7 @@ use redoubt_log::record::{Actor, Change, Done, Outcome, Record, Why};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout_at;
 
+use super::archived::brings_mail;
 use super::{Inner, StoreError, WriteError};
 
 /// Records on their way at one time; more wait.
@@ -59,6 +60,7 @@ impl Inner {
         let _aboard = self.flight.board(deadline).await?;
         let stamp = Timestamp::now();
         let record = Record { stamp, operation, actor: actor.clone(), why: Why::default(), change };
+        let brings = brings_mail(&record.change);
         let began = Instant::now();
         let outcome = self.node.propose(record, deadline).await;
         let outcome = outcome.map_err(|error| {
@@ -66,6 +68,7 @@ impl Inner {
             self.not_proposed(error)
         })?;
         self.proposals.applied_after(began.elapsed());
+        self.archived(brings, outcome.index).await?;
         match outcome.result {
             Err(rejection) => Err(WriteError::Rejected(rejection)),
             Ok(_) => Ok(outcome),

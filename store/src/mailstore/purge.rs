@@ -41,7 +41,7 @@ impl Inner {
         let base = bases.get(KEPT - 1)?.index();
         let needed = needed_by_members(&self.node.cluster(), self.keep_log_for.max(PRESENT))?;
         let floor = self.node.snapshot_floor().unwrap_or(base);
-        let upto = base.min(needed).min(floor);
+        let upto = base.min(needed).min(floor).min(self.archive_needs());
         let purged = self.node.status().purged.map(|id| id.index);
         (Some(upto) > purged).then_some(upto)
     }

@@ -11,7 +11,7 @@ use redoubt_log::record::{FlagChange, Flags, Keyword};
 
 use redoubt_log::segment::SegmentOptions;
 
-use super::{KeepLog, Peers, Waits};
+use super::{ArchiveGate, KeepLog, Peers, Waits};
 use crate::apply::APPLY_VERSION;
 use crate::checkpoint::Bases;
 use crate::spool::Spool;
@@ -55,6 +55,8 @@ pub struct Options {
     pub peers: Option<Peers>,
     /// Bytes a second given to a node that is far behind, at most; 0 is no bound.
     pub transfer_rate: u64,
+    /// How far a backup repository has come, where there is one.
+    pub archive_gate: Option<ArchiveGate>,
     /// The level that this program acts as: [`APPLY_VERSION`], or less to try an upgrade.
     pub level: u32,
 }
@@ -81,6 +83,7 @@ impl Options {
             compare_every: Duration::from_secs(3600),
             peers: None,
             transfer_rate: 0,
+            archive_gate: None,
             level: APPLY_VERSION,
         }
     }

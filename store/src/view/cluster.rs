@@ -2,9 +2,11 @@
 //! now: the past of a cluster is in its log.
 
 use redoubt_log::id::{Hash, NodeId};
+use redoubt_log::record::{Archived, NewLineage};
+use serde::de::DeserializeOwned;
 
 use super::{Key, Parts, StoreError, Table, View, decode};
-use crate::apply::FIRST_LEVEL;
+use crate::apply::{FIRST_LEVEL, FIRST_NODE};
 use crate::keys::{Meta, nodes};
 use crate::rows::{NodeRow, TokenRow};
 
@@ -28,6 +30,37 @@ impl View {
             found.push((NodeId(node), decode(Table::Directory, &key, &value)?));
         }
         Ok(found)
+    }
+
+    /// The id that the next node will get.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn next_node(&self) -> Result<NodeId, StoreError> {
+        Ok(self.meta(Meta::NextNode)?.map_or(NodeId(FIRST_NODE.0 + 1), NodeId))
+    }
+
+    /// How far the backup repository holds the log, as the log says.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn archived(&self) -> Result<Option<Archived>, StoreError> {
+        self.meta(Meta::Archived)
+    }
+
+    /// The history that this one was made from, if it was.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn lineage(&self) -> Result<Option<NewLineage>, StoreError> {
+        self.meta(Meta::Lineage)
+    }
+
+    fn meta<T: DeserializeOwned>(&self, meta: Meta) -> Result<Option<T>, StoreError> {
+        let key = Key::Meta(meta);
+        let found = self.reader().get(key.table(), &key.bytes())?;
+        let read = found.map(|value| decode(key.table(), &key.bytes(), &value));
+        Ok(read.transpose()?)
     }
 
     /// A join token, by the hash of its secret.

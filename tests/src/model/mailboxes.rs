@@ -20,6 +20,23 @@ impl AccountM {
         }
     }
 
+    pub(super) fn renumber(&mut self, at: &At, r: &Renumber) -> Answer<Done> {
+        for id in &r.mailboxes {
+            let last = self.last_validity;
+            let mailbox = self.named(*id)?;
+            let next = mailbox.uid_next + u64::from(r.skip);
+            let enough = next <= u64::from(u32::MAX);
+            if enough {
+                mailbox.uid_next = next;
+            }
+            if r.validity || !enough {
+                mailbox.validity = (last + 1).max((at.time.0 / 1000) as u32);
+                self.last_validity = mailbox.validity;
+            }
+        }
+        Ok(Done::Unit)
+    }
+
     pub(super) fn child(&self, parent: Option<MailboxId>, name: &str) -> Option<&MailboxM> {
         let here = |m: &&MailboxM| m.parent == parent && m.name == name;
         self.mailboxes.iter().filter(here).find(|m| m.stage != Stage::Deleted)

@@ -194,7 +194,10 @@ impl Model {
             | Change::CheckpointMark(_)
             | Change::TokenAdd(_)
             | Change::NodeAdd(_)
-            | Change::NodeRemove(_) => Ok(Done::Unit),
+            | Change::NodeRemove(_)
+            | Change::Archived(_)
+            | Change::NewLineage(_) => Ok(Done::Unit),
+            Change::Renumber(r) => self.now.account(r.account)?.renumber(at, r),
         }
     }
 

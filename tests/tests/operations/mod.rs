@@ -33,6 +33,7 @@ enum What {
     Rename { account: u8, mailbox: u8, parent: u8, name: u8 },
     Delete { account: u8, mailbox: u8 },
     Subscribe { account: u8, name: u8, subscribed: bool },
+    Renumber { account: u8, mailboxes: Vec<u8>, skip: u8, validity: bool },
     Deliver { size: u8, ids: Vec<u8>, subject: u8, to: Vec<(u8, u8, Marks, u8)> },
     Append { account: u8, mailbox: u8, items: Vec<(u8, u8, u8, Marks, Option<u32>)> },
     Copy { account: u8, from: u8, to: u8, uids: Vec<u8>, leave: bool, lie: bool },
@@ -94,6 +95,11 @@ fn tree() -> impl Strategy<Value = What> {
         2 => (0u8..4, 0u8..14).prop_map(|(account, mailbox)| What::Delete { account, mailbox }),
         1 => (0u8..4, 0u8..10, any::<bool>()).prop_map(
             |(account, name, subscribed)| What::Subscribe { account, name, subscribed }
+        ),
+        1 => (0u8..4, prop::collection::vec(0u8..14, 0..4), 0u8..3, any::<bool>()).prop_map(
+            |(account, mailboxes, skip, validity)| What::Renumber {
+                account, mailboxes, skip, validity
+            }
         ),
     ]
 }
@@ -296,6 +302,12 @@ fn change(what: &What, state: &State, n: u64) -> Change {
         What::Delete { account: a, mailbox: m } => {
             Change::MailboxDelete(MailboxDelete { account: account(a), mailbox: mailbox(m) })
         }
+        What::Renumber { account: a, mailboxes, skip, validity } => Change::Renumber(Renumber {
+            account: account(a),
+            mailboxes: mailboxes.into_iter().map(mailbox).collect(),
+            skip: [0, 1 << 20, u32::MAX - 40][skip as usize],
+            validity,
+        }),
         What::Subscribe { account: a, name: called, subscribed } => {
             Change::Subscribe(Subscribe { account: account(a), name: name(called), subscribed })
         }

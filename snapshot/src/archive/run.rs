@@ -1,0 +1,370 @@
+//! The archiver at work beside a node: whose turn it is, how often, what is said of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use redoubt_log::id::{LogIndex, NodeId, OperationId, Timestamp};
+use redoubt_log::raft::{Cluster, Role};
+use redoubt_log::record::{Actor, Archived, Change};
+use redoubt_store::alarms::AlarmKind;
+use redoubt_store::mailstore::{ArchiveGate, Mailstore};
+use serde::{Deserialize, Serialize};
+
+use super::{Archiver, Reached, Step};
+use crate::repo::{KeyWish, Objects, Place, RepoError, Repository};
+
+/// A member that was heard within this is there.
+const PRESENT: Duration = Duration::from_secs(5);
+/// The longest wait after failures in a row.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The level of the cluster from which on the log can say what is archived.
+const MARK_LEVEL: u32 = 3;
+
+/// Which node feeds the repository.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Feeder {
+    /// A follower where there is one, so that the leader's disk is not read.
+    #[default]
+    Follower,
+    /// The leader.
+    Leader,
+    /// This node, whatever it is.
+    Any,
+}
+
+/// How a node archives.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where to.
+    pub place: Place,
+    /// How it is encrypted.
+    pub key: KeyWish,
+    /// How often it looks for what has come.
+    pub interval: Duration,
+    /// Who feeds.
+    pub feeder: Feeder,
+    /// Beyond this lag there is an alarm.
+    pub alarm_lag: Duration,
+    /// How often the log is told what is archived.
+    pub mark_every: Duration,
+}
+
+/// How the archive is, as this node knows it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArchiveState {
+    /// Nothing was tried yet.
+    #[default]
+    Starting,
+    /// This node feeds it.
+    Feeding,
+    /// Another node does.
+    Waiting,
+    /// It does not work; the error says why.
+    Failing,
+}
+
+/// Numbers of the archive, as this node knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveStatus {
+    /// Where it lies.
+    pub repository: String,
+    /// How it is.
+    pub state: ArchiveState,
+    /// The last entry that it holds.
+    pub index: Option<LogIndex>,
+    /// That entry's effective time.
+    pub time: Option<Timestamp>,
+    /// Entries that are applied here and not archived.
+    pub lag_records: u64,
+    /// For how long not everything has been archived, in milliseconds.
+    pub lag_ms: u64,
+    /// Entries that this process archived.
+    pub entries: u64,
+    /// Blobs that it sent.
+    pub blobs: u64,
+    /// Octets of blobs that it sent.
+    pub bytes: u64,
+    /// Tries that failed since the last that did not.
+    pub failures: u64,
+    /// Why the last one failed.
+    pub error: Option<String>,
+}
+
+/// What is shared with whoever asks how the archive is.
+#[derive(Debug, Clone, Default)]
+pub struct Watcher(Arc<Mutex<Watched>>);
+
+#[derive(Debug, Default)]
+struct Watched {
+    status: ArchiveStatus,
+    /// Since when not everything is archived.
+    behind: Option<Instant>,
+}
+
+impl Watcher {
+    /// How the archive is now.
+    pub fn status(&self) -> ArchiveStatus {
+        let watched = self.0.lock();
+        let lag = watched.behind.map_or(0, |since| since.elapsed().as_millis());
+        ArchiveStatus { lag_ms: u64::try_from(lag).unwrap_or(u64::MAX), ..watched.status.clone() }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut ArchiveStatus)) {
+        change(&mut self.0.lock().status);
+    }
+
+    fn look(&self, reached: Option<LogIndex>, applied: LogIndex) {
+        let mut watched = self.0.lock();
+        let end = |index: Option<LogIndex>| index.map_or(0, |index| index.0.saturating_add(1));
+        let lag = end(Some(applied)).saturating_sub(end(reached));
+        watched.status.lag_records = lag;
+        match lag {
+            0 => watched.behind = None,
+            _ => drop(watched.behind.get_or_insert_with(Instant::now)),
+        }
+    }
+
+    fn took(&self, step: &Step, reached: Option<Reached>) {
+        self.change(|status| {
+            status.index = reached.map(|reached| reached.index);
+            status.time = reached.map(|reached| reached.time);
+            status.entries += step.entries;
+            status.blobs += step.blobs;
+            status.bytes += step.bytes;
+        });
+    }
+}
+
+/// Whether it is this node's turn: one rule for all, over what each knows of the others.
+/// They may differ for a moment, and then two feed, which does no harm.
+fn is_my_turn(cluster: &Cluster, feeder: Feeder) -> bool {
+    let leader = cluster.leader;
+    match feeder {
+        Feeder::Any => true,
+        Feeder::Leader => leader == Some(cluster.node),
+        Feeder::Follower => chosen_follower(cluster).or(leader) == Some(cluster.node),
+    }
+}
+
+fn chosen_follower(cluster: &Cluster) -> Option<NodeId> {
+    let here = |contact: Option<Duration>| contact.is_some_and(|ago| ago < PRESENT);
+    let mut followers = cluster.members.iter().filter(|member| {
+        let there = member.node == cluster.node || here(member.last_contact);
+        member.role == Role::Voter && !member.light && there
+    });
+    followers.next().map(|member| member.node)
+}
+
+/// One node's archive at work.
+struct Worker {
+    store: Mailstore,
+    settings: Settings,
+    watcher: Watcher,
+    gate: Option<ArchiveGate>,
+    archiver: Option<Archiver>,
+    objects: Option<Objects>,
+    marked: Instant,
+    news: bool,
+}
+
+/// Archives for as long as it is polled. `objects` is where, if not where the settings say.
+pub async fn run(
+    store: Mailstore,
+    settings: Settings,
+    watcher: Watcher,
+    gate: Option<ArchiveGate>,
+    objects: Option<Objects>,
+) {
+    watcher.change(|status| status.repository.clone_from(&settings.place.repository));
+    let (archiver, marked, news) = (None, Instant::now(), false);
+    let mut worker = Worker { store, settings, watcher, gate, archiver, objects, marked, news };
+    let mut wait = worker.settings.interval;
+    loop {
+        wait = match worker.turn().await {
+            Ok(()) => worker.settings.interval,
+            Err(_) => (wait * 2).min(LONGEST_WAIT).max(worker.settings.interval),
+        };
+        worker.alarm_for_lag();
+        tokio::time::sleep(wait).await;
+    }
+}
+
+impl Worker {
+    async fn turn(&mut self) -> Result<(), RepoError> {
+        let cluster = self.store.node().cluster();
+        if !is_my_turn(&cluster, self.settings.feeder) {
+            self.archiver = None;
+            self.wait_for_others();
+            return Ok(());
+        }
+        let fed = self.feed().await;
+        match &fed {
+            Ok(()) => self.went_well(),
+            Err(error) => self.went_wrong(error),
+        }
+        fed
+    }
+
+    /// What another node has archived is known from the log.
+    fn wait_for_others(&self) {
+        let archived = self.store.local_view().ok().and_then(|view| view.archived().ok()?);
+        self.watcher.change(|status| {
+            status.state = ArchiveState::Waiting;
+            status.index = archived.map(|archived| archived.index);
+            status.error = None;
+        });
+        // Marks come now and then: what they lack is no lag.
+        self.watcher.look(Some(self.store.applied()), self.store.applied());
+        self.store.alarms().clear(AlarmKind::Archive, "repository");
+    }
+
+    async fn feed(&mut self) -> Result<(), RepoError> {
+        if self.archiver.is_none() {
+            let repository = self.repository().await?;
+            self.archiver = Some(Archiver::open(self.store.clone(), repository).await?);
+        }
+        loop {
+            let Some(archiver) = &mut self.archiver else { return Ok(()) };
+            self.watcher.look(archiver.reached().map(|at| at.index), self.store.applied());
+            let step = archiver.step().await?;
+            let reached = archiver.reached();
+            self.watcher.took(&step, reached);
+            if let (Some(gate), Some(reached)) = (&self.gate, reached) {
+                gate.reached(reached.index);
+            }
+            self.news |= step.news;
+            self.mark(reached).await;
+            if step.entries == 0 {
+                self.watcher.look(reached.map(|at| at.index), self.store.applied());
+                return Ok(());
+            }
+        }
+    }
+
+    async fn repository(&self) -> Result<Repository, RepoError> {
+        let objects = match &self.objects {
+            Some(objects) => objects.clone(),
+            None => {
+                let place = self.settings.place.clone();
+                let made = tokio::task::spawn_blocking(move || place.objects(true)).await;
+                made.map_err(super::send::source)??
+            }
+        };
+        Repository::open_or_make(objects, &self.settings.key).await
+    }
+
+    /// The log is told now and then: what is archived may be purged and reclaimed.
+    async fn mark(&mut self, reached: Option<Reached>) {
+        let due = self.news && self.marked.elapsed() >= self.settings.mark_every;
+        let Some(Reached { index, chain, .. }) = reached.filter(|_| due) else { return };
+        if self.store.node().cluster().level < MARK_LEVEL {
+            return;
+        }
+        (self.marked, self.news) = (Instant::now(), false);
+        let change = Change::Archived(Archived { index, chain });
+        let told = self.store.submit(&Actor::SYSTEM, OperationId::random(), change).await;
+        if let Err(error) = told {
+            tracing::debug!(%error, "the log is told later what is archived");
+        }
+    }
+
+    fn went_well(&self) {
+        self.watcher.change(|status| {
+            status.state = ArchiveState::Feeding;
+            (status.failures, status.error) = (0, None);
+        });
+        self.store.alarms().clear(AlarmKind::Archive, "repository");
+    }
+
+    /// What passes by itself is an alarm when it lasts; all else is one at once.
+    fn went_wrong(&mut self, error: &RepoError) {
+        if !error.is_passing() {
+            self.archiver = None;
+        }
+        self.watcher.look(self.watcher.status().index, self.store.applied());
+        self.watcher.change(|status| {
+            status.state = ArchiveState::Failing;
+            status.failures += 1;
+            status.error = Some(error.to_string());
+        });
+        tracing::warn!(%error, "nothing was archived");
+        if !error.is_passing() {
+            let alarms = self.store.alarms();
+            alarms.raise(AlarmKind::Archive, "repository", error.to_string());
+        }
+    }
+
+    fn alarm_for_lag(&self) {
+        let status = self.watcher.status();
+        let limit = u64::try_from(self.settings.alarm_lag.as_millis()).unwrap_or(u64::MAX);
+        let text = (status.lag_ms > limit).then(|| {
+            let why = status.error.map_or(String::new(), |error| format!(": {error}"));
+            let (records, seconds) = (status.lag_records, status.lag_ms / 1000);
+            format!("{records} records of {seconds} s are not in the repository{why}")
+        });
+        self.store.alarms().set(AlarmKind::Archive, "lag", text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redoubt_log::id::Term;
+    use redoubt_log::raft::ClusterMember;
+
+    use super::*;
+
+    fn member(node: u64, role: Role, light: bool, contact_s: Option<u64>) -> ClusterMember {
+        ClusterMember {
+            node: NodeId(node),
+            address: String::new(),
+            role,
+            light,
+            matched: None,
+            applied: None,
+            lag_records: None,
+            lag: None,
+            last_contact: contact_s.map(Duration::from_secs),
+            incarnation: None,
+            level: None,
+            version: None,
+            clock_offset_ms: None,
+            growth_allowed: None,
+            trouble: None,
+        }
+    }
+
+    fn cluster(node: u64, leader: Option<u64>, members: Vec<ClusterMember>) -> Cluster {
+        let (node, leader) = (NodeId(node), leader.map(NodeId));
+        Cluster { node, term: Term(1), leader, level: 3, changing: false, members }
+    }
+
+    #[test]
+    fn one_follower_that_is_there_feeds_and_the_leader_where_there_is_none() {
+        use Role::{Leader, Learner, Voter};
+        let turn = |me, members: &[ClusterMember]| {
+            is_my_turn(&cluster(me, Some(1), members.to_vec()), Feeder::Follower)
+        };
+        let of = |two: Option<u64>, three: Option<u64>| {
+            vec![
+                member(1, Leader, false, Some(0)),
+                member(2, Voter, false, two),
+                member(3, Voter, false, three),
+                member(4, Learner, false, Some(0)),
+                member(5, Voter, true, Some(0)),
+            ]
+        };
+        let whose = |members: &[ClusterMember], ids: &[u64]| {
+            ids.iter().copied().filter(|id| turn(*id, members)).collect::<Vec<_>>()
+        };
+        assert_eq!(whose(&of(Some(0), Some(0)), &[1, 2, 3, 4, 5]), [2]);
+        assert_eq!(whose(&of(Some(60), Some(0)), &[1, 3]), [3]);
+        assert_eq!(whose(&of(Some(60), None), &[1]), [1]);
+        let alone = cluster(1, Some(1), vec![member(1, Leader, false, None)]);
+        assert!(is_my_turn(&alone, Feeder::Follower) && is_my_turn(&alone, Feeder::Leader));
+        let nobody = cluster(2, None, vec![member(2, Voter, false, None)]);
+        assert!(is_my_turn(&nobody, Feeder::Follower) && !is_my_turn(&nobody, Feeder::Leader));
+    }
+}
