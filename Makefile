@@ -1,7 +1,7 @@
 # make serve, make test: a fresh Debian or Ubuntu machine with Rust needs nothing else.
 
 BUILD_PACKAGES = build-essential pkg-config libclang-dev ccache
-TEST_PACKAGES = python3 curl openssl procps isync offlineimap3 interimap neomutt swaks postfix \
+TEST_PACKAGES = python3 python3-venv curl openssl procps isync offlineimap3 interimap neomutt swaks postfix \
 	libio-socket-ssl-perl libnet-ssleay-perl haproxy nginx libnginx-mod-mail dovecot-imapd \
 	$(JEPSEN_PACKAGES)
 JEPSEN_PACKAGES = iproute2 util-linux mount faketime
@@ -26,6 +26,7 @@ setup:
 
 setup-test: setup
 	@.ci/install $(TEST_PACKAGES)
+	@.ci/moto $(TARGET)/moto
 
 build: setup
 	cargo build --release -p redoubt-tools

@@ -1,6 +1,7 @@
 //! The redoubt binary: the one place where the parts are wired.
 
 pub mod admin;
+pub mod backup;
 pub mod bench;
 pub mod cluster;
 pub mod cmd;

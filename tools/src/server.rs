@@ -16,12 +16,13 @@ use redoubt_protocols::server::{Address, Listen, Protocol, ProtocolStats, Server
 use redoubt_protocols::socketmap::Socketmap;
 use redoubt_protocols::tls::{CertificateFiles, Tls};
 use redoubt_snapshot::BaseDir;
-use redoubt_store::mailstore::{self, Mailstore, Options, Waits};
+use redoubt_store::mailstore::{self, ArchiveGate, Mailstore, Options, Waits};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, App, TlsListener, Wish, forwarded};
+use crate::backup::{self, Archive};
 use crate::cluster::Cluster;
 use crate::config::{Addresses, Config, KeepLog, ListenAddress, Plaintext};
 use crate::peers::Peering;
@@ -34,6 +35,7 @@ pub struct Running {
     tls: Tls,
     peering: Peering,
     cluster: Cluster,
+    archive: Option<Archive>,
     servers: Vec<Server>,
     admin: Vec<JoinHandle<()>>,
     ended: CancellationToken,
@@ -59,9 +61,10 @@ impl Running {
     /// What cannot be opened or bound, and what to do.
     pub async fn start(config: Config, options: Options) -> anyhow::Result<Self> {
         let peering = Peering::prepare(&config, options.level).await?;
-        let options = Options { peers: peering.peers(), ..options };
+        let gate = backup::gate(&config.backup);
+        let options = Options { peers: peering.peers(), archive_gate: gate.clone(), ..options };
         let mailstore = Mailstore::open(options).await?;
-        match Self::serve(config, mailstore.clone(), peering).await {
+        match Self::serve(config, mailstore.clone(), peering, gate).await {
             Ok(running) => Ok(running),
             Err(error) => {
                 mailstore.shutdown().await;
@@ -74,7 +77,9 @@ impl Running {
         config: Config,
         mailstore: Mailstore,
         mut peering: Peering,
+        gate: Option<ArchiveGate>,
     ) -> anyhow::Result<Self> {
+        let archive = Archive::start(&config.backup, &mailstore, gate)?;
         let mut wiring = Wiring::new(config)?;
         let ended = CancellationToken::new();
         let cluster = Cluster::new(mailstore.clone(), peering.way());
@@ -93,6 +98,7 @@ impl Running {
             default_domain: wiring.config.default_domain.as_str().into(),
             stats: Arc::new(wiring.stats),
             listen: listen.clone(),
+            archive: archive.as_ref().map(Archive::watcher),
             wishes: sender,
             started: Instant::now(),
         };
@@ -108,6 +114,7 @@ impl Running {
             tls: wiring.tls,
             peering,
             cluster,
+            archive,
             servers: wiring.servers,
             admin,
             ended,
@@ -166,6 +173,9 @@ impl Running {
         self.ended.cancel();
         for task in self.admin {
             let _ = task.await;
+        }
+        if let Some(archive) = self.archive {
+            archive.end().await;
         }
         self.mailstore.shutdown().await;
         cut

@@ -188,11 +188,26 @@ pub async fn run(
             Err(_) => (wait * 2).min(LONGEST_WAIT).max(worker.settings.interval),
         };
         worker.alarm_for_lag();
-        tokio::time::sleep(wait).await;
+        worker.rest(wait).await;
     }
 }
 
 impl Worker {
+    /// Until it is time again, or a delivery waits for the archive. After a failure it is
+    /// time that counts.
+    async fn rest(&self, wait: Duration) {
+        let rest = tokio::time::sleep(wait);
+        match self.gate.as_ref().filter(|_| wait == self.settings.interval) {
+            None => rest.await,
+            Some(gate) => {
+                tokio::select! {
+                    () = rest => {}
+                    () = gate.wanted() => {}
+                }
+            }
+        }
+    }
+
     async fn turn(&mut self) -> Result<(), RepoError> {
         let cluster = self.store.node().cluster();
         if !is_my_turn(&cluster, self.settings.feeder) {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
@@ -66,11 +67,11 @@ impl Objects {
     async fn tried<T>(
         &self,
         what: &str,
-        mut act: impl AsyncFnMut() -> Result<T, Error>,
+        act: impl Fn(Arc<dyn ObjectStore>) -> BoxFuture<'static, Result<T, Error>> + Send,
     ) -> Result<T, Error> {
         let mut wait = self.wait;
         for _ in 1..TRIES {
-            match act().await {
+            match act(self.store.clone()).await {
                 Err(error) if may_pass(&error) => {
                     tracing::debug!(%error, what, "the repository is asked again");
                 }
@@ -79,7 +80,7 @@ impl Objects {
             tokio::time::sleep(wait).await;
             wait *= 4;
         }
-        act().await
+        act(self.store.clone()).await
     }
 
     /// Makes an object, all or nothing, unless one has its name.
@@ -88,9 +89,10 @@ impl Objects {
     /// [`RepoError::Unreachable`]: it may be there, or not.
     pub async fn create(&self, name: &str, bytes: Bytes) -> Result<Created, RepoError> {
         let path = Path::from(name);
-        let put = self.tried(name, async || {
+        let put = self.tried(name, |store| {
             let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-            self.store.put_opts(&path, PutPayload::from(bytes.clone()), options).await
+            let (path, bytes) = (path.clone(), PutPayload::from(bytes.clone()));
+            async move { store.put_opts(&path, bytes, options).await }.boxed()
         });
         match put.await {
             Ok(_) => Ok(Created::New),
@@ -106,12 +108,16 @@ impl Objects {
     /// larger than any that is ever made.
     pub async fn get(&self, name: &str) -> Result<Bytes, RepoError> {
         let path = Path::from(name);
-        let got = self.tried(name, async || {
-            let got = self.store.get(&path).await?;
-            match got.meta.size > MAX_OBJECT {
-                true => Ok(None),
-                false => got.bytes().await.map(Some),
-            }
+        let got = self.tried(name, |store| {
+            let path = path.clone();
+            let get = async move {
+                let got = store.get(&path).await?;
+                match got.meta.size > MAX_OBJECT {
+                    true => Ok(None),
+                    false => got.bytes().await.map(Some),
+                }
+            };
+            get.boxed()
         });
         let bytes = got.await.map_err(|error| failed(name, &error))?;
         bytes.ok_or_else(|| RepoError::damaged(name, "it is larger than any object here"))
@@ -123,10 +129,10 @@ impl Objects {
     /// As [`Objects::get`]; [`RepoError::Damaged`] when it has not got them.
     pub async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, RepoError> {
         let (path, wanted) = (Path::from(name), range.end.saturating_sub(range.start));
-        let got = self.tried(name, async || {
-            let range = Some(GetRange::Bounded(range.clone()));
-            let got = self.store.get_opts(&path, GetOptions { range, ..GetOptions::default() });
-            got.await?.bytes().await
+        let got = self.tried(name, |store| {
+            let (path, range) = (path.clone(), Some(GetRange::Bounded(range.clone())));
+            let options = GetOptions { range, ..GetOptions::default() };
+            async move { store.get_opts(&path, options).await?.bytes().await }.boxed()
         });
         match got.await {
             Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
@@ -144,7 +150,10 @@ impl Objects {
     /// As [`Objects::get`].
     pub async fn size(&self, name: &str) -> Result<u64, RepoError> {
         let path = Path::from(name);
-        let head = self.tried(name, async || self.store.head(&path).await);
+        let head = self.tried(name, |store| {
+            let path = path.clone();
+            async move { store.head(&path).await }.boxed()
+        });
         head.await.map(|meta| meta.size).map_err(|error| failed(name, &error))
     }
 
@@ -166,13 +175,13 @@ impl Objects {
     /// [`RepoError::Unreachable`].
     pub async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Listed>, RepoError> {
         let folder = Path::from(folder);
-        let list = self.tried("a listing", async || {
+        let list = self.tried("a listing", |store| {
             let list = match after {
-                Some(after) => self.store.list_with_offset(Some(&folder), &Path::from(after)),
-                None => self.store.list(Some(&folder)),
+                Some(after) => store.list_with_offset(Some(&folder), &Path::from(after)),
+                None => store.list(Some(&folder)),
             };
             let named = list.map_ok(|meta| Listed { name: meta.location.into(), size: meta.size });
-            named.try_collect::<Vec<_>>().await
+            named.try_collect::<Vec<_>>().boxed()
         });
         let mut list = list.await.map_err(|error| failed(folder.as_ref(), &error))?;
         list.sort_by(|a, b| a.name.cmp(&b.name));
@@ -185,7 +194,11 @@ impl Objects {
     /// [`RepoError::Unreachable`].
     pub async fn delete(&self, name: &str) -> Result<(), RepoError> {
         let path = Path::from(name);
-        match self.tried(name, async || self.store.delete(&path).await).await {
+        let gone = self.tried(name, |store| {
+            let path = path.clone();
+            async move { store.delete(&path).await }.boxed()
+        });
+        match gone.await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failed(name, &error)),
         }

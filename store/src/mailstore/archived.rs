@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redoubt_log::id::LogIndex;
 use redoubt_log::record::Change;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{Inner, WriteError};
 
@@ -15,6 +15,8 @@ use super::{Inner, WriteError};
 pub struct ArchiveGate {
     /// The last index archived by this process and 1, 0 for none.
     reached: Arc<watch::Sender<u64>>,
+    /// Woken when somebody begins to wait.
+    wanted: Arc<Notify>,
     /// How long a delivery waits for the archive; `None` is not at all.
     patience: Option<Duration>,
 }
@@ -22,7 +24,8 @@ pub struct ArchiveGate {
 impl ArchiveGate {
     /// With a patience mail that comes in is acknowledged only when it is archived.
     pub fn new(patience: Option<Duration>) -> Self {
-        Self { reached: Arc::new(watch::Sender::new(0)), patience }
+        let (reached, wanted) = (Arc::new(watch::Sender::new(0)), Arc::default());
+        Self { reached, wanted, patience }
     }
 
     /// Everything up to an index is archived.
@@ -35,9 +38,15 @@ impl ArchiveGate {
         });
     }
 
+    /// Resolves when somebody waits for the archive.
+    pub async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+
     async fn passed(&self, index: LogIndex) -> Result<(), WriteError> {
         let Some(patience) = self.patience else { return Ok(()) };
         let mut reached = self.reached.subscribe();
+        self.wanted.notify_one();
         let there = reached.wait_for(|reached| *reached > index.0);
         match tokio::time::timeout(patience, there).await {
             Ok(Ok(_)) => Ok(()),

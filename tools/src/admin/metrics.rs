@@ -12,6 +12,7 @@ use redoubt_log::blob::{BlobStats, SyncHistogram};
 use redoubt_log::id::LogIndex;
 use redoubt_log::segment::LATENCY_BUCKETS_US;
 use redoubt_protocols::server::{Counter, ProtocolStats};
+use redoubt_snapshot::archive::{ArchiveState, Watcher};
 use redoubt_store::alarms::AlarmKind;
 use redoubt_store::mailstore::StoreStatus;
 
@@ -39,6 +40,7 @@ impl Collector for Numbers {
         disk(&mut out, &status)?;
         alarms(&mut out, &status)?;
         scrub(&mut out, &status)?;
+        archive(&mut out, &self.0)?;
         let cluster = self.0.mailstore.node().cluster();
         cluster_metrics::encode(&mut out, &cluster, self.0.cluster.elections())?;
         blobs(&mut out, &status.blobs)?;
@@ -85,6 +87,20 @@ fn alarms(out: &mut Out<'_>, status: &StoreStatus) -> Result<(), Error> {
         family.encode_family(&[("kind", kind.name())])?.encode_gauge(&(count as f64))?;
     }
     Ok(())
+}
+
+/// Nothing where no repository is configured.
+fn archive(out: &mut Out<'_>, app: &App) -> Result<(), Error> {
+    let Some(status) = app.archive.as_ref().map(Watcher::status) else { return Ok(()) };
+    let feeding = if status.state == ArchiveState::Feeding { 1.0 } else { 0.0 };
+    out.gauge("archive_feeding", "Whether this node feeds the repository", feeding)?;
+    out.gauge("archive_index", "The last archived entry", index(status.index))?;
+    out.gauge("archive_lag_records", "Records not archived", status.lag_records as f64)?;
+    let help = "For how long not everything has been archived";
+    out.gauge("archive_lag_seconds", help, status.lag_ms as f64 / 1e3)?;
+    out.counter("archive_entries", "Entries archived", status.entries)?;
+    out.counter("archive_bytes", "Octets of blobs archived", status.bytes)?;
+    out.gauge("archive_failures", "Tries that failed in a row", status.failures as f64)
 }
 
 fn scrub(out: &mut Out<'_>, status: &StoreStatus) -> Result<(), Error> {

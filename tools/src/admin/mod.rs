@@ -27,6 +27,7 @@ use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
 use redoubt_log::record::Actor;
 use redoubt_protocols::server::ProtocolStats;
+use redoubt_snapshot::archive::Watcher;
 use redoubt_store::mailstore::Mailstore;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
@@ -57,6 +58,8 @@ pub struct App {
     pub stats: Arc<BTreeMap<&'static str, Arc<ProtocolStats>>>,
     /// Where it listens, by protocol.
     pub listen: Arc<BTreeMap<String, Vec<String>>>,
+    /// How the archive is, where there is one.
+    pub archive: Option<Watcher>,
     /// Where wishes go.
     pub wishes: mpsc::Sender<Wish>,
     /// When it began to take connections.

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod alias;
+pub mod backup;
 pub mod bench;
 pub mod check;
 pub mod cluster;
@@ -19,6 +20,7 @@ pub mod ls;
 pub mod mailbox;
 pub mod past;
 pub mod rebuild;
+pub mod recover;
 pub mod reload;
 pub mod restore;
 pub mod serve;
@@ -132,6 +134,14 @@ enum Verb {
     History(history::History),
     /// Tell what is different between two moments
     Diff(diff::Diff),
+    /// The backup repository
+    #[command(subcommand)]
+    Backup(backup::BackupVerb),
+    /// The realtime archive into it
+    #[command(subcommand)]
+    Archive(backup::ArchiveVerb),
+    /// Make a data directory of the repository, on a bare machine
+    Recover(recover::Recover),
     /// Deliver a message through the running server
     Deliver(deliver::Deliver),
     /// Bring back what was
@@ -200,6 +210,9 @@ async fn client_verb(common: &Common, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Show(verb) => show::run(common, verb).await,
         Verb::History(verb) => history::run(common, verb).await,
         Verb::Diff(verb) => diff::run(common, verb).await,
+        Verb::Backup(verb) => backup::run(common, verb).await,
+        Verb::Archive(verb) => backup::archive(common, verb).await,
+        Verb::Recover(verb) => recover::run(common, verb).await,
         Verb::Deliver(verb) => deliver::run(common, verb).await,
         Verb::Restore(verb) => restore::run(common, verb).await,
         Verb::Import(verb) => import::run(common, verb).await,

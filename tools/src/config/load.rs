@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use redoubt_snapshot::archive::Feeder;
+
 use super::Config;
 
 /// Why a configuration is not taken.
@@ -173,6 +175,12 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
     }
     if config.tls.certificate.is_empty() != config.tls.key.is_empty() {
         let text = "tls.certificate and tls.key go together: give both or neither";
+        return Err(ConfigError::Value(text.into()));
+    }
+    let backup = &config.backup;
+    if backup.ack_after_archive && backup.feeder != Feeder::Any {
+        let text = "backup.ack_after_archive is for a node that feeds the repository itself: set \
+                    backup.feeder = \"any\"";
         return Err(ConfigError::Value(text.into()));
     }
     Ok(())

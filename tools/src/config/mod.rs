@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use redoubt_snapshot::archive::Feeder;
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, load};
@@ -35,6 +36,8 @@ pub struct Config {
     pub limits: Limits,
     /// Caches and checkpoints.
     pub store: Store,
+    /// The backup repository.
+    pub backup: Backup,
     /// What is logged and how.
     pub log: Log,
 }
@@ -52,6 +55,7 @@ impl Default for Config {
             auth: Auth::default(),
             limits: Limits::default(),
             store: Store::default(),
+            backup: Backup::default(),
             log: Log::default(),
         }
     }
@@ -270,6 +274,40 @@ impl Default for Store {
             scrub_hours: 168,
             scrub_mib_per_second: 8,
             compare_minutes: 60,
+        }
+    }
+}
+
+/// `[backup]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Backup {
+    pub repository: String,
+    pub key_file: String,
+    pub endpoint: String,
+    pub region: String,
+    pub credentials_file: String,
+    pub feeder: Feeder,
+    pub interval_ms: u64,
+    pub alarm_lag_seconds: u64,
+    pub ack_after_archive: bool,
+    pub ack_seconds: u64,
+}
+
+impl Default for Backup {
+    fn default() -> Self {
+        Self {
+            repository: String::new(),
+            key_file: String::new(),
+            endpoint: String::new(),
+            region: String::new(),
+            credentials_file: String::new(),
+            feeder: Feeder::Follower,
+            interval_ms: 1000,
+            alarm_lag_seconds: 60,
+            ack_after_archive: false,
+            ack_seconds: 10,
         }
     }
 }

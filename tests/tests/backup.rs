@@ -1,0 +1,245 @@
+//! Real servers with a backup repository, lost with their disks and recovered; docs/backup.md
+//! is typed as it stands.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use redoubt_tests::cluster::{self, PATIENCE, free_port};
+use redoubt_tests::imap::{Imap, item};
+use redoubt_tests::lmtp::Lmtp;
+use redoubt_tests::messages::{message, token};
+use redoubt_tests::process::{Redoubt, binary};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+const ALICE: &str = "alice@example.org";
+
+fn deliver(server: &Redoubt, token: &str) {
+    let mut lmtp = Lmtp::connect(server.lmtp()).unwrap();
+    let answers = lmtp.deliver("s@example.net", &[ALICE], &message(token, 30_000)).unwrap();
+    assert_eq!(answers[0].code, 250);
+}
+
+/// The tokens of all messages in INBOX, in order.
+fn inbox(server: &Redoubt) -> Vec<String> {
+    let mut imap = Imap::login(server.imap(), ALICE).unwrap();
+    imap.ok("SELECT INBOX").unwrap();
+    let fetched = imap.ok("FETCH 1:* BODY.PEEK[]").unwrap();
+    let bodies = fetched.fetches();
+    bodies.iter().map(|(_, items)| token(&body(items)).unwrap()).collect()
+}
+
+fn body(items: &[(String, redoubt_tests::values::Value)]) -> Vec<u8> {
+    item(items, "BODY[]").unwrap().octets().to_vec()
+}
+
+fn archive(server: &Redoubt) -> Value {
+    serde_json::from_slice(&server.run(&["archive", "status", "--json"]).stdout).unwrap()
+}
+
+fn is_archived(server: &Redoubt) -> bool {
+    let status = archive(server);
+    status["state"] == "feeding" && status["lag_records"] == 0
+}
+
+fn until(what: &str, is: impl Fn() -> bool) {
+    let came = cluster::until(PATIENCE, || is().then_some(()));
+    assert!(came.is_some(), "it never came: {what}");
+}
+
+fn done(what: &str, output: &Output) -> String {
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{what}: {:?}\n{out}\n{err}", output.status.code());
+    out.into_owned()
+}
+
+/// A delivery is acknowledged when it is archived: nothing acknowledged is lost with the disk.
+#[test]
+fn what_was_acknowledged_outlives_the_only_disk() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name).display().to_string();
+    let (repository, key, new) = (path("repository"), path("key"), path("new"));
+    done("init", &Command::new(binary()).args(["backup", "keys", "init", &key]).output().unwrap());
+    let environment = [
+        ("REDOUBT_BACKUP_REPOSITORY", repository.as_str()),
+        ("REDOUBT_BACKUP_KEY_FILE", &key),
+        ("REDOUBT_BACKUP_INTERVAL_MS", "20"),
+        ("REDOUBT_BACKUP_FEEDER", "any"),
+        ("REDOUBT_BACKUP_ACK_AFTER_ARCHIVE", "true"),
+    ];
+    let mut server = Redoubt::start_with(&home.path().join("data"), &environment);
+    server.domain("example.org");
+    server.account(ALICE);
+    let tokens: Vec<String> = (0..8).map(|n| format!("kept{n}")).collect();
+    tokens.iter().for_each(|token| deliver(&server, token));
+    server.kill();
+    fs::remove_dir_all(server.data()).unwrap();
+    let recover = ["recover", "--into", &new, "--json"];
+    let asked = server.run(&recover);
+    assert_eq!(asked.status.code(), Some(6), "without --yes it only says what it would do");
+    assert!(!Path::new(&new).exists());
+    done("recover", &server.run(&[&recover[..], &["--yes"]].concat()));
+    let again = server.run(&[&recover[..], &["--yes"]].concat());
+    assert_eq!(again.status.code(), Some(1), "it is not empty");
+    let recovered = Redoubt::start_with(Path::new(&new), &environment);
+    assert_eq!(inbox(&recovered), tokens);
+    deliver(&recovered, "after");
+    assert_eq!(inbox(&recovered).last().unwrap(), "after");
+    assert!(
+        recovered.verb(&["check"]).contains("ok") || recovered.run(&["check"]).status.success()
+    );
+    until("both histories are there", || is_archived(&recovered));
+    let report = recovered.verb(&["backup", "verify", "--level", "data", "--json"]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["histories"].as_array().unwrap().len(), 2);
+    let text = recovered.verb(&["backup", "status"]);
+    assert!(text.starts_with("ok: "), "{text}");
+    for file in files(Path::new(&repository)) {
+        let octets = fs::read(&file).unwrap();
+        assert!(!octets.windows(7).any(|text| text == b"Subject"), "{}", file.display());
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// A server that speaks as S3 does: moto, from PyPI.
+struct Bucket {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Bucket {
+    fn start() -> Self {
+        let target = binary().ancestors().nth(2).unwrap().to_path_buf();
+        let program = target.join("moto/bin/moto_server");
+        assert!(program.is_file(), "{} is missing: run `make setup-test`", program.display());
+        let address = free_port();
+        let mut command = Command::new(program);
+        command.args(["-H", "127.0.0.1", "-p", &address.port().to_string()]);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let bucket = Self { child, address };
+        until("moto answers", || TcpStream::connect(address).is_ok());
+        let url = format!("{}/mail", bucket.url());
+        done(
+            "the bucket",
+            &Command::new("curl").args(["-sSf", "-X", "PUT", &url]).output().unwrap(),
+        );
+        bucket
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_bucket_that_hangs_stops_no_mail_and_gets_all_of_it_later() {
+    let (home, bucket) = (tempfile::tempdir().unwrap(), Bucket::start());
+    let path = |name: &str| home.path().join(name).display().to_string();
+    let (key, credentials, url) = (path("key"), path("credentials"), bucket.url());
+    fs::write(&credentials, "access_key_id = \"any\"\nsecret_access_key = \"thing\"\n").unwrap();
+    done("init", &Command::new(binary()).args(["backup", "keys", "init", &key]).output().unwrap());
+    let environment = [
+        ("REDOUBT_BACKUP_REPOSITORY", "s3://mail/a/b"),
+        ("REDOUBT_BACKUP_ENDPOINT", url.as_str()),
+        ("REDOUBT_BACKUP_REGION", "us-east-1"),
+        ("REDOUBT_BACKUP_CREDENTIALS_FILE", &credentials),
+        ("REDOUBT_BACKUP_KEY_FILE", &key),
+        ("REDOUBT_BACKUP_INTERVAL_MS", "20"),
+        ("REDOUBT_BACKUP_ALARM_LAG_SECONDS", "0"),
+    ];
+    let mut server = Redoubt::start_with(&home.path().join("data"), &environment);
+    server.domain("example.org");
+    server.account(ALICE);
+    deliver(&server, "before");
+    until("all is archived", || is_archived(&server));
+    bucket.signal(Signal::STOP);
+    (0..5).for_each(|n| deliver(&server, &format!("meanwhile{n}")));
+    until("the lag is told", || archive(&server)["lag_records"].as_u64() >= Some(5));
+    let alarmed = || server.verb(&["status", "--json"]).contains("\"kind\":\"archive\"");
+    until("it is an alarm", || archive(&server)["lag_ms"].as_u64() > Some(0));
+    bucket.signal(Signal::CONT);
+    until("all is archived", || is_archived(&server));
+    until("the alarm is over", || !alarmed());
+    let before = inbox(&server);
+    assert_eq!(before.len(), 6);
+    server.kill();
+    let new = path("new");
+    done("recover", &server.run(&["recover", "--into", &new, "--yes"]));
+    assert_eq!(inbox(&Redoubt::start(Path::new(&new))), before);
+}
+
+/// The commands of a page, in order.
+fn typed(page: &str) -> Vec<String> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page));
+    let text = text.unwrap();
+    let blocks = text.split("\n```\n").filter(|block| block.starts_with("redoubt "));
+    blocks.flat_map(str::lines).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_page_is_typed_as_it_stands() {
+    let home = tempfile::tempdir().unwrap();
+    for folder in ["etc/redoubt", "srv", "var/lib/redoubt"] {
+        fs::create_dir_all(home.path().join(folder)).unwrap();
+    }
+    let here = home.path().display().to_string();
+    let local = |line: &str| {
+        let words = line.split(' ').skip(1).map(|word| match word.starts_with('/') {
+            true => format!("{here}{word}"),
+            false => word.to_owned(),
+        });
+        words.collect::<Vec<String>>()
+    };
+    let (repository, key) =
+        (format!("{here}/srv/redoubt-backup"), format!("{here}/etc/redoubt/backup.key"));
+    let environment = [
+        ("REDOUBT_BACKUP_REPOSITORY", repository.as_str()),
+        ("REDOUBT_BACKUP_KEY_FILE", key.as_str()),
+        ("REDOUBT_BACKUP_INTERVAL_MS", "20"),
+    ];
+    let mut server = Redoubt::prepare(&home.path().join("data"), &environment, &[]);
+    let lines = typed("backup.md");
+    assert!(lines.len() >= 8, "{lines:?}");
+    for (n, line) in lines.iter().enumerate() {
+        let words = local(line);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let output = match n {
+            _ if n == 0 || line.contains("--data") => {
+                Command::new(binary()).args(&words).output().unwrap()
+            }
+            _ => server.run(&words),
+        };
+        done(line, &output);
+        if n == 0 {
+            server.start_again();
+            server.domain("example.org");
+            server.account(ALICE);
+            deliver(&server, "typed");
+            until("all is archived", || is_archived(&server));
+        }
+        if line.contains(" recover ") {
+            let mut new = Redoubt::start(&home.path().join("var/lib/redoubt/new"));
+            assert_eq!(inbox(&new), ["typed"]);
+            new.stop();
+        }
+    }
+}
