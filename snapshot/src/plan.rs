@@ -246,6 +246,7 @@ pub async fn plan(
     look: &mut (dyn FnMut(&Range) + Send),
 ) -> Result<Plan, PlanError> {
     let mut log = Log::open(repository, lineage).await?;
+    let claimed = log.names.iter().map(|name| name.last).max();
     let (Some(first), Some(newest)) = (log.first(), log.newest().await?) else {
         return Err(PlanError::Empty);
     };
@@ -256,6 +257,12 @@ pub async fn plan(
     };
     let outside = || outside(first, newest, target);
     let index = index.ok_or_else(outside)?;
+    // Damage at the end of the log must not pass for its end.
+    let asked = matches!(target, Target::Index(_));
+    if !asked && index == newest.index && claimed > Some(newest.index) {
+        let index = LogIndex(newest.index.0.saturating_add(1));
+        return Err(PlanError::Gap { index, damaged: log.damaged });
+    }
     if first != LogIndex(0) {
         return Err(PlanError::Gap { index: LogIndex(0), damaged: log.damaged });
     }

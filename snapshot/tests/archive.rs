@@ -240,7 +240,7 @@ async fn a_recovery_is_the_state_then_as_a_history_of_its_own() {
     let store = world.open().await;
     let account = alice(&store).await;
     let mut moments = Vec::new();
-    for n in 0..6 {
+    for n in 0..3 {
         let arrival = deliver(&store, account, &mail(n)).await;
         let view = store.view().await.unwrap();
         moments.push((view.index(), view.state_hash().unwrap(), arrival));
