@@ -41,8 +41,9 @@ fn archive(server: &Redoubt) -> Value {
 }
 
 fn is_archived(server: &Redoubt) -> bool {
+    let applied: Value = serde_json::from_str(&server.verb(&["status", "--json"])).unwrap();
     let status = archive(server);
-    status["state"] == "feeding" && status["lag_records"] == 0
+    status["state"] == "feeding" && status["index"].as_u64() >= applied["store"]["applied"].as_u64()
 }
 
 fn until(what: &str, is: impl Fn() -> bool) {
@@ -85,19 +86,20 @@ fn what_was_acknowledged_outlives_the_only_disk() {
     done("recover", &server.run(&[&recover[..], &["--yes"]].concat()));
     let again = server.run(&[&recover[..], &["--yes"]].concat());
     assert_eq!(again.status.code(), Some(1), "it is not empty");
+    let report = server.verb(&["backup", "verify", "--level", "data", "--json"]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["histories"].as_array().unwrap().len(), 1);
+    let text = server.verb(&["backup", "status"]);
+    assert!(text.starts_with("ok: "), "{text}");
     let recovered = Redoubt::start_with(Path::new(&new), &environment);
     assert_eq!(inbox(&recovered), tokens);
     deliver(&recovered, "after");
     assert_eq!(inbox(&recovered).last().unwrap(), "after");
-    assert!(
-        recovered.verb(&["check"]).contains("ok") || recovered.run(&["check"]).status.success()
-    );
-    until("both histories are there", || is_archived(&recovered));
-    let report = recovered.verb(&["backup", "verify", "--level", "data", "--json"]);
-    let report: Value = serde_json::from_str(&report).unwrap();
-    assert_eq!(report["histories"].as_array().unwrap().len(), 2);
-    let text = recovered.verb(&["backup", "status"]);
-    assert!(text.starts_with("ok: "), "{text}");
+    recovered.verb(&["check"]);
+    until("the new history is archived", || is_archived(&recovered));
+    // Without a base it begins behind a leap: that is said, not passed over.
+    assert!(recovered.verb(&["status", "--json"]).contains("nothing can be recovered of it"));
+    assert_eq!(recovered.run(&["backup", "verify"]).status.code(), Some(3));
     for file in files(Path::new(&repository)) {
         let octets = fs::read(&file).unwrap();
         assert!(!octets.windows(7).any(|text| text == b"Subject"), "{}", file.display());

@@ -85,6 +85,20 @@ impl Archiver {
         self.reached
     }
 
+    /// Why nothing can be recovered of this history, if so: its first entries are in no range.
+    pub(crate) async fn lacks_beginning(&self) -> Result<Option<String>, RepoError> {
+        let names = self.repository.ranges(&self.lineage, None).await?;
+        let first = match names.iter().map(|name| name.first).min() {
+            Some(first) => first,
+            None => self.begin().await?.map_or(LogIndex(0), |(index, ..)| index),
+        };
+        let text = format!(
+            "the archive of this history begins at entry {first}: nothing can be recovered of it. \
+             Copy the data directory of a stopped node as well"
+        );
+        Ok((first > LogIndex(0)).then_some(text))
+    }
+
     /// A node that lags behind the archive waits until it has come there.
     async fn check_joined(&self) -> Result<(), RepoError> {
         let Some(Reached { index, chain, .. }) = self.reached else { return Ok(()) };

@@ -18,6 +18,8 @@ use crate::repo::{KeyWish, Objects, Place, RepoError, Repository};
 const PRESENT: Duration = Duration::from_secs(5);
 /// The longest wait after failures in a row.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How often the lag is looked at, at most.
+const LOOK: Duration = Duration::from_millis(100);
 /// The level of the cluster from which on the log can say what is archived.
 const MARK_LEVEL: u32 = 3;
 
@@ -181,18 +183,65 @@ pub async fn run(
     watcher.change(|status| status.repository.clone_from(&settings.place.repository));
     let (archiver, marked, news) = (None, Instant::now(), false);
     let mut worker = Worker { store, settings, watcher, gate, archiver, objects, marked, news };
+    let lag = worker.lag();
     let mut wait = worker.settings.interval;
     loop {
-        wait = match worker.turn().await {
+        wait = match lag.watched(worker.turn()).await {
             Ok(()) => worker.settings.interval,
             Err(_) => (wait * 2).min(LONGEST_WAIT).max(worker.settings.interval),
         };
-        worker.alarm_for_lag();
-        worker.rest(wait).await;
+        lag.alarm();
+        lag.watched(worker.rest(wait)).await;
+    }
+}
+
+/// What is told of the lag, also while the repository hangs.
+struct Lag {
+    store: Mailstore,
+    watcher: Watcher,
+    every: Duration,
+    limit: Duration,
+}
+
+impl Lag {
+    /// Looks now and then for as long as some work takes.
+    async fn watched<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(self.every) => self.look(),
+            }
+        }
+    }
+
+    fn look(&self) {
+        let status = self.watcher.status();
+        if status.state != ArchiveState::Waiting {
+            self.watcher.look(status.index, self.store.applied());
+            self.alarm();
+        }
+    }
+
+    fn alarm(&self) {
+        let status = self.watcher.status();
+        let limit = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);
+        let text = (status.lag_ms > limit).then(|| {
+            let why = status.error.map_or(String::new(), |error| format!(": {error}"));
+            let (records, seconds) = (status.lag_records, status.lag_ms / 1000);
+            format!("{records} records of {seconds} s are not in the repository{why}")
+        });
+        self.store.alarms().set(AlarmKind::Archive, "lag", text);
     }
 }
 
 impl Worker {
+    fn lag(&self) -> Lag {
+        let (store, watcher) = (self.store.clone(), self.watcher.clone());
+        let every = self.settings.interval.max(LOOK);
+        Lag { store, watcher, every, limit: self.settings.alarm_lag }
+    }
+
     /// Until it is time again, or a delivery waits for the archive. After a failure it is
     /// time that counts.
     async fn rest(&self, wait: Duration) {
@@ -239,7 +288,10 @@ impl Worker {
     async fn feed(&mut self) -> Result<(), RepoError> {
         if self.archiver.is_none() {
             let repository = self.repository().await?;
-            self.archiver = Some(Archiver::open(self.store.clone(), repository).await?);
+            let archiver = Archiver::open(self.store.clone(), repository).await?;
+            let text = archiver.lacks_beginning().await?;
+            self.store.alarms().set(AlarmKind::Archive, "beginning", text);
+            self.archiver = Some(archiver);
         }
         loop {
             let Some(archiver) = &mut self.archiver else { return Ok(()) };
@@ -310,17 +362,6 @@ impl Worker {
             let alarms = self.store.alarms();
             alarms.raise(AlarmKind::Archive, "repository", error.to_string());
         }
-    }
-
-    fn alarm_for_lag(&self) {
-        let status = self.watcher.status();
-        let limit = u64::try_from(self.settings.alarm_lag.as_millis()).unwrap_or(u64::MAX);
-        let text = (status.lag_ms > limit).then(|| {
-            let why = status.error.map_or(String::new(), |error| format!(": {error}"));
-            let (records, seconds) = (status.lag_records, status.lag_ms / 1000);
-            format!("{records} records of {seconds} s are not in the repository{why}")
-        });
-        self.store.alarms().set(AlarmKind::Archive, "lag", text);
     }
 }
 
