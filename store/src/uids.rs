@@ -106,6 +106,16 @@ impl UidSet {
             .take_while(move |uid| *uid <= last)
     }
 
+    /// The first one from here on: without looking at those before it, as `range` has to.
+    pub fn first_from(&self, uid: Uid) -> Option<Uid> {
+        let (Ok(start) | Err(start)) = self.place(uid);
+        let chunks = self.numbers.iter().zip(&self.chunks).skip(start);
+        chunks.take(2).find_map(|(number, bits)| {
+            let from = if *number == chunk_of(uid) { uid.get() % CHUNK_UIDS } else { 0 };
+            first_bit(bits, from).and_then(|bit| uid_at(*number, bit))
+        })
+    }
+
     /// All, rising.
     pub fn iter(&self) -> impl Iterator<Item = Uid> + '_ {
         self.range(Uid::MIN, Uid::MAX)
@@ -184,6 +194,16 @@ fn nth_bit(bits: &Bits, mut nth: u32) -> Option<u32> {
     None
 }
 
+/// The first bit that is set, from this one on.
+fn first_bit(bits: &Bits, from: u32) -> Option<u32> {
+    let first = from / 64;
+    (first..).zip(bits.0.iter().skip(first as usize)).find_map(|(number, word)| {
+        let mask = if number == first { u64::MAX << (from % 64) } else { u64::MAX };
+        let rest = word & mask;
+        (rest != 0).then(|| number * 64 + rest.trailing_zeros())
+    })
+}
+
 fn ones(bits: &Bits) -> impl Iterator<Item = u32> + '_ {
     (0u32..).zip(bits.0).flat_map(|(number, word)| ones_of(word).map(move |bit| number * 64 + bit))
 }
@@ -234,6 +254,9 @@ mod tests {
         let middle = set.range(uid(1000), uid(5000));
         assert!(middle.eq(plain.range(uid(1000)..=uid(5000)).copied()));
         assert_eq!(set, plain.iter().copied().collect());
+        for n in (1..9100).chain([1 << 20, u32::MAX - 1, u32::MAX]).map(uid) {
+            assert_eq!(set.first_from(n), plain.range(n..).next().copied(), "{n}");
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl View {
         }
         let range = objects(account, kind::PLACEMENT).u32(mailbox.0).range();
         let behind = |uid: Uid| match only {
-            Some(only) => only.range(uid, Uid::MAX).next(),
+            Some(only) => only.first_from(uid),
             None => Some(uid),
         };
         self.placements_of_history(account, mailbox, &range, &behind, &mut |uid, version| {
@@ -120,7 +120,7 @@ impl View {
         }
         let range = objects(account, kind::PLACEMENT).u32(mailbox.0).range();
         let behind = |uid: Uid| match &touched {
-            Some(touched) => touched.range(uid, Uid::MAX).next(),
+            Some(touched) => touched.first_from(uid),
             None => Some(uid),
         };
         if touched.as_ref().is_some_and(UidSet::is_empty) {

@@ -25,6 +25,7 @@ macro_rules! stories {
 }
 
 stories! {
+    history
     rfc2177_idle
     rfc3501_messages
     rfc3501_session
