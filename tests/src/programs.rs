@@ -225,3 +225,14 @@ fn exists(line: &[u8]) -> Option<u64> {
         _ => None,
     }
 }
+
+/// What a synchroniser has brought up: of `m0` and `m1` what was set beside keywords that it
+/// knows nothing of, `m2` gone, `up` new with the date that its file had.
+pub fn went_up(there: &BTreeMap<String, Message>) {
+    assert_eq!(there.keys().collect::<Vec<_>>(), ["m0", "m1", "up"]);
+    assert!(there["m0"].has_flags(&["$Work"]), "{:?}", there["m0"].flags);
+    let flags = ["$Work", "\\Flagged", "\\Answered", "\\Seen"];
+    assert!(there["m1"].has_flags(&flags), "{:?}", there["m1"].flags);
+    assert!(there["up"].has_flags(&["\\Draft", "\\Seen"]), "{:?}", there["up"].flags);
+    assert_eq!(there["up"].date, "14-Nov-2023 22:13:20 +0000");
+}

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use redoubt_tests::maildir::{self, Maildir, flags, set_flags, without_fields};
 use redoubt_tests::messages::{message, without_trace};
-use redoubt_tests::programs::{Scene, Synced, contents, status};
+use redoubt_tests::programs::{Scene, Synced, contents, status, went_up};
 
 const ALICE: &str = "alice@example.org";
 
@@ -74,13 +74,8 @@ fn changes_in_the_maildir_go_up() {
     Maildir::create(story.path("Übung")).add("1700000001_0.1.host", "", &message("new", 800));
     story.sync();
     let there = contents(&mut story.imap, "INBOX");
-    assert_eq!(there.keys().collect::<Vec<_>>(), ["m0", "m1", "up"]);
-    assert!(there["m0"].has_flags(&["$Work"]), "{:?}", there["m0"].flags);
-    let flags = ["$Work", "\\Flagged", "\\Answered", "\\Seen"];
-    assert!(there["m1"].has_flags(&flags), "{:?}", there["m1"].flags);
-    assert!(there["up"].has_flags(&["\\Draft", "\\Seen"]), "{:?}", there["up"].flags);
+    went_up(&there);
     assert_eq!(as_sent(&there["up"].content), message("up", 3_000));
-    assert_eq!(there["up"].date, "14-Nov-2023 22:13:20 +0000");
     let there = contents(&mut story.imap, "&ANw-bung");
     assert_eq!(as_sent(&there["new"].content), message("new", 800));
     assert!(there["new"].has_flags(&[]));

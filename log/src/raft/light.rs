@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chain::{self, Head, Tree};
+use crate::chain::{self, Head};
 use crate::codec;
 use crate::disk::{Disk, replace};
-use crate::id::Hash;
-use crate::raft::state_machine::{AppliedState, Checkpoint, Committed, Fatal, StateMachine};
+use crate::raft::state_machine::{
+    AppliedState, Checkpoint, Committed, Fatal, StateMachine, StoredState,
+};
 use crate::record::Outcome;
-use crate::segment::LogId;
 
 /// Entries after which the file is written anew: what a start applies again.
 const EVERY: u64 = 10_000;
@@ -52,12 +52,7 @@ impl Progress {
 #[derive(Serialize, Deserialize)]
 enum Saved {
     V1 {
-        id: LogId,
-        membership: Vec<u8>,
-        chain: Hash,
-        time: crate::id::Timestamp,
-        leaves: u64,
-        peaks: Vec<Hash>,
+        state: StoredState,
         installed: bool,
     },
 }
@@ -90,11 +85,8 @@ impl LightState {
     }
 
     fn write(&self, now: &Progress) -> io::Result<()> {
-        let AppliedState { id, membership, chain, time } = now.state.clone();
-        let tree = &now.head.tree;
-        let (leaves, peaks, installed) = (tree.size(), tree.peaks().to_vec(), self.installed);
-        let membership = membership.to_vec();
-        let saved = Saved::V1 { id, membership, chain, time, leaves, peaks, installed };
+        let state = StoredState::of(&now.state, &now.head);
+        let saved = Saved::V1 { state, installed: self.installed };
         let text = codec::to_bytes(&saved).map_err(io::Error::other)?;
         let bytes = [blake3::hash(&text).as_bytes().as_slice(), &text].concat();
         replace(&*self.disk, &self.path, &self.path.with_extension("new"), &bytes)
@@ -165,10 +157,8 @@ fn parse(bytes: &[u8]) -> Option<(Progress, bool)> {
     if blake3::hash(text).as_bytes() != hash {
         return None;
     }
-    let Saved::V1 { id, membership, chain, time, leaves, peaks, installed } =
-        codec::from_bytes(text).ok()?;
-    let head = Head { chain, time, tree: Tree::from_parts(leaves, peaks)? };
-    let state = AppliedState { id, membership: membership.into(), chain, time };
+    let Saved::V1 { state, installed } = codec::from_bytes(text).ok()?;
+    let (state, head) = state.read()?;
     Some((Progress { state, head }, installed))
 }
 

@@ -284,8 +284,8 @@ impl Hub {
             let raft = self.raft_as_leader()?;
             let now = Instant::now();
             let there = match self.behind(raft, node) {
-                ..=NEAR => true,
-                ..=CLOSE => *until.get_or_insert(now + NEARER) <= now,
+                behind if behind <= NEAR => true,
+                behind if behind <= CLOSE => *until.get_or_insert(now + NEARER) <= now,
                 _ => !self.heard_within(node, SILENT) || self.member(node).is_none(),
             };
             if there || matches!(timeout_at(now + LOOK, metrics.changed()).await, Ok(Err(_))) {

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
-use crate::chain::Head;
+use crate::chain::{Head, Tree};
 use crate::id::{Hash, Timestamp};
 use crate::record::{Outcome, Record};
 use crate::segment::{LogEntry, LogId};
@@ -33,6 +34,38 @@ pub struct AppliedState {
     pub chain: Hash,
     /// Its effective time.
     pub time: Timestamp,
+}
+
+/// A state and the head after its last entry, as files and messages have them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredState {
+    /// The last entry applied.
+    pub id: LogId,
+    membership: Vec<u8>,
+    chain: Hash,
+    time: Timestamp,
+    leaves: u64,
+    peaks: Vec<Hash>,
+}
+
+impl StoredState {
+    /// Of a state and its head.
+    pub fn of(state: &AppliedState, head: &Head) -> Self {
+        let AppliedState { id, membership, chain, time } = state;
+        let (leaves, peaks) = (head.tree.size(), head.tree.peaks().to_vec());
+        let membership = membership.to_vec();
+        Self { id: *id, membership, chain: *chain, time: *time, leaves, peaks }
+    }
+
+    /// Both again; `None` where the tree is none, or has not a leaf for each entry.
+    pub fn read(&self) -> Option<(AppliedState, Head)> {
+        let Self { id, chain, time, leaves, .. } = *self;
+        let tree = Tree::from_parts(leaves, self.peaks.clone())?;
+        let membership = Bytes::copy_from_slice(&self.membership);
+        let whole = leaves == id.index.0.checked_add(1)?;
+        let state = AppliedState { id, membership, chain, time };
+        whole.then_some((state, Head { chain, time, tree }))
+    }
 }
 
 /// A committed entry, durable in this node's own log with every blob it names.

@@ -41,6 +41,15 @@ type Fetched = BTreeMap<(LogIndex, LogIndex), Result<Vec<LogEntry>, String>>;
 /// Gives entries of a range, all of them, verified.
 pub(super) type Fetch<'a> = &'a mut dyn FnMut(LogIndex, LogIndex) -> Result<Vec<LogEntry>, String>;
 
+/// The segment that is mended, and what is known of what stands around it.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    id: &'a SegmentId,
+    before: Option<&'a Before>,
+    after: &'a After,
+    extras: Extras,
+}
+
 /// What a stretch may have to say beside entries, so that the log ends as it must.
 #[derive(Debug, Clone, Copy, Default)]
 struct Extras {
@@ -72,7 +81,7 @@ pub(super) fn mend(
     for choice in 0..8u8 {
         let extras =
             Extras { committed: choice & 1 > 0, vote: choice & 2 > 0, purged: choice & 4 > 0 };
-        match mend_with(id, bytes.clone(), before, after, extras, fetch) {
+        match (Case { id, before, after, extras }).mend(bytes.clone(), fetch) {
             Ok(whole) => return Ok(whole),
             Err(error) if why.is_empty() => why = error,
             Err(_) => {}
@@ -81,26 +90,22 @@ pub(super) fn mend(
     Err(why)
 }
 
-fn mend_with(
-    id: &SegmentId,
-    mut bytes: Vec<u8>,
-    before: Option<&Before>,
-    after: &After,
-    extras: Extras,
-    fetch: Fetch<'_>,
-) -> Result<Vec<u8>, String> {
-    for _ in 0..MOST_STRETCHES {
-        let read = scan(id, &bytes, before).map_err(|wrong| wrong.what)?;
-        if read.sealed && read.end == after.end && read.rest.is_none() {
-            let fits = read.state == after.state && read.next_batch == after.next_batch;
-            return if fits { Ok(bytes) } else { Err("it ends with another log".to_owned()) };
+impl Case<'_> {
+    fn mend(&self, mut bytes: Vec<u8>, fetch: Fetch<'_>) -> Result<Vec<u8>, String> {
+        let Self { id, before, after, .. } = *self;
+        for _ in 0..MOST_STRETCHES {
+            let read = scan(id, &bytes, before).map_err(|wrong| wrong.what)?;
+            if read.sealed && read.end == after.end && read.rest.is_none() {
+                let fits = read.state == after.state && read.next_batch == after.next_batch;
+                return if fits { Ok(bytes) } else { Err("it ends with another log".to_owned()) };
+            }
+            let stretch = Stretch::after(self, &bytes, &read)?;
+            let written = stretch.write(self, &bytes, fetch)?;
+            let place = to_usize(stretch.from)..to_usize(stretch.to);
+            bytes.get_mut(place).ok_or("it does not fit")?.copy_from_slice(&written);
         }
-        let stretch = Stretch::after(id, &bytes, &read, before, after)?;
-        let written = stretch.write(id, &bytes, before, after, extras, fetch)?;
-        let place = to_usize(stretch.from)..to_usize(stretch.to);
-        bytes.get_mut(place).ok_or("it does not fit")?.copy_from_slice(&written);
+        Err("too much of it is damaged".to_owned())
     }
-    Err("too much of it is damaged".to_owned())
 }
 
 /// What does not read, and what must have been there.
@@ -119,13 +124,8 @@ struct Stretch {
 }
 
 impl Stretch {
-    fn after(
-        id: &SegmentId,
-        bytes: &[u8],
-        read: &Scan,
-        before: Option<&Before>,
-        after: &After,
-    ) -> Result<Self, String> {
+    fn after(case: &Case<'_>, bytes: &[u8], read: &Scan) -> Result<Self, String> {
+        let Case { id, before, after, .. } = *case;
         let from = read.end;
         let blank = read.is_blank();
         let (state, number) = match (blank, before) {
@@ -151,11 +151,8 @@ impl Stretch {
 
     fn write(
         &self,
-        id: &SegmentId,
+        case: &Case<'_>,
         bytes: &[u8],
-        before: Option<&Before>,
-        after: &After,
-        extras: Extras,
         fetch: Fetch<'_>,
     ) -> Result<Vec<u8>, String> {
         let first = self.state.next_index();
@@ -166,11 +163,11 @@ impl Stretch {
             return Err(format!("entries {first} to {behind} did not come whole"));
         }
         if !self.seals {
-            return self.fill(id, &entries, after, extras, self.batches, self.to);
+            return self.fill(case, &entries, self.batches, self.to);
         }
         // How long the footer is depends on how many runs it lists.
         for runs in self.known_runs..=self.known_runs + to_usize(self.batches) {
-            let sealed = self.with_footer(id, bytes, before, after, extras, &entries, runs);
+            let sealed = self.with_footer(case, bytes, &entries, runs);
             if let Some(sealed) = sealed {
                 return Ok(sealed);
             }
@@ -178,23 +175,20 @@ impl Stretch {
         Err("its footer does not fit where it was".to_owned())
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn with_footer(
         &self,
-        id: &SegmentId,
+        case: &Case<'_>,
         bytes: &[u8],
-        before: Option<&Before>,
-        after: &After,
-        extras: Extras,
         entries: &[LogEntry],
         runs: usize,
     ) -> Option<Vec<u8>> {
+        let Case { id, before, after, .. } = *case;
         let last = self.batches.checked_sub(1)?;
         let footer = batch_of(&[Frame::Seal(Box::new(seal_of(after, runs)))]).len() as u64;
         let place = self.to.checked_sub(footer).filter(|place| *place >= self.from)?;
         let mut front = bytes.get(..to_usize(self.from))?.to_vec();
         if last > 0 {
-            front.extend(self.fill(id, entries, after, extras, last, place).ok()?);
+            front.extend(self.fill(case, entries, last, place).ok()?);
         }
         let read = scan(id, &front, before).ok()?;
         if read.end != place || read.runs.as_slice().len() != runs {
@@ -224,20 +218,18 @@ impl Stretch {
     /// So many batches with these entries, from the stretch's start to exactly `to`.
     fn fill(
         &self,
-        id: &SegmentId,
+        case: &Case<'_>,
         entries: &[LogEntry],
-        after: &After,
-        extras: Extras,
         batches: u64,
         to: u64,
     ) -> Result<Vec<u8>, String> {
-        let mut groups = self.groups(entries, after, extras, to_usize(batches));
+        let mut groups = self.groups(entries, case.after, case.extras, to_usize(batches));
         let used: usize = groups.iter().map(|group| batch_of(group).len()).sum();
         let room = to_usize(to - self.from);
         let slack = room.checked_sub(used).ok_or("what stood there is longer than its room")?;
         let last = groups.last_mut().ok_or("no batch stood there")?;
         pad(last, slack, &self.state).ok_or("the room that it had cannot be filled")?;
-        Ok(self.encode(id, &groups))
+        Ok(self.encode(case.id, &groups))
     }
 
     /// The frames of each batch.

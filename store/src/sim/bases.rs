@@ -10,11 +10,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redoubt_log::chain::{Head, Tree};
+use redoubt_log::chain::Head;
 use redoubt_log::codec;
 use redoubt_log::disk::{Disk, replace};
-use redoubt_log::id::{Hash, LogIndex, Timestamp};
-use redoubt_log::raft::{AppliedState, Checkpoint, ImageFile, Images, LogId, PinnedImage};
+use redoubt_log::id::{Hash, LogIndex};
+use redoubt_log::raft::{AppliedState, Checkpoint, ImageFile, Images, LogId, PinnedImage, StoredState};
 use redoubt_log::segment::SegmentLog;
 use redoubt_log::world::sim;
 use serde::{Deserialize, Serialize};
@@ -48,12 +48,7 @@ pub struct SimBases {
 /// What stands in a manifest, behind its BLAKE3.
 #[derive(Debug, Serialize, Deserialize)]
 struct Manifest {
-    id: LogId,
-    membership: Vec<u8>,
-    chain: Hash,
-    time: Timestamp,
-    leaves: u64,
-    peaks: Vec<Hash>,
+    applied: StoredState,
     state: Hash,
     files: Vec<ImageFile>,
 }
@@ -238,10 +233,7 @@ impl SimBases {
 
 impl Manifest {
     fn of(state: &AppliedState, head: &Head, hash: Hash, files: Vec<ImageFile>) -> Self {
-        let AppliedState { id, membership, chain, time } = state.clone();
-        let (leaves, peaks) = (head.tree.size(), head.tree.peaks().to_vec());
-        let membership = membership.to_vec();
-        Self { id, membership, chain, time, leaves, peaks, state: hash, files }
+        Self { applied: StoredState::of(state, head), state: hash, files }
     }
 
     fn bytes(&self) -> Result<Vec<u8>, String> {
@@ -258,11 +250,7 @@ impl Manifest {
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<Checkpoint, String> {
-        let membership = self.membership.clone().into();
-        let Self { id, chain, time, .. } = *self;
-        let state = AppliedState { id, membership, chain, time };
-        let tree = Tree::from_parts(self.leaves, self.peaks.clone()).ok_or("a wrong tree")?;
-        let head = Head { chain, time, tree };
+        let (state, head) = self.applied.read().ok_or("a wrong tree")?;
         Ok(Checkpoint { state, head, location: dir.to_path_buf() })
     }
 }

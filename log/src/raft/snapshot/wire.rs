@@ -4,11 +4,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use crate::blob::ExportedHead;
-use crate::chain::{Head, Tree};
+use crate::chain::Head;
 use crate::codec;
-use crate::id::{BlobId, Hash, Timestamp};
+use crate::id::{BlobId, Hash};
 use crate::raft::images::ImageFile;
-use crate::raft::state_machine::{AppliedState, Checkpoint};
+use crate::raft::state_machine::{AppliedState, Checkpoint, StoredState};
 use crate::segment::LogId;
 
 /// The most files that an image may have.
@@ -85,36 +85,23 @@ pub(crate) enum Offered {
 /// What an image is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Description {
-    id: LogId,
-    membership: Vec<u8>,
-    chain: Hash,
-    time: Timestamp,
-    leaves: u64,
-    peaks: Vec<Hash>,
+    state: StoredState,
     /// Its files.
     pub(super) files: Vec<ImageFile>,
 }
 
 impl Description {
     pub(super) fn of(checkpoint: &Checkpoint, files: Vec<ImageFile>) -> Self {
-        let AppliedState { id, membership, chain, time } = checkpoint.state.clone();
-        let tree = &checkpoint.head.tree;
-        let (leaves, peaks) = (tree.size(), tree.peaks().to_vec());
-        Self { id, membership: membership.to_vec(), chain, time, leaves, peaks, files }
+        Self { state: StoredState::of(&checkpoint.state, &checkpoint.head), files }
     }
 
     pub(super) fn id(&self) -> LogId {
-        self.id
+        self.state.id
     }
 
     /// The state and the head that it says, if they fit each other.
     pub(super) fn state(&self) -> Option<(AppliedState, Head)> {
-        let Self { id, chain, time, .. } = *self;
-        let tree = Tree::from_parts(self.leaves, self.peaks.clone())?;
-        let membership = Bytes::copy_from_slice(&self.membership);
-        let whole = self.leaves == id.index.0.checked_add(1)?;
-        let state = AppliedState { id, membership, chain, time };
-        whole.then_some((state, Head { chain, time, tree }))
+        self.state.read()
     }
 
     /// Tells images apart whose files differ, also those of one index.
