@@ -51,10 +51,7 @@ impl Progress {
 /// What is in the file, behind its BLAKE3. A change of its shape gets a new number.
 #[derive(Serialize, Deserialize)]
 enum Saved {
-    V1 {
-        state: StoredState,
-        installed: bool,
-    },
+    V1 { state: StoredState, installed: bool },
 }
 
 impl LightState {

@@ -62,9 +62,7 @@ pub use node::{Node, NodeOptions, Status};
 pub use peers::{Dialer, LEVEL, MAX_CALL_BYTES, PeerOptions, PeerStream, Service, Start, topic};
 pub use regroup::{RegroupError, Survey, regroup, survey};
 pub use replay::replay;
-pub use state_machine::{
-    AppliedState, Checkpoint, Committed, Fatal, StateMachine, StoredState,
-};
+pub use state_machine::{AppliedState, Checkpoint, Committed, Fatal, StateMachine, StoredState};
 pub use stop::Stopped;
 pub use types::{record_of, voters_of};
 

@@ -149,12 +149,7 @@ impl Stretch {
         Ok(Self { from, to, batches, entries, seals, state, number, synced, known_runs })
     }
 
-    fn write(
-        &self,
-        case: &Case<'_>,
-        bytes: &[u8],
-        fetch: Fetch<'_>,
-    ) -> Result<Vec<u8>, String> {
+    fn write(&self, case: &Case<'_>, bytes: &[u8], fetch: Fetch<'_>) -> Result<Vec<u8>, String> {
         let first = self.state.next_index();
         let behind = LogIndex(first.0 + self.entries);
         let entries = if self.entries > 0 { fetch(first, behind)? } else { Vec::new() };

@@ -14,7 +14,9 @@ use redoubt_log::chain::Head;
 use redoubt_log::codec;
 use redoubt_log::disk::{Disk, replace};
 use redoubt_log::id::{Hash, LogIndex};
-use redoubt_log::raft::{AppliedState, Checkpoint, ImageFile, Images, LogId, PinnedImage, StoredState};
+use redoubt_log::raft::{
+    AppliedState, Checkpoint, ImageFile, Images, LogId, PinnedImage, StoredState,
+};
 use redoubt_log::segment::SegmentLog;
 use redoubt_log::world::sim;
 use serde::{Deserialize, Serialize};
