@@ -41,7 +41,7 @@ impl World {
         for (n, step) in (1..).zip(steps) {
             world.clock += step.passes();
             let record = to_record(step, &world.model, n);
-            world.apply(&record);
+            let _ = world.apply(&record);
         }
         world
     }
@@ -357,7 +357,8 @@ fn email(world: &World, id: AccountId, pick: usize) {
     let stood = |state: &State| -> Vec<(u8, Vec<String>)> {
         let account = state.accounts.get(&id).unwrap();
         let all = live(account).flat_map(|m| m.messages.iter().filter(|p| p.email == email));
-        all.map(|p| (p.flags, folded(&p.keywords))).collect()
+        // It does not come back marked as deleted.
+        all.map(|p| (p.flags & !8, folded(&p.keywords))).collect()
     };
     let last = world
         .model
@@ -389,7 +390,7 @@ fn email(world: &World, id: AccountId, pick: usize) {
     let found: Vec<(u8, Vec<String>)> = stands
         .iter()
         .map(|(m, uid)| view.placement(id, *m, id, *uid).unwrap().unwrap())
-        .map(|p| (p.flags.0, folded(&p.keywords)))
+        .map(|p| (p.flags.0 & !8, folded(&p.keywords)))
         .collect();
     match into {
         Some(name) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, Uid};
-use redoubt_log::record::{RestoreMode, RestoreTo};
+use redoubt_log::record::{Flags, RestoreMode, RestoreTo};
 
 use super::lives::{Mailboxes, end, stood};
 use super::stands::{self, Emails, Stand, Twins, Want, flags_step};
@@ -113,7 +113,9 @@ impl Work<'_> {
             let stood = (stand.mailbox, stand.uid);
             // Into one mailbox it comes once.
             if self.wish.into.is_none() || wants.is_empty() {
-                wants.push(Want { to, stood, flags: stand.flags, keywords: stand.keywords });
+                // Marked as deleted, the next EXPUNGE of any client would take it again.
+                let flags = stand.flags.without(Flags::DELETED);
+                wants.push(Want { to, stood, flags, keywords: stand.keywords });
             }
         }
         wants

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use redoubt_log::id::{EmailId, LogIndex, MailboxId, Uid};
-use redoubt_log::record::{RestoreMode, RestoreTo};
+use redoubt_log::record::{Flags, RestoreMode, RestoreTo};
 
 use super::lives::{Actors, Life, Mailboxes, end, lives, stood};
 use super::stands::{Emails, Want};
@@ -165,7 +165,9 @@ impl Undelete<'_> {
             }
             *count += 1;
             let to = self.target(tree, place.0, end);
-            wants.push(Want { to, stood: place, flags: was.flags, keywords: was.keywords });
+            // Marked as deleted, the next EXPUNGE of any client would take it again.
+            let flags = was.flags.without(Flags::DELETED);
+            wants.push(Want { to, stood: place, flags, keywords: was.keywords });
         }
         wants.reverse();
         let mut total: BTreeMap<RestoreTo, u32> = BTreeMap::new();

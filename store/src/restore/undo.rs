@@ -115,6 +115,7 @@ impl Undo<'_> {
         let Some(was) = life.before(end).filter(|_| !own) else { return Ok(()) };
         let (flags, keywords) =
             self.flags_before(life)?.unwrap_or((was.flags, was.keywords.clone()));
+        let flags = flags.without(Flags::DELETED);
         let to = self.target(tree, life.mailbox, end);
         let want = Want { to, stood: (life.mailbox, life.uid), flags, keywords };
         changed.went.entry(was.email).or_default().push(want);
