@@ -294,7 +294,7 @@ fn deleted(
 ) -> Vec<(EmailId, MailboxId)> {
     let shown = |state: &State| -> BTreeSet<(MailboxId, Uid, EmailId)> {
         let account = state.accounts.get(&id);
-        let all = account.into_iter().flat_map(|account| live(account));
+        let all = account.into_iter().flat_map(live);
         all.flat_map(|m| m.messages.iter().map(|p| (m.id, p.uid, p.email))).collect()
     };
     let states: Vec<_> = model.past.range(since..=until).map(|(_, state)| shown(state)).collect();
@@ -370,7 +370,7 @@ fn email(world: &World, id: AccountId, pick: usize) {
         .find(|stood| !stood.is_empty())
         .unwrap();
     let (emails, places) = (vec![email], Vec::new());
-    let into = (pick % 3 == 0).then(|| "Back/to me".to_owned());
+    let into = pick.is_multiple_of(3).then(|| "Back/to me".to_owned());
     let wish = EmailWish {
         account: id,
         emails,

@@ -463,13 +463,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::raft::wire::Frame;
+    use crate::world;
 
     #[tokio::test(start_paused = true)]
     async fn no_more_is_read_than_there_is_room_for() {
         let (near, far) = tokio::io::duplex(1 << 20);
         let (requests, mut asked) = mpsc::channel(PIPELINE);
         let reads = Receiver::new(tokio::io::split(Box::new(far) as Box<dyn PeerStream>).0);
-        tokio::spawn(listen(reads, requests, Room::new(10 * UNIT, UNIT)));
+        drop(world::spawn(listen(reads, requests, Room::new(10 * UNIT, UNIT))));
         let (_, mut writes) = tokio::io::split(near);
         for (id, octets) in [(1, 3), (2, 4), (3, 4), (4, 30)] {
             let bulk = Bytes::from(vec![0; octets * UNIT]);

@@ -119,7 +119,7 @@ impl Selected {
     }
 
     /// The mailbox as of an index: read-only.
-    pub(crate) fn as_of(self, past: Option<LogIndex>) -> Self {
+    pub(crate) fn then(self, past: Option<LogIndex>) -> Self {
         Self { read_only: self.read_only || past.is_some(), past, ..self }
     }
 

@@ -154,11 +154,10 @@ pub(super) fn stood(
     Ok(found)
 }
 
-fn visit(
-    view: &View,
-    range: &KeyRange,
-    look: &mut dyn FnMut(Object, LogIndex, Option<&[u8]>) -> Result<(), StorageError>,
-) -> Result<(), StorageError> {
+/// Sees a version of an object; `None` where it went.
+type Look<'a> = &'a mut dyn FnMut(Object, LogIndex, Option<&[u8]>) -> Result<(), StorageError>;
+
+fn visit(view: &View, range: &KeyRange, look: Look<'_>) -> Result<(), StorageError> {
     view.reader().visit(Table::History, range, Order::Rising, &mut |key, value| {
         let corrupt = |what: &str| StorageError::corrupt(Table::History, key, what);
         let (object, index) = parse_history(key).ok_or_else(|| corrupt("no object"))?;

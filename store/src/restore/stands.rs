@@ -226,16 +226,17 @@ impl Emails {
     }
 }
 
+/// Emails, and where each stands.
+type Placed = BTreeMap<EmailId, BTreeSet<RestoreTo>>;
+
 /// Live emails of another account, by what makes them the same: bytes and received time.
 #[derive(Debug, Default)]
-pub(super) struct Twins(
-    RefCell<BTreeMap<(BlobId, Timestamp), BTreeMap<EmailId, BTreeSet<RestoreTo>>>>,
-);
+pub(super) struct Twins(RefCell<BTreeMap<(BlobId, Timestamp), Placed>>);
 
 impl Twins {
     /// Those of an account; an account without emails is not read.
     pub(super) fn of_account(view: &View, account: AccountId) -> Planned<Self> {
-        let mut twins: BTreeMap<_, BTreeMap<EmailId, BTreeSet<RestoreTo>>> = BTreeMap::new();
+        let mut twins: BTreeMap<_, Placed> = BTreeMap::new();
         let there = view.account(account)?.ok_or(PlanError::NoSuchAccount(account))?;
         if there.emails == 0 {
             return Ok(Self::default());

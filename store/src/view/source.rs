@@ -23,8 +23,14 @@ pub(super) struct Source {
     /// A past index; `None` is now.
     past: Option<LogIndex>,
     /// The floor that was looked at last, and whose it is.
-    floor: Arc<Mutex<Option<(AccountId, Option<FloorRow>)>>>,
+    floor: Arc<Mutex<LastFloor>>,
 }
+
+/// A floor and whose it is, `None` before any was looked at.
+type LastFloor = Option<(AccountId, Option<FloorRow>)>;
+
+/// Looks at the newest version of one object of then, by the object's bytes.
+type Newest<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StorageError>;
 
 /// Looks at one object of then.
 pub(super) type Witness<'a> = &'a mut dyn FnMut(Object, &[u8]) -> Result<bool, StorageError>;
@@ -165,7 +171,7 @@ impl Source {
         &self,
         range: &KeyRange,
         leap: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
-        witness: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StorageError>,
+        witness: Newest<'_>,
     ) -> Result<(), StorageError> {
         if let Some(account) = Parts::new(&range.from).account() {
             self.reaches(account, self.index())?;
@@ -302,10 +308,7 @@ impl Held {
         Ok(Step::BackTo(key))
     }
 
-    fn show(
-        &mut self,
-        witness: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StorageError>,
-    ) -> Result<bool, StorageError> {
+    fn show(&mut self, witness: Newest<'_>) -> Result<bool, StorageError> {
         if !std::mem::take(&mut self.is_there) {
             return Ok(true);
         }

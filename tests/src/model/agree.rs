@@ -59,7 +59,7 @@ fn refuses(view: &View, id: AccountId, account: &AccountM, floor: LogIndex) {
     begins(view.mailboxes(id).err());
     begins(view.subscriptions(id).err());
     begins(view.sequence(id).err());
-    for (email, _) in &account.emails {
+    for email in account.emails.keys() {
         begins(view.email(id, *email).err());
     }
     for m in &account.mailboxes {

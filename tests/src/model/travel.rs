@@ -321,11 +321,9 @@ fn expected(was: &AccountM, is: &AccountM, only: Option<MailboxId>) -> Lines {
         let (gone, come) = (only_in(&before, &after), only_in(&after, &before));
         for n in 0..gone.len().max(come.len()) {
             match (gone.get(n), come.get(n)) {
-                (Some((from, _)), Some((to, flags))) => {
-                    if in_scope(&from.0) || in_scope(&to.0) {
-                        let (from, to) = (at(was, from), at(is, to));
-                        lines.insert(format!("> {from} {to} {email} {flags:?}"));
-                    }
+                (Some((from, _)), Some((to, flags))) if in_scope(&from.0) || in_scope(&to.0) => {
+                    let (from, to) = (at(was, from), at(is, to));
+                    lines.insert(format!("> {from} {to} {email} {flags:?}"));
                 }
                 (Some((place, flags)), None) if in_scope(&place.0) => {
                     lines.insert(format!("- {} {email} {flags:?}", at(was, place)));

@@ -318,8 +318,8 @@ async fn find(
     let mut after = String::new();
     loop {
         let page: Value = client.get(&format!("{path}{after}")).await?;
-        for item in page["items"].as_array().into_iter().flatten() {
-            if let Some(id) = item["email_id"].as_str()
+        for item in page.get("items").and_then(Value::as_array).into_iter().flatten() {
+            if let Some(id) = item.get("email_id").and_then(Value::as_str)
                 && seen.insert(id.to_owned())
             {
                 ids.push(id.to_owned());
@@ -329,7 +329,7 @@ async fn find(
             let text = format!("more than {MAX_FOUND} emails match: say more, or use `rewind`");
             return Err(Failure::usage(text).into());
         }
-        match page["next"].as_str() {
+        match page.get("next").and_then(Value::as_str) {
             Some(next) => after = format!("&after={}", encode(next)),
             None if ids.is_empty() => {
                 let text = format!("no email matches {query:?}; `redoubt find` searches the same");
@@ -371,9 +371,8 @@ async fn do_it(
     }
     let id: OperationId = client.send(Method::POST, "/v1/restores", &ask).await?;
     if how.no_wait {
-        return Ok(
-            output::object(common.json, &serde_json::json!({ "id": id })).map(|()| Exit::Done)?
-        );
+        output::object(common.json, &serde_json::json!({ "id": id }))?;
+        return Ok(Exit::Done);
     }
     wait(common, client, id).await
 }

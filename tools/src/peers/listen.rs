@@ -122,7 +122,7 @@ impl Serving {
             // Whoever has no token has come as far.
             Some(Ok(Ok((stream, Caller::Joiner)))) => {
                 let served = tokio::time::timeout(JOINING, self.desk.serve(stream, from));
-                drop(place.hold(served).await);
+                place.hold(served).await.map(Result::ok);
             }
             Some(Ok(Err(error))) => tracing::warn!(%from, "a peer is refused: {error}"),
             Some(Err(_)) => {

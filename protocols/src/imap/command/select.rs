@@ -100,7 +100,7 @@ fn announce(
     let now = &opened.mailbox;
     let reference = MailboxRef { account, mailbox: now.id };
     let selected = Selected::new(reference, account, now, opened.uids.clone(), read_only);
-    let mut selected = selected.as_of(past);
+    let mut selected = selected.then(past);
     if past.is_none() {
         let watermark = session.imap.store.recent(reference, opened.uids.last(), !read_only);
         selected.mark_recent_above(watermark);

@@ -222,7 +222,7 @@ impl Shared {
     fn message(&self, number: u64, random: &mut Random, token: &str) -> Vec<u8> {
         let subject = format!("Report {number}");
         let shares = self.kind != Kind::Short;
-        if shares && number % NEW_OF != 0 {
+        if shares && !number.is_multiple_of(NEW_OF) {
             return self.mix.forwarded(random, token, &subject, number % SHARED);
         }
         let each = if shares { NEW_OF } else { 1 };
