@@ -330,7 +330,7 @@ async fn each_object_that_is_not_as_it_was_is_named_and_recovery_leaves_nothing(
     let into = world.dir.path().join("new");
     let listed = objects.list("", None).await.unwrap();
     // Where the log ends only the server knows: nothing is left of a last range that is gone.
-    let newest = listed.iter().filter(|object| object.name.starts_with("log/")).next_back();
+    let newest = listed.iter().rfind(|object| object.name.starts_with("log/"));
     let newest = newest.unwrap().name.clone();
     for object in listed {
         let whole = objects.get(&object.name).await.unwrap();
