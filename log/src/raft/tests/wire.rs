@@ -23,7 +23,7 @@ fn hello() -> Hello {
         node: NodeId(2),
         to: NodeId(1),
         incarnation: 3,
-        level: crate::raft::LEVEL,
+        level: 2,
         lane: Lane::Calls,
         address: "a:1".to_owned(),
         last: Some(LogId { term: Term(1), index: LogIndex(2) }),
