@@ -76,6 +76,7 @@ fn bare(rejection: Rejection) -> Rejection {
         Rejection::NotFound(_) => Rejection::NotFound(String::new()),
         Rejection::Exists(_) => Rejection::Exists(String::new()),
         Rejection::Floor(_) => Rejection::Floor(String::new()),
+        Rejection::Restore(_) => Rejection::Restore(String::new()),
         other => other,
     }
 }

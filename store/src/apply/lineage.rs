@@ -46,6 +46,7 @@ fn remember_node(work: &mut Work<'_>, node: NodeId) -> Ruled<Done> {
 }
 
 pub(crate) fn renumber(work: &mut Work<'_>, record: &Renumber) -> Ruled<Done> {
+    work.account(record.account)?;
     for mailbox in &record.mailboxes {
         let open = work.named(record.account, *mailbox)?;
         let next = open.counters.get().uid_next.saturating_add(u64::from(record.skip));

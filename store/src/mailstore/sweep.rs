@@ -34,6 +34,8 @@ pub(super) async fn run(store: Weak<Inner>, progress: Arc<Progress>) {
         tokio::select! {
             () = progress.sweep_due.notified() => {}
             changed = leader.changed() => if changed.is_err() { return },
+            // Who has just begun to lead does not know it for sure yet.
+            () = tokio::time::sleep(RETRY) => {}
         }
     }
 }

@@ -40,12 +40,14 @@ fn a_restore_goes_on_under_another_leader() {
     let id = begun["id"].as_str().unwrap().to_owned();
     // The leader dies in the middle of it.
     cluster.node_mut(first).kill();
+    let mut last = String::new();
     let ended = until(PATIENCE, || {
         let (code, said) = cluster.verb(follower, &["restore", "show", &id, "--json"]);
+        last = format!("{code} {said}");
         let body: Value = serde_json::from_str(said.lines().next()?).ok()?;
         (code == 0 && body["state"] == "completed").then_some(body)
     });
-    let body = ended.expect("the restore ends under the next leader");
+    let body = ended.unwrap_or_else(|| panic!("the restore ends under the next leader: {last}"));
     assert_eq!((&body["created"], &body["failed"]), (&EMAILS.into(), &0.into()));
     cluster.node_mut(first).start_again();
     all_agree(&cluster, &set((0..EMAILS).map(|n| format!("r{n}"))));
