@@ -18,7 +18,7 @@ use redoubt_store::apply::{APPLY_VERSION, Position, apply};
 use redoubt_store::check::check;
 use redoubt_store::storage::{MemStorage, RocksOptions, RocksStorage, Storage};
 use redoubt_store::view::{TrimAt, View};
-use redoubt_tests::model::{Model, agree_above};
+use redoubt_tests::model::{Model, agree_above, result_without_texts};
 
 const SMALL: RocksOptions = RocksOptions { block_cache: 1 << 20, write_buffers: 1 << 20 };
 
@@ -69,21 +69,9 @@ struct Run {
     _dir: tempfile::TempDir,
 }
 
-fn bare(rejection: Rejection) -> Rejection {
-    match rejection {
-        Rejection::InvalidName(_) => Rejection::InvalidName(String::new()),
-        Rejection::Limit(_) => Rejection::Limit(String::new()),
-        Rejection::NotFound(_) => Rejection::NotFound(String::new()),
-        Rejection::Exists(_) => Rejection::Exists(String::new()),
-        Rejection::Floor(_) => Rejection::Floor(String::new()),
-        Rejection::Restore(_) => Rejection::Restore(String::new()),
-        other => other,
-    }
-}
-
 /// What the model has no opinion of is left out.
-fn bare_result(result: Result<Done, Rejection>) -> Result<Done, Rejection> {
-    let result = match result.map_err(bare) {
+fn of_opinion(result: Result<Done, Rejection>) -> Result<Done, Rejection> {
+    let result = match result_without_texts(result) {
         // What dies, and when it is to be decided again, is looked at in `Run::die`.
         Err(Rejection::HeldSince) => Done::Dead(Vec::new()),
         result => result?,
@@ -92,12 +80,6 @@ fn bare_result(result: Result<Done, Rejection>) -> Result<Done, Rejection> {
         Done::Trimmed(_) => Ok(Done::Trimmed(0)),
         Done::Dead(_) => Ok(Done::Dead(Vec::new())),
         Done::More(_) => Ok(Done::More(false)),
-        Done::Delivered(all) => {
-            Ok(Done::Delivered(all.into_iter().map(|one| one.map_err(bare)).collect()))
-        }
-        Done::Arrived(all) => {
-            Ok(Done::Arrived(all.into_iter().map(|one| one.map_err(bare)).collect()))
-        }
         done => Ok(done),
     }
 }
@@ -121,7 +103,7 @@ impl Run {
         let outcome = apply(&mut self.memory, &position, &record).unwrap();
         assert_eq!(apply(&mut self.rocks, &position, &record).unwrap(), outcome);
         let expected = self.model.apply(index, time, &record);
-        let (found, wanted) = (bare_result(outcome.result.clone()), bare_result(expected.result));
+        let (found, wanted) = (of_opinion(outcome.result.clone()), of_opinion(expected.result));
         assert_eq!(found, wanted, "{:?}", record.change);
         let hash = |reader: &dyn redoubt_store::storage::Read| StateHash::stored(reader).unwrap();
         assert_eq!(hash(&self.memory), hash(&self.rocks));

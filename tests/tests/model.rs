@@ -11,58 +11,18 @@ use std::sync::Arc;
 use operations::{Step, steps, to_record};
 use proptest::prelude::*;
 use redoubt_log::id::{Hash, LogIndex, OperationId, Term, Timestamp};
-use redoubt_log::record::{
-    Actor, Change, DomainAdd, Done, Outcome, Record, Rejection, Restored, Why,
-};
+use redoubt_log::record::{Actor, Change, DomainAdd, Record, Why};
 use redoubt_store::StateHash;
 use redoubt_store::apply::{Position, apply, pass};
 use redoubt_store::check::check;
 use redoubt_store::storage::{MemStorage, Read, RocksOptions, RocksStorage, Storage};
 use redoubt_store::view::View;
-use redoubt_tests::model::{Model, agree, travels};
+use redoubt_tests::model::{Model, agree, travels, without_texts};
 
 const SMALL: RocksOptions = RocksOptions { block_cache: 1 << 20, write_buffers: 1 << 20 };
 
 fn position(index: u64, time: Timestamp) -> Position {
     Position { index: LogIndex(index), term: Term(1), time, mark: index.to_le_bytes().to_vec() }
-}
-
-/// Texts in rejections are for people; the model does not repeat them.
-fn bare(rejection: Rejection) -> Rejection {
-    match rejection {
-        Rejection::InvalidName(_) => Rejection::InvalidName(String::new()),
-        Rejection::Limit(_) => Rejection::Limit(String::new()),
-        Rejection::NotFound(_) => Rejection::NotFound(String::new()),
-        Rejection::Exists(_) => Rejection::Exists(String::new()),
-        Rejection::Restore(_) => Rejection::Restore(String::new()),
-        other => other,
-    }
-}
-
-fn bare_all<T>(answers: Vec<Result<T, Rejection>>) -> Vec<Result<T, Rejection>> {
-    answers.into_iter().map(|answer| answer.map_err(bare)).collect()
-}
-
-fn bare_restored(answer: Restored) -> Restored {
-    match answer {
-        Restored::Skipped(why) => Restored::Skipped(bare(why)),
-        Restored::Failed(why) => Restored::Failed(bare(why)),
-        other => other,
-    }
-}
-
-fn bare_outcome(outcome: Outcome) -> Outcome {
-    let result = match outcome.result {
-        Ok(Done::Delivered(answers)) => Ok(Done::Delivered(bare_all(answers))),
-        Ok(Done::Arrived(answers)) => Ok(Done::Arrived(bare_all(answers))),
-        Ok(Done::Changed(answers)) => Ok(Done::Changed(bare_all(answers))),
-        Ok(Done::Restored(answers)) => {
-            Ok(Done::Restored(answers.into_iter().map(bare_restored).collect()))
-        }
-        Ok(done) => Ok(done),
-        Err(rejection) => Err(bare(rejection)),
-    };
-    Outcome { result, ..outcome }
 }
 
 fn hash(reader: &dyn Read) -> Hash {
@@ -98,7 +58,7 @@ fn run(steps: &[Step]) {
         let outcome = apply(&mut memory, &at, &record).unwrap();
         assert_eq!(apply(&mut rocks, &at, &record).unwrap(), outcome);
         let expected = model.apply(LogIndex(index), time, &record);
-        assert_eq!(bare_outcome(outcome), bare_outcome(expected), "{record:#?}");
+        assert_eq!(without_texts(outcome), without_texts(expected), "{record:#?}");
         assert_eq!(hash(&memory), hash(&rocks));
         log.push((index, time, record));
     }

@@ -258,12 +258,14 @@ impl Twins {
         Ok(Self(RefCell::new(twins)))
     }
 
-    /// Each is the twin of one email: the one that stands where this is wanted, if there is one.
+    /// Each is the twin of one email: the one that stands where this is wanted, if there is one,
+    /// and of those the one that stands nowhere else, which another may want more.
     fn of(&self, data: &EmailData, wants: &[Want]) -> Option<EmailId> {
         let mut all = self.0.borrow_mut();
         let same = all.get_mut(&(data.blob, data.received))?;
         let shared = |(_, places): &(&EmailId, &BTreeSet<RestoreTo>)| {
-            wants.iter().filter(|want| places.contains(&want.to)).count()
+            let shared = wants.iter().filter(|want| places.contains(&want.to)).count();
+            (shared, std::cmp::Reverse(places.len()))
         };
         let twin = *same.iter().max_by_key(shared)?.0;
         same.remove(&twin);

@@ -10,6 +10,7 @@ mod emails;
 mod mailboxes;
 mod restore;
 mod retention;
+mod texts;
 mod travel;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use redoubt_log::id::*;
 use redoubt_log::record::*;
 
 pub use agree::{agree, agree_above};
+pub use texts::{result_without_texts, without_texts};
 pub use travel::travels;
 
 #[derive(Debug, Clone, Default)]
