@@ -110,7 +110,7 @@ async fn ranges_read_back_and_each_change_of_an_entry_is_noticed() {
     let range = entries(5, 4, Hash([9; 32]));
     repository.put_range(LINEAGE, &range).await.unwrap();
     let name = range.name().unwrap();
-    assert_eq!(repository.ranges(LINEAGE, None).await.unwrap(), [name.clone()]);
+    assert_eq!(repository.ranges(LINEAGE, None).await.unwrap(), std::slice::from_ref(&name));
     assert_eq!(repository.range(LINEAGE, &name).await.unwrap(), range);
     // Whoever can write the checksum anew does not know the chain.
     let text = name.name(LINEAGE);

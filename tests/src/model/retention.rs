@@ -25,7 +25,7 @@ impl Model {
             self.known(r.account)?;
         } else {
             let begins = |id| self.floors.get(id).is_some_and(|floor| *floor >= r.floor);
-            if !self.now.accounts.keys().all(begins) {
+            if !self.now.accounts.keys().chain(self.now.deleted.keys()).all(begins) {
                 return Err(Rejection::Floor(String::new()));
             }
         }
@@ -60,7 +60,7 @@ impl Model {
 
     /// One that is deleted, too.
     fn known(&self, account: AccountId) -> Answer<()> {
-        match self.now.accounts.contains_key(&account) {
+        match self.now.accounts.contains_key(&account) || self.now.deleted.contains_key(&account) {
             true => Ok(()),
             false => Err(Rejection::NoSuchAccount),
         }
