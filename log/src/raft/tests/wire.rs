@@ -23,7 +23,7 @@ fn hello() -> Hello {
         node: NodeId(2),
         to: NodeId(1),
         incarnation: 3,
-        level: 2,
+        level: crate::raft::LEVEL,
         lane: Lane::Calls,
         address: "a:1".to_owned(),
         last: Some(LogId { term: Term(1), index: LogIndex(2) }),
@@ -63,7 +63,8 @@ fn entries_do_not_keep_what_they_were_read_with() {
 
 #[test]
 fn a_hello_has_its_octets() {
-    let octets = Frame::new(Kind::Hello, 0, &hello(), Bytes::new()).unwrap().octets();
+    let hello = Hello { level: 2, ..hello() };
+    let octets = Frame::new(Kind::Hello, 0, &hello, Bytes::new()).unwrap().octets();
     // Length, checksum; kind 1, id 0, octets of the head.
     let mut expected =
         [&66_u32.to_le_bytes()[..], &octets[4..8], &[1], &[0; 8], &[53, 0, 0, 0]].concat();
