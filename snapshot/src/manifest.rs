@@ -197,6 +197,17 @@ pub fn entry(
     Ok(FileEntry { name: name.to_owned(), size, blake3 })
 }
 
+/// Some octets of a file of an image.
+///
+/// # Errors
+/// Those of the system; also when it has not got them.
+pub(crate) fn piece(path: &Path, offset: u64, len: u64) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let mut octets = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    std::fs::File::open(path)?.read_exact_at(&mut octets, offset)?;
+    Ok(octets)
+}
+
 fn hash_of(file: &Arc<dyn DiskFile>, pauses: &Pauses) -> io::Result<(u64, Hash)> {
     let size = file.len()?;
     let mut hasher = blake3::Hasher::new();

@@ -16,7 +16,9 @@ use rand::{Rng, SeedableRng};
 use redoubt_log::disk::RealDisk;
 use redoubt_log::id::{AccountId, LogIndex};
 use redoubt_snapshot::BaseDir;
-use redoubt_snapshot::archive::{ArchiveState, Archiver, Feeder, Settings, Watcher, reached, run};
+use redoubt_snapshot::archive::{
+    ArchiveState, Archiver, Checks, Feeder, Settings, Watcher, reached, run,
+};
 use redoubt_snapshot::plan::{PlanError, Target, lineage, plan};
 use redoubt_snapshot::recover::{RecoverError, Wishes, recover};
 use redoubt_snapshot::repo::{KeyWish, MasterKey, Place, RepoError, Repository};
@@ -162,6 +164,8 @@ fn settings(key: KeyWish) -> Settings {
         feeder: Feeder::Follower,
         alarm_lag: Duration::ZERO,
         mark_every: Duration::ZERO,
+        base_every: Duration::ZERO,
+        checks: Checks::default(),
     }
 }
 

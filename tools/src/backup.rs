@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use redoubt_snapshot::archive::{ArchiveState, Settings, Watcher, run};
+use redoubt_snapshot::archive::{ArchiveState, Checks, Settings, Watcher, run};
 use redoubt_snapshot::repo::{KeyWish, MasterKey, Place};
 use redoubt_store::mailstore::{ArchiveGate, Mailstore};
 use serde::Deserialize;
@@ -73,6 +73,10 @@ pub fn gate(backup: &Backup) -> Option<ArchiveGate> {
     (!backup.repository.is_empty()).then(|| ArchiveGate::new(wait))
 }
 
+fn hours(count: u64) -> Duration {
+    Duration::from_secs(count.saturating_mul(3600))
+}
+
 /// The archive of a running node.
 #[derive(Debug)]
 pub struct Archive {
@@ -88,6 +92,7 @@ impl Archive {
     /// When the file with credentials does not read.
     pub fn start(
         backup: &Backup,
+        data: &Path,
         mailstore: &Mailstore,
         gate: Option<ArchiveGate>,
     ) -> anyhow::Result<Option<Self>> {
@@ -105,6 +110,12 @@ impl Archive {
             feeder: backup.feeder,
             alarm_lag: Duration::from_secs(backup.alarm_lag_seconds),
             mark_every: MARK_EVERY,
+            base_every: hours(backup.base_every_hours),
+            checks: Checks {
+                every: hours(backup.verify_every_hours),
+                level: backup.verify_level,
+                scratch: data.join("scratch"),
+            },
         };
         let watcher = Watcher::default();
         let task = tokio::spawn(run(mailstore.clone(), settings, watcher.clone(), gate, None));

@@ -79,7 +79,7 @@ impl Running {
         mut peering: Peering,
         gate: Option<ArchiveGate>,
     ) -> anyhow::Result<Self> {
-        let archive = Archive::start(&config.backup, &mailstore, gate)?;
+        let archive = Archive::start(&config.backup, &config.data, &mailstore, gate)?;
         let mut wiring = Wiring::new(config)?;
         let ended = CancellationToken::new();
         let cluster = Cluster::new(mailstore.clone(), peering.way());

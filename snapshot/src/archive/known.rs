@@ -1,20 +1,29 @@
 //! Which blobs the repository has, in memory: 16 octets each.
 //!
 //! The octets are a hash under a key that only this process knows, so that nobody
-//! can make a blob that is taken for another.
+//! can make a blob that is taken for another. What a sweep names does not count.
 
 use std::collections::{HashMap, HashSet};
+use std::time::{Instant, SystemTime};
 
+use parking_lot::Mutex;
 use redoubt_log::id::BlobId;
 
-use crate::repo::names::IndexName;
+use crate::repo::names::{self, IndexName};
 use crate::repo::pack::Piece;
+use crate::repo::sweep::LOOK_AGAIN;
 use crate::repo::{RepoError, Repository};
 
 /// What the repository is known to have.
 #[derive(Debug)]
 pub(super) struct Known {
     key: [u8; 32],
+    has: Mutex<Has>,
+    looked: Mutex<Option<(Instant, SystemTime)>>,
+}
+
+#[derive(Debug, Default)]
+struct Has {
     blobs: HashSet<[u8; 16]>,
     /// Blobs of several pieces that are not all seen yet.
     partly: HashMap<BlobId, HashSet<u32>>,
@@ -23,12 +32,7 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) fn new() -> Self {
-        Self {
-            key: rand::random(),
-            blobs: HashSet::new(),
-            partly: HashMap::new(),
-            indexes: HashSet::new(),
-        }
+        Self { key: rand::random(), has: Mutex::default(), looked: Mutex::default() }
     }
 
     fn short(&self, id: &BlobId) -> [u8; 16] {
@@ -39,38 +43,83 @@ impl Known {
     }
 
     pub(super) fn has(&self, id: &BlobId) -> bool {
-        self.blobs.contains(&self.short(id))
+        let short = self.short(id);
+        self.has.lock().blobs.contains(&short)
     }
 
     /// A blob is there as a whole.
-    pub(super) fn add(&mut self, id: &BlobId) {
+    pub(super) fn add(&self, id: &BlobId) {
         let short = self.short(id);
-        self.blobs.insert(short);
+        self.has.lock().blobs.insert(short);
     }
 
-    fn add_piece(&mut self, piece: &Piece) {
+    fn add_piece(&self, piece: &Piece) {
         let id = piece.head.id;
         if piece.pieces == 1 {
             return self.add(&id);
         }
-        let seen = self.partly.entry(id).or_default();
+        let short = self.short(&id);
+        let mut has = self.has.lock();
+        let seen = has.partly.entry(id).or_default();
         seen.insert(piece.piece);
         if seen.len() == piece.pieces as usize {
-            self.partly.remove(&id);
-            self.add(&id);
+            has.partly.remove(&id);
+            has.blobs.insert(short);
         }
     }
 
-    /// Reads the indexes that were not read yet.
-    pub(super) async fn refresh(&mut self, repository: &Repository) -> Result<(), RepoError> {
-        for name in repository.indexes().await? {
-            if self.indexes.contains(&name) {
+    fn forget_piece(&self, piece: &Piece) {
+        let short = self.short(&piece.head.id);
+        let mut has = self.has.lock();
+        has.blobs.remove(&short);
+        has.partly.remove(&piece.head.id);
+    }
+
+    /// As [`Known::refresh`], where that is long ago.
+    pub(super) async fn fresh(&self, repository: &Repository) -> Result<(), RepoError> {
+        let looked = *self.looked.lock();
+        let old = |(at, by): (Instant, SystemTime)| {
+            // A machine that was suspended knows it by one of the two.
+            at.elapsed() >= LOOK_AGAIN || by.elapsed().is_ok_and(|ago| ago >= LOOK_AGAIN)
+        };
+        match looked.is_none_or(old) {
+            true => self.refresh(repository).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Reads the indexes that were not read yet, and forgets what sweeps name.
+    pub(super) async fn refresh(&self, repository: &Repository) -> Result<(), RepoError> {
+        let now = (Instant::now(), SystemTime::now());
+        let sweeps = repository.sweeps().await?;
+        let listed = repository.indexes().await?;
+        let (going, there): (Vec<_>, Vec<_>) =
+            listed.into_iter().partition(|name| sweeps.names(&names::pack(&name.pack)));
+        self.check_gone(&there, &going);
+        for name in going {
+            if self.has.lock().indexes.remove(&name) {
+                let pieces = repository.index(&name).await?;
+                pieces.iter().for_each(|piece| self.forget_piece(piece));
+            }
+        }
+        for name in there {
+            if self.has.lock().indexes.contains(&name) {
                 continue;
             }
             let pieces = repository.index(&name).await?;
             pieces.iter().for_each(|piece| self.add_piece(piece));
-            self.indexes.insert(name);
+            self.has.lock().indexes.insert(name);
         }
+        *self.looked.lock() = Some(now);
         Ok(())
+    }
+
+    /// What went unseen, by an index that nobody can read any more, begins it all anew.
+    fn check_gone(&self, there: &[IndexName], going: &[IndexName]) {
+        let listed: HashSet<&IndexName> = there.iter().chain(going).collect();
+        let mut has = self.has.lock();
+        if has.indexes.iter().any(|name| !listed.contains(name)) {
+            *has = Has::default();
+        }
     }
 }

@@ -6,15 +6,22 @@
 //! ranges overlap and never conflict; nothing has to be agreed on. Whoever begins
 //! makes sure that its own chain continues what the repository holds.
 
+mod base;
+mod checks;
 mod known;
 mod run;
+mod schedule;
 mod send;
+
+use std::sync::Arc;
 
 use redoubt_log::chain;
 use redoubt_log::id::{Hash, LogIndex, Timestamp};
 use redoubt_log::raft::LogEntry;
 use redoubt_store::mailstore::Mailstore;
 
+pub use base::{BasePhase, BaseRun, BaseState, BaseWatcher, Job};
+pub use checks::{CheckStatus, Checked, Checks};
 pub use run::{ArchiveState, ArchiveStatus, Feeder, Settings, Watcher, run};
 
 use crate::repo::names::RangeName;
@@ -59,7 +66,8 @@ pub struct Archiver {
     repository: Repository,
     lineage: String,
     reached: Option<Reached>,
-    known: Known,
+    known: Arc<Known>,
+    secret: [u8; 32],
 }
 
 impl Archiver {
@@ -70,12 +78,13 @@ impl Archiver {
     pub async fn open(store: Mailstore, repository: Repository) -> Result<Self, RepoError> {
         let lineage = store.identity().lineage.clone();
         let reached = reached(&repository, &lineage).await?;
-        let mut archiver = Self { store, repository, lineage, reached, known: Known::new() };
+        let its = store.clone();
+        let secret = tokio::task::spawn_blocking(move || its.secret()).await;
+        let secret = *secret.map_err(source)?.map_err(source)?.bytes();
+        let known = Arc::new(Known::new());
+        let archiver = Self { store, repository, lineage, reached, known, secret };
         archiver.check_joined().await?;
-        let store = archiver.store.clone();
-        let secret = tokio::task::spawn_blocking(move || store.secret()).await;
-        let secret = secret.map_err(source)?.map_err(source)?;
-        archiver.repository.put_secret(&archiver.lineage, secret.bytes()).await?;
+        archiver.repository.put_secret(&archiver.lineage, &secret).await?;
         archiver.known.refresh(&archiver.repository).await?;
         Ok(archiver)
     }
@@ -85,16 +94,26 @@ impl Archiver {
         self.reached
     }
 
-    /// Why nothing can be recovered of this history, if so: its first entries are in no range.
+    /// Takes bases of this node's state, beside the archive.
+    pub fn job(&self) -> Job {
+        let (store, repository) = (self.store.clone(), self.repository.clone());
+        Job::new(store, repository, self.lineage.clone(), self.known.clone(), &self.secret)
+    }
+
+    /// Why nothing can be recovered of this history yet, if so: its first entries are in no
+    /// range, and there is no base.
     pub(crate) async fn lacks_beginning(&self) -> Result<Option<String>, RepoError> {
+        if !self.repository.bases(&self.lineage).await?.is_empty() {
+            return Ok(None);
+        }
         let names = self.repository.ranges(&self.lineage, None).await?;
         let first = match names.iter().map(|name| name.first).min() {
             Some(first) => first,
             None => self.begin().await?.map_or(LogIndex(0), |(index, ..)| index),
         };
         let text = format!(
-            "the archive of this history begins at entry {first}: nothing can be recovered of it. \
-             Copy the data directory of a stopped node as well"
+            "the archive of this history begins at entry {first}, and nothing can be recovered of \
+             it before its first base is there: one is being taken"
         );
         Ok((first > LogIndex(0)).then_some(text))
     }
@@ -102,7 +121,8 @@ impl Archiver {
     /// A node that lags behind the archive waits until it has come there.
     async fn check_joined(&self) -> Result<(), RepoError> {
         let Some(Reached { index, chain, .. }) = self.reached else { return Ok(()) };
-        if self.applied() < Some(index) {
+        let purged = self.store.node().status().purged.map(|id| id.index);
+        if self.applied() < Some(index) || purged > Some(index) {
             return Ok(());
         }
         match self.chain_at(index).await? == chain {
@@ -131,7 +151,12 @@ impl Archiver {
         };
         let named = named(&range.entries)?;
         let store = self.store.blobs().clone();
-        let sent = send(&self.repository, &store, &mut self.known, named.blobs).await?;
+        self.known.fresh(&self.repository).await?;
+        if self.skips(&range) {
+            let before = LogIndex(range.first().0.saturating_sub(1));
+            self.repository.put_floor(&self.lineage, before).await?;
+        }
+        let sent = send(&self.repository, &store, &self.known, named.blobs).await?;
         self.repository.put_range(&self.lineage, &range).await?;
         self.reached = range.ends().map(|(_, last)| of_entry(last));
         let Sent { blobs, bytes, reclaimed, .. } = sent;
@@ -139,6 +164,12 @@ impl Archiver {
             tracing::info!(reclaimed, "blobs were reclaimed before they were archived");
         }
         Ok(Step { entries: range.entries.len() as u64, blobs, bytes, news: named.news })
+    }
+
+    /// Whether entries before it are in no range, and will not be.
+    fn skips(&self, range: &Range) -> bool {
+        let next = self.reached.map_or(0, |reached| reached.index.0.saturating_add(1));
+        range.first().0 > next
     }
 
     /// The entries behind what the repository holds, which continue its chain.
@@ -161,11 +192,14 @@ impl Archiver {
 
     /// Where to go on: behind what the repository holds, or where this node's log begins.
     async fn begin(&self) -> Result<Option<(LogIndex, Hash, Timestamp)>, RepoError> {
+        let purged = self.store.node().status().purged;
         if let Some(Reached { index, chain, time }) = self.reached {
-            self.check_purged(index)?;
-            return Ok(Some((LogIndex(index.0.saturating_add(1)), chain, time)));
+            if purged.is_none_or(|purged| purged.index <= index) {
+                return Ok(Some((LogIndex(index.0.saturating_add(1)), chain, time)));
+            }
+            self.check_purged(index).await?;
         }
-        let Some(purged) = self.store.node().status().purged else {
+        let Some(purged) = purged else {
             return Ok(Some((LogIndex(0), Hash::default(), Timestamp(0))));
         };
         let (node, index) = (self.store.node().clone(), purged.index);
@@ -174,13 +208,15 @@ impl Archiver {
         Ok(Some((LogIndex(index.0.saturating_add(1)), head.chain, head.time)))
     }
 
-    fn check_purged(&self, reached: LogIndex) -> Result<(), RepoError> {
+    /// With a base behind the gap all goes on from there.
+    async fn check_purged(&self, reached: LogIndex) -> Result<(), RepoError> {
         let purged = self.store.node().status().purged.map(|id| id.index);
-        match purged > Some(reached) {
-            false => Ok(()),
-            true => Err(RepoError::Source(format!(
+        let bases = self.repository.bases(&self.lineage).await?;
+        match bases.iter().any(|base| Some(base.index) >= purged) {
+            true => Ok(()),
+            false => Err(RepoError::Source(format!(
                 "the repository ends at entry {reached}, and this node's log begins behind it: \
-                 let another node feed it, or take a new base"
+                 let another node feed it, or take a base here: `redoubt backup start --here`"
             ))),
         }
     }

@@ -11,7 +11,9 @@ use redoubt_store::alarms::AlarmKind;
 use redoubt_store::mailstore::{ArchiveGate, Mailstore};
 use serde::{Deserialize, Serialize};
 
-use super::{Archiver, Reached, Step};
+use super::checks::{CheckSchedule, CheckWatcher};
+use super::schedule::Schedule;
+use super::{Archiver, BaseRun, BaseWatcher, CheckStatus, Checks, Reached, Step};
 use crate::repo::{KeyWish, Objects, Place, RepoError, Repository};
 
 /// A member that was heard within this is there.
@@ -51,6 +53,11 @@ pub struct Settings {
     pub alarm_lag: Duration,
     /// How often the log is told what is archived.
     pub mark_every: Duration,
+    /// How long after one base the next is taken; nothing: only when somebody asks, and where
+    /// nothing can be recovered without.
+    pub base_every: Duration,
+    /// When the repository is verified.
+    pub checks: Checks,
 }
 
 /// How the archive is, as this node knows it.
@@ -75,6 +82,9 @@ pub struct ArchiveStatus {
     pub repository: String,
     /// How it is.
     pub state: ArchiveState,
+    /// Who feeds it, where that is another node.
+    #[serde(default)]
+    pub feeder: Option<NodeId>,
     /// The last entry that it holds.
     pub index: Option<LogIndex>,
     /// That entry's effective time.
@@ -93,11 +103,17 @@ pub struct ArchiveStatus {
     pub failures: u64,
     /// Why the last one failed.
     pub error: Option<String>,
+    /// The base under way here, or the last one of this process.
+    #[serde(default)]
+    pub base: BaseRun,
+    /// What came of verifying the repository.
+    #[serde(default)]
+    pub verify: CheckStatus,
 }
 
 /// What is shared with whoever asks how the archive is.
 #[derive(Debug, Clone, Default)]
-pub struct Watcher(Arc<Mutex<Watched>>);
+pub struct Watcher(Arc<Mutex<Watched>>, BaseWatcher, CheckWatcher);
 
 #[derive(Debug, Default)]
 struct Watched {
@@ -111,7 +127,14 @@ impl Watcher {
     pub fn status(&self) -> ArchiveStatus {
         let watched = self.0.lock();
         let lag = watched.behind.map_or(0, |since| since.elapsed().as_millis());
-        ArchiveStatus { lag_ms: u64::try_from(lag).unwrap_or(u64::MAX), ..watched.status.clone() }
+        let lag_ms = u64::try_from(lag).unwrap_or(u64::MAX);
+        let (base, verify) = (self.1.status(), self.2.lock().clone());
+        ArchiveStatus { lag_ms, base, verify, ..watched.status.clone() }
+    }
+
+    /// Bases, and how to ask for one.
+    pub fn bases(&self) -> &BaseWatcher {
+        &self.1
     }
 
     fn change(&self, change: impl FnOnce(&mut ArchiveStatus)) {
@@ -140,14 +163,13 @@ impl Watcher {
     }
 }
 
-/// Whether it is this node's turn: one rule for all, over what each knows of the others.
+/// Whose turn it is: one rule for all, over what each knows of the others.
 /// They may differ for a moment, and then two feed, which does no harm.
-fn is_my_turn(cluster: &Cluster, feeder: Feeder) -> bool {
-    let leader = cluster.leader;
+fn feeder_of(cluster: &Cluster, feeder: Feeder) -> Option<NodeId> {
     match feeder {
-        Feeder::Any => true,
-        Feeder::Leader => leader == Some(cluster.node),
-        Feeder::Follower => chosen_follower(cluster).or(leader) == Some(cluster.node),
+        Feeder::Any => Some(cluster.node),
+        Feeder::Leader => cluster.leader,
+        Feeder::Follower => chosen_follower(cluster).or(cluster.leader),
     }
 }
 
@@ -167,6 +189,8 @@ struct Worker {
     watcher: Watcher,
     gate: Option<ArchiveGate>,
     archiver: Option<Archiver>,
+    schedule: Schedule,
+    checks: CheckSchedule,
     objects: Option<Objects>,
     marked: Instant,
     news: bool,
@@ -182,7 +206,20 @@ pub async fn run(
 ) {
     watcher.change(|status| status.repository.clone_from(&settings.place.repository));
     let (archiver, marked, news) = (None, Instant::now(), false);
-    let mut worker = Worker { store, settings, watcher, gate, archiver, objects, marked, news };
+    let schedule = Schedule::new(watcher.bases().clone(), settings.base_every);
+    let checks = CheckSchedule::new(settings.checks.clone(), watcher.2.clone());
+    let mut worker = Worker {
+        store,
+        settings,
+        watcher,
+        gate,
+        archiver,
+        schedule,
+        checks,
+        objects,
+        marked,
+        news,
+    };
     let lag = worker.lag();
     let mut wait = worker.settings.interval;
     loop {
@@ -259,10 +296,11 @@ impl Worker {
 
     async fn turn(&mut self) -> Result<(), RepoError> {
         let cluster = self.store.node().cluster();
-        if !is_my_turn(&cluster, self.settings.feeder) {
+        let feeder = feeder_of(&cluster, self.settings.feeder);
+        if feeder != Some(cluster.node) {
             self.archiver = None;
-            self.wait_for_others();
-            return Ok(());
+            self.wait_for_others(feeder);
+            return self.base_here().await;
         }
         let fed = self.feed().await;
         match &fed {
@@ -272,11 +310,22 @@ impl Worker {
         fed
     }
 
+    /// A base of this node, though another one feeds the archive: somebody asked for it.
+    async fn base_here(&mut self) -> Result<(), RepoError> {
+        if self.schedule.wanted() {
+            let repository = self.repository().await?;
+            let archiver = Archiver::open(self.store.clone(), repository).await?;
+            self.schedule.begin(&archiver);
+        }
+        Ok(())
+    }
+
     /// What another node has archived is known from the log.
-    fn wait_for_others(&self) {
+    fn wait_for_others(&self, feeder: Option<NodeId>) {
         let archived = self.store.local_view().ok().and_then(|view| view.archived().ok()?);
         self.watcher.change(|status| {
             status.state = ArchiveState::Waiting;
+            status.feeder = feeder;
             status.index = archived.map(|archived| archived.index);
             status.error = None;
         });
@@ -304,6 +353,10 @@ impl Worker {
             }
             self.news |= step.news;
             self.mark(reached).await;
+            if let Some(archiver) = &self.archiver {
+                self.schedule.look(archiver).await?;
+                self.checks.look(archiver).await?;
+            }
             if step.entries == 0 {
                 self.watcher.look(reached.map(|at| at.index), self.store.applied());
                 return Ok(());
@@ -340,7 +393,7 @@ impl Worker {
 
     fn went_well(&self) {
         self.watcher.change(|status| {
-            status.state = ArchiveState::Feeding;
+            (status.state, status.feeder) = (ArchiveState::Feeding, None);
             (status.failures, status.error) = (0, None);
         });
         self.store.alarms().clear(AlarmKind::Archive, "repository");
@@ -372,6 +425,10 @@ mod tests {
 
     use super::*;
 
+    fn is_mine(cluster: &Cluster, feeder: Feeder) -> bool {
+        feeder_of(cluster, feeder) == Some(cluster.node)
+    }
+
     fn member(node: u64, role: Role, light: bool, contact_s: Option<u64>) -> ClusterMember {
         ClusterMember {
             node: NodeId(node),
@@ -401,7 +458,7 @@ mod tests {
     fn one_follower_that_is_there_feeds_and_the_leader_where_there_is_none() {
         use Role::{Leader, Learner, Voter};
         let turn = |me, members: &[ClusterMember]| {
-            is_my_turn(&cluster(me, Some(1), members.to_vec()), Feeder::Follower)
+            is_mine(&cluster(me, Some(1), members.to_vec()), Feeder::Follower)
         };
         let of = |two: Option<u64>, three: Option<u64>| {
             vec![
@@ -419,8 +476,8 @@ mod tests {
         assert_eq!(whose(&of(Some(60), Some(0)), &[1, 3]), [3]);
         assert_eq!(whose(&of(Some(60), None), &[1]), [1]);
         let alone = cluster(1, Some(1), vec![member(1, Leader, false, None)]);
-        assert!(is_my_turn(&alone, Feeder::Follower) && is_my_turn(&alone, Feeder::Leader));
+        assert!(is_mine(&alone, Feeder::Follower) && is_mine(&alone, Feeder::Leader));
         let nobody = cluster(2, None, vec![member(2, Voter, false, None)]);
-        assert!(is_my_turn(&nobody, Feeder::Follower) && !is_my_turn(&nobody, Feeder::Leader));
+        assert!(is_mine(&nobody, Feeder::Follower) && !is_mine(&nobody, Feeder::Leader));
     }
 }

@@ -48,7 +48,7 @@ pub(super) struct Sent {
 pub(super) async fn send(
     repository: &Repository,
     store: &BlobStore,
-    known: &mut Known,
+    known: &Known,
     wanted: BTreeSet<BlobId>,
 ) -> Result<Sent, RepoError> {
     let mut sent = Sent::default();

@@ -4,12 +4,14 @@
 //! Invariants: no object is ever changed, and a different content under a name
 //! that is taken is an error; what an object needs to be of use is written before
 //! it (a pack before its index, blobs before the range of the log that names them,
-//! pieces before their base), so that a crash between any two leaves only what
+//! pieces before their base's description), so that a crash between any two leaves only what
 //! nobody refers to; with encryption nothing is written without a key.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub mod base;
+pub mod bundle;
 mod error;
 pub mod keys;
 pub mod names;
@@ -18,6 +20,7 @@ pub mod pack;
 mod place;
 pub mod range;
 pub mod seal;
+pub mod sweep;
 
 pub use error::RepoError;
 pub use keys::{KeyWish, Keyring, MasterKey};

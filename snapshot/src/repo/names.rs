@@ -14,6 +14,8 @@ pub const PACKS: &str = "packs";
 pub const INDEX: &str = "index";
 /// Under which pieces of bases' files lie.
 pub const PIECES: &str = "pieces";
+/// Under which lies what is to be removed.
+pub const SWEEPS: &str = "sweeps";
 
 /// A range of the log, as its name tells it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,9 +117,71 @@ pub fn pack(id: &[u8; 16]) -> String {
     spread(PACKS, id)
 }
 
-/// A piece of a base's file, by its id.
-pub fn piece(id: &[u8; 32]) -> String {
-    spread(PIECES, id)
+/// A piece of a base's file. A name that is to be removed is never used again: what comes
+/// after that gets the number of the newest sweep for its generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PieceName {
+    /// A keyed hash of its octets.
+    pub id: [u8; 32],
+    /// The newest sweep when it was sent, 0 for none.
+    pub generation: u32,
+}
+
+impl PieceName {
+    /// Its whole name.
+    pub fn name(&self) -> String {
+        format!("{}-{:08x}", spread(PIECES, &self.id), self.generation)
+    }
+
+    /// From the last part of its name.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (id, generation) = text.split_once('-')?;
+        let generation = unhex(generation).map(u32::from_be_bytes)?;
+        Some(Self { id: unhex(id)?, generation })
+    }
+
+    /// The last part of its name.
+    pub fn last(&self) -> String {
+        format!("{}-{:08x}", hex(&self.id), self.generation)
+    }
+}
+
+/// What says that a base was finished, so that one whose description is gone is missed.
+pub fn taken(lineage: &str, base: &BaseName) -> String {
+    format!("taken/{lineage}/{:020}-{}", base.index.0, hex(&base.chain))
+}
+
+/// The folder of a history's floors.
+pub fn floors_of(lineage: &str) -> String {
+    format!("floors/{lineage}")
+}
+
+/// That nothing is kept of a history up to and with an entry.
+pub fn floor(lineage: &str, index: LogIndex) -> String {
+    format!("{}/{:020}", floors_of(lineage), index.0)
+}
+
+/// The folder of a history's pins.
+pub fn pins_of(lineage: &str) -> String {
+    format!("pins/{lineage}")
+}
+
+/// A base that is to stay.
+pub fn pin(lineage: &str, base: &BaseName) -> String {
+    format!("{}/{:020}-{}", pins_of(lineage), base.index.0, hex(&base.chain))
+}
+
+/// Under which lies what came of verifying.
+pub const CHECKS: &str = "checks";
+
+/// What came of a verification, by when it was begun, in milliseconds since 1970.
+pub fn check(begun: i64) -> String {
+    format!("{CHECKS}/{:020}", begun.max(0))
+}
+
+/// A sweep, by its number.
+pub fn sweep(number: u32) -> String {
+    format!("{SWEEPS}/{number:08x}")
 }
 
 /// So that no folder has millions of files.
@@ -151,6 +215,9 @@ mod tests {
         let index = IndexName { pack: [3; 16], generation: 0x0102 };
         assert_eq!(IndexName::parse(last(&index.name())), Some(index));
         assert_eq!(pack(&[0xfe; 16]), format!("packs/fe/{}", "fe".repeat(16)));
+        let piece = PieceName { id: [0xfd; 32], generation: 0x0a0b };
+        assert_eq!(PieceName::parse(last(&piece.name())), Some(piece));
+        assert_eq!(last(&piece.name()), piece.last());
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct Listed {
     pub name: String,
     /// Its octets.
     pub size: u64,
+    /// When it was made, by the clock of where it lies, in milliseconds since 1970.
+    pub made: i64,
 }
 
 impl Listed {
@@ -180,7 +182,11 @@ impl Objects {
                 Some(after) => store.list_with_offset(Some(&folder), &Path::from(after)),
                 None => store.list(Some(&folder)),
             };
-            let named = list.map_ok(|meta| Listed { name: meta.location.into(), size: meta.size });
+            let named = list.map_ok(|meta| Listed {
+                made: meta.last_modified.timestamp_millis(),
+                name: meta.location.into(),
+                size: meta.size,
+            });
             named.try_collect::<Vec<_>>().boxed()
         });
         let mut list = list.await.map_err(|error| failed(folder.as_ref(), &error))?;

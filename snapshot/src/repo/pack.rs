@@ -201,6 +201,13 @@ impl Catalogue {
         self.blobs.keys()
     }
 
+    /// Octets of the blobs that are there as a whole and no part of others.
+    pub fn raw_bytes(&self) -> u64 {
+        let heads = || self.blobs.keys().filter_map(|id| self.head(id));
+        let parts: BTreeSet<&BlobId> = heads().flat_map(|head| &head.parts).collect();
+        heads().filter(|head| !parts.contains(&head.id)).map(|head| head.len).sum()
+    }
+
     /// The packs that a blob lies in.
     pub fn packs_of(&self, id: &BlobId) -> BTreeSet<[u8; 16]> {
         let pieces = self.blobs.get(id).into_iter().flatten();

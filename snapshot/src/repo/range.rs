@@ -30,6 +30,11 @@ impl Range {
         Some((self.entries.first()?, self.entries.last()?))
     }
 
+    /// Its first entry; 0 for one without entries.
+    pub fn first(&self) -> LogIndex {
+        self.entries.first().map_or(LogIndex(0), |entry| entry.id.index)
+    }
+
     /// Its name; `None` for one without entries.
     pub fn name(&self) -> Option<RangeName> {
         let (first, last) = self.ends()?;

@@ -29,6 +29,12 @@ pub enum Kind {
     Base = 6,
     /// The shard's secret.
     Secret = 7,
+    /// What is to be removed.
+    Sweep = 8,
+    /// A name that says all: a base that was finished, or is to stay, or a floor.
+    Mark = 9,
+    /// Keys and certificates of a node, in a file outside of the repository.
+    Keys = 10,
 }
 
 /// Octets of a frame before its payload.
@@ -290,10 +296,18 @@ pub fn open<'k>(
     }
 }
 
+/// Octets of an object with so many octets of content.
+pub fn framed_len(plain: u64, sealed: bool) -> u64 {
+    let tag = if sealed { TAG_BYTES as u64 } else { 0 };
+    plain.saturating_add((HEADER_BYTES + TRAILER_BYTES) as u64).saturating_add(tag)
+}
+
 /// A pack's octets: its pieces are sealed one by one.
 pub(super) fn frame_pack(sealed: bool, pieces: &[u8]) -> Vec<u8> {
     let plain = pieces.len() as u64;
-    let header = Header { kind: Kind::Pack as u8, sealed, key: [0; 8], salt: [0; 32], plain };
+    // So that no two packs have one name: one that is to be removed does not come again.
+    let salt = rand::random();
+    let header = Header { kind: Kind::Pack as u8, sealed, key: [0; 8], salt, plain };
     framed(&header.bytes(), pieces)
 }
 

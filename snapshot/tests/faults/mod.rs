@@ -15,7 +15,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use redoubt_snapshot::repo::Objects;
 
@@ -130,7 +130,24 @@ impl ObjectStore for Faulty {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        // Each removal is a step at which all may end, as each object that is made.
+        let me = self.clone();
+        let gone = locations.then(move |location| {
+            let me = me.clone();
+            async move {
+                let location = location?;
+                me.check()?;
+                let last = me.faults.puts_left.load(Ordering::SeqCst) == 1;
+                if !last || me.faults.answer_lost.load(Ordering::SeqCst) {
+                    me.inner.delete(&location).await?;
+                }
+                if me.faults.puts_left.load(Ordering::SeqCst) != u64::MAX {
+                    me.faults.puts_left.fetch_sub(1, Ordering::SeqCst);
+                }
+                if last { Err(failed("died")) } else { Ok(location) }
+            }
+        });
+        gone.boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

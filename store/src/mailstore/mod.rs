@@ -24,7 +24,7 @@ use crate::auth::{Authenticator, Candidate, MAX_PASSWORD};
 use crate::cache::ParsedCache;
 use crate::changes::{ChangeFeed, Watch};
 use crate::check::Violation;
-use crate::checkpoint::{Base, BaseError};
+use crate::checkpoint::{Base, BaseError, Bases};
 use crate::ingest::Ingest;
 use crate::mime::{self, Parsed};
 use crate::restore::{Plan, Summary, Wish};
@@ -546,6 +546,10 @@ impl Mailstore {
     /// [`BaseError`]; also when no place for checkpoints was given.
     pub async fn checkpoint(&self) -> Result<Base, BaseError> {
         self.inner.take_checkpoint().await
+    }
+    /// Where its checkpoints are kept, for who carries them elsewhere.
+    pub fn bases(&self) -> Option<Arc<dyn Bases>> {
+        self.inner.checkpoints.bases()
     }
 }
 

@@ -12,7 +12,7 @@ use redoubt_log::blob::{BlobStats, SyncHistogram};
 use redoubt_log::id::LogIndex;
 use redoubt_log::segment::LATENCY_BUCKETS_US;
 use redoubt_protocols::server::{Counter, ProtocolStats};
-use redoubt_snapshot::archive::{ArchiveState, Watcher};
+use redoubt_snapshot::archive::{ArchiveState, BaseState, Watcher};
 use redoubt_store::alarms::AlarmKind;
 use redoubt_store::mailstore::StoreStatus;
 
@@ -100,7 +100,17 @@ fn archive(out: &mut Out<'_>, app: &App) -> Result<(), Error> {
     out.gauge("archive_lag_seconds", help, status.lag_ms as f64 / 1e3)?;
     out.counter("archive_entries", "Entries archived", status.entries)?;
     out.counter("archive_bytes", "Octets of blobs archived", status.bytes)?;
-    out.gauge("archive_failures", "Tries that failed in a row", status.failures as f64)
+    out.gauge("archive_failures", "Tries that failed in a row", status.failures as f64)?;
+    let running = if status.base.state == BaseState::Running { 1.0 } else { 0.0 };
+    out.gauge("backup_base_running", "Whether this node takes a base", running)?;
+    out.gauge("backup_base_index", "The entry of its last base", index(status.base.index))?;
+    let Some(last) = &status.verify.last else { return Ok(()) };
+    out.gauge(
+        "backup_verified_seconds",
+        "When the repository was verified",
+        last.begun as f64 / 1e3,
+    )?;
+    out.gauge("backup_verify_findings", "What was wrong with it then", last.findings as f64)
 }
 
 fn scrub(out: &mut Out<'_>, status: &StoreStatus) -> Result<(), Error> {

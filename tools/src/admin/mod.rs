@@ -1,6 +1,7 @@
 //! The admin API: what the verbs call over the Unix socket, and what
 //! monitoring reads over HTTPS. It alone may use snapshot and protocols together.
 
+mod backup;
 pub mod client;
 mod cluster;
 mod cluster_metrics;
@@ -81,6 +82,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for Caller {
 pub fn router(app: App) -> Router {
     monitoring(app.clone())
         .merge(ops::routes(app.clone()))
+        .merge(backup::routes(app.clone()))
         .merge(cluster::routes(app.clone()))
         .merge(directory::routes(app.clone()))
         .merge(mailboxes::routes(app.clone()))

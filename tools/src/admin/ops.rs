@@ -8,7 +8,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use redoubt_log::dump::rfc3339;
 use redoubt_log::id::{LogIndex, Timestamp};
-use redoubt_snapshot::archive::{ArchiveStatus, Watcher};
+use redoubt_snapshot::archive::Watcher;
 use redoubt_store::mailstore::{ScrubStatus, StoreStatus, Verdict};
 use serde::Deserialize;
 use serde_json::json;
@@ -24,7 +24,6 @@ const LOG_PIECE: usize = 1024 * 1024;
 pub(super) fn routes(app: App) -> Router {
     Router::new()
         .route("/v1/status", get(status))
-        .route("/v1/archive", get(archive))
         .route("/v1/check", get(check))
         .route("/v1/compare", post(compare))
         .route("/v1/scrub", post(scrub))
@@ -51,6 +50,7 @@ async fn status(State(app): State<App>) -> Json<StatusBody> {
         listen: (*app.listen).clone(),
         sessions,
         store: store(&app.mailstore.status()),
+        archive: app.archive.as_ref().map(Watcher::status),
     })
 }
 
@@ -86,11 +86,6 @@ fn store(status: &StoreStatus) -> serde_json::Value {
             "repaired": blobs.repaired,
         },
     })
-}
-
-/// How the archive is; nothing where none is configured.
-async fn archive(State(app): State<App>) -> Json<Option<ArchiveStatus>> {
-    Json(app.archive.as_ref().map(Watcher::status))
 }
 
 async fn check(State(app): State<App>) -> Result<Json<Report>, ApiError> {

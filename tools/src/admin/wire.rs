@@ -184,6 +184,9 @@ pub struct StatusBody {
     pub sessions: BTreeMap<String, u64>,
     /// What the store says of itself.
     pub store: serde_json::Value,
+    /// How the archive is, where there is a repository.
+    #[serde(default)]
+    pub archive: Option<redoubt_snapshot::archive::ArchiveStatus>,
 }
 
 /// Entries of the log, readable.

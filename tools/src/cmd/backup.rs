@@ -1,18 +1,25 @@
 //! `redoubt backup ...` and `redoubt archive status`
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use bytes::Bytes;
 use clap::{Args, Subcommand};
-use redoubt_log::dump::rfc3339;
-use redoubt_log::id::Timestamp;
-use redoubt_snapshot::archive::{ArchiveState, ArchiveStatus};
-use redoubt_snapshot::repo::{MasterKey, Repository, keys};
-use redoubt_snapshot::verify::{Level, Report, Subset, verify};
+use hyper::Method;
+use indicatif::ProgressBar;
+use redoubt_snapshot::archive::{ArchiveState, ArchiveStatus, BaseRun, BaseState};
+use redoubt_snapshot::repo::Repository;
+use redoubt_snapshot::repo::names::BaseName;
+use redoubt_snapshot::verify::{BaseRow, History, Level, Report, Subset, verify, verify_restored};
 
-use super::Common;
+use super::backup_expire::{self, Expire, Pin};
+use super::{Common, backup_keys as keys, backup_table as table};
 use crate::config::Backup;
 use crate::exit::{Exit, Failure};
 use crate::{backup, output};
+
+/// How often a base under way is looked at.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Which repository; without these what the configuration says.
 #[derive(Debug, Clone, Default, Args)]
@@ -35,7 +42,7 @@ pub struct From {
 }
 
 impl From {
-    fn settings(self, common: &Common) -> anyhow::Result<Backup> {
+    pub(super) fn settings(self, common: &Common) -> anyhow::Result<Backup> {
         let configured = common.config()?.backup;
         Ok(Backup {
             repository: self.from.unwrap_or(configured.repository),
@@ -63,14 +70,46 @@ impl From {
 /// The backup repository.
 #[derive(Debug, Subcommand)]
 pub enum BackupVerb {
-    /// Show what can be recovered: histories, first and last entry, sizes
-    #[command(visible_alias = "list")]
+    /// Take a base now: the state of a running server, from which recovery begins
+    Start(Start),
+    /// Show what can be recovered: histories, earliest and latest moment, sizes
     Status(From),
+    /// Show the bases
+    List(From),
+    /// Show all that a base says of itself
+    Describe(Describe),
+    /// Let go what is old: bases, logs before them, and content that nothing names any more.
+    /// Without --yes it only says what would go
+    Expire(Expire),
+    /// Keep a base, whatever else goes
+    Pin(Pin),
+    /// Keep it no longer than others
+    Unpin(Pin),
     /// Look whether everything is there and sound
     Verify(Verify),
     /// Keys that open the repository
     #[command(subcommand)]
-    Keys(Keys),
+    Keys(keys::Keys),
+}
+
+/// `backup start`
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Of the node that is asked, though another one feeds the repository.
+    #[arg(long)]
+    here: bool,
+    /// Do not wait until it is there; `archive status` shows how it goes.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// `backup describe`
+#[derive(Debug, Args)]
+pub struct Describe {
+    #[command(flatten)]
+    from: From,
+    /// Its index (`@1234`), its name as `backup list` shows it, or `latest`.
+    base: String,
 }
 
 /// `backup verify`
@@ -79,12 +118,17 @@ pub struct Verify {
     #[command(flatten)]
     from: From,
     /// files: all is there, sizes fit; chain: also the log is one chain and has all its
-    /// blobs; data: also every octet is read.
+    /// blobs; data: also every octet is read; restore: also the newest state is made of it,
+    /// and is the one that the log recorded.
     #[arg(long, default_value = "chain", value_parser = level)]
     level: Level,
     /// Of `data` the n-th of t parts, a different one each day.
     #[arg(long, value_name = "n/t", value_parser = subset)]
     subset: Option<Subset>,
+    /// Where `restore` makes the state and removes it again; it takes as much room as the
+    /// views of a node. Without it where temporary files lie.
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
 }
 
 fn level(text: &str) -> Result<Level, String> {
@@ -92,7 +136,8 @@ fn level(text: &str) -> Result<Level, String> {
         "files" => Ok(Level::Files),
         "chain" => Ok(Level::Chain),
         "data" => Ok(Level::Data),
-        _ => Err("write files, chain or data".to_owned()),
+        "restore" => Ok(Level::Restore),
+        _ => Err("write files, chain, data or restore".to_owned()),
     }
 }
 
@@ -100,48 +145,43 @@ fn subset(text: &str) -> Result<Subset, String> {
     Subset::parse(text).ok_or_else(|| "write 1/7 for the first of seven parts".to_owned())
 }
 
-/// `backup keys`
-#[derive(Debug, Subcommand)]
-pub enum Keys {
-    /// Make a key, in a file that is not there yet. Keep a copy elsewhere: without it
-    /// the repository is lost
-    Init {
-        /// The file.
-        file: PathBuf,
-    },
-    /// Let a new key open everything, and seal what comes with data keys that the old
-    /// one does not open
-    Rotate {
-        /// Which repository.
-        #[command(flatten)]
-        from: From,
-        /// The file with the new key.
-        #[arg(long, value_name = "FILE")]
-        new: PathBuf,
-    },
-    /// Show the keys that open the repository
-    List(From),
-}
-
 /// # Errors
 /// Those of the repository.
 pub async fn run(common: &Common, verb: BackupVerb) -> anyhow::Result<Exit> {
     match verb {
+        BackupVerb::Start(start) => run_start(common, start).await,
         BackupVerb::Status(from) => {
-            let repository = from.open(common).await?;
-            let report = verify(&repository, Level::Chain, None).await?;
-            show(common.json, &report)
+            let report = verify(&from.open(common).await?, Level::Files, None).await?;
+            show(common.json, &report, table::status)
         }
+        BackupVerb::List(from) => {
+            let report = verify(&from.open(common).await?, Level::Files, None).await?;
+            list(common.json, &report)
+        }
+        BackupVerb::Describe(verb) => describe(common, verb).await,
+        BackupVerb::Expire(verb) => backup_expire::run(common, verb).await,
+        BackupVerb::Pin(verb) => backup_expire::pin(common, verb, true).await,
+        BackupVerb::Unpin(verb) => backup_expire::pin(common, verb, false).await,
         BackupVerb::Verify(verb) => {
             let repository = verb.from.open(common).await?;
-            let report = verify(&repository, verb.level, verb.subset).await?;
-            show(common.json, &report)
+            let report = match verb.level {
+                Level::Restore => {
+                    let scratch = verb.scratch.unwrap_or_else(std::env::temp_dir);
+                    verify_restored(&repository, verb.subset, &scratch).await?
+                }
+                level => verify(&repository, level, verb.subset).await?,
+            };
+            show(common.json, &report, table::verified)
         }
-        BackupVerb::Keys(verb) => keys_verb(common, verb).await,
+        BackupVerb::Keys(verb) => keys::run(common, verb).await,
     }
 }
 
-fn show(json: bool, report: &Report) -> anyhow::Result<Exit> {
+fn show(
+    json: bool,
+    report: &Report,
+    table: impl Fn(&Report) -> anyhow::Result<()>,
+) -> anyhow::Result<Exit> {
     if json {
         output::json_lines([report])?;
     } else {
@@ -150,63 +190,92 @@ fn show(json: bool, report: &Report) -> anyhow::Result<Exit> {
     Ok(if report.findings.is_empty() { Exit::Done } else { Exit::Partly })
 }
 
-fn table(report: &Report) -> anyhow::Result<()> {
-    let word = if report.findings.is_empty() { "ok" } else { "damaged" };
-    let index = |index: Option<redoubt_log::id::LogIndex>| {
-        index.map_or_else(|| "-".to_owned(), |index| index.to_string())
+fn list(json: bool, report: &Report) -> anyhow::Result<Exit> {
+    if !json {
+        table::bases(report)?;
+        return Ok(Exit::Done);
+    }
+    let line = |history: &History, base: &BaseRow| {
+        let mut line = serde_json::to_value(base)?;
+        if let Some(line) = line.as_object_mut() {
+            line.insert("lineage".to_owned(), history.lineage.clone().into());
+        }
+        Ok(line)
     };
-    let rows: Vec<[String; 5]> = report
-        .histories
-        .iter()
-        .map(|history| {
-            let time = history.time.map_or_else(|| "-".to_owned(), |ms| rfc3339(Timestamp(ms)));
-            let (first, last) = (index(history.first), index(history.last));
-            [history.lineage.clone(), first, last, time, history.ranges.to_string()]
-        })
-        .collect();
-    let (objects, blobs) = (report.objects, report.blobs);
-    println!("{word}: {objects} objects, {}, {blobs} blobs", output::bytes(report.bytes));
-    output::table(["history", "first", "last", "time", "ranges"], &rows)?;
-    for finding in &report.findings {
-        println!("{}: {}", finding.object, finding.problem);
-    }
-    Ok(())
-}
-
-async fn keys_verb(common: &Common, verb: Keys) -> anyhow::Result<Exit> {
-    match verb {
-        Keys::Init { file } => {
-            let key = MasterKey::make(&file)?;
-            let path = file.display();
-            println!("{}", key.id());
-            eprintln!("{path} is the key. Keep a copy elsewhere: without it the backup is lost");
-        }
-        Keys::Rotate { from, new } => rotate(common, from, &new).await?,
-        Keys::List(from) => {
-            let settings = from.settings(common)?;
-            let unnamed = || Failure::usage("no repository: set backup.repository, or say --from");
-            let place = backup::place(&settings)?.ok_or_else(unnamed)?;
-            let listed = keys::list(&place.objects(false)?).await?;
-            let hex = redoubt_snapshot::repo::seal::hex;
-            let rows: Vec<_> = listed
-                .iter()
-                .map(|key| [key.number.to_string(), hex(&key.data), hex(&key.master)])
-                .collect();
-            output::table(["number", "data key", "opened by"], &rows)?;
-        }
-    }
+    let lines = report.bases().map(|(history, base)| line(history, base));
+    output::json_lines(lines.collect::<serde_json::Result<Vec<_>>>()?)?;
     Ok(Exit::Done)
 }
 
-async fn rotate(common: &Common, from: From, new: &std::path::Path) -> anyhow::Result<()> {
-    let settings = from.settings(common)?;
-    let unnamed = || Failure::usage("no repository: set backup.repository, or say --from");
-    let place = backup::place(&settings)?.ok_or_else(unnamed)?;
-    let old = MasterKey::read(std::path::Path::new(&settings.key_file))?;
-    let new = MasterKey::read(new)?;
-    keys::rotate(&place.objects(false)?, &old, &new).await?;
-    println!("{} opens everything; set backup.key_file on every node, then restart it", new.id());
-    Ok(())
+/// The one base that a name, an index, or the beginning of one means.
+pub(super) async fn find_base(
+    repository: &Repository,
+    wish: &str,
+) -> anyhow::Result<(String, BaseName)> {
+    let mut found = Vec::new();
+    for lineage in repository.lineages().await? {
+        for name in repository.bases(&lineage).await? {
+            let text = name.name(&lineage);
+            let last = text.rsplit('/').next().unwrap_or_default();
+            let index = wish.trim_start_matches('@').parse() == Ok(name.index.0);
+            if index || last == wish || text == wish || wish == "latest" {
+                found.push((lineage.clone(), name));
+            }
+        }
+    }
+    if wish == "latest" {
+        found = found.into_iter().max_by_key(|(_, name)| name.index).into_iter().collect();
+    }
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Failure::new(Exit::Failed, format!("there is no base {wish}")).into()),
+        _ => {
+            let text = format!("several histories have a base {wish}: write its whole name");
+            Err(Failure::usage(text).into())
+        }
+    }
+}
+
+async fn describe(common: &Common, verb: Describe) -> anyhow::Result<Exit> {
+    let repository = verb.from.open(common).await?;
+    let (lineage, name) = find_base(&repository, &verb.base).await?;
+    let base = repository.base(&lineage, &name).await?;
+    let lacks = repository.lacks(&base, &repository.pieces().await?);
+    if common.json {
+        output::json_lines([&base])?;
+    } else {
+        table::base(&base);
+    }
+    lacks.iter().for_each(|error| eprintln!("{error}"));
+    Ok(if lacks.is_empty() { Exit::Done } else { Exit::Partly })
+}
+
+async fn run_start(common: &Common, start: Start) -> anyhow::Result<Exit> {
+    let client = common.client()?;
+    let before: BaseRun = client.get("/v1/backup/base").await?;
+    let path = format!("/v1/backup/base?here={}", start.here);
+    let _: BaseRun = client.call(Method::POST, &path, Bytes::new()).await?;
+    if start.no_wait {
+        return Ok(Exit::Done);
+    }
+    let bar = if common.json { ProgressBar::hidden() } else { table::bar() };
+    let mut look = tokio::time::interval(LOOK);
+    let run = loop {
+        look.tick().await;
+        let run: BaseRun = client.get("/v1/backup/base").await?;
+        table::progress(&bar, &run);
+        let other = run.begun != before.begun || before.state == BaseState::Running;
+        if other && matches!(run.state, BaseState::Done | BaseState::Failed) {
+            break run;
+        }
+    };
+    bar.finish_and_clear();
+    if common.json {
+        output::json_lines([&run])?;
+    } else {
+        table::run(&run);
+    }
+    Ok(if run.state == BaseState::Done { Exit::Done } else { Exit::Failed })
 }
 
 /// The realtime archive.
@@ -227,26 +296,8 @@ pub async fn archive(common: &Common, _: ArchiveVerb) -> anyhow::Result<Exit> {
     if common.json {
         output::json_lines([&status])?;
     } else {
-        lines(&status);
+        table::archive(&status, "");
     }
     let well = status.error.is_none() && status.state != ArchiveState::Failing;
     Ok(if well { Exit::Done } else { Exit::Partly })
-}
-
-fn lines(status: &ArchiveStatus) {
-    let index = status.index.map_or_else(|| "nothing".into(), |index| format!("entry {index}"));
-    let time = status.time.map_or_else(String::new, |time| format!(" of {}", rfc3339(time)));
-    println!("repository  {}", status.repository);
-    println!("state       {:?}", status.state);
-    println!("archived    {index}{time}");
-    println!("behind      {} records, {:.1} s", status.lag_records, status.lag_ms as f64 / 1e3);
-    println!(
-        "sent        {} entries, {} blobs, {}",
-        status.entries,
-        status.blobs,
-        output::bytes(status.bytes)
-    );
-    if let Some(error) = &status.error {
-        println!("error       {error} ({} times)", status.failures);
-    }
 }

@@ -3,6 +3,9 @@
 pub mod account;
 pub mod alias;
 pub mod backup;
+mod backup_expire;
+mod backup_keys;
+mod backup_table;
 pub mod bench;
 pub mod check;
 pub mod cluster;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use redoubt_snapshot::archive::Feeder;
+use redoubt_snapshot::verify::Level;
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, load};
@@ -293,6 +294,11 @@ pub struct Backup {
     pub alarm_lag_seconds: u64,
     pub ack_after_archive: bool,
     pub ack_seconds: u64,
+    pub base_every_hours: u64,
+    pub verify_every_hours: u64,
+    pub verify_level: Level,
+    pub keep_for_days: u64,
+    pub keep_bases: usize,
 }
 
 impl Default for Backup {
@@ -308,6 +314,11 @@ impl Default for Backup {
             alarm_lag_seconds: 60,
             ack_after_archive: false,
             ack_seconds: 10,
+            base_every_hours: 168,
+            verify_every_hours: 168,
+            verify_level: Level::Chain,
+            keep_for_days: 0,
+            keep_bases: 0,
         }
     }
 }
