@@ -90,20 +90,24 @@ async fn a_purged_log_and_a_base_give_the_state_and_every_blob() {
 }
 
 #[tokio::test]
-async fn a_second_base_sends_little() {
+async fn a_base_behind_another_sends_little() {
     let (world, there, (_dir, key)) = (world(), Faulty::new(), key());
     let store = world.open().await;
     let account = alice(&store).await;
     fill(&store, inbox(account), 800).await;
     let mut archiver = archiver(&store, &there, &key).await.unwrap();
     all(&mut archiver).await;
-    let first = base(&archiver).await.unwrap();
-    assert_eq!((first.sizes.reused, first.sizes.blobs), (0, 0));
-    some_mail(&store, account, 3).await;
-    all(&mut archiver).await;
-    let second = base(&archiver).await.unwrap();
+    let mut bases = vec![base(&archiver).await.unwrap()];
+    assert_eq!((bases[0].sizes.reused, bases[0].sizes.blobs), (0, 0));
+    // RocksDB writes what nobody looks at any more once more; then tables stay as they are.
+    for n in 0..2 {
+        some_mail(&store, account, 3 + n).await;
+        all(&mut archiver).await;
+        bases.push(base(&archiver).await.unwrap());
+    }
+    let (first, second) = (&bases[1], &bases[2]);
     assert!(second.index() > first.index());
-    let (sent, whole) = (second.sizes.sent, first.sizes.sent);
+    let (sent, whole) = (second.sizes.sent, bases[0].sizes.sent);
     assert!(sent * 3 < whole, "{sent} of {whole} again");
     assert_eq!(
         second.sizes.sent + second.sizes.reused,

@@ -10,8 +10,8 @@ use crate::Pauses;
 use crate::checkpoint::BaseError;
 use crate::keys::{Key, Meta, kind, objects};
 use crate::mailstore::StoreError;
-use crate::rows::{EmailData, Version};
-use crate::storage::{Order, RocksOptions, RocksStorage, StorageError, Table, decode};
+use crate::rows::{EmailData, RecordRow, Version};
+use crate::storage::{KeyRange, Order, RocksOptions, RocksStorage, StorageError, Table, decode};
 use crate::view::View;
 
 /// Accounts that are looked at together.
@@ -33,7 +33,8 @@ pub struct Contents {
     /// Their octets, each email once in its account.
     pub raw_bytes: u64,
     /// Every blob that it names, by rising id, each once: contents and envelopes of all emails
-    /// of its history, and what restores under way need. Parts of recipes are not among them.
+    /// of its history, wishes and plans of restores, reasons. Parts of recipes are not among
+    /// them.
     pub blobs: Vec<BlobId>,
 }
 
@@ -50,7 +51,11 @@ impl Contents {
         Self::of(&view, pauses).map_err(unread).map_err(BaseError::from)
     }
 
-    fn of(view: &View, pauses: &Pauses) -> Result<Self, StoreError> {
+    /// Reads the state that a view of the present shows.
+    ///
+    /// # Errors
+    /// The state cannot be read, or the work is to end.
+    pub fn of(view: &View, pauses: &Pauses) -> Result<Self, StoreError> {
         let mut contents = Self { level: view.level()?, ..Self::default() };
         contents.count(view, pauses)?;
         contents.name(view, pauses)?;
@@ -82,11 +87,20 @@ impl Contents {
         for account in 1..next.unwrap_or(1) {
             self.history(view, AccountId(account), pauses)?;
         }
-        let under_way = view.restores()?.into_iter().filter(|(_, row)| row.ended.is_none());
-        for (_, row) in under_way {
+        for (_, row) in view.restores()? {
             self.blobs.extend(row.plan.into_iter().chain(row.wish));
         }
-        Ok(())
+        self.reasons(view, pauses).map_err(StoreError::from)
+    }
+
+    fn reasons(&mut self, view: &View, pauses: &Pauses) -> Result<(), StorageError> {
+        let mut rows = 0_u64;
+        let all = KeyRange::all();
+        view.reader().visit(Table::Record, &all, Order::Rising, &mut |key, value| {
+            let row: RecordRow = decode(Table::Record, key, value)?;
+            self.blobs.extend(row.why.reason);
+            step(&mut rows, pauses)
+        })
     }
 
     fn history(
@@ -103,11 +117,15 @@ impl Contents {
                 let data: EmailData = decode(Table::History, key, value)?;
                 self.blobs.extend(std::iter::once(data.blob).chain(data.envelope));
             }
-            rows += 1;
-            if rows.is_multiple_of(ROWS) {
-                pauses.between_rows()?;
-            }
-            Ok(ControlFlow::Continue(()))
+            step(&mut rows, pauses)
         })
     }
+}
+
+fn step(rows: &mut u64, pauses: &Pauses) -> Result<ControlFlow<()>, StorageError> {
+    *rows += 1;
+    if rows.is_multiple_of(ROWS) {
+        pauses.between_rows()?;
+    }
+    Ok(ControlFlow::Continue(()))
 }

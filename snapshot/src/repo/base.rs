@@ -246,6 +246,7 @@ impl Repository {
     ) -> Result<Option<Description>, RepoError> {
         let mut names = self.bases(lineage).await?;
         names.retain(|name| name.index <= at);
+        damaged.extend(self.missing_bases(lineage, at, &names).await?);
         if names.is_empty() {
             return Ok(None);
         }
@@ -266,6 +267,19 @@ impl Repository {
             damaged.extend(lacks.iter().map(ToString::to_string));
         }
         Ok(None)
+    }
+
+    /// Bases that were finished once, and have no description.
+    async fn missing_bases(
+        &self,
+        lineage: &str,
+        at: LogIndex,
+        there: &[BaseName],
+    ) -> Result<Vec<String>, RepoError> {
+        let marks = self.objects().list(&names::taken_of(lineage), None).await?;
+        let missing = marks.iter().filter_map(|mark| BaseName::parse(mark.last()));
+        let missing = missing.filter(|name| name.index <= at && !there.contains(name));
+        Ok(missing.map(|name| RepoError::Missing(name.name(lineage)).to_string()).collect())
     }
 
     /// A piece's content.

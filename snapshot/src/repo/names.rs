@@ -146,9 +146,14 @@ impl PieceName {
     }
 }
 
+/// The folder of what says which bases of a history were finished.
+pub fn taken_of(lineage: &str) -> String {
+    format!("taken/{lineage}")
+}
+
 /// What says that a base was finished, so that one whose description is gone is missed.
 pub fn taken(lineage: &str, base: &BaseName) -> String {
-    format!("taken/{lineage}/{:020}-{}", base.index.0, hex(&base.chain))
+    format!("{}/{:020}-{}", taken_of(lineage), base.index.0, hex(&base.chain))
 }
 
 /// The folder of a history's floors.
