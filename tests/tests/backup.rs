@@ -99,7 +99,9 @@ fn what_was_acknowledged_outlives_the_only_disk() {
     until("the new history is archived", || is_archived(&recovered));
     // It begins behind a leap: a base is taken at once, by itself.
     until("it has a base", || recovered.run(&["backup", "verify"]).status.success());
-    until("nothing is wrong", || !recovered.verb(&["status", "--json"]).contains("archive\",\"text"));
+    until("nothing is wrong", || {
+        !recovered.verb(&["status", "--json"]).contains("\"kind\":\"archive\"")
+    });
     let listed = recovered.verb(&["backup", "list", "--json"]);
     let base: Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
     assert_eq!(base["counts"]["emails"], 9);
