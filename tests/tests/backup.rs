@@ -194,6 +194,55 @@ fn a_bucket_that_hangs_stops_no_mail_and_gets_all_of_it_later() {
     assert_eq!(inbox(&Redoubt::start(Path::new(&new))), before);
 }
 
+/// Killed in the middle of a base, and the bucket stopped under another: what is there is
+/// whole, mail goes on, and what was sent is not sent again.
+#[test]
+fn a_base_that_is_killed_or_hangs_is_there_in_the_end() {
+    let (home, bucket) = (tempfile::tempdir().unwrap(), Bucket::start());
+    let path = |name: &str| home.path().join(name).display().to_string();
+    let (key, credentials, url) = (path("key"), path("credentials"), bucket.url());
+    fs::write(&credentials, "access_key_id = \"any\"\nsecret_access_key = \"thing\"\n").unwrap();
+    done("init", &Command::new(binary()).args(["backup", "keys", "init", &key]).output().unwrap());
+    let environment = [
+        ("REDOUBT_BACKUP_REPOSITORY", "s3://mail/c"),
+        ("REDOUBT_BACKUP_ENDPOINT", url.as_str()),
+        ("REDOUBT_BACKUP_REGION", "us-east-1"),
+        ("REDOUBT_BACKUP_CREDENTIALS_FILE", &credentials),
+        ("REDOUBT_BACKUP_KEY_FILE", &key),
+        ("REDOUBT_BACKUP_INTERVAL_MS", "20"),
+    ];
+    let mut server = Redoubt::start_with(&home.path().join("data"), &environment);
+    server.domain("example.org");
+    server.account(ALICE);
+    (0..5).for_each(|n| deliver(&server, &format!("before{n}")));
+    until("all is archived", || is_archived(&server));
+    let base = |server: &Redoubt| archive(server)["base"].clone();
+    done("start", &server.run(&["backup", "start", "--no-wait"]));
+    until("something is sent", || base(&server)["sent"].as_u64() > Some(0));
+    bucket.signal(Signal::STOP);
+    deliver(&server, "meanwhile");
+    server.kill();
+    bucket.signal(Signal::CONT);
+    server.start_again();
+    until("all is archived", || is_archived(&server));
+    done("verify", &server.run(&["backup", "verify", "--level", "data"]));
+    let begun = server.run(&["backup", "start", "--no-wait"]);
+    done("start", &begun);
+    bucket.signal(Signal::STOP);
+    deliver(&server, "again");
+    bucket.signal(Signal::CONT);
+    until("the base is there", || base(&server)["state"] == "done");
+    let listed = server.verb(&["backup", "list", "--json"]);
+    let last: Value = serde_json::from_str(listed.lines().last().unwrap()).unwrap();
+    assert!(last["counts"]["emails"].as_u64() >= Some(6), "{last}");
+    let text = server.verb(&["backup", "verify", "--level", "restore", "--json"]);
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert!(report["restored"]["compared"].as_u64() >= Some(1), "{report}");
+    assert!(report["ratio"].as_f64() > Some(0.0) && report["findings"] == serde_json::json!([]));
+    let metrics = server.verb(&["status", "--json"]);
+    assert!(metrics.contains("\"archive\":{"), "{metrics}");
+}
+
 /// The commands of a page, in order.
 fn typed(page: &str) -> Vec<String> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page));
