@@ -240,8 +240,17 @@ impl Job {
 
     /// A crash may have come between a description and its mark.
     async fn mark_all(&self) -> Result<(), RepoError> {
+        let objects = self.repository.objects();
         for name in self.repository.bases(&self.lineage).await? {
-            self.repository.mark(&names::taken(&self.lineage, &name)).await?;
+            let mark = names::taken(&self.lineage, &name);
+            if objects.has(&mark).await? {
+                continue;
+            }
+            self.repository.mark(&mark).await?;
+            // Expired meanwhile: nobody is to miss it.
+            if !objects.has(&name.name(&self.lineage)).await? {
+                objects.delete(&mark).await?;
+            }
         }
         Ok(())
     }
