@@ -1,5 +1,5 @@
-//! The feed that wakes sessions: one watch an account, told after each applied
-//! record that changed something of it.
+//! The feeds that wake sessions: one watch an account, told after each applied
+//! record that changed something of it; another of who may log in.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -21,6 +21,33 @@ impl Watch {
         if self.receiver.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Whether [`Watch::changed`] would return at once.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.receiver.has_changed().unwrap_or(false)
+    }
+
+    /// Nothing has changed since now.
+    pub(crate) fn take(&mut self) {
+        self.receiver.mark_unchanged();
+    }
+}
+
+/// What a node's sessions are told of.
+#[derive(Debug, Default)]
+pub(crate) struct Feeds {
+    /// Of everything.
+    pub(crate) changes: ChangeFeed,
+    /// Of what a login stands on: the account's state, its passwords.
+    pub(crate) logins: ChangeFeed,
+}
+
+impl Feeds {
+    /// The whole state was replaced by that of `index`.
+    pub(crate) fn wake_all(&self, index: LogIndex) {
+        self.changes.wake_all(index);
+        self.logins.wake_all(index);
     }
 }
 
@@ -66,7 +93,7 @@ impl ChangeFeed {
     }
 
     /// Wakes everybody: the whole state was replaced by that of `index`.
-    pub(crate) fn wake_all(&self, index: LogIndex) {
+    fn wake_all(&self, index: LogIndex) {
         for table in &self.shards {
             table.lock().watched.retain(|_, sender| sender.send(index).is_ok());
         }

@@ -190,8 +190,8 @@ async fn logins() {
     let account = add_account_with(&store, "alice", AccountSettings::default(), Some(phc)).await;
     let login =
         async |name: &str, password: &[u8]| store.authenticate(name, password, DOMAIN, None).await;
-    assert_eq!(login("alice", b"secret").await.unwrap().id, account);
-    assert_eq!(login("ALICE@example.org", b"secret").await.unwrap().id, account);
+    assert_eq!(login("alice", b"secret").await.unwrap().account.id, account);
+    assert_eq!(login("ALICE@example.org", b"secret").await.unwrap().account.id, account);
     for (name, password) in [("alice", &b"Secret"[..]), ("bob", b"secret"), ("", b"")] {
         assert!(matches!(login(name, password).await, Err(AuthError::Denied)), "{name}");
     }

@@ -3,21 +3,27 @@
 
 mod support;
 
+use redoubt_log::id::AccountId;
 use redoubt_log::record::{Actor, FlagChange, Flags, MAX_CHANGES, Rejection};
 use redoubt_store::mailbox::INBOX;
-use redoubt_store::mailstore::{FlagUpdate, MailboxRef, WriteError};
+use redoubt_store::mailstore::{FlagUpdate, MailboxRef, Mailstore, WriteError};
 use support::*;
 
 fn add(flags: Flags) -> FlagUpdate {
     FlagUpdate { how: FlagChange::Add, flags, keywords: Vec::new(), unchanged_since: None }
 }
 
-#[tokio::test]
-async fn create_makes_those_above_and_rename_takes_children_along() {
+/// An open store, alice's account in it, and alice.
+async fn with_alice() -> (World, Mailstore, AccountId, Actor) {
     let world = World::new();
     let store = world.open().await;
     let account = alice(&store).await;
-    let actor = Actor::account(account, None);
+    (world, store, account, Actor::account(account, None))
+}
+
+#[tokio::test]
+async fn create_makes_those_above_and_rename_takes_children_along() {
+    let (_world, store, account, actor) = with_alice().await;
     let made = store.create_mailbox(&actor, account, "A/B/C/", None).await.unwrap();
     assert_eq!(made.name, "A/B/C");
     let again = store.create_mailbox(&actor, account, "A/B/C", None).await;
@@ -37,10 +43,7 @@ async fn create_makes_those_above_and_rename_takes_children_along() {
 
 #[tokio::test]
 async fn rename_of_inbox_moves_its_mail() {
-    let world = World::new();
-    let store = world.open().await;
-    let account = alice(&store).await;
-    let actor = Actor::account(account, None);
+    let (_world, store, account, actor) = with_alice().await;
     fill(&store, inbox(account), 30).await;
     store.create_mailbox(&actor, account, "INBOX/child", None).await.unwrap();
     store.rename_mailbox(&actor, account, "inbox", "Old/2024").await.unwrap();
@@ -52,10 +55,7 @@ async fn rename_of_inbox_moves_its_mail() {
 
 #[tokio::test]
 async fn a_deleted_mailbox_is_gone_at_once_and_swept_behind_the_scene() {
-    let world = World::new();
-    let store = world.open().await;
-    let account = alice(&store).await;
-    let actor = Actor::account(account, None);
+    let (_world, store, account, actor) = with_alice().await;
     let mailbox = store.create_mailbox(&actor, account, "Big", None).await.unwrap().id;
     fill(&store, MailboxRef { account, mailbox }, 1200).await;
     let mut watch = store.watch(account);
@@ -73,10 +73,7 @@ async fn a_deleted_mailbox_is_gone_at_once_and_swept_behind_the_scene() {
 
 #[tokio::test]
 async fn a_sweep_goes_on_after_a_restart() {
-    let world = World::new();
-    let store = world.open().await;
-    let account = alice(&store).await;
-    let actor = Actor::account(account, None);
+    let (world, store, account, actor) = with_alice().await;
     let mailbox = store.create_mailbox(&actor, account, "Big", None).await.unwrap().id;
     fill(&store, MailboxRef { account, mailbox }, 1500).await;
     store.delete_mailbox(&actor, account, "Big").await.unwrap();
@@ -92,10 +89,7 @@ async fn a_sweep_goes_on_after_a_restart() {
 
 #[tokio::test]
 async fn work_on_more_than_one_record_takes_is_done_in_pieces() {
-    let world = World::new();
-    let store = world.open().await;
-    let account = alice(&store).await;
-    let actor = Actor::account(account, None);
+    let (_world, store, account, actor) = with_alice().await;
     let uids = fill(&store, inbox(account), MAX_CHANGES + 10).await;
     let before = store.applied();
     let answers = store.set_flags(&actor, inbox(account), account, uids.clone(), add(Flags::SEEN));
@@ -115,10 +109,7 @@ async fn work_on_more_than_one_record_takes_is_done_in_pieces() {
 
 #[tokio::test]
 async fn expunge_takes_only_what_is_deleted_when_asked_so() {
-    let world = World::new();
-    let store = world.open().await;
-    let account = alice(&store).await;
-    let actor = Actor::account(account, None);
+    let (_world, store, account, actor) = with_alice().await;
     let uids = fill(&store, inbox(account), 4).await;
     let marked = uids[1..3].to_vec();
     store
@@ -132,9 +123,7 @@ async fn expunge_takes_only_what_is_deleted_when_asked_so() {
 
 #[tokio::test]
 async fn a_watch_wakes_for_its_account_when_the_views_show_the_change() {
-    let world = World::new();
-    let store = world.open().await;
-    let account = alice(&store).await;
+    let (_world, store, account, _) = with_alice().await;
     let mut watch = store.watch(account);
     let sender = store.clone();
     let delivered = tokio::spawn(async move { deliver(&sender, account, &mail(1)).await });
@@ -146,10 +135,7 @@ async fn a_watch_wakes_for_its_account_when_the_views_show_the_change() {
 /// Both find the mailbox by its name before either changes it.
 #[tokio::test]
 async fn a_name_is_renamed_or_deleted_but_not_both() {
-    let world = World::new();
-    let store = world.open().await;
-    let account = alice(&store).await;
-    let actor = Actor::account(account, None);
+    let (_world, store, account, actor) = with_alice().await;
     for n in 0..12 {
         let (from, to) = (format!("a{n}/x"), format!("b{n}"));
         store.create_mailbox(&actor, account, &from, None).await.unwrap();

@@ -8,6 +8,7 @@ mod operations;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use operations::{Step, steps, to_record};
 use proptest::prelude::*;
@@ -16,7 +17,10 @@ use redoubt_log::record::*;
 use redoubt_store::StateHash;
 use redoubt_store::apply::{APPLY_VERSION, Position, apply};
 use redoubt_store::check::check;
-use redoubt_store::storage::{MemStorage, RocksOptions, RocksStorage, Storage};
+use redoubt_store::storage::{
+    KeyRange, MemStorage, Order, Read, RocksOptions, RocksStorage, Storage, StorageError, Table,
+    Visitor, Walker,
+};
 use redoubt_store::view::{TrimAt, View};
 use redoubt_tests::model::{Model, agree_above, result_without_texts};
 
@@ -269,16 +273,113 @@ proptest! {
     }
 }
 
+impl Run {
+    /// With an account, its only one.
+    fn with_account() -> (Self, AccountId) {
+        let mut run = Self::new();
+        run.raise();
+        let (domain, settings) = ("example.org".to_owned(), DomainSettings::default());
+        run.change(Change::DomainAdd(DomainAdd { domain: domain.clone(), settings })).unwrap();
+        let address = Address { local: "alice".into(), domain };
+        let add = AccountAdd { address, settings: AccountSettings::default(), password: None };
+        run.change(Change::AccountAdd(add)).unwrap();
+        (run, AccountId(1))
+    }
+
+    fn append(&mut self, account: AccountId, count: u64) {
+        let item = |n: u64| {
+            let blob = BlobId::of(&[self.log.len() as u64, n].map(u64::to_le_bytes).concat());
+            let thread = ThreadKeys { message_ids: Vec::new(), subject: ThreadKey([0; 16]) };
+            let message = Message { blob, original: blob, size: 100, thread };
+            let (received, flags, keywords) = (Timestamp(0), Flags::NONE, Vec::new());
+            AppendItem { message, received, flags, keywords, uid: None, operation: None }
+        };
+        let items = (0..count).map(item).collect();
+        let mailbox = MailboxId(1);
+        self.change(Change::Append(Append { account, mailbox, items })).unwrap();
+    }
+
+    /// Some are flagged, the ones behind them expunged.
+    fn work_on(&mut self, account: AccountId, first: u32, count: u32) {
+        let uids = |first| (first..first + count).map(|uid| Uid::new(uid).unwrap()).collect();
+        let (mailbox, reader) = (MailboxId(1), account);
+        self.change(Change::SetFlags(SetFlags {
+            account,
+            mailbox,
+            reader,
+            uids: uids(first),
+            how: FlagChange::Add,
+            flags: Flags::SEEN,
+            keywords: Vec::new(),
+            unchanged_since: None,
+        }))
+        .unwrap();
+        let expunge = Expunge { account, mailbox, uids: uids(first + count), only_deleted: false };
+        self.change(Change::Expunge(expunge)).unwrap();
+    }
+}
+
+/// Tables, and how many rows of them were looked at.
+#[derive(Debug)]
+struct Counted(MemStorage, AtomicU64);
+
+impl Read for Counted {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.get(table, key)
+    }
+
+    fn visit(
+        &self,
+        table: Table,
+        range: &KeyRange,
+        order: Order,
+        visitor: Visitor<'_>,
+    ) -> Result<(), StorageError> {
+        self.0.visit(table, range, order, &mut |key, value| {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            visitor(key, value)
+        })
+    }
+
+    fn walk(&self, table: Table, range: &KeyRange, walker: Walker<'_>) -> Result<(), StorageError> {
+        self.0.walk(table, range, &mut |key, value| {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            walker(key, value)
+        })
+    }
+}
+
+/// What SELECT with QRESYNC asks a mailbox of then: at the price of what has changed since what
+/// the client knows, however long the history is.
+#[test]
+fn a_mailbox_of_then_resynchronises_without_its_whole_history() {
+    let (mut run, account) = Run::with_account();
+    (0..5).for_each(|_| run.append(account, 400));
+    let known = run.log.len() as u64;
+    run.work_on(account, 100, 5);
+    let at = LogIndex(run.log.len() as u64);
+    run.work_on(account, 300, 5);
+    run.append(account, 1);
+    let counted = Arc::new(Counted(run.memory.clone(), AtomicU64::new(0)));
+    let view = View::new(counted.clone()).unwrap().at(at);
+    let changes = view.changed_since(account, MailboxId(1), ModSeq(known)).unwrap();
+    assert!(changes.complete);
+    let uids = |first: u32| (first..first + 5).map(|uid| Uid::new(uid).unwrap()).collect::<Vec<_>>();
+    assert_eq!(changes.changed.iter().map(|(uid, _)| *uid).collect::<Vec<_>>(), uids(100));
+    assert_eq!(changes.vanished, uids(105));
+    let changed = counted.1.swap(0, Ordering::Relaxed);
+    assert!(changed < 200, "{changed} rows were looked at for 10 changes of 2,000 emails");
+    let named = view.mailbox_named(account, "INBOX").unwrap().unwrap();
+    let (there, unseen) = view.opened(account, named.id, account).unwrap();
+    assert_eq!((there.len(), unseen.len()), (1995, 1990));
+    let opened = counted.1.load(Ordering::Relaxed);
+    assert!(opened < 300, "{opened} rows were looked at to open it");
+}
+
 #[test]
 fn holds_keep_floors_where_they_are() {
-    let mut run = Run::new();
-    run.raise();
-    let domain = DomainAdd { domain: "example.org".into(), settings: DomainSettings::default() };
-    run.change(Change::DomainAdd(domain)).unwrap();
-    let address = Address { local: "alice".into(), domain: "example.org".into() };
-    let add = AccountAdd { address, settings: AccountSettings::default(), password: None };
-    run.change(Change::AccountAdd(add)).unwrap();
-    let account = AccountId(1);
+    let (mut run, account) = Run::with_account();
     let floor = |floor| {
         let (floor, time) = (LogIndex(floor), Timestamp(0));
         Change::HistoryFloor(HistoryFloor { account, floor, time })

@@ -14,11 +14,13 @@ use operations::{Step, steps, to_record};
 use proptest::prelude::*;
 use redoubt_log::id::*;
 use redoubt_log::record::*;
-use redoubt_store::apply::{Position, apply};
+use redoubt_store::apply::{APPLY_VERSION, Position, apply};
 use redoubt_store::check::check;
-use redoubt_store::restore::{EmailWish, Plan, RewindWish, UndeleteWish, Wish, plan};
+use redoubt_store::restore::{
+    EmailWish, Plan, PlanError, RewindWish, UndeleteWish, Wish, plan,
+};
 use redoubt_store::storage::MemStorage;
-use redoubt_store::view::View;
+use redoubt_store::view::{TrimAt, View};
 use redoubt_tests::model::{AccountM, MailboxM, Model, Stage, State, agree};
 
 /// A history, and what the model says of it.
@@ -133,7 +135,11 @@ impl World {
 
 /// Without texts, which are for people.
 fn kinds(result: &Result<Done, Rejection>) -> String {
-    let text = format!("{result:?}");
+    let text = match result {
+        // How many rows go is what the model has no opinion of.
+        Ok(Done::Trimmed(_)) => "Ok(Trimmed)".to_owned(),
+        result => format!("{result:?}"),
+    };
     let mut bare = String::new();
     let (mut quoted, mut escaped) = (false, false);
     for c in text.chars() {
@@ -471,4 +477,110 @@ proptest! {
     fn what_was_comes_back(steps in steps(90..150), picks in prop::collection::vec(any::<u16>(), 8)) {
         at_random_moments(&steps, &picks);
     }
+}
+
+impl World {
+    fn done(&mut self, change: Change) -> Done {
+        self.submit(change).unwrap()
+    }
+
+    /// With alice, her only account, and so many emails in her INBOX.
+    fn with_emails(count: u64) -> Self {
+        let mut world = Self::new();
+        world.done(Change::Version(Version { apply: APPLY_VERSION }));
+        while world.view().references_counted().unwrap().is_none() {
+            world.done(Change::CountReferences(CountReferences {}));
+        }
+        let (domain, settings) = ("example.org".to_owned(), DomainSettings::default());
+        world.done(Change::DomainAdd(DomainAdd { domain: domain.clone(), settings }));
+        let address = Address { local: "alice".into(), domain };
+        let settings = AccountSettings::default();
+        world.done(Change::AccountAdd(AccountAdd { address, settings, password: None }));
+        for n in 0..count {
+            let blob = BlobId::of(&n.to_le_bytes());
+            let thread = ThreadKeys { message_ids: Vec::new(), subject: ThreadKey([0; 16]) };
+            let message = Message { blob, original: blob, size: 100, thread };
+            let (received, flags, keywords) = (Timestamp(0), Flags::NONE, Vec::new());
+            let item = AppendItem { message, received, flags, keywords, uid: None, operation: None };
+            world.done(Change::Append(Append { account: ALICE, mailbox: INBOX, items: vec![item] }));
+        }
+        world
+    }
+
+    fn expunge(&mut self, uid: u32) {
+        let uids = vec![Uid::new(uid).unwrap()];
+        let (account, mailbox) = (ALICE, INBOX);
+        self.done(Change::Expunge(Expunge { account, mailbox, uids, only_deleted: false }));
+    }
+
+    fn begin_history(&mut self, account: AccountId, floor: LogIndex) {
+        let time = Timestamp(self.clock);
+        self.done(Change::HistoryFloor(HistoryFloor { account, floor, time }));
+    }
+
+    fn refused(&self, wish: &Wish, what: &str) {
+        match plan(&self.view(), wish) {
+            Err(error @ PlanError::BelowFloor { .. }) => {
+                assert!(error.to_string().contains(what), "{error}");
+            }
+            other => panic!("{wish:?}: {other:?}"),
+        }
+    }
+}
+
+const ALICE: AccountId = AccountId(1);
+const INBOX: MailboxId = MailboxId(1);
+
+/// Also where no moment was named.
+#[test]
+fn what_was_before_the_history_begins_is_refused_and_said_so() {
+    let mut world = World::with_emails(3);
+    let ids: Vec<EmailId> = world
+        .view()
+        .placements(ALICE, INBOX, ALICE, Uid::MIN, Uid::MAX, 9)
+        .unwrap()
+        .iter()
+        .map(|placement| placement.email)
+        .collect();
+    let begun = LogIndex(world.index);
+    world.expunge(1);
+    world.expunge(2);
+    let before = LogIndex(world.index - 1);
+    world.begin_history(ALICE, before);
+    let email = |emails: &[EmailId], places: &[(MailboxId, Uid)]| {
+        let (emails, places) = (emails.to_vec(), places.to_vec());
+        let (at, into, to) = (None, None, None);
+        Wish::Email(EmailWish { account: ALICE, emails, places, at, into, to, flags: false })
+    };
+    let undelete = |since| {
+        let (until, by, mailbox) = (LogIndex(99_999), None, None);
+        Wish::Undelete(UndeleteWish { account: ALICE, since, until, by, mailbox })
+    };
+    let unknown = EmailId { sequence: Sequence(7777), ..ids[0] };
+    for trim in [false, true] {
+        if trim {
+            let (rows, _) = world.view().trimmable(ALICE, TrimAt::default(), 1000).unwrap();
+            world.done(Change::HistoryTrim(HistoryTrim { account: ALICE, rows }));
+        }
+        world.refused(&email(&ids[..1], &[]), &ids[0].to_string());
+        world.refused(&email(&[unknown], &[]), "if there ever was one");
+        if trim {
+            world.refused(&email(&[], &[(INBOX, Uid::MIN)]), "m1/1");
+        }
+        world.refused(&undelete(begun), &format!("account 1 at entry {begun}"));
+        for known in [email(&ids[1..2], &[]), email(&ids[2..], &[]), undelete(before)] {
+            plan(&world.view(), &known).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_account_that_was_deleted_before_the_history_begins_does_not_come_back() {
+    let mut world = World::with_emails(1);
+    world.done(Change::AccountDelete(AccountDelete { account: ALICE }));
+    let wish = Wish::Account { account: ALICE, address: None };
+    plan(&world.view(), &wish).unwrap();
+    world.done(Change::Version(Version { apply: APPLY_VERSION }));
+    world.begin_history(ALICE, LogIndex(world.index));
+    world.refused(&wish, "as it was deleted");
 }

@@ -107,4 +107,29 @@ fn sessions_outlive_leaders() {
         uids.dedup();
         assert_eq!(uids.len() as u64, count);
     }
+    a_locked_account_has_no_sessions(&cluster);
+}
+
+/// Whichever node they are on, and whichever one took the change.
+fn a_locked_account_has_no_sessions(cluster: &Cluster) {
+    let sessions: Vec<(usize, Imap)> = cluster.running().map(|n| (n, selected(cluster, n))).collect();
+    let follower = cluster.follower();
+    cluster.node(follower).verb(&["account", "lock", ALICE]);
+    for (n, mut session) in sessions {
+        let said = session.response().unwrap();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(said.starts_with("* BYE [AUTHORIZATIONFAILED] "), "node {n}: {said}");
+        assert!(session.response().is_err(), "node {n} goes on");
+    }
+}
+
+/// One that idles on an even node, and only waits on an odd one.
+fn selected(cluster: &Cluster, n: usize) -> Imap {
+    let mut imap = Imap::login(cluster.node(n).imap(), ALICE).unwrap();
+    imap.ok("SELECT INBOX").unwrap();
+    if n.is_multiple_of(2) {
+        imap.send(b"IDLE").unwrap();
+        assert!(imap.response().unwrap().starts_with(b"+ "));
+    }
+    imap
 }

@@ -221,6 +221,7 @@ impl Wiring {
                 default_domain: config.default_domain.clone(),
                 plaintext: plaintext(&config),
                 max_message: config.limits.message_bytes,
+                history: config.imap.history,
             },
         );
         let keys = [("imap", &listen.imap, start_tls.clone()), ("imaps", &listen.imaps, implicit)];

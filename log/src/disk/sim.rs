@@ -29,7 +29,8 @@ pub struct SimDisk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    files: Vec<Contents>,
+    /// By number. Each has a name, may have one after a crash, or is open.
+    files: BTreeMap<usize, Contents>,
     /// What is seen now, and what a crash is sure to leave.
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
@@ -71,11 +72,13 @@ impl Hang {
 }
 
 /// A file's bytes: as seen now, as a crash is sure to leave them, and what lies between.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 struct Contents {
     now: Vec<u8>,
     durable: Vec<u8>,
     pending: Vec<Change>,
+    /// Shared with each handle.
+    open: Arc<()>,
 }
 
 #[derive(Debug, Clone)]
@@ -96,13 +99,14 @@ struct SimFile {
     disk: SimDisk,
     file: usize,
     path: PathBuf,
+    _open: Arc<()>,
 }
 
 impl SimDisk {
     /// An empty disk of a terabyte.
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
-            files: Vec::new(),
+            files: BTreeMap::new(),
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
             name_changes: Vec::new(),
@@ -123,7 +127,13 @@ impl SimDisk {
     /// The disk as power loss now may leave it at worst: what was synced, no more.
     #[must_use]
     pub fn worst(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.0.lock().at_worst())))
+        self.worst_in(Path::new("/"))
+    }
+
+    /// The same of one folder, with all below it: the others are empty.
+    #[must_use]
+    pub fn worst_in(&self, dir: &Path) -> Self {
+        Self(Arc::new(Mutex::new(self.0.lock().at_worst(dir))))
     }
 
     /// A copy of the disk as it is seen now, all of it durable, without faults set.
@@ -197,7 +207,7 @@ impl SimDisk {
     pub fn bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
         let state = self.0.lock();
         let file = state.find(path)?;
-        Ok(state.files.get(file).map(|contents| contents.now.clone()).unwrap_or_default())
+        Ok(state.files.get(&file).map(|contents| contents.now.clone()).unwrap_or_default())
     }
 
     /// Turns the bits of `mask` over in one byte, durably, as a decaying disk does.
@@ -223,12 +233,25 @@ impl State {
     }
 
     fn contents(&mut self, file: usize) -> io::Result<&mut Contents> {
-        self.files.get_mut(file).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.files.get_mut(&file).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn used(&self) -> u64 {
-        let len = |file: &usize| self.files.get(*file).map_or(0, |c| c.now.len() as u64);
+        let len = |file: &usize| self.files.get(file).map_or(0, |c| c.now.len() as u64);
         self.names.values().map(len).sum()
+    }
+
+    /// Files that nobody has open and that no name leads to, whatever a crash keeps, are
+    /// gone: disks of long runs would grow without end.
+    fn forget_nameless(&mut self) {
+        let linked = self.name_changes.iter().filter_map(|change| match change {
+            NameChange::Link(_, file) => Some(file),
+            NameChange::Rename(..) | NameChange::Unlink(_) => None,
+        });
+        let named = self.names.values().chain(self.durable_names.values()).chain(linked);
+        let named: BTreeSet<usize> = named.copied().collect();
+        let is_open = |file: &Contents| Arc::strong_count(&file.open) > 1;
+        self.files.retain(|number, file| named.contains(number) || is_open(file));
     }
 
     /// Whether the power is still on, for something that changes nothing.
@@ -345,17 +368,18 @@ impl Disk for SimDisk {
         if path.parent().is_none_or(|dir| !state.folders.contains(dir)) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let file = state.files.len();
-        state.files.push(Contents::default());
+        let file = state.files.last_key_value().map_or(0, |(last, _)| last + 1);
+        let open = state.files.entry(file).or_default().open.clone();
         state.change_name(NameChange::Link(path.to_owned(), file))?;
-        Ok(self.handle(file, path))
+        Ok(self.handle(file, path, open))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let state = self.0.lock();
+        let mut state = self.0.lock();
         state.powered()?;
         let file = state.find(path)?;
-        Ok(self.handle(file, path))
+        let open = state.contents(file)?.open.clone();
+        Ok(self.handle(file, path, open))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -402,6 +426,7 @@ impl Disk for SimDisk {
                 }
                 !done
             });
+            state.forget_nameless();
         }
         Ok(())
     }
@@ -414,8 +439,8 @@ impl Disk for SimDisk {
 }
 
 impl SimDisk {
-    fn handle(&self, file: usize, path: &Path) -> Arc<dyn DiskFile> {
-        Arc::new(SimFile { disk: self.clone(), file, path: path.to_owned() })
+    fn handle(&self, file: usize, path: &Path, open: Arc<()>) -> Arc<dyn DiskFile> {
+        Arc::new(SimFile { disk: self.clone(), file, path: path.to_owned(), _open: open })
     }
 }
 

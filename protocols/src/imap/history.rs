@@ -126,6 +126,9 @@ impl Session {
         let Some(past) = parse(mailbox.as_str())? else {
             return Ok(Place { name: super::session::stored_name(mailbox)?, past: None });
         };
+        if !self.shows_history() {
+            return Err(Reply::no("CANNOT", "This server does not show the past").into());
+        }
         if past.rest.is_empty() {
             return Err(
                 Reply::no("NONEXISTENT", "Behind the moment stands a mailbox's name").into()
@@ -136,13 +139,18 @@ impl Session {
         Ok(Place { name, past: Some((index, past.label)) })
     }
 
+    /// Whether users see the past at all.
+    pub(super) fn shows_history(&self) -> bool {
+        self.imap.config.history
+    }
+
     /// The index of a moment that this user may look at.
     ///
     /// # Errors
     /// NO when it is in the future, or before the history begins.
     pub(super) async fn resolve(&self, moment: Moment) -> Result<LogIndex, Trouble> {
         let account = self.user()?.account;
-        let view = self.imap.store.view().await?;
+        let view = self.view().await?;
         let job = move || Ok(moment.of(&view, account, Timestamp::now()));
         let (_, then) = blocking(job).await?.map_err(Reply::from)?;
         Ok(then.index)
@@ -158,7 +166,7 @@ impl Session {
         F: FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
     {
         let account = self.user()?.account;
-        let view = self.imap.store.view().await?;
+        let view = self.view().await?;
         let done = blocking(move || over(&view, account, past, job)).await?;
         Ok(done.map_err(Reply::from)?)
     }

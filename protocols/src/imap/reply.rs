@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use bytes::BytesMut;
 use redoubt_log::record::Rejection;
-use redoubt_store::mailstore::{AuthError, StoreError, WriteError};
+use redoubt_store::mailstore::{AuthError, Revoked, StoreError, WriteError};
 
 use crate::stream::StreamError;
 
@@ -124,6 +124,17 @@ impl End {
     /// This node has been without the others for too long; another one may do better.
     pub(crate) fn cut_off() -> Self {
         Self::Bye("[UNAVAILABLE] This server is cut off from the others, try another one".into())
+    }
+}
+
+impl From<Revoked> for End {
+    fn from(why: Revoked) -> Self {
+        // RFC 5530
+        let code = match why {
+            Revoked::Account => "AUTHORIZATIONFAILED",
+            Revoked::Password => "EXPIRED",
+        };
+        Self::Bye(format!("[{code}] {why}").into())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use redoubt_log::id::AccountId;
 use redoubt_log::record::Actor;
 use redoubt_store::changes::Watch;
-use redoubt_store::mailstore::{MailboxPath, Mailstore, StoreError};
+use redoubt_store::mailstore::{Access, Login, MailboxPath, Mailstore, StoreError};
 use redoubt_store::view::View;
 use tokio::time::{Instant, timeout};
 
@@ -35,6 +35,8 @@ pub struct Config {
     pub plaintext: PlaintextPolicy,
     /// Octets of an appended message.
     pub max_message: u64,
+    /// Whether users see their mailboxes as they were, under `#history`.
+    pub history: bool,
 }
 
 impl Default for Config {
@@ -43,6 +45,7 @@ impl Default for Config {
             default_domain: "example.org".into(),
             plaintext: PlaintextPolicy::default(),
             max_message: 100 << 20,
+            history: true,
         }
     }
 }
@@ -76,7 +79,8 @@ impl Protocol for Imap {
 pub(super) struct User {
     pub(super) account: AccountId,
     pub(super) actor: Actor,
-    watch: Watch,
+    pub(super) watch: Watch,
+    pub(super) access: Access,
 }
 
 /// One client's session. A mailbox is selected only while a user is logged in.
@@ -134,6 +138,7 @@ impl Session {
         if self.conn.is_shutting_down() {
             return Err(End::Bye("The server is shutting down".into()));
         }
+        self.check_login().await?;
         match self.framer.next(self.conn.input()) {
             // Boxed: a session that waits does not pay for the largest command's state.
             Some(frame) => Box::pin(self.take(frame)).await,
@@ -161,22 +166,34 @@ impl Session {
         }
         let shutdown = self.conn.shutdown_token();
         let mut alone = self.imap.store.cut_off();
-        let limit = self.patience(within);
         tokio::select! {
             biased;
             () = shutdown.cancelled() => Err(End::Bye("The server is shutting down".into())),
             () = alone.happens() => Err(End::cut_off()),
-            read = timeout(limit, self.read_some(within)) => {
-                read.map_err(|_| StreamError::TimedOut("send"))??;
-                Ok(())
-            }
+            read = self.read_some(within) => read,
         }
     }
 
-    async fn read_some(&mut self, idle: bool) -> Result<(), StreamError> {
+    /// Reads octets, or learns that the login may have ended, and judges it.
+    async fn read_some(&mut self, idle: bool) -> Result<(), End> {
+        let limit = self.patience(idle);
         let size = if idle { READ_IDLE } else { READ_BUSY };
-        self.conn.fill(size).await?;
-        Ok(())
+        let Self { conn, user, .. } = self;
+        let ended = async {
+            match user {
+                Some(user) => user.access.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = ended => {}
+            read = timeout(limit, conn.fill(size)) => {
+                read.map_err(|_| StreamError::TimedOut("send"))??;
+                return Ok(());
+            }
+        }
+        self.judge_login().await
     }
 
     /// Reads more of a command that has begun.
@@ -184,9 +201,7 @@ impl Session {
     /// # Errors
     /// The client is too slow or gone.
     pub(super) async fn more(&mut self) -> Result<(), End> {
-        let limit = self.patience(false);
-        let read = timeout(limit, self.read_some(false)).await;
-        Ok(read.map_err(|_| StreamError::TimedOut("send"))??)
+        self.read_some(false).await
     }
 
     /// A line that is no command: a SASL response, DONE.
@@ -383,11 +398,50 @@ impl Session {
     }
 
     /// From now on the session is this user's.
-    pub(super) fn log_in(&mut self, account: AccountId) {
+    pub(super) fn log_in(&mut self, login: Login) {
+        let account = login.account.id;
         let actor = Actor::account(account, self.conn.peer().ip());
         let watch = self.imap.store.watch(account);
-        self.user = Some(User { account, actor, watch });
+        self.user = Some(User { account, actor, watch, access: login.access });
         self.framer.set_limits(Limits::default());
+    }
+
+    /// Ends the session once its login does not hold any more.
+    ///
+    /// # Errors
+    /// BYE then (RFC 9051 section 7.1.5), and where that cannot be read.
+    pub(super) async fn check_login(&mut self) -> Result<(), End> {
+        let Some(user) = self.user.as_mut().filter(|user| user.access.has_changed()) else {
+            return Ok(());
+        };
+        user.access.take();
+        self.judge_login().await
+    }
+
+    /// The same for who only looks: the next [`Session::check_login`] looks again.
+    pub(super) async fn login_holds(&self) -> Result<(), End> {
+        match self.user.as_ref().is_some_and(|user| user.access.has_changed()) {
+            true => self.judge_login().await,
+            false => Ok(()),
+        }
+    }
+
+    /// By what is applied here: as much as it was woken by.
+    pub(super) async fn judge_login(&self) -> Result<(), End> {
+        let Some(user) = &self.user else { return Ok(()) };
+        let judge = user.access.judge();
+        let judged = match self.imap.store.local_view() {
+            Ok(view) => blocking(move || judge(&view)).await,
+            Err(error) => Err(error.into()),
+        };
+        match judged {
+            Ok(None) => Ok(()),
+            Ok(Some(why)) => Err(why.into()),
+            Err(Trouble::End(end)) => Err(end),
+            Err(Trouble::Reply(reply)) => {
+                Err(End::Bye(format!("[UNAVAILABLE] {}", reply.text).into()))
+            }
+        }
     }
 
     /// Whether the account changed since the last call.
@@ -412,11 +466,6 @@ impl Session {
         self.dirty = false;
     }
 
-    /// Waits until the account changes. Cancel safe.
-    pub(super) async fn changed(user: &mut User) {
-        user.watch.changed().await;
-    }
-
     // ---------------------------------------------------------------- reading
 
     /// Runs a job over a view of now on the blocking pool.
@@ -425,8 +474,15 @@ impl Session {
         T: Send + 'static,
         F: FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
     {
-        let view = self.imap.store.view().await?;
+        let view = self.view().await?;
         blocking(move || job(&view)).await
+    }
+
+    /// A view of now, for a login that holds in it.
+    pub(super) async fn view(&self) -> Result<View, Trouble> {
+        let view = self.imap.store.view().await?;
+        self.login_holds().await?;
+        Ok(view)
     }
 
     /// The same over what is applied here: for what goes with an answer that was read before.

@@ -35,7 +35,7 @@ impl Session {
     pub(super) async fn sync(&mut self, may_expunge: bool) -> Result<(), Trouble> {
         match self.has_news(may_expunge).await {
             true => {
-                let view = self.imap.store.view().await?;
+                let view = self.view().await?;
                 self.tell_from(view, may_expunge).await
             }
             false => Ok(()),

@@ -53,6 +53,13 @@ impl Client {
         String::from_utf8_lossy(&response).into_owned()
     }
 
+    /// How many octets are there, read and thrown away; 0 at the end.
+    pub(crate) async fn some(&mut self, most: usize) -> usize {
+        let mut octets = vec![0; most];
+        let read = tokio::time::timeout(Duration::from_secs(20), self.stream.read(&mut octets));
+        read.await.expect("the server says nothing").unwrap()
+    }
+
     /// Everything up to the end of the connection.
     pub(crate) async fn rest(&mut self) -> String {
         let mut rest = String::new();

@@ -34,9 +34,7 @@ async fn a_store_that_came_too_late_changes_nothing() {
 
 #[tokio::test]
 async fn highestmodseq_never_passes_a_withheld_expunge() {
-    let world = World::new().await;
-    let mut one = world.inbox(3).await;
-    let mut two = world.alice().await;
+    let (world, mut one, mut two) = World::with_two_sessions(3).await;
     two.ok("ENABLE CONDSTORE").await;
     two.ok("SELECT INBOX").await;
     let before = number(&mut two, "HIGHESTMODSEQ").await;
@@ -90,9 +88,7 @@ async fn qresync_tells_what_was_missed() {
 
 #[tokio::test]
 async fn a_silent_store_hides_no_change_of_another_session() {
-    let world = World::new().await;
-    let mut one = world.inbox(3).await;
-    let mut two = world.alice().await;
+    let (world, mut one, mut two) = World::with_two_sessions(3).await;
     two.ok("SELECT INBOX (CONDSTORE)").await;
     one.ok("STORE 1 +FLAGS.SILENT (\\Flagged)").await;
     let said = two.ok("STORE 1:2 +FLAGS.SILENT (\\Seen)").await;
@@ -118,9 +114,7 @@ async fn a_silent_store_hides_no_change_of_another_session() {
 
 #[tokio::test]
 async fn what_reading_marks_is_told_with_what_others_changed() {
-    let world = World::new().await;
-    let mut one = world.inbox(1).await;
-    let mut two = world.alice().await;
+    let (world, mut one, mut two) = World::with_two_sessions(1).await;
     two.ok("SELECT INBOX (CONDSTORE)").await;
     one.ok("STORE 1 +FLAGS.SILENT (\\Flagged)").await;
     let said = two.ok("FETCH 1 BODY[TEXT]").await;

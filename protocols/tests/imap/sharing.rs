@@ -5,9 +5,7 @@ use crate::world::World;
 
 #[tokio::test]
 async fn changes_of_others_are_told_between_commands() {
-    let world = World::new().await;
-    let mut one = world.inbox(3).await;
-    let mut two = world.alice().await;
+    let (world, mut one, mut two) = World::with_two_sessions(3).await;
     two.ok("SELECT INBOX").await;
     one.ok("STORE 2 +FLAGS (\\Flagged)").await;
     two.says("NOOP", &["* 2 FETCH (UID 2 FLAGS (\\Flagged))"]).await;
@@ -19,9 +17,7 @@ async fn changes_of_others_are_told_between_commands() {
 
 #[tokio::test]
 async fn an_expunge_is_withheld_while_numbers_are_in_use() {
-    let world = World::new().await;
-    let mut one = world.inbox(4).await;
-    let mut two = world.alice().await;
+    let (world, mut one, mut two) = World::with_two_sessions(4).await;
     two.ok("SELECT INBOX").await;
     one.ok("STORE 2 +FLAGS.SILENT (\\Deleted)").await;
     one.ok("EXPUNGE").await;
@@ -40,9 +36,7 @@ async fn an_expunge_is_withheld_while_numbers_are_in_use() {
 
 #[tokio::test]
 async fn commands_by_uid_tell_expunges() {
-    let world = World::new().await;
-    let mut one = world.inbox(3).await;
-    let mut two = world.alice().await;
+    let (world, mut one, mut two) = World::with_two_sessions(3).await;
     two.ok("SELECT INBOX").await;
     one.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
     one.ok("EXPUNGE").await;
@@ -56,9 +50,7 @@ async fn commands_by_uid_tell_expunges() {
 
 #[tokio::test]
 async fn idle_is_woken() {
-    let world = World::new().await;
-    let mut one = world.inbox(2).await;
-    let mut two = world.alice().await;
+    let (world, mut one, mut two) = World::with_two_sessions(2).await;
     two.ok("SELECT INBOX").await;
     two.send("i IDLE\r\n").await;
     assert_eq!(two.response().await, "+ idling\r\n");

@@ -26,6 +26,7 @@ pub(crate) struct World {
     pub(crate) store: Mailstore,
     pub(crate) server: Server,
     pub(crate) connector: TlsConnector,
+    pub(crate) alice_id: AccountId,
     _folder: tempfile::TempDir,
 }
 
@@ -53,7 +54,7 @@ impl World {
         let domain =
             DomainAdd { domain: "example.org".into(), settings: DomainSettings::default() };
         submit(&store, Change::DomainAdd(domain)).await;
-        add_account(&store, "alice", wishes.quota).await;
+        let alice_id = add_account(&store, "alice", wishes.quota).await;
         add_account(&store, "bob", None).await;
         let (tls, connector) = certificate(&folder.path().join("tls"));
         let imap = Imap::new(store.clone(), wishes.config);
@@ -64,7 +65,7 @@ impl World {
         };
         let stats = Arc::new(ProtocolStats::default());
         let server = Server::start(imap, vec![listen], wishes.limits, stats).unwrap();
-        Self { store, server, connector, _folder: folder }
+        Self { store, server, connector, alice_id, _folder: folder }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -92,6 +93,14 @@ impl World {
         client.fill("INBOX", messages).await;
         client.ok("SELECT INBOX").await;
         client
+    }
+
+    /// With two sessions of alice's: the first has so many messages in her INBOX, and has it
+    /// selected.
+    pub(crate) async fn with_two_sessions(messages: usize) -> (Self, Client, Client) {
+        let world = Self::new().await;
+        let (one, two) = (world.inbox(messages).await, world.alice().await);
+        (world, one, two)
     }
 
     pub(crate) async fn stop(self) {

@@ -16,6 +16,7 @@ mod verified;
 
 use backoff::{Backoff, Verdict};
 use verified::Verified;
+pub(crate) use verified::Fingerprint;
 
 /// Longer passwords are refused unread.
 pub const MAX_PASSWORD: usize = 1024;
@@ -55,17 +56,16 @@ impl Authenticator {
         })
     }
 
-    /// Whether the password is one of the candidate's. The name is as it was typed.
+    /// The one of the candidate's passwords that this is. The name is as it was typed.
     pub(crate) async fn verify(
         &self,
         name: &str,
         candidate: Candidate,
         given: &[u8],
         from: Option<IpAddr>,
-    ) -> Result<(), AuthError> {
-        let remembered = self.remembers(&candidate, given);
-        if remembered {
-            return Ok(());
+    ) -> Result<Fingerprint, AuthError> {
+        if let Some(known) = self.remembers(&candidate, given) {
+            return Ok(known);
         }
         self.wait_turn(name, from).await?;
         if given.len() > MAX_PASSWORD {
@@ -73,9 +73,9 @@ impl Authenticator {
         }
         match self.matching(&candidate, given).await? {
             Some(phc) => {
-                self.verified.lock().remember(candidate.account, given, &phc, Instant::now());
                 self.backoff.lock().succeeded(name, from);
-                Ok(())
+                let mut verified = self.verified.lock();
+                Ok(verified.remember(candidate.account, given, &phc, Instant::now()))
             }
             None => self.denied(name, from),
         }
@@ -86,7 +86,7 @@ impl Authenticator {
         self.slot(move || password::hash(&given)).await?
     }
 
-    fn remembers(&self, candidate: &Candidate, given: &[u8]) -> bool {
+    fn remembers(&self, candidate: &Candidate, given: &[u8]) -> Option<Fingerprint> {
         let now = Instant::now();
         self.verified.lock().holds(candidate.account, given, &candidate.phcs, now)
     }
@@ -103,7 +103,7 @@ impl Authenticator {
         }
     }
 
-    fn denied(&self, name: &str, from: Option<IpAddr>) -> Result<(), AuthError> {
+    fn denied<T>(&self, name: &str, from: Option<IpAddr>) -> Result<T, AuthError> {
         self.backoff.lock().failed(name, from, Instant::now());
         Err(AuthError::Denied)
     }

@@ -13,9 +13,24 @@ use tokio::time::Instant;
 const KEEP: Duration = Duration::from_secs(5 * 60);
 const ENTRIES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(16 * 1024 - 1);
 
+/// A PHC string, of which nothing can be told but whether it is another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fingerprint(blake3::Hash);
+
+impl Fingerprint {
+    fn of(phc: &str) -> Self {
+        Self(blake3::hash(phc.as_bytes()))
+    }
+
+    /// Whether it is of this PHC string.
+    pub(crate) fn is_of(&self, phc: &str) -> bool {
+        *self == Self::of(phc)
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
-    phc: blake3::Hash,
+    phc: Fingerprint,
     until: Instant,
 }
 
@@ -38,31 +53,34 @@ impl Default for Verified {
 }
 
 impl Verified {
-    /// Whether this password fitted one of these PHC strings lately.
+    /// The one of these PHC strings that this password fitted lately.
     pub(super) fn holds(
         &mut self,
         account: u64,
         password: &[u8],
         phcs: &[String],
         now: Instant,
-    ) -> bool {
+    ) -> Option<Fingerprint> {
         let id = self.id(account, password);
-        let fits = |entry: &Entry| {
-            now < entry.until && phcs.iter().any(|phc| blake3::hash(phc.as_bytes()) == entry.phc)
-        };
-        match self.entries.get(&id).map(fits) {
-            Some(false) => {
-                self.entries.pop(&id);
-                false
-            }
-            held => held.unwrap_or(false),
+        let entry = self.entries.get(&id)?;
+        if now < entry.until && phcs.iter().any(|phc| entry.phc.is_of(phc)) {
+            return Some(entry.phc);
         }
+        self.entries.pop(&id);
+        None
     }
 
     /// Remembers that this password fitted this PHC string.
-    pub(super) fn remember(&mut self, account: u64, password: &[u8], phc: &str, now: Instant) {
-        let entry = Entry { phc: blake3::hash(phc.as_bytes()), until: now + KEEP };
-        self.entries.put(self.id(account, password), entry);
+    pub(super) fn remember(
+        &mut self,
+        account: u64,
+        password: &[u8],
+        phc: &str,
+        now: Instant,
+    ) -> Fingerprint {
+        let phc = Fingerprint::of(phc);
+        self.entries.put(self.id(account, password), Entry { phc, until: now + KEEP });
+        phc
     }
 
     fn id(&self, account: u64, password: &[u8]) -> blake3::Hash {
@@ -81,11 +99,11 @@ mod tests {
         let (mut verified, now) = (Verified::default(), Instant::now());
         let phcs = ["a".to_owned(), "b".to_owned()];
         verified.remember(1, b"x", "b", now);
-        assert!(verified.holds(1, b"x", &phcs, now));
-        assert!(!verified.holds(2, b"x", &phcs, now));
-        assert!(!verified.holds(1, b"y", &phcs, now));
-        assert!(!verified.holds(1, b"x", &phcs, now + KEEP));
+        assert!(verified.holds(1, b"x", &phcs, now).is_some_and(|phc| phc.is_of("b")));
+        assert_eq!(verified.holds(2, b"x", &phcs, now), None);
+        assert_eq!(verified.holds(1, b"y", &phcs, now), None);
+        assert_eq!(verified.holds(1, b"x", &phcs, now + KEEP), None);
         verified.remember(1, b"x", "b", now);
-        assert!(!verified.holds(1, b"x", &["c".to_owned()], now));
+        assert_eq!(verified.holds(1, b"x", &["c".to_owned()], now), None);
     }
 }

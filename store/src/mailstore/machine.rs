@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::apply::{self, Position};
-use crate::changes::ChangeFeed;
+use crate::changes::Feeds;
 use crate::checkpoint::{Base, Bases};
 use crate::mailstore::compare::Marks;
-use crate::mailstore::place;
+use crate::mailstore::{login, place};
 use crate::mailstore::{Layout, Lock};
 use crate::storage::{self, Hold, Read, RocksOptions, RocksStorage, Storage, StorageError};
 
@@ -121,7 +121,7 @@ impl Progress {
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) storage: RocksStorage,
-    pub(crate) feed: Arc<ChangeFeed>,
+    pub(crate) feeds: Arc<Feeds>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) bases: Option<Arc<dyn Bases>>,
     pub(crate) checkpoint_every: u64,
@@ -173,7 +173,10 @@ impl StateMachine for Machine {
                 Change::CheckpointMark(_) => self.progress.marks.mark(&entry.entry, &self.storage),
                 _ => self.progress.marks.count(),
             }
-            touched(record, outcome).into_iter().for_each(|account| self.feed.wake(account, index));
+            let Feeds { changes, logins } = &*self.feeds;
+            // Who is shut out must not be told of anything first.
+            login::concerned(&record.change).inspect(|account| logins.wake(*account, index));
+            touched(record, outcome).into_iter().for_each(|account| changes.wake(account, index));
         }
         Ok(outcome)
     }
@@ -209,7 +212,7 @@ impl StateMachine for Machine {
         }
         self.replace(&base)?;
         self.progress.installed(base.index());
-        self.feed.wake_all(base.index());
+        self.feeds.wake_all(base.index());
         tracing::info!(index = %base.index(), "the views are those of a checkpoint from a peer");
         Ok(())
     }

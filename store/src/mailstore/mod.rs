@@ -12,7 +12,7 @@ use redoubt_log::blob::{BlobError, BlobStore};
 use redoubt_log::id::{AccountId, BlobId, LogIndex, MailboxId, ModSeq, OperationId, Uid};
 use redoubt_log::raft::Node;
 use redoubt_log::record::{
-    AccountState, Actor, Arrival, Change, Outcome, Rejection, RestoreOptions, RestoreStep,
+    Actor, Arrival, Change, Outcome, Rejection, RestoreOptions, RestoreStep,
     Restored, SpecialUse,
 };
 use redoubt_log::segment::SegmentLog;
@@ -20,9 +20,9 @@ use tokio::task::AbortHandle;
 
 use crate::Ending;
 use crate::alarms::Alarms;
-use crate::auth::{Authenticator, Candidate, MAX_PASSWORD};
+use crate::auth::Authenticator;
 use crate::cache::ParsedCache;
-use crate::changes::{ChangeFeed, Watch};
+use crate::changes::{Feeds, Watch};
 use crate::check::Violation;
 use crate::checkpoint::{Base, BaseError, Bases};
 use crate::ingest::Ingest;
@@ -31,7 +31,7 @@ use crate::restore::{Plan, Summary, Wish};
 use crate::rows::RestoreRow;
 use crate::spool::SpoolRoom;
 use crate::storage::RocksStorage;
-use crate::view::{Account, Mailbox, View};
+use crate::view::{Mailbox, View};
 
 mod append;
 mod archived;
@@ -47,6 +47,7 @@ mod images;
 mod latency;
 mod layout;
 mod light;
+mod login;
 pub(crate) mod machine;
 mod mailboxes;
 mod membership;
@@ -77,6 +78,7 @@ pub use checks::check_at_rest;
 pub use compare::{Difference, How, Verdict};
 pub use contact::{CutOff, Waits};
 pub use error::{AuthError, OpenError, StoreError, WriteError};
+pub use login::{Access, Login, Revoked};
 pub use latency::ProposalStats;
 pub use layout::{Layout, Lock, NodeFile, ShardSecret};
 pub use membership::{ClusterFile, Joining, Peers};
@@ -100,7 +102,7 @@ struct Inner {
     blobs: BlobStore,
     cache: Arc<ParsedCache>,
     ingest: Arc<Ingest>,
-    feed: Arc<ChangeFeed>,
+    feeds: Arc<Feeds>,
     progress: Arc<machine::Progress>,
     alarms: Alarms,
     rescuer: Arc<rescue::Rescuer>,
@@ -210,7 +212,7 @@ impl Mailstore {
     }
     /// Wakes when something of the account changed.
     pub fn watch(&self, account: AccountId) -> Watch {
-        self.inner.feed.subscribe(account)
+        self.inner.feeds.changes.subscribe(account)
     }
     /// Envelope, structure and headers of a message, from the cache where it is there. Blocks.
     pub fn parsed(&self, blob: &BlobId) -> Result<Arc<Parsed>, StoreError> {
@@ -237,7 +239,7 @@ impl Mailstore {
         password: &[u8],
         default_domain: &str,
         from: Option<std::net::IpAddr>,
-    ) -> Result<Account, AuthError> {
+    ) -> Result<Login, AuthError> {
         self.inner.authenticate(name, password, default_domain, from).await
     }
     /// A PHC string (argon2id) for a new password.
@@ -590,53 +592,7 @@ impl Inner {
     fn blob(&self, blob: &BlobId) -> Result<Bytes, StoreError> {
         self.open_blob(*blob)?.all()
     }
-
-    async fn hash_password(&self, password: &[u8]) -> Result<String, WriteError> {
-        match password.len() {
-            1..=MAX_PASSWORD => Ok(self.auth.hash(password.to_vec()).await?),
-            len => Err(WriteError::Invalid(format!(
-                "a password has 1 to {MAX_PASSWORD} octets, this one has {len}"
-            ))),
-        }
-    }
-
-    async fn authenticate(
-        &self,
-        name: &str,
-        password: &[u8],
-        default_domain: &str,
-        from: Option<std::net::IpAddr>,
-    ) -> Result<Account, AuthError> {
-        let view = self.view().await?;
-        let (asked, domain) = (name.to_owned(), default_domain.to_owned());
-        let (account, candidate) = self.work(move || candidate(&view, &asked, &domain)).await??;
-        self.auth.verify(name, candidate, password, from).await?;
-        match account {
-            Some(account) if account.settings.state == AccountState::Active => Ok(account),
-            Some(_) => Err(AuthError::State),
-            None => Err(AuthError::Denied),
-        }
-    }
 }
-
-/// The account that a name means, and what is compared with the password.
-fn candidate(
-    view: &View,
-    name: &str,
-    default_domain: &str,
-) -> Result<(Option<Account>, Candidate), StoreError> {
-    let Some(account) = view.login(name, default_domain)? else {
-        return Ok((None, Candidate::default()));
-    };
-    let mut credentials = view.credentials(account.id)?;
-    credentials.sort_by_key(|credential| credential.name != MAIN_CREDENTIAL);
-    let phcs = credentials.into_iter().map(|credential| credential.phc).collect();
-    let candidate = Candidate { account: account.id.0, phcs };
-    Ok((Some(account), candidate))
-}
-
-/// The name of an account's own password; others are app passwords.
-const MAIN_CREDENTIAL: &str = "password";
 
 /// What the blob store's error is to a reader.
 fn not_whole(blob: BlobId, error: &BlobError) -> StoreError {

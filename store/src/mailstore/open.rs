@@ -22,7 +22,7 @@ use crate::Ending;
 use crate::alarms::Alarms;
 use crate::auth::Authenticator;
 use crate::cache::ParsedCache;
-use crate::changes::ChangeFeed;
+use crate::changes::Feeds;
 use crate::hash::StateHash;
 use crate::ingest::Ingest;
 use crate::keyed::KeyedHashes;
@@ -176,7 +176,7 @@ fn node_options(
 fn state(
     ground: &Ground,
     options: &Options,
-    feed: &Arc<ChangeFeed>,
+    feeds: &Arc<Feeds>,
     progress: &Arc<Progress>,
 ) -> Result<(Box<dyn StateMachine>, RocksStorage), OpenError> {
     let Ground { layout, lock, log, membership, .. } = ground;
@@ -189,7 +189,7 @@ fn state(
     }
     let storage = views::open(layout, options, log)?;
     refuse_if_older(&storage, options)?;
-    let machine = machine(&storage, feed, progress, options, layout, lock);
+    let machine = machine(&storage, feeds, progress, options, layout, lock);
     Ok((Box::new(machine), storage))
 }
 
@@ -199,9 +199,9 @@ impl Inner {
         let secret = ShardSecret::load_or_make(&ground.layout, ground.log.last().is_some())?;
         let tolerant = with_peers(&ground.layout, &ground.membership, &options);
         let blobs = open_blobs(&ground.layout, &tolerant)?;
-        let (feed, progress) = (Arc::<ChangeFeed>::default(), Arc::<Progress>::default());
+        let (feeds, progress) = (Arc::<Feeds>::default(), Arc::<Progress>::default());
         let (alarms, marks) = (Alarms::default(), progress.marks.clone());
-        let (machine, storage) = state(&ground, &options, &feed, &progress)?;
+        let (machine, storage) = state(&ground, &options, &feeds, &progress)?;
         let Ground { layout, lock, identity, membership, log } = ground;
         let bases = options.bases.clone().filter(|_| !membership.light);
         let ending = Ending::default();
@@ -236,7 +236,7 @@ impl Inner {
             blobs,
             cache,
             ingest,
-            feed,
+            feeds,
             progress,
             alarms,
             rescuer,
@@ -294,7 +294,7 @@ pub(super) fn open_blobs(layout: &Layout, options: &Options) -> Result<BlobStore
 
 fn machine(
     storage: &RocksStorage,
-    feed: &Arc<ChangeFeed>,
+    feeds: &Arc<Feeds>,
     progress: &Arc<Progress>,
     options: &Options,
     layout: &Layout,
@@ -302,7 +302,7 @@ fn machine(
 ) -> Machine {
     Machine {
         storage: storage.clone(),
-        feed: feed.clone(),
+        feeds: feeds.clone(),
         progress: progress.clone(),
         bases: options.bases.clone(),
         checkpoint_every: options.checkpoint_every,
@@ -344,8 +344,8 @@ pub fn rebuild(options: &Options, from_base: bool) -> Result<Rebuilt, OpenError>
     place::clear(&layout).map_err(|error| OpenError::io(&layout.views(), error))?;
     let storage = views::rebuild(&layout, options, &log, from_base)?;
     let options = Options { checkpoint_every: 0, ..options.clone() };
-    let (feed, progress) = (Arc::default(), Arc::default());
-    let mut machine = machine(&storage, &feed, &progress, &options, &layout, &lock);
+    let (feeds, progress) = (Arc::default(), Arc::default());
+    let mut machine = machine(&storage, &feeds, &progress, &options, &layout, &lock);
     let replayed = raft::replay(&log, log.committed(), &mut machine);
     let entries = replayed.map_err(|error| OpenError::Views(error.to_string()))?;
     storage.flush().map_err(|error| OpenError::Views(error.to_string()))?;

@@ -5,7 +5,7 @@ use redoubt_log::id::{AccountId, LogIndex};
 use redoubt_log::record::{AccountState, Address, RestoreMode, RestoreStep, RestoreTo};
 
 use super::stands::{self, Emails, Want};
-use super::{Plan, PlanError, Planned};
+use super::{Plan, PlanError, Planned, reaches};
 use crate::keys::Object;
 use crate::rows::AccountRow;
 use crate::storage::{Table, decode};
@@ -43,7 +43,10 @@ fn last(view: &View, account: AccountId) -> Planned<(LogIndex, AccountRow)> {
             _ => (last, deleted) = (Some(row), None),
         }
     }
+    let at = deleted.map(|deleted: LogIndex| LogIndex(deleted.0.saturating_sub(1)));
+    if let Some(at) = at {
+        reaches(view, account, at, || format!("account {account} as it was deleted"))?;
+    }
     let last = last.ok_or(PlanError::NoSuchAccount(account))?;
-    let deleted = deleted.ok_or(PlanError::NotDeleted(account))?;
-    Ok((LogIndex(deleted.0.saturating_sub(1)), last))
+    Ok((at.ok_or(PlanError::NotDeleted(account))?, last))
 }

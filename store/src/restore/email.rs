@@ -8,7 +8,7 @@ use redoubt_log::record::{Flags, RestoreMode, RestoreTo};
 use super::lives::{Mailboxes, end, stood};
 use super::stands::{self, Emails, Stand, Twins, Want, flags_step};
 use super::tree::Tree;
-use super::{EmailWish, Plan, PlanError, Planned};
+use super::{EmailWish, Plan, PlanError, Planned, below, reaches};
 use crate::keys::Object;
 use crate::rows::PlacementVersion;
 use crate::storage::{Table, decode};
@@ -35,7 +35,7 @@ pub(super) fn plan(view: &View, wish: &EmailWish) -> Planned<Plan> {
     for email in work.ids()? {
         let stands = work.stands(email)?;
         if stands.is_empty() {
-            return Err(PlanError::NoSuchEmail(email.to_string()));
+            return Err(work.unknown(email.to_string())?);
         }
         if wish.flags && work.twins.is_none() {
             flags.extend(work.flags(email, &stands)?);
@@ -79,31 +79,48 @@ impl Work<'_> {
         let object = Object::Placement(self.wish.account, mailbox, uid);
         let versions = self.view.history(&object)?;
         let value = versions.into_iter().rev().find_map(|version| version.value);
-        let none = || PlanError::NoSuchEmail(format!("{}/{uid}", mailbox.object_id()));
-        let version: PlacementVersion = decode(Table::History, &[], &value.ok_or_else(none)?)?;
+        let Some(value) = value else {
+            return Err(self.unknown(format!("{}/{uid}", mailbox.object_id()))?);
+        };
+        let version: PlacementVersion = decode(Table::History, &[], &value)?;
         Ok(version.email)
+    }
+
+    /// The history knows it not, or not any more.
+    fn unknown(&self, email: String) -> Planned<PlanError> {
+        let floor = self.view.history_floor(self.wish.account)?;
+        Ok(match floor.filter(|_| self.wish.at.is_none()) {
+            Some(row) => below(row, format!("email {email}, if there ever was one,")),
+            None => PlanError::NoSuchEmail(email),
+        })
     }
 
     /// Where the email stood at the moment, or when it was last seen.
     fn stands(&self, email: EmailId) -> Planned<Vec<(LogIndex, Stand)>> {
         let at = match self.wish.at {
             Some(at) => at,
-            None => self.last_seen(email)?,
+            None => match self.last_seen(email)? {
+                Some(at) => at,
+                None => return Ok(Vec::new()),
+            },
         };
+        let what = || format!("email {email} as it last was");
+        reaches(self.view, self.wish.account, at, what)?;
         let found = stands::of_emails(&self.view.at(at), self.wish.account, [email])?;
         Ok(found.into_values().flatten().map(|stand| (at, stand)).collect())
     }
 
-    /// Now, if it is shown; else before the last of its placements went.
-    fn last_seen(&self, email: EmailId) -> Planned<LogIndex> {
-        let mut last = LogIndex(0);
+    /// Now, if it is shown; else before the last of its placements went. `None` if there were
+    /// none.
+    fn last_seen(&self, email: EmailId) -> Planned<Option<LogIndex>> {
+        let mut last = None;
         for (mailbox, _, standing) in stood(self.view, self.wish.account, email)? {
             match end(standing.until, self.mailboxes.hidden_at(mailbox)) {
-                None => return Ok(self.view.index()),
-                Some(end) => last = last.max(end),
+                None => return Ok(Some(self.view.index())),
+                Some(end) => last = last.max(Some(end)),
             }
         }
-        Ok(LogIndex(last.0.saturating_sub(1)))
+        Ok(last.map(|last| LogIndex(last.0.saturating_sub(1))))
     }
 
     fn wants(&mut self, stands: Vec<(LogIndex, Stand)>) -> Vec<Want> {

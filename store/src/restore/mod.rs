@@ -17,11 +17,13 @@ mod tree;
 mod undelete;
 mod undo;
 
-use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, Uid};
+use redoubt_log::dump::rfc3339;
+use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, Timestamp, Uid};
 use redoubt_log::record::{Address, Principal, RestoreMode, RestoreStep};
 use serde::{Deserialize, Serialize};
 
 use crate::mailstore::StoreError;
+use crate::rows::FloorRow;
 use crate::view::View;
 
 pub(crate) use pieces::{chunks, read_chunk, take_piece};
@@ -142,6 +144,20 @@ pub enum PlanError {
     /// The history does not know it (any more), or not at that moment.
     #[error("the history knows no email {0} at that moment: `redoubt history` shows when it was")]
     NoSuchEmail(String),
+    /// It was there before the history begins.
+    #[error(
+        "{what} is of a time before {} (entry {floor}), where this history begins: it cannot be \
+         restored from it; a backup may have it",
+        rfc3339(*since)
+    )]
+    BelowFloor {
+        /// What was asked for.
+        what: String,
+        /// The oldest index that the history has.
+        floor: LogIndex,
+        /// The effective time there.
+        since: Timestamp,
+    },
     /// No such account.
     #[error("there is no account {0}, or it was not there then")]
     NoSuchAccount(AccountId),
@@ -174,6 +190,7 @@ type Planned<T> = Result<T, PlanError>;
 /// # Errors
 /// [`PlanError`].
 pub fn plan(view: &View, wish: &Wish) -> Planned<Plan> {
+    check_floors(view, wish)?;
     let plan = match wish {
         Wish::Email(wish) => email::plan(view, wish),
         Wish::Undelete(wish) => undelete::plan(view, wish),
@@ -188,4 +205,35 @@ pub fn plan(view: &View, wish: &Wish) -> Planned<Plan> {
         true => Err(PlanError::TooLarge),
         false => Ok(plan),
     }
+}
+
+/// Whoever plans without a moment checks what it comes to by itself. Who did what, which is the
+/// directory's history, goes back further than any account's.
+fn check_floors(view: &View, wish: &Wish) -> Planned<()> {
+    let (account, at) = match wish {
+        Wish::Email(wish) => (wish.account, wish.at),
+        Wish::Undelete(wish) => (wish.account, Some(wish.since)),
+        Wish::Rewind(wish) => (wish.account, Some(wish.at)),
+        Wish::Account { .. } => return Ok(()),
+        Wish::Copy { account, at, .. } => (*account, Some(*at)),
+    };
+    let Some(at) = at else { return Ok(()) };
+    reaches(view, account, at, || format!("account {account} at entry {at}"))
+}
+
+/// Refuses what was before the history of an account begins.
+fn reaches(
+    view: &View,
+    account: AccountId,
+    index: LogIndex,
+    what: impl FnOnce() -> String,
+) -> Planned<()> {
+    match view.history_floor(account)? {
+        Some(row) if index < row.floor => Err(below(row, what())),
+        _ => Ok(()),
+    }
+}
+
+fn below(row: FloorRow, what: String) -> PlanError {
+    PlanError::BelowFloor { what, floor: row.floor, since: row.time }
 }

@@ -2,13 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 
 use super::{Batch, KeyRange, Order, Read, Step, Storage, StorageError, Table, Visitor, Walker};
 
-/// Tables in memory. A clone is a snapshot.
+/// Octets that snapshots share.
+type Octets = Arc<[u8]>;
+type Rows = BTreeMap<Octets, Octets>;
+
+/// Tables in memory. A clone is a snapshot: it shares what does not change, since simulations
+/// take them all the time.
 #[derive(Debug, Clone, Default)]
 pub struct MemStorage {
-    tables: BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>,
+    tables: BTreeMap<Table, Arc<Rows>>,
 }
 
 impl MemStorage {
@@ -20,7 +26,7 @@ impl MemStorage {
 
 impl Read for MemStorage {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        Ok(self.tables.get(&table).and_then(|rows| rows.get(key)).cloned())
+        Ok(self.tables.get(&table).and_then(|rows| rows.get(key)).map(|value| value.to_vec()))
     }
 
     fn visit(
@@ -58,8 +64,8 @@ impl Read for MemStorage {
                 Step::Next => continue,
                 Step::To(key) => rows_from(all, range, &key),
                 Step::BackTo(to) => {
-                    let bounds = (Bound::Included(&range.from), Bound::Included(&to));
-                    let last = all.range::<Vec<u8>, _>(bounds).next_back();
+                    let bounds = (Bound::Included(&*range.from), Bound::Included(&*to));
+                    let last = all.range::<[u8], _>(bounds).next_back();
                     let Some((last, _)) = last.filter(|(key, _)| range.contains(key)) else {
                         return Ok(());
                     };
@@ -72,14 +78,14 @@ impl Read for MemStorage {
     }
 }
 
-type Rows<'a> = std::collections::btree_map::Range<'a, Vec<u8>, Vec<u8>>;
+type Walk<'a> = std::collections::btree_map::Range<'a, Octets, Octets>;
 
 /// The rows of a range from a key on.
 fn rows_from<'a>(
-    rows: &'a BTreeMap<Vec<u8>, Vec<u8>>,
+    rows: &'a Rows,
     range: &'a KeyRange,
     from: &[u8],
-) -> Rows<'a> {
+) -> Walk<'a> {
     let from = from.max(range.from.as_slice());
     match range.to.as_deref() {
         Some(to) => rows.range::<[u8], _>((Bound::Included(from.min(to)), Bound::Excluded(to))),
@@ -90,10 +96,10 @@ fn rows_from<'a>(
 impl Storage for MemStorage {
     fn write(&mut self, batch: Batch) -> Result<(), StorageError> {
         for write in batch {
-            let rows = self.tables.entry(write.table).or_default();
+            let rows = Arc::make_mut(self.tables.entry(write.table).or_default());
             match write.value {
-                Some(value) => rows.insert(write.key, value),
-                None => rows.remove(&write.key),
+                Some(value) => rows.insert(write.key.into(), value.into()),
+                None => rows.remove(&*write.key),
             };
         }
         Ok(())

@@ -12,6 +12,7 @@ use super::{
 use crate::keys::{Bytes, kind, objects, parse_history};
 use crate::rows::{AccountRow, ChangeKind, PlacementVersion, Version};
 use crate::storage::successor;
+use crate::uids::UidSet;
 
 impl View {
     /// The MODSEQ that a placement had before the record at `index` of this view; `None` if it was
@@ -68,29 +69,81 @@ impl View {
         Ok(row.is_none_or(|row| since >= ModSeq::from(row.sequence(floor.floor))))
     }
 
-    /// From the versions: a placement is changed when its MODSEQ is above, and
-    /// vanished when it went above `since` and is not there.
+    /// From the versions of what was touched since, up to now: a placement is changed when its
+    /// MODSEQ is above, and vanished when it went above `since` and is not there.
     fn changed_then(
         &self,
         account: AccountId,
         mailbox: MailboxId,
         since: ModSeq,
     ) -> Result<MailboxChanges, StorageError> {
-        let range = objects(account, kind::PLACEMENT).u32(mailbox.0).range();
+        let touched = self.touched_above(account, mailbox, since)?;
         let mut changes = MailboxChanges { complete: true, ..MailboxChanges::default() };
-        self.versions(&range, &mut |uid, version| {
+        if touched.as_ref().is_some_and(UidSet::is_empty) {
+            return Ok(changes);
+        }
+        let behind = |uid: Uid| match &touched {
+            Some(touched) => touched.first_from(uid),
+            None => Some(uid),
+        };
+        let mut there = Vec::new();
+        let range = objects(account, kind::PLACEMENT).u32(mailbox.0).range();
+        self.placements_of_history(account, mailbox, &range, &behind, &mut |uid, version| {
+            there.push(uid);
             if version.modseq > since {
                 changes.changed.push((uid, version.modseq));
             }
             Ok(true)
         })?;
+        changes.vanished = match touched {
+            Some(touched) => self.gone_of(account, mailbox, since, &touched, &there)?,
+            None => self.gone_of_all(account, since, &range)?,
+        };
+        Ok(changes)
+    }
+
+    /// Those of `touched` that went above `since`, each looked up by itself.
+    fn gone_of(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        since: ModSeq,
+        touched: &UidSet,
+        there: &[Uid],
+    ) -> Result<Vec<Uid>, StorageError> {
+        let next = self.counters(account, mailbox)?.uid_next;
+        let mut gone = Vec::new();
+        // What came later has UIDs from UIDNEXT on.
+        for uid in touched.iter().take_while(|uid| u64::from(uid.get()) < next) {
+            if there.binary_search(&uid).is_ok() {
+                continue;
+            }
+            let versions = Object::Placement(account, mailbox, uid).versions_to(self.index());
+            let last = self.reader().last(Table::History, &versions)?;
+            let went = last.filter(|(_, value)| Version::decode(value) == Some(None));
+            let index = went.and_then(|(key, _)| Some(parse_history(&key)?.1));
+            if let Some(index) = index
+                && self.modseq_at(account, index)? > since
+            {
+                gone.push(uid);
+            }
+        }
+        Ok(gone)
+    }
+
+    /// The same of a mailbox that the feed has forgotten: of all that ever stood there.
+    fn gone_of_all(
+        &self,
+        account: AccountId,
+        since: ModSeq,
+        range: &KeyRange,
+    ) -> Result<Vec<Uid>, StorageError> {
         let row: Option<AccountRow> = self.source.get(&Key::Account(account))?;
         let base = row.map_or(0, |row| row.base);
         let (after, at) = (LogIndex(since.0.saturating_sub(base)), self.index());
         let mut gone: BTreeMap<Uid, LogIndex> = BTreeMap::new();
-        self.reader().visit(Table::History, &range, Order::Rising, &mut |key, value| {
-            let object = parse_history(key);
-            if let Some((crate::keys::Object::Placement(_, _, uid), index)) = object
+        self.reader().visit(Table::History, range, Order::Rising, &mut |key, value| {
+            if let Some((Object::Placement(_, _, uid), index)) = parse_history(key)
                 && index <= at
                 && index > after
                 && Version::decode(value) == Some(None)
@@ -99,8 +152,7 @@ impl View {
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        changes.vanished = gone.into_keys().collect();
-        Ok(changes)
+        Ok(gone.into_keys().collect())
     }
 }
 

@@ -38,7 +38,7 @@ impl View {
         mailbox: MailboxId,
     ) -> Result<Option<Mailbox>, StoreError> {
         if self.source.is_past() {
-            return Ok(self.mailboxes(account)?.into_iter().find(|m| m.id == mailbox));
+            return self.one_of(account, &|id, _| id == mailbox);
         }
         let Some(row) = self.named_row(account, mailbox)? else { return Ok(None) };
         let mut rows = BTreeMap::new();
@@ -68,7 +68,7 @@ impl View {
         let top = if is_inbox(top) { "INBOX" } else { top };
         if self.source.is_past() {
             let name = rest.map_or(top.to_owned(), |rest| format!("{top}/{rest}"));
-            return Ok(self.mailboxes(account)?.into_iter().find(|m| m.name == name));
+            return self.one_of(account, &|_, known| known == name);
         }
         let mut found = None;
         for level in std::iter::once(top).chain(rest.into_iter().flat_map(|r| r.split('/'))) {
@@ -77,6 +77,23 @@ impl View {
             found = Some(id);
         }
         found.map_or(Ok(None), |id| self.mailbox(account, id))
+    }
+
+    /// The first that is meant, by id and name, of all that have a name.
+    fn one_of(
+        &self,
+        account: AccountId,
+        is_meant: &dyn Fn(MailboxId, &str) -> bool,
+    ) -> Result<Option<Mailbox>, StoreError> {
+        let rows = self.mailbox_rows(account)?;
+        let mut named = rows.iter().map(|(id, row)| (*id, row, whole_name(&rows, row)));
+        let Some((id, row, name)) = named.find(|(id, _, name)| is_meant(*id, name))
+        else {
+            return Ok(None);
+        };
+        let has_children = rows.values().any(|row| row.parent == Some(id));
+        let counters = self.counters(account, id)?;
+        Ok(Some(join(id, row.clone(), counters, name, has_children)))
     }
 
     /// Names that are subscribed to, sorted.

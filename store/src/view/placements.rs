@@ -174,21 +174,35 @@ impl View {
         last: Uid,
         limit: usize,
     ) -> Result<Vec<Placement>, StorageError> {
+        let mut found = Vec::new();
+        self.rows_of(account, mailbox, first, last, &mut |uid, row| {
+            found.push(placed(uid, row));
+            found.len() < limit
+        })?;
+        Ok(found)
+    }
+
+    /// Shows what stands now from one UID to another, until the witness says false.
+    pub(super) fn rows_of(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        first: Uid,
+        last: Uid,
+        witness: &mut dyn FnMut(Uid, PlacementRow) -> bool,
+    ) -> Result<(), StorageError> {
         let range = KeyRange {
             from: Key::Placement(account, mailbox, first).bytes(),
             to: successor(&Key::Placement(account, mailbox, last).bytes()),
         };
-        let mut found = Vec::new();
         self.reader().visit(Table::Placement, &range, Order::Rising, &mut |key, value| {
             let uid = Parts::new(key.get(12..).unwrap_or_default()).uid();
             let uid = uid.ok_or_else(|| StorageError::corrupt(Table::Placement, key, "no UID"))?;
-            found.push(placed(uid, decode(Table::Placement, key, value)?));
-            Ok(match found.len() < limit {
+            Ok(match witness(uid, decode(Table::Placement, key, value)?) {
                 true => ControlFlow::Continue(()),
                 false => ControlFlow::Break(()),
             })
-        })?;
-        Ok(found)
+        })
     }
 
     /// Every standing of one email that is shown.

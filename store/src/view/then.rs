@@ -73,12 +73,22 @@ impl View {
         index: LogIndex,
     ) -> Result<Option<UidSet>, StorageError> {
         self.source.reaches(account, index)?;
+        self.touched_above(account, mailbox, self.modseq_at(account, index)?)
+    }
+
+    /// The same above a MODSEQ; of what vanished, as far as that is remembered.
+    pub(super) fn touched_above(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        since: ModSeq,
+    ) -> Result<Option<UidSet>, StorageError> {
         let row: Option<MailboxRow> = self.source.get(&Key::Mailbox(account, mailbox))?;
         // A mailbox is live from its beginning on: the feed has all that ever changed in it.
         if row.is_none_or(|row| row.state != MailboxState::Live) {
             return Ok(None);
         }
-        let Some(from) = self.modseq_at(account, index)?.0.checked_add(1) else {
+        let Some(from) = since.0.checked_add(1) else {
             return Ok(Some(UidSet::default()));
         };
         let prefix = Bytes::mailbox(account, mailbox);
@@ -136,21 +146,10 @@ impl View {
         Ok(chunks)
     }
 
-    /// Shows the placements of then in a range of the history, until the witness says false.
-    pub(super) fn versions(
-        &self,
-        range: &KeyRange,
-        witness: Standing<'_>,
-    ) -> Result<(), StorageError> {
-        self.source.objects(range, &mut |object, value| match object {
-            Object::Placement(_, _, uid) => witness(uid, decode(Table::History, &[], value)?),
-            _ => Ok(true),
-        })
-    }
-
-    /// The same of one mailbox, without the UIDs that `behind` passes over: it gives the next
-    /// one that matters, from this one on.
-    fn placements_of_history(
+    /// Shows the placements of then in a mailbox's history, until the witness says false,
+    /// without the UIDs that `behind` passes over: it gives the next one that matters, from this
+    /// one on.
+    pub(super) fn placements_of_history(
         &self,
         account: AccountId,
         mailbox: MailboxId,
@@ -221,26 +220,19 @@ impl View {
         limit: usize,
     ) -> Result<RowsNow, StorageError> {
         let then = self.modseq_at(account, self.index())?;
-        let range = KeyRange {
-            from: Key::Placement(account, mailbox, first).bytes(),
-            to: successor(&Key::Placement(account, mailbox, last).bytes()),
-        };
         let mut rows = RowsNow::default();
-        self.reader().visit(Table::Placement, &range, Order::Rising, &mut |key, value| {
-            let uid = Parts::new(key.get(12..).unwrap_or_default()).uid();
-            let uid = uid.ok_or_else(|| StorageError::corrupt(Table::Placement, key, "no UID"))?;
-            let row: PlacementRow = decode(Table::Placement, key, value)?;
+        self.rows_of(account, mailbox, first, last, &mut |uid, row| {
             if row.version.modseq > then {
                 rows.changed.insert(uid, row);
             } else {
                 rows.unchanged.push(placed(uid, row));
             }
             // Below UIDNEXT of then, what is there now was there.
-            if rows.unchanged.len() + rows.changed.len() < limit {
-                return Ok(ControlFlow::Continue(()));
+            let more = rows.unchanged.len() + rows.changed.len() < limit;
+            if !more {
+                rows.reached = Some(uid);
             }
-            rows.reached = Some(uid);
-            Ok(ControlFlow::Break(()))
+            more
         })?;
         Ok(rows)
     }

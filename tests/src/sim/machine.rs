@@ -1,7 +1,7 @@
 //! A simulated machine: a disk that survives, and a node that comes and goes.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -58,6 +58,15 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Machine(Arc<Inner>);
 
+/// A machine as long as somebody else has it.
+pub(super) struct WeakMachine(Weak<Inner>);
+
+impl WeakMachine {
+    pub(super) fn upgrade(&self) -> Option<Machine> {
+        self.0.upgrade().map(Machine)
+    }
+}
+
 struct Inner {
     id: NodeId,
     main: Host,
@@ -110,6 +119,10 @@ impl Machine {
         let state = Mutex::new(State { host, disk, running, incarnation, sick, level });
         let (main, ledger, views) = (main.clone(), ledger.clone(), SimViews::default());
         Self(Arc::new(Inner { id, main, ledger, options, views, installed: Arc::default(), state }))
+    }
+
+    pub(super) fn downgrade(&self) -> WeakMachine {
+        WeakMachine(Arc::downgrade(&self.0))
     }
 
     /// Its node's id.
@@ -356,7 +369,7 @@ impl Machine {
 
     /// Whether it still has this entry if the power goes off now, at worst.
     pub fn keeps(&self, index: LogIndex) -> bool {
-        let worst = self.disk().worst();
+        let worst = self.disk().worst_in(Path::new(LOG));
         let log = ReadOnlyLog::open(&worst, Path::new(LOG));
         log.is_ok_and(|log| log.last().map(|id| id.index) >= Some(index))
     }

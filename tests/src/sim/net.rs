@@ -18,7 +18,7 @@ use redoubt_log::raft::{Dialer, PeerStream};
 use redoubt_log::world::sim::{Alarm, Host};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::machine::Machine;
+use super::machine::{Machine, WeakMachine};
 
 /// Octets on their way in one direction before a writer has to wait.
 const WINDOW: usize = 256 << 10;
@@ -33,7 +33,8 @@ pub struct Net(Arc<State>);
 
 struct State {
     main: Host,
-    machines: Mutex<BTreeMap<NodeId, Machine>>,
+    /// They know the network: it must not keep them.
+    machines: Mutex<BTreeMap<NodeId, WeakMachine>>,
     /// Links that carry nothing, from and to.
     cut: Mutex<BTreeSet<(NodeId, NodeId)>>,
     /// Milliseconds that octets take.
@@ -62,7 +63,7 @@ impl Net {
 
     /// Adds a machine, which can be dialed when its node is up.
     pub fn add(&self, machine: &Machine) {
-        self.0.machines.lock().insert(machine.id(), machine.clone());
+        self.0.machines.lock().insert(machine.id(), machine.downgrade());
     }
 
     /// What a machine dials with.
@@ -138,7 +139,7 @@ impl Net {
             }
             self.0.main.rest(AGAIN).await;
         }
-        let machine = self.0.machines.lock().get(&to).cloned();
+        let machine = self.0.machines.lock().get(&to).and_then(WeakMachine::upgrade);
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
         let machine = machine.ok_or_else(refused)?;
         let node = machine.running().ok_or_else(refused)?.node;

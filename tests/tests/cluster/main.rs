@@ -17,3 +17,4 @@ mod states;
 mod status;
 mod stop;
 mod tokens;
+mod travel;

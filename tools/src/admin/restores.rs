@@ -44,9 +44,11 @@ impl From<RestoreError> for ApiError {
             RestoreError::Write(error) => error.into(),
             RestoreError::Plan(PlanError::Store(error)) => error.into(),
             RestoreError::Plan(PlanError::Invalid(text)) => Self::bad(text),
-            RestoreError::Plan(error @ (PlanError::NotDeleted(_) | PlanError::TooLarge)) => {
-                Self(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
-            }
+            RestoreError::Plan(
+                error @ (PlanError::NotDeleted(_)
+                | PlanError::BelowFloor { .. }
+                | PlanError::TooLarge),
+            ) => Self(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
             RestoreError::Plan(error) => Self::not_found(error.to_string()),
         }
     }

@@ -33,6 +33,8 @@ pub struct Config {
     pub tls: Tls,
     /// Who may log in how.
     pub auth: Auth,
+    /// What IMAP clients find.
+    pub imap: Imap,
     /// Bounds.
     pub limits: Limits,
     /// Caches and checkpoints.
@@ -54,6 +56,7 @@ impl Default for Config {
             peer: Peer::default(),
             tls: Tls::default(),
             auth: Auth::default(),
+            imap: Imap::default(),
             limits: Limits::default(),
             store: Store::default(),
             backup: Backup::default(),
@@ -198,6 +201,20 @@ pub enum Plaintext {
     Loopback,
     /// From anywhere.
     Always,
+}
+
+/// `[imap]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Imap {
+    /// Whether users see their mailboxes as they were, under `#history`.
+    pub history: bool,
+}
+
+impl Default for Imap {
+    fn default() -> Self {
+        Self { history: true }
+    }
 }
 
 /// `[limits]`

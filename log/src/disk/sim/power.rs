@@ -1,5 +1,8 @@
 //! What power loss leaves of the disk.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use super::{Change, Contents, Faults, NameChange, Rng, SeedableRng, SmallRng, State};
 
 /// Disks write sectors of this many bytes whole, mostly.
@@ -23,13 +26,21 @@ impl State {
         self.after(mood)
     }
 
-    pub(super) fn at_worst(&mut self) -> Self {
-        self.after(Mood::AllLost)
+    pub(super) fn at_worst(&mut self, dir: &Path) -> Self {
+        let mut next = self.empty_copy();
+        let sure = self.durable_names.iter().filter(|(path, _)| path.starts_with(dir));
+        next.names = sure.map(|(path, file)| (path.clone(), *file)).collect();
+        let file = |number: &usize| Some((*number, Contents::of(&self.files.get(number)?.durable)));
+        next.files = next.names.values().filter_map(file).collect();
+        next.durable_names = next.names.clone();
+        next
     }
 
     fn after(&mut self, mood: Mood) -> Self {
         let mut next = self.empty_copy();
-        next.files = self.files.iter().map(|file| survivor(file, mood, &mut self.rng)).collect();
+        let rng = &mut self.rng;
+        let files = self.files.iter();
+        next.files = files.map(|(n, file)| (*n, survivor(file, mood, rng))).collect();
         next.names = self.durable_names.clone();
         for change in &self.name_changes {
             let kept = match mood {
@@ -42,25 +53,23 @@ impl State {
             }
         }
         next.durable_names = next.names.clone();
+        next.forget_nameless();
         next
     }
 
     pub(super) fn settled(&mut self) -> Self {
         let mut next = self.empty_copy();
-        let settle = |file: &Contents| Contents {
-            now: file.now.clone(),
-            durable: file.now.clone(),
-            pending: Vec::new(),
-        };
-        next.files = self.files.iter().map(settle).collect();
+        let files = self.files.iter();
+        next.files = files.map(|(n, file)| (*n, Contents::of(&file.now))).collect();
         next.names = self.names.clone();
         next.durable_names = self.names.clone();
+        next.forget_nameless();
         next
     }
 
     fn empty_copy(&mut self) -> Self {
         Self {
-            files: Vec::new(),
+            files: Default::default(),
             names: Default::default(),
             durable_names: Default::default(),
             name_changes: Vec::new(),
@@ -91,7 +100,15 @@ fn survivor(file: &Contents, mood: Mood, rng: &mut SmallRng) -> Contents {
             },
         }
     }
-    Contents { now: bytes.clone(), durable: bytes, pending: Vec::new() }
+    Contents::of(&bytes)
+}
+
+impl Contents {
+    /// Of a file that holds this, durably, and that nobody has open.
+    fn of(bytes: &[u8]) -> Self {
+        let (now, durable) = (bytes.to_vec(), bytes.to_vec());
+        Self { now, durable, pending: Vec::new(), open: Arc::default() }
+    }
 }
 
 fn tear(change: &Change, file: &mut Vec<u8>, rng: &mut SmallRng) {

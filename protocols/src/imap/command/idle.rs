@@ -3,13 +3,14 @@
 use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::imap::reply::{Answer, End, Reply, Trouble};
-use crate::imap::session::Session;
+use crate::imap::session::{Session, User};
 
 /// Octets read at one time: DONE is six.
 const READ: usize = 64;
 
 enum Event {
     Changed,
+    Login,
     Input,
 }
 
@@ -27,6 +28,7 @@ pub(crate) async fn run(session: &mut Session) -> Answer {
         session.conn.shrink();
         match wait(session, deadline, paused).await? {
             Event::Changed => session.mark_dirty(),
+            Event::Login => session.judge_login().await?,
             Event::Input => {}
         }
     }
@@ -52,17 +54,18 @@ async fn wait(session: &mut Session, deadline: Instant, paused: bool) -> Result<
     let shutdown = session.conn.shutdown_token();
     let mut alone = session.imap.store.cut_off();
     let Session { conn, user, .. } = session;
-    let Some(user) = user else { return Err(End::Logout) };
+    let Some(User { watch, access, .. }) = user else { return Err(End::Logout) };
     let changed = async {
         match paused {
             true => tokio::time::sleep(Duration::from_secs(1)).await,
-            false => Session::changed(user).await,
+            false => watch.changed().await,
         }
     };
     tokio::select! {
         biased;
         () = shutdown.cancelled() => Err(End::Bye("The server is shutting down".into())),
         () = alone.happens() => Err(End::cut_off()),
+        () = access.changed() => Ok(Event::Login),
         read = timeout_at(deadline, conn.fill(READ)) => match read {
             Ok(read) => read.map(|_| Event::Input).map_err(End::Gone),
             // RFC 9051 section 5.4.

@@ -56,6 +56,7 @@ pub(crate) async fn run(session: &mut Session, list_: List) -> Answer {
         let found = session.read(job).await?;
         tell(session, account, found, None, &status_items).await?;
     }
+    let past = if session.shows_history() { past } else { Vec::new() };
     for (name, list_) in past {
         let index = session.resolve(name.moment).await?;
         let job = move |view: &View| Ok(past_entries(&read(view, account)?, &list_, &name));

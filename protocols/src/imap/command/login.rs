@@ -29,16 +29,16 @@ impl Session {
     pub(crate) async fn authenticate(&mut self, name: &str, password: &[u8]) -> Answer {
         let from = self.conn.peer().ip();
         let (store, domain) = (&self.imap.store, &self.imap.config.default_domain);
-        let account = match store.authenticate(name, password, domain, from).await {
-            Ok(account) => account.id,
+        let login = match store.authenticate(name, password, domain, from).await {
+            Ok(login) => login,
             Err(error) => return self.denied(error.into()),
         };
-        if let Err(refusal) = self.conn.admit_user(account) {
+        if let Err(refusal) = self.conn.admit_user(login.account.id) {
             self.conn.stats().refused.add(1);
             return Ok(Reply::no("LIMIT", refusal.to_string()));
         }
         self.conn.stats().logins.add(1);
-        self.log_in(account);
+        self.log_in(login);
         let code = format!("CAPABILITY {}", self.capabilities());
         Ok(Reply::ok("You are logged in").code(code))
     }

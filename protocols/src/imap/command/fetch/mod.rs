@@ -199,6 +199,7 @@ async fn stream(
     let mut at = start;
     let end = start.saturating_add(len);
     while at < end {
+        session.check_login().await.map_err(|_| cut())?;
         let limit = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
         let reader = reader.clone();
         let octets = match blocking(move || reader.read(at, limit)).await {
@@ -211,6 +212,11 @@ async fn stream(
         session.conn.write(&octets).await?;
     }
     Ok(())
+}
+
+/// In the middle of a message no BYE is understood.
+fn cut() -> End {
+    End::Gone(StreamError::Io(std::io::Error::other("the login has ended")))
 }
 
 fn broken(why: &str) -> End {
