@@ -343,9 +343,9 @@ impl Hub {
         match timeout_at(Instant::now() + TRANSFER, other).await {
             Ok(Some(now)) if now == to => Ok(()),
             Ok(Some(now)) => Err(MembershipError::Unknown(format!("node {now} leads instead"))),
+            // While it hands over it sends no heartbeats, so that the others elect somebody. This
+            // node must not stand now: it may have given its vote to one that begins to lead.
             _ => {
-                // It takes nothing while it hands over: a new term ends that.
-                raft.trigger().elect(false).await.map_err(|error| stopped(&error))?;
                 let why = "it did not take over in time".to_owned();
                 Err(MembershipError::Unreachable { node: to, why })
             }

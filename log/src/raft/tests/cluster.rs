@@ -378,7 +378,7 @@ async fn a_removed_voter_is_served_no_more_and_the_leader_may_remove_itself() {
     assert!(!members[0].has(&record(1)));
     // The leader goes: the other one leads alone.
     within(members[0].node.remove(NodeId(1))).await.unwrap();
-    assert!(members[1].node.cluster().member(NodeId(1)).is_none());
+    until(|| members[1].node.cluster().member(NodeId(1)).is_none()).await;
     until(|| members[1].node.leader() == Some(NodeId(2))).await;
     assert_eq!(members[1].node.leader(), Some(NodeId(2)));
     within(members[1].propose(record(2))).await.unwrap();
