@@ -365,7 +365,8 @@ fn a_mailbox_of_then_resynchronises_without_its_whole_history() {
     let view = View::new(counted.clone()).unwrap().at(at);
     let changes = view.changed_since(account, MailboxId(1), ModSeq(known)).unwrap();
     assert!(changes.complete);
-    let uids = |first: u32| (first..first + 5).map(|uid| Uid::new(uid).unwrap()).collect::<Vec<_>>();
+    let uids =
+        |first: u32| (first..first + 5).map(|uid| Uid::new(uid).unwrap()).collect::<Vec<_>>();
     assert_eq!(changes.changed.iter().map(|(uid, _)| *uid).collect::<Vec<_>>(), uids(100));
     assert_eq!(changes.vanished, uids(105));
     let changed = counted.1.swap(0, Ordering::Relaxed);

@@ -16,9 +16,7 @@ use redoubt_log::id::*;
 use redoubt_log::record::*;
 use redoubt_store::apply::{APPLY_VERSION, Position, apply};
 use redoubt_store::check::check;
-use redoubt_store::restore::{
-    EmailWish, Plan, PlanError, RewindWish, UndeleteWish, Wish, plan,
-};
+use redoubt_store::restore::{EmailWish, Plan, PlanError, RewindWish, UndeleteWish, Wish, plan};
 use redoubt_store::storage::MemStorage;
 use redoubt_store::view::{TrimAt, View};
 use redoubt_tests::model::{AccountM, MailboxM, Model, Stage, State, agree};
@@ -501,8 +499,13 @@ impl World {
             let thread = ThreadKeys { message_ids: Vec::new(), subject: ThreadKey([0; 16]) };
             let message = Message { blob, original: blob, size: 100, thread };
             let (received, flags, keywords) = (Timestamp(0), Flags::NONE, Vec::new());
-            let item = AppendItem { message, received, flags, keywords, uid: None, operation: None };
-            world.done(Change::Append(Append { account: ALICE, mailbox: INBOX, items: vec![item] }));
+            let item =
+                AppendItem { message, received, flags, keywords, uid: None, operation: None };
+            world.done(Change::Append(Append {
+                account: ALICE,
+                mailbox: INBOX,
+                items: vec![item],
+            }));
         }
         world
     }

@@ -112,7 +112,8 @@ fn sessions_outlive_leaders() {
 
 /// Whichever node they are on, and whichever one took the change.
 fn a_locked_account_has_no_sessions(cluster: &Cluster) {
-    let sessions: Vec<(usize, Imap)> = cluster.running().map(|n| (n, selected(cluster, n))).collect();
+    let sessions: Vec<(usize, Imap)> =
+        cluster.running().map(|n| (n, selected(cluster, n))).collect();
     let follower = cluster.follower();
     cluster.node(follower).verb(&["account", "lock", ALICE]);
     for (n, mut session) in sessions {

@@ -15,8 +15,8 @@ mod password;
 mod verified;
 
 use backoff::{Backoff, Verdict};
-use verified::Verified;
 pub(crate) use verified::Fingerprint;
+use verified::Verified;
 
 /// Longer passwords are refused unread.
 pub const MAX_PASSWORD: usize = 1024;

@@ -16,8 +16,8 @@ use crate::apply::{self, Position};
 use crate::changes::Feeds;
 use crate::checkpoint::{Base, Bases};
 use crate::mailstore::compare::Marks;
-use crate::mailstore::{login, place};
 use crate::mailstore::{Layout, Lock};
+use crate::mailstore::{login, place};
 use crate::storage::{self, Hold, Read, RocksOptions, RocksStorage, Storage, StorageError};
 
 /// What the log's entries say beside their records; kept in the same batch.

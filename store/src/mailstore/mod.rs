@@ -12,8 +12,7 @@ use redoubt_log::blob::{BlobError, BlobStore};
 use redoubt_log::id::{AccountId, BlobId, LogIndex, MailboxId, ModSeq, OperationId, Uid};
 use redoubt_log::raft::Node;
 use redoubt_log::record::{
-    Actor, Arrival, Change, Outcome, Rejection, RestoreOptions, RestoreStep,
-    Restored, SpecialUse,
+    Actor, Arrival, Change, Outcome, Rejection, RestoreOptions, RestoreStep, Restored, SpecialUse,
 };
 use redoubt_log::segment::SegmentLog;
 use tokio::task::AbortHandle;
@@ -78,9 +77,9 @@ pub use checks::check_at_rest;
 pub use compare::{Difference, How, Verdict};
 pub use contact::{CutOff, Waits};
 pub use error::{AuthError, OpenError, StoreError, WriteError};
-pub use login::{Access, Login, Revoked};
 pub use latency::ProposalStats;
 pub use layout::{Layout, Lock, NodeFile, ShardSecret};
+pub use login::{Access, Login, Revoked};
 pub use membership::{ClusterFile, Joining, Peers};
 pub use names::MailboxPath;
 pub use open::{Rebuilt, rebuild};

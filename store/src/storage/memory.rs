@@ -81,11 +81,7 @@ impl Read for MemStorage {
 type Walk<'a> = std::collections::btree_map::Range<'a, Octets, Octets>;
 
 /// The rows of a range from a key on.
-fn rows_from<'a>(
-    rows: &'a Rows,
-    range: &'a KeyRange,
-    from: &[u8],
-) -> Walk<'a> {
+fn rows_from<'a>(rows: &'a Rows, range: &'a KeyRange, from: &[u8]) -> Walk<'a> {
     let from = from.max(range.from.as_slice());
     match range.to.as_deref() {
         Some(to) => rows.range::<[u8], _>((Bound::Included(from.min(to)), Bound::Excluded(to))),

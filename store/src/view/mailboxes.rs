@@ -87,8 +87,7 @@ impl View {
     ) -> Result<Option<Mailbox>, StoreError> {
         let rows = self.mailbox_rows(account)?;
         let mut named = rows.iter().map(|(id, row)| (*id, row, whole_name(&rows, row)));
-        let Some((id, row, name)) = named.find(|(id, _, name)| is_meant(*id, name))
-        else {
+        let Some((id, row, name)) = named.find(|(id, _, name)| is_meant(*id, name)) else {
             return Ok(None);
         };
         let has_children = rows.values().any(|row| row.parent == Some(id));

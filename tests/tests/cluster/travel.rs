@@ -8,8 +8,7 @@ use super::mail::{ALICE, deliver, with_alice};
 
 /// What a node has applied.
 fn applied(cluster: &Cluster, n: usize) -> u64 {
-    let status: Value =
-        serde_json::from_str(&cluster.node(n).verb(&["status", "--json"])).unwrap();
+    let status: Value = serde_json::from_str(&cluster.node(n).verb(&["status", "--json"])).unwrap();
     status["store"]["applied"].as_u64().unwrap()
 }
 
