@@ -151,6 +151,7 @@ fn check_changes(change: &Change) -> Result<(), CodecError> {
         Change::HistoryTrim(trim) => trim.rows.len(),
         Change::BlobsDead(dead) => dead.blobs.len(),
         Change::Renumber(renumber) => renumber.mailboxes.len(),
+        Change::HoldsKept(kept) => kept.holds.len(),
         _ => 1,
     };
     match changes > MAX_CHANGES {
@@ -227,6 +228,7 @@ bodies! {
     0x0404 => HoldRelease,
     0x0405 => CountReferences,
     0x0406 => BlobsDead,
+    0x0407 => HoldsKept,
     0x0701 => Version,
     0x0702 => CheckpointMark,
     0x0703 => TokenAdd,

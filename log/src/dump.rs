@@ -314,6 +314,7 @@ fn describe_retention(change: &Change) -> (&'static str, String) {
             ("hold-set", format!("account {account}"))
         }
         Change::HoldRelease(r) => ("hold-release", format!("hold {}", r.hold)),
+        Change::HoldsKept(r) => ("holds-kept", format!("{} holds", r.holds.len())),
         Change::CountReferences(_) => ("count-references", String::new()),
         Change::BlobsDead(r) => {
             ("blobs-dead", format!("{} blobs, decided at entry {}", r.blobs.len(), r.decided))

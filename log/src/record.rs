@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{NodeAdd, NodeRemove, TokenAdd};
-pub use lineage::{Archived, NewLineage, Renumber};
+pub use lineage::{Archived, NewLineage, PART, Renumber};
 pub use outcome::{Arrival, Done, Outcome, Rejection};
 pub use restore::{
     AccountDelete, AccountSweep, RestoreAudit, RestoreBegin, RestoreCounts, RestoreEmail,
@@ -28,7 +28,8 @@ pub use restore::{
     RestoreTo, Restored,
 };
 pub use retention::{
-    BlobsDead, CountReferences, HistoryFloor, HistoryTrim, HoldRelease, HoldScope, HoldSet, TrimRow,
+    BlobsDead, CountReferences, HistoryFloor, HistoryTrim, HoldRelease, HoldScope, HoldSet,
+    HoldsKept, KeptHold, TrimRow,
 };
 
 use crate::id::{
@@ -175,6 +176,8 @@ pub enum Change {
     HoldSet(HoldSet),
     /// A hold ends.
     HoldRelease(HoldRelease),
+    /// Holds that were set after the moment that a history goes on from.
+    HoldsKept(HoldsKept),
     /// One more piece of counting which emails a blob is of, in a state that began without.
     CountReferences(CountReferences),
     /// Blobs that nothing refers to: their bytes may go.
@@ -234,6 +237,7 @@ impl Change {
             Self::HoldRelease(_) => 0x0404,
             Self::CountReferences(_) => 0x0405,
             Self::BlobsDead(_) => 0x0406,
+            Self::HoldsKept(_) => 0x0407,
             Self::Version(_) => 0x0701,
             Self::CheckpointMark(_) => 0x0702,
             Self::TokenAdd(_) => 0x0703,
@@ -258,6 +262,7 @@ impl Change {
             | Self::HistoryTrim(_)
             | Self::HoldSet(_)
             | Self::HoldRelease(_)
+            | Self::HoldsKept(_)
             | Self::CountReferences(_)
             | Self::BlobsDead(_) => 3,
             _ => 1,

@@ -156,6 +156,14 @@ fn changes() -> Vec<Change> {
         Change::HistoryTrim(HistoryTrim { account, rows: trim_rows() }),
         Change::HoldSet(HoldSet { scope: HoldScope::Account(AccountId(70_000)) }),
         Change::HoldRelease(HoldRelease { hold: HoldId(300) }),
+        Change::HoldsKept(HoldsKept {
+            holds: vec![KeptHold {
+                hold: HoldId(301),
+                scope: HoldScope::Account(AccountId(70_000)),
+                set: Timestamp(1_700_000_000_000),
+            }],
+            next: HoldId(400),
+        }),
         Change::CountReferences(CountReferences {}),
         Change::BlobsDead(BlobsDead {
             blobs: vec![BlobId([3; 32]), BlobId([4; 32])],

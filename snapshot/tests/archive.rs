@@ -229,7 +229,7 @@ async fn recovered(
     let repository = Repository::open(there.objects(), key).await?;
     let lineage = lineage(&repository, None).await?;
     let plan = plan(&repository, &lineage, target, &mut |_| {}).await?;
-    recover(&repository, &plan, into, Wishes::default(), &mut |_, _| {}).await
+    recover(&repository, &plan, into, Wishes::default(), &mut |_| {}).await
 }
 
 async fn opened(data: &std::path::Path) -> Mailstore {
@@ -265,10 +265,16 @@ async fn a_recovery_is_the_state_then_as_a_history_of_its_own() {
         assert_ne!(new.identity().lineage, store.identity().lineage);
         assert_ne!(new.identity().node, store.identity().node);
         assert!(new.applied() > LogIndex(index.0 + (1 << 32)));
+        // The newest stands in for what was lost, under its UID.
+        let view = new.view().await.unwrap();
+        let (mailbox, uid) = view.placements_of(account, arrival.email).unwrap()[0];
+        assert_eq!(u64::from(uid.get()), u64::from(arrival.uid.get()) + 1);
+        let again = redoubt_log::record::Arrival { mailbox, uid, ..*arrival };
         assert_eq!(
-            read_back(&new, account, arrival).await,
+            read_back(&new, account, &again).await,
             read_back(&store, account, arrival).await
         );
+        drop(view);
         assert_eq!(new.check(10).await.unwrap(), []);
         // It takes mail, and is archived beside the old history.
         let arrival = deliver(&new, account, &mail(100)).await;

@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod cluster;
+pub mod disaster;
 pub mod imap;
 pub mod lmtp;
 pub mod maildir;

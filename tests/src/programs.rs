@@ -108,7 +108,16 @@ pub struct Synced {
 impl Synced {
     /// A program that reads `config` below its home; `CONFIG` in the command is its path.
     pub fn new(config: &str, text: impl FnOnce(&Scene) -> String, command: &[&str]) -> Self {
-        let scene = Scene::new();
+        Self::with(Scene::new(), config, text, command)
+    }
+
+    /// The same with a server that there is.
+    pub fn with(
+        scene: Scene,
+        config: &str,
+        text: impl FnOnce(&Scene) -> String,
+        command: &[&str],
+    ) -> Self {
         let path = scene.file(config, text(&scene));
         std::fs::create_dir_all(scene.home().join("mail")).unwrap();
         let imap = scene.imap("alice@example.org");
@@ -120,6 +129,13 @@ impl Synced {
     pub fn sync(&self) {
         let arguments: Vec<&str> = self.command.iter().skip(1).map(String::as_str).collect();
         self.scene.run(&self.command[0], &arguments);
+    }
+
+    /// The same where it may refuse: whether it did it, and what it said.
+    pub fn try_sync(&self) -> (bool, String) {
+        let arguments: Vec<&str> = self.command.iter().skip(1).map(String::as_str).collect();
+        let output = self.scene.try_run(&self.command[0], &arguments);
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
     /// Where a mailbox is on this side.

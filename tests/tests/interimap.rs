@@ -2,6 +2,7 @@
 //! deletions, both ways; what is alike is not even looked at.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use redoubt_tests::disaster::{self, all_archived, moment};
 use redoubt_tests::imap::Imap;
 use redoubt_tests::messages::{message, without_trace};
 use redoubt_tests::process::Redoubt;
@@ -20,7 +21,10 @@ struct Story {
 
 impl Story {
     fn new() -> Self {
-        let scene = Scene::new();
+        Self::with(Scene::new())
+    }
+
+    fn with(scene: Scene) -> Self {
         let other = serve(&scene.home().join("other"));
         let side = |name: &str, server: &Redoubt| {
             let port = server.imap().port();
@@ -39,10 +43,15 @@ impl Story {
 
     /// What interimap said to both servers and heard, literals left out.
     fn sync(&self) -> String {
-        let output = self.scene.try_run("interimap", &["--debug"]);
-        let talk = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{talk}");
+        let (done, talk) = self.try_sync();
+        assert!(done, "{talk}");
         talk
+    }
+
+    /// The same where it may refuse, and whether it did it.
+    fn try_sync(&self) -> (bool, String) {
+        let output = self.scene.try_run("interimap", &["--debug"]);
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
     /// What is in a mailbox, which must be the same on both sides but for UIDs.
@@ -155,4 +164,60 @@ fn what_is_alike_is_not_looked_at() {
     assert_eq!(state(&mut story), before);
     assert_eq!(tokens(&story.both("INBOX")), ["left0", "left1", "left2"]);
     assert_eq!(tokens(&story.both("Archive")), ["right0", "right1", "right2"]);
+}
+
+/// One of the two servers is lost: the other keeps what only it has now, and gives it back when
+/// the two are brought together anew.
+#[test]
+fn what_one_server_lost_stays_on_the_other() {
+    let mut story = Story::with(disaster::scene());
+    for n in 0..6 {
+        append(&mut story.left, "INBOX", "(\\Seen) ", &message(&format!("kept{n}"), 400));
+    }
+    story.sync();
+    let then = moment(&story.scene.server);
+    append(&mut story.left, "INBOX", "", &message("lost0", 400));
+    append(&mut story.left, "Drafts", "", &message("lost1", 400));
+    append(&mut story.right, "INBOX", "", &message("lost2", 400));
+    story.sync();
+    all_archived(&story.scene.server);
+    let there = |imap: &mut Imap, mailbox| contents(imap, mailbox).into_keys().collect::<Vec<_>>();
+    let before = ["INBOX", "Drafts"].map(|mailbox| there(&mut story.right, mailbox));
+    disaster::strikes(&mut story.scene.server, &then, &[]);
+    story.left = story.scene.imap(ALICE);
+    let (done, talk) = story.try_sync();
+    assert!(!done && talk.contains("UIDVALIDITY"), "it asks what to do: {talk}");
+    assert_eq!(["INBOX", "Drafts"].map(|mailbox| there(&mut story.right, mailbox)), before);
+    // Begun anew against mailboxes that are empty, all comes back.
+    let folder = story.scene.home().join(".local/share/interimap");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    story.left.ok("SELECT INBOX").unwrap();
+    story.left.ok("STORE 1:* +FLAGS.SILENT (\\Deleted)").unwrap();
+    story.left.ok("EXPUNGE").unwrap();
+    story.sync();
+    for (mailbox, all) in ["INBOX", "Drafts"].into_iter().zip(&before) {
+        assert_eq!(tokens(&story.both(mailbox)), *all);
+    }
+}
+
+#[test]
+fn where_one_server_lost_nothing_they_go_on() {
+    let mut story = Story::with(disaster::scene());
+    for n in 0..3 {
+        append(&mut story.left, "INBOX", "", &message(&format!("kept{n}"), 400));
+    }
+    story.sync();
+    all_archived(&story.scene.server);
+    disaster::strikes(&mut story.scene.server, "latest", &["--keep-uidvalidity"]);
+    story.left = story.scene.imap(ALICE);
+    let talk = story.sync();
+    for command in [" APPEND ", "BODY.PEEK[]"] {
+        let said = talk.lines().find(|line| line.contains(" C: ") && line.contains(command));
+        assert_eq!(said, None);
+    }
+    append(&mut story.right, "INBOX", "", &message("later", 400));
+    story.sync();
+    assert_eq!(tokens(&story.both("INBOX")), ["kept0", "kept1", "kept2", "later"]);
 }

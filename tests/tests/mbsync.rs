@@ -5,6 +5,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use redoubt_tests::disaster::{self, all_archived, moment};
 use redoubt_tests::maildir::{self, Maildir, flags, set_flags, without_fields};
 use redoubt_tests::messages::{message, without_trace};
 use redoubt_tests::programs::{Scene, Synced, contents, status, went_up};
@@ -15,6 +16,11 @@ const DRAFTS: &str = "Entw&APw-rfe &-Co";
 
 fn story() -> Synced {
     Synced::new(".mbsyncrc", configuration, &["mbsync", "-c", "CONFIG", "-a"])
+}
+
+fn story_of_a_disaster() -> Synced {
+    let scene = disaster::scene();
+    Synced::with(scene, ".mbsyncrc", configuration, &["mbsync", "-c", "CONFIG", "-a"])
 }
 
 fn configuration(scene: &Scene) -> String {
@@ -135,4 +141,86 @@ fn a_mailbox_that_went_on_one_side_goes_on_the_other() {
     story.sync();
     assert!(!story.path("Gone").exists());
     story.local("Stays");
+}
+
+fn deliver(story: &Synced, tokens: &[String]) {
+    tokens.iter().for_each(|token| story.scene.deliver(&[ALICE], &message(token, 700)));
+}
+
+fn named(what: &str, count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("{what}{n:02}")).collect()
+}
+
+fn tokens(maildir: &Maildir) -> Vec<String> {
+    maildir.files().into_keys().collect()
+}
+
+/// Mail that only the client has now stays there, in mailboxes of many messages, few and none;
+/// synchronised anew it is on the server again.
+#[test]
+fn what_a_disaster_took_from_the_server_stays_in_the_maildir() {
+    let mut story = story_of_a_disaster();
+    deliver(&story, &named("kept", 25));
+    for mailbox in ["Few", "None"] {
+        story.imap.ok(&format!("CREATE {mailbox}")).unwrap();
+    }
+    for token in named("few", 3) {
+        story.append("Few", "", &message(&token, 500));
+    }
+    story.append("Archive", "(\\Flagged) ", &message("quiet", 500));
+    story.sync();
+    let then = moment(&story.scene.server);
+    deliver(&story, &named("lost", 3));
+    for mailbox in ["Few", "None"] {
+        for token in named("lost", 2) {
+            story.append(mailbox, "", &message(&format!("{mailbox}-{token}"), 500));
+        }
+    }
+    story.sync();
+    all_archived(&story.scene.server);
+    let before = ["INBOX", "Few", "None", "Archive"].map(|name| tokens(&story.local(name)));
+    assert_eq!(before.each_ref().map(Vec::len), [28, 5, 2, 1]);
+    disaster::strikes(&mut story.scene.server, &then, &[]);
+    story.imap = story.scene.imap(ALICE);
+    let (_, said) = story.try_sync();
+    let after = ["INBOX", "Few", "None", "Archive"].map(|name| tokens(&story.local(name)));
+    assert_eq!(after, before, "{said}");
+    assert_eq!(status(&mut story.imap, "INBOX", "MESSAGES"), 25);
+    // The folder is put aside, all comes down anew, and what was lost goes up again.
+    fs::rename(story.path(""), story.scene.home().join("aside")).unwrap();
+    fs::create_dir(story.path("")).unwrap();
+    story.sync();
+    assert_eq!(tokens(&story.local("INBOX")), named("kept", 25));
+    for mailbox in ["INBOX", "Few", "None"] {
+        let aside = Maildir::open(story.scene.home().join("aside").join(mailbox)).files();
+        let there = story.local(mailbox).files();
+        for (token, file) in aside.iter().filter(|(token, _)| !there.contains_key(*token)) {
+            story.local(mailbox).add(&format!("1700000000.{token}.h"), "", &maildir::read(file));
+        }
+    }
+    story.sync();
+    for (mailbox, all) in ["INBOX", "Few", "None", "Archive"].into_iter().zip(&before) {
+        assert_eq!(
+            contents(&mut story.imap, mailbox).keys().collect::<Vec<_>>(),
+            all.iter().collect::<Vec<_>>()
+        );
+    }
+}
+
+#[test]
+fn where_nothing_was_lost_nothing_comes_down_again() {
+    let mut story = story_of_a_disaster();
+    deliver(&story, &named("kept", 25));
+    story.append("Archive", "(\\Flagged) ", &message("quiet", 500));
+    story.sync();
+    all_archived(&story.scene.server);
+    let before = ["INBOX", "Archive"].map(|name| story.local(name).files());
+    disaster::strikes(&mut story.scene.server, "latest", &["--keep-uidvalidity"]);
+    story.imap = story.scene.imap(ALICE);
+    story.sync();
+    assert_eq!(["INBOX", "Archive"].map(|name| story.local(name).files()), before);
+    deliver(&story, &named("later", 1));
+    story.sync();
+    assert_eq!(story.local("INBOX").files().len(), 26);
+    assert_eq!(status(&mut story.imap, "INBOX", "MESSAGES"), 26);
 }

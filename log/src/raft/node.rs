@@ -407,6 +407,7 @@ pub(crate) fn grows(change: &Change) -> bool {
         | Change::HistoryTrim(_)
         | Change::HoldSet(_)
         | Change::HoldRelease(_)
+        | Change::HoldsKept(_)
         | Change::CountReferences(_)
         | Change::BlobsDead(_)
         | Change::Version(_)

@@ -15,10 +15,14 @@ pub struct Archived {
     pub chain: Hash,
 }
 
+/// Between a history and the account whose part of it goes on, in [`NewLineage::from`].
+pub const PART: char = '/';
+
 /// See [`Change::NewLineage`](super::Change::NewLineage).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewLineage {
-    /// The history that ends: 32 hexadecimal digits.
+    /// The history that ends: 32 hexadecimal digits; [`PART`] and an account's id behind them
+    /// where only that account's part of it goes on.
     pub from: String,
     /// Its last entry that counts.
     pub index: LogIndex,

@@ -53,6 +53,27 @@ pub enum HoldScope {
     Account(AccountId),
 }
 
+/// See [`Change::HoldsKept`](super::Change::HoldsKept).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldsKept {
+    /// Holds, under the ids that they had; at most [`MAX_CHANGES`](super::MAX_CHANGES). One over
+    /// an account that is not known holds nothing.
+    pub holds: Vec<KeptHold>,
+    /// Ids below this one are not given any more.
+    pub next: HoldId,
+}
+
+/// A hold of the history that this one goes on from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptHold {
+    /// Its id.
+    pub hold: HoldId,
+    /// What it is over.
+    pub scope: HoldScope,
+    /// When it was set.
+    pub set: Timestamp,
+}
+
 /// See [`Change::HoldRelease`](super::Change::HoldRelease).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldRelease {

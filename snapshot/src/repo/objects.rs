@@ -60,6 +60,11 @@ impl Objects {
         Self { store, wait: FIRST_WAIT }
     }
 
+    /// Objects in memory: a repository that ends with the program.
+    pub fn in_memory() -> Self {
+        Self::new(Arc::new(object_store::memory::InMemory::new()))
+    }
+
     /// With another first wait between tries.
     #[must_use]
     pub fn with_wait(self, wait: Duration) -> Self {

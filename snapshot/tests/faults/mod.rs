@@ -36,6 +36,8 @@ pub struct Faults {
     pub errors: AtomicU64,
     /// Calls so far.
     pub calls: AtomicU64,
+    /// Calls that are still answered; then nothing is.
+    pub calls_left: AtomicU64,
 }
 
 impl Faulty {
@@ -49,6 +51,7 @@ impl Faulty {
             answer_lost: AtomicBool::new(false),
             errors: AtomicU64::new(0),
             calls: AtomicU64::new(0),
+            calls_left: AtomicU64::new(u64::MAX),
         };
         Self { inner, faults: Arc::new(faults) }
     }
@@ -70,6 +73,9 @@ impl Faulty {
             return Err(failed("dead"));
         }
         let take = |left: u64| left.checked_sub(1);
+        if self.faults.calls_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_err() {
+            return Err(failed("gone"));
+        }
         match self.faults.errors.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
             Ok(_) => Err(failed("out of order")),
             Err(_) => Ok(()),

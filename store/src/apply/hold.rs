@@ -1,7 +1,7 @@
 //! Holds: what is under one is kept, whatever floors say.
 
 use redoubt_log::id::{AccountId, HoldId};
-use redoubt_log::record::{Done, HoldRelease, HoldScope, HoldSet, Rejection};
+use redoubt_log::record::{Done, HoldRelease, HoldScope, HoldSet, HoldsKept, Rejection};
 
 use super::Ruled;
 use super::work::Work;
@@ -15,11 +15,29 @@ pub(crate) fn set(work: &mut Work<'_>, record: &HoldSet) -> Ruled<Done> {
         return Err(Rejection::NoSuchAccount.into());
     }
     let hold = next_hold(work)?;
-    let row = HoldRow { scope: record.scope.clone(), set: work.time };
-    work.tx.put(&Key::Hold(DIRECTORY, hold), &row)?;
-    work.tx.put(&Key::Hold(account, hold), &())?;
-    work.tx.put(&Key::Meta(Meta::LastHold), &work.index)?;
+    put(work, hold, &HoldRow { scope: record.scope.clone(), set: work.time })?;
     Ok(Done::Hold(hold))
+}
+
+fn put(work: &mut Work<'_>, hold: HoldId, row: &HoldRow) -> Ruled<()> {
+    let HoldScope::Account(account) = row.scope;
+    work.tx.put(&Key::Hold(DIRECTORY, hold), row)?;
+    work.tx.put(&Key::Hold(account, hold), &())?;
+    Ok(work.tx.put(&Key::Meta(Meta::LastHold), &work.index)?)
+}
+
+/// Who goes back to a moment before a hold was set is bound by it all the same.
+pub(crate) fn keep(work: &mut Work<'_>, record: &HoldsKept) -> Ruled<Done> {
+    let mut next: u64 = work.tx.get(&Key::Meta(Meta::NextHold))?.unwrap_or(1).max(record.next.0);
+    for kept in &record.holds {
+        let HoldScope::Account(account) = kept.scope;
+        next = next.max(kept.hold.0.saturating_add(1));
+        if work.tx.get_raw(&Key::Account(account))?.is_some() {
+            put(work, kept.hold, &HoldRow { scope: kept.scope.clone(), set: kept.set })?;
+        }
+    }
+    work.tx.put(&Key::Meta(Meta::NextHold), &next)?;
+    Ok(Done::Unit)
 }
 
 fn next_hold(work: &mut Work<'_>) -> Ruled<HoldId> {

@@ -7,7 +7,7 @@ use super::Ruled;
 use super::cluster::FIRST_NODE;
 use super::work::Work;
 use crate::keys::{Key, Meta};
-use crate::mailbox::next_uid_validity;
+use crate::mailbox::{INBOX, next_uid_validity};
 use crate::rows::NodeRow;
 
 /// What the archive holds only grows: of two archivers the one that lags says nothing new.
@@ -45,8 +45,13 @@ fn remember_node(work: &mut Work<'_>, node: NodeId) -> Ruled<Done> {
     Ok(Done::Unit)
 }
 
+/// A deleted account can come back, with the UIDs that it had.
 pub(crate) fn renumber(work: &mut Work<'_>, record: &Renumber) -> Ruled<Done> {
+    work.deleted_too = true;
     work.account(record.account)?;
+    if record.mailboxes.contains(&INBOX) {
+        renumber_account(work, record)?;
+    }
     for mailbox in &record.mailboxes {
         let open = work.named(record.account, *mailbox)?;
         let next = open.counters.get().uid_next.saturating_add(u64::from(record.skip));
@@ -61,6 +66,19 @@ pub(crate) fn renumber(work: &mut Work<'_>, record: &Renumber) -> Ruled<Done> {
     Ok(Done::Unit)
 }
 
+/// The lost part may have made mailboxes: neither their ids (RFC 8474) nor their UIDVALIDITYs
+/// are given again. Of an account's records the one with INBOX says so.
+fn renumber_account(work: &mut Work<'_>, record: &Renumber) -> Ruled<()> {
+    let time = work.time;
+    let row = work.account(record.account)?.row.change();
+    row.next_mailbox = row.next_mailbox.checked_add(record.skip).unwrap_or(row.next_mailbox);
+    if record.validity {
+        let next = next_uid_validity(row.last_uid_validity, time)?.get();
+        row.last_uid_validity = next.checked_add(record.skip).unwrap_or(next);
+    }
+    Ok(())
+}
+
 /// Clients drop all that they know of the mailbox (RFC 9051 section 2.3.1.1).
 fn new_validity(work: &mut Work<'_>, account: AccountId, mailbox: MailboxId) -> Ruled<()> {
     let time = work.time;
@@ -70,6 +88,7 @@ fn new_validity(work: &mut Work<'_>, account: AccountId, mailbox: MailboxId) -> 
     work.named(account, mailbox)?.row.change().uid_validity = validity;
     Ok(())
 }
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

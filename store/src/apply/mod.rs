@@ -238,6 +238,7 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         Change::HistoryTrim(r) => history::trim(work, r),
         Change::HoldSet(r) => hold::set(work, r),
         Change::HoldRelease(r) => hold::release(work, *r),
+        Change::HoldsKept(r) => hold::keep(work, r),
         Change::CountReferences(_) => blobs::count(work),
         Change::BlobsDead(r) => blobs::dead(work, r),
         Change::Version(r) => system::version(work, *r),

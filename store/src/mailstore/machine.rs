@@ -311,6 +311,7 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         | Change::HistoryTrim(_)
         | Change::HoldSet(_)
         | Change::HoldRelease(_)
+        | Change::HoldsKept(_)
         | Change::CountReferences(_)
         | Change::BlobsDead(_)
         | Change::Version(_)

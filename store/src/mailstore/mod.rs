@@ -85,7 +85,7 @@ pub use names::MailboxPath;
 pub use open::{Rebuilt, rebuild};
 pub use purge::KeepLog;
 pub use recover::{Survivor, look_at_survivor, recover_alone};
-pub use renew::{Recovered, Recovery};
+pub use renew::{Binding, Recovered, Recovery, Renewal, Replay, Tables, only_account, renewal};
 pub use request::{
     DeliveryRecipient, Envelope, FlagUpdate, Flagged, MailboxRef, NewMessage, Options,
 };

@@ -1,7 +1,7 @@
 //! Where emails stand, then and now, and the steps from the one to the other.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use redoubt_log::id::{AccountId, BlobId, EmailId, MailboxId, ModSeq, Timestamp, Uid};
 use redoubt_log::record::{Flags, Keyword, RestoreEmail, RestorePlace, RestoreStep, RestoreTo};
@@ -226,8 +226,8 @@ impl Emails {
     }
 }
 
-/// Emails, and where each stands.
-type Placed = BTreeMap<EmailId, BTreeSet<RestoreTo>>;
+/// Emails, and how often each stands where.
+type Placed = BTreeMap<EmailId, BTreeMap<RestoreTo, usize>>;
 
 /// Live emails of another account, by what makes them the same: bytes and received time.
 #[derive(Debug, Default)]
@@ -251,7 +251,8 @@ impl Twins {
                     .and_then(|uid| Uid::new(uid.get().wrapping_add(1)));
                 for p in page {
                     let same = twins.entry((p.blob, p.received)).or_default();
-                    same.entry(p.email).or_default().insert(RestoreTo::Mailbox(mailbox.id));
+                    let places = same.entry(p.email).or_default();
+                    *places.entry(RestoreTo::Mailbox(mailbox.id)).or_default() += 1;
                 }
             }
         }
@@ -263,9 +264,10 @@ impl Twins {
     fn of(&self, data: &EmailData, wants: &[Want]) -> Option<EmailId> {
         let mut all = self.0.borrow_mut();
         let same = all.get_mut(&(data.blob, data.received))?;
-        let shared = |(_, places): &(&EmailId, &BTreeSet<RestoreTo>)| {
-            let shared = wants.iter().filter(|want| places.contains(&want.to)).count();
-            (shared, std::cmp::Reverse(places.len()))
+        let shared = |(_, places): &(&EmailId, &BTreeMap<RestoreTo, usize>)| {
+            let wanted = |to: &RestoreTo| wants.iter().filter(|want| want.to == *to).count();
+            let shared: usize = places.iter().map(|(to, count)| wanted(to).min(*count)).sum();
+            (shared, std::cmp::Reverse(places.values().sum::<usize>()))
         };
         let twin = *same.iter().max_by_key(shared)?.0;
         same.remove(&twin);

@@ -72,7 +72,7 @@ impl View {
         Ok(accounts)
     }
 
-    fn first_account(&self, from: AccountId) -> Result<Option<AccountId>, StorageError> {
+    pub(super) fn first_account(&self, from: AccountId) -> Result<Option<AccountId>, StorageError> {
         let range = KeyRange { from: Bytes::account(from).done(), to: None };
         let mut found = None;
         self.reader().visit(Table::Account, &range, Order::Rising, &mut |key, _| {

@@ -11,6 +11,7 @@ mod changes;
 mod cluster;
 mod directory;
 mod mailboxes;
+mod named;
 mod placements;
 mod restores;
 mod retention;

@@ -21,6 +21,17 @@ impl AccountM {
     }
 
     pub(super) fn renumber(&mut self, at: &At, r: &Renumber) -> Answer<Done> {
+        let clock = (at.time.0 / 1000) as u32;
+        if r.mailboxes.contains(&MailboxId(1)) {
+            self.mailboxes_made = match u64::from(self.mailboxes_made) + 1 + u64::from(r.skip) {
+                next if next <= u64::from(u32::MAX) => (next - 1) as u32,
+                _ => self.mailboxes_made,
+            };
+            if r.validity {
+                let next = (self.last_validity + 1).max(clock);
+                self.last_validity = next.checked_add(r.skip).unwrap_or(next);
+            }
+        }
         for id in &r.mailboxes {
             let last = self.last_validity;
             let mailbox = self.named(*id)?;
@@ -30,7 +41,7 @@ impl AccountM {
                 mailbox.uid_next = next;
             }
             if r.validity || !enough {
-                mailbox.validity = (last + 1).max((at.time.0 / 1000) as u32);
+                mailbox.validity = (last + 1).max(clock);
                 self.last_validity = mailbox.validity;
             }
         }

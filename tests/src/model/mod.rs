@@ -134,6 +134,17 @@ impl Model {
         outcome
     }
 
+    /// What goes on from a moment of this one, and knows nothing of what came later.
+    #[must_use]
+    pub fn as_of(&self, index: LogIndex) -> Self {
+        let past: BTreeMap<_, _> =
+            self.past.range(..=index).map(|(i, s)| (*i, s.clone())).collect();
+        let now = past.values().next_back().cloned().unwrap_or_default();
+        let ids = now.accounts.keys().chain(now.deleted.keys());
+        let accounts_made = ids.map(|id| id.0).max().unwrap_or(0);
+        Self { now, past, accounts_made, ..Self::default() }
+    }
+
     fn remembered(&mut self, index: LogIndex, record: &Record) -> Outcome {
         let clock = self.clock;
         if let Some(memory) = self.records.get(&record.operation).filter(|m| m.until > clock) {
@@ -188,6 +199,7 @@ impl Model {
             Change::HistoryTrim(r) => self.history_trim(r),
             Change::HoldSet(r) => self.hold_set(r),
             Change::HoldRelease(r) => self.hold_release(r),
+            Change::HoldsKept(r) => self.holds_kept(r),
             Change::CountReferences(_) => Ok(Done::More(false)),
             // What is dead depends on what was trimmed; see `Model::is_needed`.
             Change::BlobsDead(_) => Ok(Done::Dead(Vec::new())),
@@ -199,7 +211,7 @@ impl Model {
             | Change::NodeRemove(_)
             | Change::Archived(_)
             | Change::NewLineage(_) => Ok(Done::Unit),
-            Change::Renumber(r) => self.now.account(r.account)?.renumber(at, r),
+            Change::Renumber(r) => self.now.account_too(r.account)?.renumber(at, r),
         }
     }
 
@@ -230,6 +242,12 @@ impl Model {
 impl State {
     fn account(&mut self, id: AccountId) -> Answer<&mut AccountM> {
         self.accounts.get_mut(&id).ok_or(Rejection::NoSuchAccount)
+    }
+
+    /// One that is deleted, too.
+    fn account_too(&mut self, id: AccountId) -> Answer<&mut AccountM> {
+        let deleted = self.deleted.get_mut(&id).map(|(account, _)| account);
+        self.accounts.get_mut(&id).or(deleted).ok_or(Rejection::NoSuchAccount)
     }
 
     fn quota(&self, id: AccountId) -> Option<u64> {

@@ -51,6 +51,17 @@ impl Model {
         Ok(Done::Hold(hold))
     }
 
+    pub(super) fn holds_kept(&mut self, r: &HoldsKept) -> Answer<Done> {
+        for KeptHold { hold, scope: HoldScope::Account(account), .. } in &r.holds {
+            self.holds_made = self.holds_made.max(hold.0);
+            if self.known(*account).is_ok() {
+                self.holds.insert(*hold, *account);
+            }
+        }
+        self.holds_made = self.holds_made.max(r.next.0.saturating_sub(1));
+        Ok(Done::Unit)
+    }
+
     pub(super) fn hold_release(&mut self, r: &HoldRelease) -> Answer<Done> {
         match self.holds.remove(&r.hold) {
             Some(_) => Ok(Done::Unit),

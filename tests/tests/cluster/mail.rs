@@ -88,13 +88,15 @@ pub(crate) fn agree(cluster: &Cluster, nodes: &[usize], expected: &BTreeSet<Stri
     for n in nodes {
         assert_eq!(&tokens(cluster, *n), expected, "node {n}");
     }
-    let hashes: BTreeSet<String> = nodes.iter().map(|n| state_hash(cluster, *n)).collect();
+    let hashes: BTreeSet<String> =
+        nodes.iter().map(|n| state_hash(cluster, *n).1.to_string()).collect();
     assert_eq!(hashes.len(), 1, "all have the same state");
 }
 
-fn state_hash(cluster: &Cluster, n: usize) -> String {
+/// What a node has applied, and the state's hash there; it finds nothing wrong with itself.
+pub(crate) fn state_hash(cluster: &Cluster, n: usize) -> (u64, serde_json::Value) {
     let checked = cluster.node(n).verb(&["check", "--json"]);
     let checked: serde_json::Value = serde_json::from_str(checked.trim()).unwrap();
     assert_eq!(checked["findings"], serde_json::json!([]), "node {n}");
-    checked["state_hash"].to_string()
+    (checked["index"].as_u64().unwrap(), checked["state_hash"].clone())
 }

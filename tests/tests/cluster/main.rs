@@ -2,6 +2,7 @@
 //! step of it is taken here, with real processes and real clients.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod archive;
 mod failover;
 mod http;
 mod levels;

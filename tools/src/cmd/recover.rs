@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use redoubt_log::dump::rfc3339;
+use redoubt_log::record::Address;
 use redoubt_snapshot::plan::{Plan, Target, lineage, plan};
-use redoubt_snapshot::recover::{Done, Wishes, check_empty, recover};
+use redoubt_snapshot::recover::{Done, Progress, Wishes, check_empty, recover};
+use redoubt_store::account::normal_address;
 use redoubt_store::moment::Moment;
 
 use super::Common;
@@ -26,7 +28,10 @@ pub struct Recover {
     /// The new data directory; it must not be there, or be empty.
     #[arg(long, value_name = "DIR")]
     into: PathBuf,
-    /// Which history, where the repository holds several.
+    /// Only this account, by the address that it has at the moment, or had when it was deleted.
+    #[arg(long, value_name = "ADDRESS")]
+    account: Option<String>,
+    /// Which history, where the repository holds several that no other goes on from.
     #[arg(long)]
     lineage: Option<String>,
     /// Recover although blobs are not in the repository.
@@ -49,10 +54,17 @@ fn target(text: &str) -> anyhow::Result<Target> {
     })
 }
 
+fn address(common: &Common, name: &str) -> anyhow::Result<Address> {
+    let domain = common.config()?.default_domain;
+    let wrong = || Failure::usage(format!("{name} is no address"));
+    Ok(normal_address(name, &domain).ok_or_else(wrong)?)
+}
+
 /// # Errors
 /// Those of the repository; nothing is at `--into` then.
 pub async fn run(common: &Common, verb: Recover) -> anyhow::Result<Exit> {
     let target = target(&verb.at)?;
+    let account = verb.account.as_deref().map(|name| address(common, name)).transpose()?;
     check_empty(&verb.into)?;
     let repository = verb.from.clone().open(common).await?;
     let lineage = lineage(&repository, verb.lineage.as_deref()).await?;
@@ -61,29 +73,56 @@ pub async fn run(common: &Common, verb: Recover) -> anyhow::Result<Exit> {
         let text = "--keep-uidvalidity is for the latest moment only: what came later is lost";
         return Err(Failure::new(Exit::Refused, text).into());
     }
-    let text = describe(&plan, &verb);
+    let text = describe(&plan, &verb, account.as_ref());
     output::confirm(&text, common.yes)?;
     if common.yes && !common.json {
         println!("{text}");
     }
-    let bar = bar(common.json, plan.index.0);
-    let wishes = Wishes { keep_validity: verb.keep_uidvalidity, missing: verb.missing };
-    let mut progress = |done, _| bar.set_position(done);
+    let mut bars = Bars::new(common.json);
+    let (keep_validity, missing) = (verb.keep_uidvalidity, verb.missing);
+    let wishes = Wishes { account, keep_validity, missing };
+    let mut progress = |progress| bars.show(progress);
     let done = recover(&repository, &plan, &verb.into, wishes, &mut progress).await;
-    bar.finish_and_clear();
-    tell(common.json, &verb, &done?)
+    bars.bar.finish_and_clear();
+    tell(common.json, &verb, &plan, &done?)
 }
 
-fn bar(json: bool, entries: u64) -> ProgressBar {
-    if json {
-        return ProgressBar::hidden();
+/// One bar after the other, each of its own phase.
+struct Bars {
+    bar: ProgressBar,
+    phase: Option<&'static str>,
+    hidden: bool,
+}
+
+impl Bars {
+    fn new(hidden: bool) -> Self {
+        Self { bar: ProgressBar::hidden(), phase: None, hidden }
     }
-    let bar = ProgressBar::new(entries.saturating_add(1));
-    let style = "{bar:30} {pos}/{len} entries {per_sec}, {eta} left";
-    ProgressStyle::with_template(style).map_or(bar.clone(), |style| bar.with_style(style))
+
+    fn show(&mut self, progress: Progress) {
+        let (phase, done, all) = match progress {
+            Progress::Base { done, all } => (BASE, done, all),
+            Progress::Entries { done, all } => (ENTRIES, done, all),
+            Progress::Later { done, all } => (LATER, done, all),
+            Progress::Blobs { done, all } => (CONTENT, done, all),
+        };
+        if self.phase != Some(phase) && !self.hidden {
+            self.phase = Some(phase);
+            self.bar.finish_and_clear();
+            let style = ProgressStyle::with_template(phase);
+            let bar = ProgressBar::new(all);
+            self.bar = style.map_or(bar.clone(), |style| bar.with_style(style));
+        }
+        self.bar.set_position(done);
+    }
 }
 
-fn describe(plan: &Plan, verb: &Recover) -> String {
+const BASE: &str = "the base   {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+const ENTRIES: &str = "the log    {bar:30} {pos}/{len} entries, {per_sec}, {eta} left";
+const LATER: &str = "what binds {bar:30} {pos}/{len} entries, {per_sec}, {eta} left";
+const CONTENT: &str = "content    {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+
+fn describe(plan: &Plan, verb: &Recover, account: Option<&Address>) -> String {
     let later = match plan.is_latest() {
         true => "that is all that the repository holds".to_owned(),
         false => format!(
@@ -98,19 +137,40 @@ fn describe(plan: &Plan, verb: &Recover) -> String {
     };
     let damaged: String =
         plan.damaged.iter().map(|what| format!("\npassed over: {what}")).collect();
+    let blind = plan.blind.map_or(String::new(), |index| {
+        format!(
+            "\nholds that were set or released from entry {index} on are not known: it is in no \
+             sound range"
+        )
+    });
+    let what = account.map_or("all accounts".to_owned(), |address| {
+        format!("the account {address} and nothing of any other")
+    });
+    let begins = plan.base.as_ref().map_or("from the first entry on".to_owned(), |base| {
+        format!("the base of entry {} is fetched and", base.index())
+    });
+    let parents: String = plan
+        .stages
+        .iter()
+        .rev()
+        .skip(1)
+        .map(|stage| {
+            format!("\nwhich goes on from history {} at entry {}", stage.lineage, stage.upto)
+        })
+        .collect();
     format!(
-        "{} becomes a cluster of its own, made of history {} up to entry {} of {}: {later}; \
-         {} ranges of the log are read; {validity}.{damaged}",
+        "{} becomes a cluster of its own, made of {what} in history {} up to entry {} of {}: \
+         {later}; {begins} {} ranges of the log are read; {validity}.{parents}{blind}{damaged}",
         verb.into.display(),
         plan.lineage,
         plan.index,
         rfc3339(plan.time),
-        plan.ranges.len()
+        plan.ranges()
     )
 }
 
-fn tell(json: bool, verb: &Recover, done: &Done) -> anyhow::Result<Exit> {
-    let Done { recovered, entries, blobs, bytes, missing } = done;
+fn tell(json: bool, verb: &Recover, plan: &Plan, done: &Done) -> anyhow::Result<Exit> {
+    let Done { recovered, entries, blobs, bytes, missing, holds_over_none } = done;
     if json {
         output::json_lines([serde_json::json!({
             "into": verb.into,
@@ -123,6 +183,9 @@ fn tell(json: bool, verb: &Recover, done: &Done) -> anyhow::Result<Exit> {
             "blobs": blobs,
             "bytes": bytes,
             "missing": missing,
+            "not_recovered": { "upto": plan.newest, "time": rfc3339(plan.newest_time) },
+            "holds_over_none": holds_over_none,
+            "holds_unknown_from": plan.blind,
         })])?;
     } else {
         let into = verb.into.display();
@@ -133,6 +196,12 @@ fn tell(json: bool, verb: &Recover, done: &Done) -> anyhow::Result<Exit> {
             recovered.index,
             recovered.state_hash
         );
+        if *holds_over_none > 0 {
+            println!(
+                "{holds_over_none} holds are over accounts that were made later: what they hold \
+                 is in the repository alone"
+            );
+        }
     }
-    Ok(if *missing == 0 { Exit::Done } else { Exit::Partly })
+    Ok(if *missing == 0 && plan.blind.is_none() { Exit::Done } else { Exit::Partly })
 }

@@ -1,0 +1,317 @@
+//! A data directory out of the repository: repository, key and program are enough.
+//!
+//! All is made in a folder beside the one that was asked for, and gets its name
+//! when everything was verified: until then nothing is there.
+
+mod blobs;
+mod place;
+mod state;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use redoubt_log::blob::BlobError;
+use redoubt_log::id::{AccountId, BlobId, LogIndex};
+use redoubt_log::raft::{EntryKind, LogEntry, record_of};
+use redoubt_log::record::{Address, PART};
+use redoubt_store::Pauses;
+use redoubt_store::checkpoint::Bases;
+use redoubt_store::mailstore::{
+    Binding, OpenError, Options, Recovered, Recovery, Renewal, StoreError,
+};
+
+use crate::base::BaseDir;
+use crate::plan::{self, Plan, PlanError};
+use crate::repo::{RepoError, Repository};
+use blobs::{Fetch, Fetched};
+pub use state::replay;
+
+/// Why nothing was recovered.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// No plan, or a range that does not read any more.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The repository does not give what is needed.
+    #[error(transparent)]
+    Repository(#[from] RepoError),
+    /// The directory cannot be made of it.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// Something is there already.
+    #[error("{0} is not empty: recover into a directory that is not there")]
+    NotEmpty(String),
+    /// A blob is not what it should be.
+    #[error("a blob of the repository cannot be stored: {0}")]
+    Blob(#[from] BlobError),
+    /// The system's answer.
+    #[error("{path}: {error}")]
+    Io {
+        /// Which file or folder.
+        path: String,
+        /// The answer.
+        error: std::io::Error,
+    },
+    /// It was not made yet, or is of another history.
+    #[error("no account had the address {address} at entry {index}, deleted ones included")]
+    NoAccount {
+        /// Which one.
+        address: Address,
+        /// At which moment.
+        index: LogIndex,
+    },
+    /// Blobs that the log names are not there.
+    #[error(
+        "{count} blobs are not in the repository, the first is {first}; --missing recovers all \
+         but these"
+    )]
+    Missing {
+        /// How many.
+        count: usize,
+        /// One of them.
+        first: BlobId,
+    },
+}
+
+/// How a recovery is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// The address that the only account has that is recovered, or had when it was deleted;
+    /// `None` for all of them.
+    pub account: Option<Address>,
+    /// UIDVALIDITY stays: whoever asks for it knows that nothing was lost.
+    pub keep_validity: bool,
+    /// Blobs that are not in the repository are passed over.
+    pub missing: bool,
+}
+
+/// What a recovery has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// What it came to.
+    pub recovered: Recovered,
+    /// Entries that were applied.
+    pub entries: u64,
+    /// Blobs that were stored.
+    pub blobs: u64,
+    /// Their stored octets.
+    pub bytes: u64,
+    /// Blobs that were not in the repository.
+    pub missing: u64,
+    /// Holds over accounts that were not made yet: nothing of them is there.
+    pub holds_over_none: u64,
+}
+
+/// Every blob that entries up to an index name.
+///
+/// # Errors
+/// When a record does not decode.
+pub fn blobs_of(entries: &[LogEntry], upto: LogIndex) -> Result<BTreeSet<BlobId>, RepoError> {
+    let mut blobs = BTreeSet::new();
+    let records = entries.iter().filter(|entry| entry.kind == EntryKind::Record);
+    for entry in records.filter(|entry| entry.id.index <= upto) {
+        let unread = |error: redoubt_log::codec::CodecError| {
+            RepoError::damaged(&format!("entry {}", entry.id.index), error)
+        };
+        blobs.extend(record_of(&entry.payload).map_err(unread)?.blobs());
+    }
+    Ok(blobs)
+}
+
+/// Refuses what is not an empty place.
+///
+/// # Errors
+/// [`RecoverError::NotEmpty`].
+pub fn check_empty(into: &Path) -> Result<(), RecoverError> {
+    match fs::read_dir(into).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        _ => Err(RecoverError::NotEmpty(into.display().to_string())),
+    }
+}
+
+/// How far a recovery is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Octets of the base's files.
+    Base {
+        /// So far.
+        done: u64,
+        /// In all.
+        all: u64,
+    },
+    /// Entries of the log that were applied.
+    Entries {
+        /// So far.
+        done: u64,
+        /// In all, about.
+        all: u64,
+    },
+    /// Entries behind the moment that were looked at for what binds it.
+    Later {
+        /// So far.
+        done: u64,
+        /// In all, about.
+        all: u64,
+    },
+    /// Stored octets of content.
+    Blobs {
+        /// So far.
+        done: u64,
+        /// In all.
+        all: u64,
+    },
+}
+
+/// Told how far it is.
+type Tell<'t> = &'t mut (dyn FnMut(Progress) + Send);
+
+/// Makes a data directory as planned. One that was killed goes on with the content that it had
+/// fetched when the same is planned again.
+///
+/// # Errors
+/// See [`RecoverError`]: nothing is at `into` then. What was fetched is kept for the next try
+/// when the repository did not answer, and only then.
+pub async fn recover(
+    repository: &Repository,
+    plan: &Plan,
+    into: &Path,
+    wishes: Wishes,
+    progress: Tell<'_>,
+) -> Result<Done, RecoverError> {
+    check_empty(into)?;
+    let place = place::begin(repository, plan, wishes.account.as_ref(), into)?;
+    let made = make(repository, plan, &place, &wishes, progress).await;
+    match made {
+        Ok(done) => place::end(&place, into).map(|()| done),
+        Err(error @ RecoverError::Repository(RepoError::Unreachable { .. })) => Err(error),
+        Err(error) => place::clear(&place).and(Err(error)),
+    }
+}
+
+fn options(place: &Path) -> Options {
+    let options = Options::new(place);
+    let bases = BaseDir::new(options.disk.clone(), place.join("shards/0/base"));
+    Options { bases: Some(Arc::new(bases)), ..options }
+}
+
+async fn make(
+    repository: &Repository,
+    plan: &Plan,
+    place: &Path,
+    wishes: &Wishes,
+    progress: Tell<'_>,
+) -> Result<Done, RecoverError> {
+    let secret = repository.secret(&plan.lineage).await?;
+    let catalogue = Arc::new(repository.catalogue().await?);
+    let recovery = begin(repository, plan, place, progress).await?;
+    let (all, mut entries) = (plan.entries(), 0);
+    let mut count = |done| {
+        entries = done;
+        progress(Progress::Entries { done, all });
+    };
+    let stages = &plan.stages;
+    let recovery = state::run(repository, stages, recovery, Recovery::replay, &mut count).await?;
+    let mut binding = binding(repository, plan, &recovery, progress).await?;
+    let holds_over_none = match &binding {
+        Some(binding) => binding.without_account(&recovery.view()?).map_err(unread)?.len() as u64,
+        None => 0,
+    };
+    let only = wishes.account.clone().map(|address| account(&recovery, address)).transpose()?;
+    binding = binding.map(|binding| only.map_or(binding.clone(), |only| binding.over(only)));
+    let there = catalogue.clone();
+    let (recovery, wanted) = blocking(move || {
+        let recovery = match only {
+            Some(only) => recovery.only(only)?,
+            None => recovery,
+        };
+        let mut wanted = BTreeSet::new();
+        let named = recovery.view()?.named_blobs(&mut |blob, needed| {
+            if needed || there.head(&blob).is_some() {
+                wanted.insert(blob);
+            }
+        });
+        named.map_err(unread)?;
+        Ok((recovery, wanted))
+    })
+    .await?;
+    let missing = blobs::missing(&catalogue, &wanted);
+    if let Some(first) = missing.first().filter(|_| !wishes.missing) {
+        return Err(RecoverError::Missing { count: missing.len(), first: *first });
+    }
+    let fetch = Fetch::new(repository, catalogue, recovery.blobs().clone());
+    let mut count = |done, all| progress(Progress::Blobs { done, all });
+    let Fetched { blobs, bytes } = fetch.run(&wanted, &mut count).await?;
+    let part = only.map_or(String::new(), |only| format!("{PART}{only}"));
+    let (from, validity) = (format!("{}{part}", plan.lineage), !wishes.keep_validity);
+    let wish = Renewal { from, secret, validity, binding };
+    let recovered = blocking(move || Ok(recovery.finish(&wish)?)).await?;
+    let missing = missing.len() as u64;
+    Ok(Done { recovered, entries, blobs, bytes, missing, holds_over_none })
+}
+
+fn unread(error: StoreError) -> OpenError {
+    OpenError::Views(error.to_string())
+}
+
+/// The account that has an address, or had it last of those that are deleted.
+fn account(recovery: &Recovery, address: Address) -> Result<AccountId, RecoverError> {
+    let (view, index) = (recovery.view()?, recovery.reached().map(|state| state.id.index));
+    let there = view.login(&address.to_string(), &address.domain).map_err(unread)?;
+    let mut deleted = view.deleted_accounts().map_err(unread)?.into_iter();
+    let deleted = deleted.rfind(|account| account.address == address);
+    let index = index.unwrap_or_default();
+    let found = there.or(deleted).map(|account| account.id);
+    found.ok_or(RecoverError::NoAccount { address, index })
+}
+
+/// With the plan's base, whose files and rows have the hashes that it says, or with nothing.
+async fn begin(
+    repository: &Repository,
+    plan: &Plan,
+    place: &Path,
+    progress: Tell<'_>,
+) -> Result<Recovery, RecoverError> {
+    let (options, image) = (options(place), place.join("image"));
+    let Some(base) = &plan.base else {
+        return blocking(move || Ok(Recovery::begin(&options, None)?)).await;
+    };
+    let mut count = |done, all| progress(Progress::Base { done, all });
+    repository.fetch_base(base, &image, &mut count).await?;
+    let name = base.name().name(&base.lineage);
+    blocking(move || {
+        let dir = BaseDir::new(options.disk.clone(), &image);
+        let examined = dir.examine(&image, &Pauses::none());
+        let base = examined.map_err(|error| RepoError::damaged(&name, error))?;
+        let recovery = Recovery::begin(&options, Some(&base))?;
+        let removed = fs::remove_dir_all(&image);
+        let path = image.display().to_string();
+        removed.map(|()| recovery).map_err(|error| RecoverError::Io { path, error })
+    })
+    .await
+}
+
+/// What the newest known state says that binds whoever goes back to an earlier one.
+async fn binding(
+    repository: &Repository,
+    plan: &Plan,
+    recovery: &Recovery,
+    progress: Tell<'_>,
+) -> Result<Option<Binding>, RecoverError> {
+    if plan.later.is_empty() {
+        return Ok(None);
+    }
+    let all = plan::entries(&plan.later);
+    let mut count = |done| progress(Progress::Later { done, all });
+    let later = replay(repository, &plan.later, recovery.later()?, &mut count).await?;
+    blocking(move || Ok(Some(Binding::of(&later.view()?).map_err(unread)?))).await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RecoverError> + Send + 'static,
+) -> Result<T, RecoverError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| RepoError::Source(error.to_string()))?
+}

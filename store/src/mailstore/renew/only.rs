@@ -1,0 +1,227 @@
+//! One account's part of a state: rows of its own, what the directory says of its addresses,
+//! and who did what to it. All else is left out. The one place beside `apply` that makes rows;
+//! what it makes is a state image like one that was received, of a history that begins there.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use redoubt_log::id::{AccountId, LogIndex};
+use redoubt_log::record::HoldScope;
+
+use crate::hash::{StateHash, is_hashed};
+use crate::keys::{Bytes, DIRECTORY, Key, Meta, Object, Parts, floors, parse_history, referrers};
+use crate::keys::{holds_over, objects};
+use crate::rows::{AddressRow, DomainRow, FloorRow, HoldRow, Version};
+use crate::storage::{
+    APPLIED_KEY, Batch, KeyRange, Order, Read, Storage, StorageError, Table, Write, decode, encode,
+};
+
+/// Rows that are written together.
+const TOGETHER: usize = 2000;
+
+type Copied = Result<(), StorageError>;
+
+/// Copies one account's part of a state into empty tables.
+///
+/// # Errors
+/// The disk, or corruption.
+pub fn only_account<S: Storage>(from: &dyn Read, to: &mut S, account: AccountId) -> Copied {
+    let (batch, hash, records) = (Batch::new(), StateHash::default(), BTreeSet::new());
+    let mut copy = Copy { from, to, account, batch, hash, records, domains: BTreeSet::new() };
+    copy.own()?;
+    copy.directory()?;
+    copy.retention()?;
+    copy.records()?;
+    copy.tables()
+}
+
+/// A copy under way.
+struct Copy<'a, S> {
+    from: &'a dyn Read,
+    to: &'a mut S,
+    account: AccountId,
+    batch: Batch,
+    hash: StateHash,
+    /// Records that the account's history names.
+    records: BTreeSet<LogIndex>,
+    /// Domains that its addresses are in, or were.
+    domains: BTreeSet<String>,
+}
+
+impl<S: Storage> Copy<'_, S> {
+    fn put(&mut self, table: Table, key: &[u8], value: Vec<u8>) -> Copied {
+        if is_hashed(table, key) {
+            self.hash.add(table, key, &value);
+        }
+        self.batch.push(Write { table, key: key.to_vec(), value: Some(value) });
+        match self.batch.len() < TOGETHER {
+            true => Ok(()),
+            false => self.to.write(std::mem::take(&mut self.batch)),
+        }
+    }
+
+    /// Shows rows; what the visitor gives is put in their place.
+    fn rows(
+        &mut self,
+        table: Table,
+        range: &KeyRange,
+        mut pick: impl FnMut(&mut Self, &[u8], &[u8]) -> Result<Option<Vec<u8>>, StorageError>,
+    ) -> Copied {
+        let from = self.from;
+        from.visit(table, range, Order::Rising, &mut |key, value| {
+            if let Some(value) = pick(self, key, value)? {
+                self.put(table, key, value)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    fn all_of(&mut self, table: Table, range: &KeyRange) -> Copied {
+        self.rows(table, range, |_, _, value| Ok(Some(value.to_vec())))
+    }
+
+    /// What begins with the account. What other readers have seen of it is theirs.
+    fn own(&mut self) -> Copied {
+        let (account, range) = (self.account, Bytes::account(self.account).range());
+        for table in [
+            Table::Account,
+            Table::Mailbox,
+            Table::Placement,
+            Table::Email,
+            Table::EmailPlacement,
+            Table::UidMap,
+            Table::Change,
+            Table::Thread,
+            Table::Deleting,
+        ] {
+            self.all_of(table, &range)?;
+        }
+        self.rows(Table::Seen, &range, |_, key, value| {
+            let reader = Parts::new(key.get(16..).unwrap_or_default()).account();
+            Ok((reader == Some(account)).then(|| value.to_vec()))
+        })?;
+        self.rows(Table::History, &range, |copy, key, value| {
+            let Some((object, index)) = parse_history(key) else {
+                return Err(StorageError::corrupt(Table::History, key, "no object"));
+            };
+            if matches!(object, Object::Seen(_, _, _, reader) if reader != account) {
+                return Ok(None);
+            }
+            copy.records.insert(index);
+            Ok(Some(value.to_vec()))
+        })
+    }
+
+    fn directory(&mut self) -> Copied {
+        self.addresses()?;
+        let account = self.account;
+        let range = KeyRange::prefix(b"n");
+        self.rows(Table::Directory, &range, |_, key, value| {
+            let row: AddressRow = decode(Table::Directory, key, value)?;
+            Ok((row.account == account).then(|| value.to_vec()))
+        })?;
+        for domain in self.domains.clone() {
+            let key = Key::Domain(&domain).bytes();
+            if let Some(value) = self.from.get(Table::Directory, &key)? {
+                let value = self.domain(&value)?;
+                self.put(Table::Directory, &key, value)?;
+            }
+            let range = Object::Domain(domain).versions();
+            self.rows(Table::History, &range, |copy, key, value| {
+                copy.records.extend(parse_history(key).map(|(_, index)| index));
+                let version = version(key, value)?.map(|value| copy.domain(value)).transpose()?;
+                Ok(Some(Version::encode(version.as_deref())))
+            })?;
+        }
+        self.all_of(Table::Directory, &crate::keys::nodes())
+    }
+
+    /// Another account that takes what no address does is not there.
+    fn domain(&self, value: &[u8]) -> Result<Vec<u8>, StorageError> {
+        let mut row: DomainRow = decode(Table::Directory, &[], value)?;
+        row.settings.catch_all = row.settings.catch_all.filter(|id| *id == self.account);
+        encode(&row)
+    }
+
+    /// While an address was another account's it was nobody's here.
+    fn addresses(&mut self) -> Copied {
+        let (account, mut last) = (self.account, (Vec::new(), false));
+        let range = objects(DIRECTORY, crate::keys::kind::ADDRESS).range();
+        self.rows(Table::History, &range, |copy, key, value| {
+            let corrupt = || StorageError::corrupt(Table::History, key, "no address");
+            let (object, index) = parse_history(key).ok_or_else(corrupt)?;
+            let Object::Address(address) = &object else { return Err(corrupt()) };
+            let row = version(key, value)?;
+            let row = row.map(|row| decode::<AddressRow>(Table::History, key, row)).transpose()?;
+            let own = row.is_some_and(|row| row.account == account);
+            let was_own = last.1 && last.0 == object.bytes();
+            last = (object.bytes(), own);
+            if !own && !was_own {
+                return Ok(None);
+            }
+            copy.domains.insert(address.domain.clone());
+            copy.records.insert(index);
+            Ok(Some(if own { value.to_vec() } else { Version::encode(None) }))
+        })
+    }
+
+    /// Its floor and the directory's, its holds, and the blobs that are of its emails.
+    fn retention(&mut self) -> Copied {
+        let account = self.account;
+        let mut count = 0_u64;
+        self.rows(Table::Account, &floors().range(), |_, key, value| {
+            let own = Parts::new(key.get(17..).unwrap_or_default()).account() == Some(account);
+            count += u64::from(own);
+            Ok(own.then(|| value.to_vec()))
+        })?;
+        if count > 0 {
+            let value = encode(&count)?;
+            self.put(Table::Meta, &Key::Meta(Meta::Floors).bytes(), value)?;
+        }
+        let key = Key::Floor(DIRECTORY).bytes();
+        if let Some(value) = self.from.get(Table::Account, &key)? {
+            let _: FloorRow = decode(Table::Account, &key, &value)?;
+            self.put(Table::Account, &key, value)?;
+        }
+        self.rows(Table::Account, &holds_over(DIRECTORY).range(), |_, key, value| {
+            let HoldRow { scope: HoldScope::Account(over), .. } =
+                decode(Table::Account, key, value)?;
+            Ok((over == account).then(|| value.to_vec()))
+        })?;
+        self.rows(Table::EmailPlacement, &referrers().range(), |_, key, value| {
+            let of = Parts::new(key.get(41..).unwrap_or_default()).account();
+            Ok((of == Some(account)).then(|| value.to_vec()))
+        })
+    }
+
+    fn records(&mut self) -> Copied {
+        for index in std::mem::take(&mut self.records) {
+            let key = Key::Record(index).bytes();
+            if let Some(value) = self.from.get(Table::Record, &key)? {
+                self.put(Table::Record, &key, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How far all tables have come, and their hash.
+    fn tables(mut self) -> Copied {
+        let others = [Meta::StateHash, Meta::Floors].map(|meta| Key::Meta(meta).bytes());
+        self.rows(Table::Meta, &KeyRange::all(), |_, key, value| {
+            Ok((!others.iter().any(|other| other == key)).then(|| value.to_vec()))
+        })?;
+        for table in Table::ALL {
+            if let Some(applied) = self.from.get(table, APPLIED_KEY)? {
+                self.put(table, APPLIED_KEY, applied)?;
+            }
+        }
+        let hash = self.hash.to_bytes();
+        self.put(Table::Meta, &Key::Meta(Meta::StateHash).bytes(), hash)?;
+        self.to.write(std::mem::take(&mut self.batch))
+    }
+}
+
+fn version<'v>(key: &[u8], value: &'v [u8]) -> Result<Option<&'v [u8]>, StorageError> {
+    let corrupt = || StorageError::corrupt(Table::History, key, "no version of an object");
+    Version::decode(value).ok_or_else(corrupt)
+}
