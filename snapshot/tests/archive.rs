@@ -17,7 +17,7 @@ use redoubt_log::disk::RealDisk;
 use redoubt_log::id::{AccountId, LogIndex};
 use redoubt_snapshot::BaseDir;
 use redoubt_snapshot::archive::{
-    ArchiveState, Archiver, Checks, Feeder, Settings, Watcher, reached, run,
+    ArchiveState, Archiver, Checks, Feeder, Rolled, Settings, Watcher, reached, roll_up, run,
 };
 use redoubt_snapshot::plan::{PlanError, Target, lineage, plan};
 use redoubt_snapshot::recover::{RecoverError, Wishes, recover};
@@ -110,6 +110,46 @@ async fn killed_after_each_object_the_archive_goes_on_and_is_whole() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn small_ranges_become_large_ones_at_whatever_step_that_ends() {
+    let (world, (_dir, key)) = (World::new(), key());
+    let store = world.open().await;
+    let account = alice(&store).await;
+    let there = Faulty::new();
+    let mut archiver = archiver(&store, &there, &key).await.unwrap();
+    let mut rolled = Rolled::default();
+    for round in 1.. {
+        for n in 0..36 {
+            deliver(&store, account, &mail(n)).await;
+            archiver.step().await.unwrap();
+        }
+        let lineage = store.identity().lineage.clone();
+        let whole = Repository::open(there.objects(), &key).await.unwrap();
+        let before = whole.ranges(&lineage, None).await.unwrap().len();
+        let dying = there.dying_after(round * 9, round % 2 == 0);
+        let repository = Repository::open(dying.objects(), &key).await.unwrap();
+        let died = roll_up(&repository, &lineage, Duration::ZERO).await.is_err();
+        check(&store, &there, &key).await;
+        let again = roll_up(&whole, &lineage, Duration::ZERO).await.unwrap();
+        rolled = Rolled { made: rolled.made + again.made, gone: rolled.gone + again.gone };
+        check(&store, &there, &key).await;
+        let after = whole.ranges(&lineage, None).await.unwrap();
+        assert!(after.len() + 30 < before, "{before} became {}", after.len());
+        assert_eq!(roll_up(&whole, &lineage, Duration::ZERO).await.unwrap(), Rolled::default());
+        if !died {
+            assert!(round > 2, "there was something to end");
+            break;
+        }
+    }
+    assert!(rolled.gone > 0, "{rolled:?}");
+    // Who begins anew lists what is new, and goes on.
+    let mut again = self::archiver(&store, &there, &key).await.unwrap();
+    assert_eq!(all(&mut again).await.unwrap(), 0);
+    let into = world.dir.path().join("new");
+    let done = recovered(&there, &key, Target::Latest, &into).await.unwrap();
+    assert_eq!(done.recovered.state_hash, store.view().await.unwrap().state_hash().unwrap());
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 mod base;
 mod checks;
 mod known;
+mod rollup;
 mod run;
 mod schedule;
 mod send;
@@ -22,6 +23,7 @@ use redoubt_store::mailstore::Mailstore;
 
 pub use base::{BasePhase, BaseRun, BaseState, BaseWatcher, Job};
 pub use checks::{CheckStatus, Checked, Checks};
+pub use rollup::{Rolled, roll_up};
 pub use run::{ArchiveState, ArchiveStatus, Feeder, Settings, Watcher, run};
 
 use crate::repo::names::RangeName;
@@ -77,7 +79,9 @@ impl Archiver {
     /// [`RepoError::OtherHistory`] when the two do not fit; [`RepoError::Unreachable`].
     pub async fn open(store: Mailstore, repository: Repository) -> Result<Self, RepoError> {
         let lineage = store.identity().lineage.clone();
-        let reached = reached(&repository, &lineage).await?;
+        let known = store.local_view().ok().and_then(|view| view.archived().ok()?);
+        let known = known.map_or(LogIndex(0), |archived| archived.index);
+        let reached = reached_behind(&repository, &lineage, known).await?;
         let its = store.clone();
         let secret = tokio::task::spawn_blocking(move || its.secret()).await;
         let secret = *secret.map_err(source)?.map_err(source)?.bytes();
@@ -245,7 +249,18 @@ fn other_history(index: LogIndex) -> RepoError {
 /// # Errors
 /// [`RepoError::Unreachable`].
 pub async fn reached(repository: &Repository, lineage: &str) -> Result<Option<Reached>, RepoError> {
-    let mut names = repository.ranges(lineage, None).await?;
+    reached_behind(repository, lineage, LogIndex(0)).await
+}
+
+/// The same where it is known that an entry is there: so that not all of the log is listed.
+async fn reached_behind(
+    repository: &Repository,
+    lineage: &str,
+    known: LogIndex,
+) -> Result<Option<Reached>, RepoError> {
+    // No range is longer, so that the one with the entry begins behind this.
+    let from = LogIndex(known.0.saturating_sub(MOST));
+    let mut names = repository.ranges_from(lineage, from).await?;
     names.sort_by_key(|name: &RangeName| name.last);
     while let Some(name) = names.pop() {
         match repository.range(lineage, &name).await {
@@ -256,5 +271,8 @@ pub async fn reached(repository: &Repository, lineage: &str) -> Result<Option<Re
             Err(error) => return Err(error),
         }
     }
-    Ok(None)
+    match from {
+        LogIndex(0) => Ok(None),
+        _ => Box::pin(reached(repository, lineage)).await,
+    }
 }

@@ -12,6 +12,7 @@ use redoubt_store::mailstore::{ArchiveGate, Mailstore};
 use serde::{Deserialize, Serialize};
 
 use super::checks::{CheckSchedule, CheckWatcher};
+use super::rollup::RollUp;
 use super::schedule::Schedule;
 use super::{Archiver, BaseRun, BaseWatcher, CheckStatus, Checks, Reached, Step};
 use crate::repo::{KeyWish, Objects, Place, RepoError, Repository};
@@ -191,6 +192,7 @@ struct Worker {
     archiver: Option<Archiver>,
     schedule: Schedule,
     checks: CheckSchedule,
+    roll_up: RollUp,
     objects: Option<Objects>,
     marked: Instant,
     news: bool,
@@ -208,6 +210,7 @@ pub async fn run(
     let (archiver, marked, news) = (None, Instant::now(), false);
     let schedule = Schedule::new(watcher.bases().clone(), settings.base_every);
     let checks = CheckSchedule::new(settings.checks.clone(), watcher.2.clone());
+    let roll_up = RollUp::new();
     let mut worker = Worker {
         store,
         settings,
@@ -216,6 +219,7 @@ pub async fn run(
         archiver,
         schedule,
         checks,
+        roll_up,
         objects,
         marked,
         news,
@@ -356,6 +360,7 @@ impl Worker {
             if let Some(archiver) = &self.archiver {
                 self.schedule.look(archiver).await?;
                 self.checks.look(archiver).await?;
+                self.roll_up.look(archiver);
             }
             if step.entries == 0 {
                 self.watcher.look(reached.map(|at| at.index), self.store.applied());

@@ -140,6 +140,21 @@ impl Repository {
         range.map_err(|problem| RepoError::damaged(&text, problem))
     }
 
+    /// The ranges of a history that begin at an entry or behind it, by their names.
+    ///
+    /// # Errors
+    /// [`RepoError::Unreachable`].
+    pub async fn ranges_from(
+        &self,
+        lineage: &str,
+        from: LogIndex,
+    ) -> Result<Vec<RangeName>, RepoError> {
+        // Sorts before the name of any range that begins there.
+        let after = format!("{}/{:020}", super::names::log_of(lineage), from.0);
+        let listed = self.objects.list(&super::names::log_of(lineage), Some(&after)).await?;
+        Ok(listed.iter().filter_map(|object| RangeName::parse(object.last())).collect())
+    }
+
     /// The ranges of a history by their names, from the one behind `after` on.
     ///
     /// # Errors
