@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use carry::*;
 use faults::Faulty;
-use redoubt_log::id::LogIndex;
-use redoubt_snapshot::archive::Archiver;
+use redoubt_log::id::{AccountId, LogIndex};
+use redoubt_snapshot::archive::{Archiver, roll_up};
 use redoubt_snapshot::expire::{ExpireError, Keep, Plan, Wishes, expire, plan};
 use redoubt_snapshot::repo::base::Description;
+use redoubt_snapshot::repo::sweep::GRACE;
 use redoubt_snapshot::repo::{KeyWish, Repository};
 use redoubt_snapshot::verify::{Level, Status, verify_restored};
 use redoubt_store::mailstore::Mailstore;
@@ -219,4 +220,34 @@ async fn of_two_at_one_time_one_gives_up() {
     assert!(matches!(second, Err(ExpireError::Busy)), "{second:?}");
     assert_eq!(verified(&there, &key, Level::Data).await.findings, []);
     assert!(LogIndex(0) < plans[1].floors.values().copied().max().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_verifies_meanwhile_finds_nothing_wrong() {
+    let (world, there, (_dir, key)) = (world(), Faulty::new(), key());
+    let (store, mut archiver, _) = three_bases(&world, &there, &key).await;
+    let (eyes, its_key) = (there.clone(), key.clone());
+    let work = tokio::spawn(async move {
+        let lineage = store.identity().lineage.clone();
+        let repository = Repository::open(there.objects(), &key).await.unwrap();
+        for round in 0..4 {
+            for n in 0..33 {
+                deliver(&store, AccountId(1), &mail(100 + n)).await;
+                archiver.step().await.unwrap();
+            }
+            roll_up(&repository, &lineage, Duration::ZERO).await.unwrap();
+            base(&archiver).await.unwrap();
+            // With a day between, as it is: nobody verifies for so long.
+            let wishes = Wishes { grace: GRACE, ..newest(2 - round % 2) };
+            run(&there, &key, &wishes).await.unwrap();
+        }
+    });
+    let mut looks = 0;
+    while !work.is_finished() {
+        assert_eq!(verified(&eyes, &its_key, Level::Data).await.findings, []);
+        looks += 1;
+    }
+    work.await.unwrap();
+    assert!(looks > 2, "{looks}");
+    assert_eq!(verified(&eyes, &its_key, Level::Data).await.findings, []);
 }

@@ -27,7 +27,7 @@ pub use rollup::{Rolled, roll_up};
 pub use run::{ArchiveState, ArchiveStatus, Feeder, Settings, Watcher, run};
 
 use crate::repo::names::RangeName;
-use crate::repo::range::Range;
+use crate::repo::range::{MAX_ENTRIES, Range};
 use crate::repo::{RepoError, Repository};
 use known::Known;
 use send::{Sent, named, send, source};
@@ -35,7 +35,7 @@ use send::{Sent, named, send, source};
 /// Octets of entries in one range.
 const BATCH: usize = 4 << 20;
 /// Entries in one range.
-const MOST: u64 = 10_000;
+const MOST: u64 = MAX_ENTRIES;
 
 /// Up to where the repository holds a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -39,7 +39,7 @@ impl Live {
     ) -> Result<(), RepoError> {
         for name in repository.ranges(lineage, None).await? {
             if floor.is_none_or(|floor| name.last > floor) {
-                let range = repository.range(lineage, &name).await?;
+                let range = repository.range_or_larger(lineage, &name).await?;
                 self.blobs.extend(blobs_of(&range.entries, LogIndex(u64::MAX))?);
             }
         }

@@ -10,6 +10,8 @@ use super::{Created, RepoError, Repository};
 
 /// Octets before the entries.
 const FIXED: usize = 16 + 8 + 8 + 8 + 32 + 8;
+/// The most entries in one range.
+pub const MAX_ENTRIES: u64 = 10_000;
 /// The most octets of payload in one range.
 pub const MAX_RANGE: usize = 16 << 20;
 
@@ -138,6 +140,28 @@ impl Repository {
         let bytes = self.get(Kind::Range, &text).await?;
         let range = decode(name, &lineage_bytes(lineage)?, &bytes);
         range.map_err(|problem| RepoError::damaged(&text, problem))
+    }
+
+    /// A range; where it went since it was listed, the larger one that has all of it.
+    ///
+    /// # Errors
+    /// [`RepoError::Missing`] where there is none, [`RepoError::Damaged`].
+    pub async fn range_or_larger(
+        &self,
+        lineage: &str,
+        name: &RangeName,
+    ) -> Result<Range, RepoError> {
+        let missing = match self.range(lineage, name).await {
+            Err(error @ RepoError::Missing(_)) => error,
+            read => return read,
+        };
+        let from = LogIndex(name.first.0.saturating_sub(MAX_ENTRIES));
+        let names = self.ranges_from(lineage, from).await?;
+        let has = |other: &&RangeName| other.first <= name.first && other.last >= name.last;
+        match names.iter().find(has) {
+            Some(larger) => self.range(lineage, larger).await,
+            None => Err(missing),
+        }
     }
 
     /// The ranges of a history that begin at an entry or behind it, by their names.

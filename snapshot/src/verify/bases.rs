@@ -16,12 +16,13 @@ pub(super) async fn bases(
     report: &mut Report,
 ) -> Result<Seen, RepoError> {
     let repository = looked.repository;
-    let names = repository.bases(lineage).await?;
+    let names = looked.early(&names::bases_of(lineage), BaseName::parse);
     marks(looked, lineage, &names, report).await?;
     let mut sound = Seen::new();
     for name in names {
         let affects = || affected(&name);
         match repository.base(lineage, &name).await {
+            Err(RepoError::Missing(_)) if is_expired(repository, lineage, &name).await? => {}
             Err(error) => report.take(error, affects)?,
             Ok(base) => {
                 if is_whole(looked, &base, report).await? {
@@ -31,6 +32,16 @@ pub(super) async fn bases(
         }
     }
     Ok(sound)
+}
+
+/// Whether a base was expired since it was listed.
+async fn is_expired(
+    repository: &Repository,
+    lineage: &str,
+    name: &BaseName,
+) -> Result<bool, RepoError> {
+    let (sweeps, text) = (repository.sweeps().await?, name.name(lineage));
+    Ok(sweeps.open.values().any(|(sweep, _)| sweep.bases.contains(&text)))
 }
 
 fn affected(name: &BaseName) -> String {
@@ -65,15 +76,18 @@ async fn marks(
     bases: &[BaseName],
     report: &mut Report,
 ) -> Result<(), RepoError> {
-    let folder = format!("taken/{lineage}/");
-    let last = |name: &String| BaseName::parse(name.strip_prefix(&folder)?);
-    let marked: BTreeSet<BaseName> = looked.sizes.keys().filter_map(last).collect();
+    let marked = looked.early(&names::taken_of(lineage), BaseName::parse);
+    let marked: BTreeSet<BaseName> = marked.into_iter().collect();
     let there: BTreeSet<BaseName> = bases.iter().cloned().collect();
     for name in marked.difference(&there).filter(|name| !looked.is_swept(lineage, name)) {
         let problem = "it is missing: the base was finished once, and not expired";
         report.affecting(&name.name(lineage), problem, affected(name));
     }
     for name in there.difference(&marked) {
+        // The mark of one that was finished at this moment came after it.
+        if looked.repository.objects().has(&names::taken(lineage, name)).await? {
+            continue;
+        }
         let problem = "it is missing: without it nobody notices when the base goes; \
                        the next base makes it again";
         report.found(&names::taken(lineage, name), problem);
@@ -87,8 +101,10 @@ pub(super) async fn read_marks(looked: &Looked<'_>, report: &mut Report) -> Resu
         ["taken/", "floors/", "pins/", "checks/"].iter().any(|folder| name.starts_with(folder))
     };
     for name in looked.sizes.keys().filter(of_marks) {
-        if let Err(error) = looked.repository.get(Kind::Mark, name).await {
-            report.take(error, || "what it says by its name".to_owned())?;
+        match looked.repository.get(Kind::Mark, name).await {
+            // What is gone since it was listed went on purpose, or is missed by what it marks.
+            Ok(_) | Err(RepoError::Missing(_)) => {}
+            Err(error) => report.take(error, || "what it says by its name".to_owned())?,
         }
     }
     Ok(())

@@ -35,9 +35,8 @@ pub(super) async fn history(
     let repository = looked.repository;
     let bases = super::bases::bases(looked, lineage, report).await?;
     let floor = repository.floor(lineage).await?;
-    let kept = |name: &RangeName| floor.is_none_or(|floor| name.last > floor);
-    let mut names = repository.ranges(lineage, None).await?;
-    names.retain(kept);
+    let mut names = looked.early(&names::log_of(lineage), RangeName::parse);
+    names.retain(|name| Some(name.last) > floor);
     let mut log = Log { by_name: looked.level < Level::Chain, ..Log::default() };
     let mut wanted = names.clone();
     if log.by_name {
@@ -45,14 +44,18 @@ pub(super) async fn history(
         wanted = ends(&names);
     }
     for name in &wanted {
-        match repository.range(lineage, name).await {
+        match repository.range_or_larger(lineage, name).await {
             Ok(range) => log.take(name, lineage, &range, &bases, report)?,
+            // It was expired since it was listed.
+            Err(RepoError::Missing(_)) if repository.floor(lineage).await? >= Some(name.last) => {}
             Err(error) => {
                 log.sound.retain(|other| other != name);
                 report.take(error, || affects(&bases, &names, name))?;
             }
         }
     }
+    let floor = repository.floor(lineage).await?;
+    names.retain(|name| Some(name.last) > floor);
     log.times.extend(bases.values().map(|base| (base.index(), base.time().0)));
     closure(&looked.catalogue, &log.wanted, &format!("the log of {lineage}"), report);
     let mut history = History {

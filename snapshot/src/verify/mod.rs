@@ -231,6 +231,9 @@ type Seen = BTreeMap<LogIndex, Description>;
 struct Looked<'a> {
     repository: &'a Repository,
     level: Level,
+    /// Marks of bases, bases and ranges, listed in this order before all else: what they name
+    /// was there before them.
+    early: BTreeSet<String>,
     sizes: BTreeMap<String, u64>,
     pieces: BTreeMap<PieceName, u64>,
     sweeps: Sweeps,
@@ -238,6 +241,20 @@ struct Looked<'a> {
 }
 
 impl Looked<'_> {
+    /// The names in a folder that were listed first, read.
+    fn early<T>(&self, folder: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        let from = format!("{folder}/");
+        let names = self.early.range(from.clone()..).take_while(|name| name.starts_with(&from));
+        names.filter_map(|name| parse(name.rsplit('/').next()?)).collect()
+    }
+
+    /// Whether a pack was expired since it was listed, or its index written anew.
+    async fn went(&self, index: &IndexName) -> Result<bool, RepoError> {
+        let next = IndexName { generation: index.generation.saturating_add(1), ..*index };
+        let swept = self.sweeps.names(&names::pack(&index.pack));
+        Ok(swept || self.repository.objects().has(&next.name()).await?)
+    }
+
     /// Whether a base is being expired.
     fn is_swept(&self, lineage: &str, base: &BaseName) -> bool {
         let name = base.name(lineage);
@@ -255,16 +272,13 @@ pub async fn verify(
     subset: Option<Subset>,
 ) -> Result<Report, RepoError> {
     let mut report = Report::default();
-    let listed = repository.objects().list("", None).await?;
-    let sizes: BTreeMap<String, u64> =
-        listed.into_iter().map(|object| (object.name, object.size)).collect();
-    report.objects = sizes.len() as u64;
-    report.bytes = sizes.values().sum();
-    let (catalogue, indexes) = files(repository, &sizes, &mut report).await?;
-    report.blobs = catalogue.ids().filter(|id| catalogue.head(id).is_some()).count() as u64;
-    let sweeps = sweeps(repository, &mut report).await?;
-    let pieces = pieces(&sizes);
-    let looked = Looked { repository, level, sizes, pieces, sweeps, catalogue };
+    let mut looked = list(repository, level).await?;
+    report.objects = looked.sizes.len() as u64;
+    report.bytes = looked.sizes.values().sum();
+    looked.sweeps = sweeps(repository, &mut report).await?;
+    let indexes = files(&mut looked, &mut report).await?;
+    let blobs = looked.catalogue.ids().filter(|id| looked.catalogue.head(id).is_some());
+    report.blobs = blobs.count() as u64;
     bases::read_marks(&looked, &mut report).await?;
     let mut bases = Vec::new();
     for lineage in lineages(&looked, &mut report).await? {
@@ -278,12 +292,26 @@ pub async fn verify(
         }
     }
     if level >= Level::Data {
-        octets(repository, &indexes, &bases, subset, &mut report).await?;
+        octets(&looked, &indexes, &bases, subset, &mut report).await?;
     }
     report.ratio = ratio(&report, &looked.catalogue);
     report.findings.sort();
     report.judge();
     Ok(report)
+}
+
+/// Lists so that an archive, a base or an expiry beside makes nothing look as if it was lost.
+async fn list(repository: &Repository, level: Level) -> Result<Looked<'_>, RepoError> {
+    let mut early = BTreeSet::new();
+    for folder in ["taken", "bases", "log"] {
+        let listed = repository.objects().list(folder, None).await?;
+        early.extend(listed.into_iter().map(|object| object.name));
+    }
+    let listed = repository.objects().list("", None).await?;
+    let sizes: BTreeMap<String, u64> =
+        listed.into_iter().map(|object| (object.name, object.size)).collect();
+    let (pieces, sweeps, catalogue) = (pieces(&sizes), Sweeps::default(), Catalogue::default());
+    Ok(Looked { repository, level, early, sizes, pieces, sweeps, catalogue })
 }
 
 fn pieces(sizes: &BTreeMap<String, u64>) -> BTreeMap<PieceName, u64> {
@@ -299,6 +327,8 @@ async fn sweeps(repository: &Repository, report: &mut Report) -> Result<Sweeps, 
     for (number, made) in repository.sweep_numbers().await? {
         match repository.sweep(number).await {
             Ok(sweep) => drop(sweeps.open.insert(number, (sweep, made))),
+            // Done meanwhile.
+            Err(RepoError::Missing(_)) => {}
             Err(error) => report.take(error, || "what is to be removed".to_owned())?,
         }
         sweeps.newest = number;
@@ -315,7 +345,7 @@ async fn pinned(repository: &Repository, history: &mut History) -> Result<(), Re
 }
 
 async fn octets(
-    repository: &Repository,
+    looked: &Looked<'_>,
     indexes: &[IndexName],
     bases: &[Description],
     subset: Option<Subset>,
@@ -323,11 +353,11 @@ async fn octets(
 ) -> Result<(), RepoError> {
     let wanted = |id: &[u8]| subset.is_none_or(|part| part.has(id));
     for index in indexes.iter().filter(|index| wanted(&index.pack)) {
-        data(repository, index, report).await?;
+        data(looked, index, report).await?;
     }
     let mut done = BTreeSet::new();
     for base in bases {
-        bases::data(repository, base, &mut done, |name| wanted(&name.id), report).await?;
+        bases::data(looked.repository, base, &mut done, |name| wanted(&name.id), report).await?;
     }
     Ok(())
 }
@@ -364,22 +394,21 @@ fn lost(pieces: &[crate::repo::pack::Piece]) -> String {
 }
 
 /// Keys and indexes read; packs are as long as their indexes say.
-async fn files(
-    repository: &Repository,
-    sizes: &BTreeMap<String, u64>,
-    report: &mut Report,
-) -> Result<(Catalogue, Vec<IndexName>), RepoError> {
-    for name in sizes.keys().filter(|name| name.starts_with("keys/")) {
+async fn files(looked: &mut Looked<'_>, report: &mut Report) -> Result<Vec<IndexName>, RepoError> {
+    let repository = looked.repository;
+    for name in looked.sizes.keys().filter(|name| name.starts_with("keys/")) {
         let bytes = repository.objects().get(name).await?;
         if let Err(error) = look(name, &bytes) {
             report.take(error, || AFFECTED.to_owned())?;
         }
     }
-    let (mut catalogue, mut sound) = (Catalogue::default(), Vec::new());
-    for index in repository.indexes().await? {
+    let mut sound = Vec::new();
+    for index in newest_indexes(&looked.sizes) {
         let pack = names::pack(&index.pack);
         let pieces = match repository.index(&index).await {
             Ok(pieces) => pieces,
+            // It went, or one of the next generation took its place.
+            Err(RepoError::Missing(_)) if looked.went(&index).await? => continue,
             Err(error) => {
                 report.take(error, || AFFECTED.to_owned())?;
                 continue;
@@ -387,14 +416,27 @@ async fn files(
         };
         let end = pieces.iter().map(|piece| piece.end(repository.is_encrypted())).max();
         let least = end.unwrap_or(0) + (HEADER_BYTES + TRAILER_BYTES) as u64;
-        match sizes.get(&pack) {
+        match looked.sizes.get(&pack) {
+            None if looked.sweeps.names(&pack) => continue,
             None => report.affecting(&pack, "it is missing", lost(&pieces)),
             Some(size) if *size < least => report.affecting(&pack, "it was cut", lost(&pieces)),
             Some(_) => sound.push(index),
         }
-        catalogue.add(index.pack, pieces);
+        looked.catalogue.add(index.pack, pieces);
     }
-    Ok((catalogue, sound))
+    Ok(sound)
+}
+
+/// The newest index of each pack.
+fn newest_indexes(sizes: &BTreeMap<String, u64>) -> Vec<IndexName> {
+    let mut newest: BTreeMap<[u8; 16], IndexName> = BTreeMap::new();
+    for name in sizes.keys().filter_map(|name| name.strip_prefix("index/")) {
+        if let Some(index) = IndexName::parse(name) {
+            let known = newest.entry(index.pack).or_insert(index);
+            *known = index.max(*known);
+        }
+    }
+    newest.into_values().collect()
 }
 
 /// A crash leaves packs without an index too; where blobs are missing they tell which.
@@ -415,11 +457,11 @@ fn orphans(sizes: &BTreeMap<String, u64>, report: &mut Report) {
 
 /// Every octet of a pack, and each of its pieces.
 async fn data(
-    repository: &Repository,
+    looked: &Looked<'_>,
     index: &IndexName,
     report: &mut Report,
 ) -> Result<(), RepoError> {
-    let name = names::pack(&index.pack);
+    let (repository, name) = (looked.repository, names::pack(&index.pack));
     let checked = async {
         let bytes = repository.objects().get(&name).await?;
         look(&name, &bytes)?;
@@ -428,6 +470,7 @@ async fn data(
     };
     match checked.await {
         Ok(read) => report.read += read,
+        Err(RepoError::Missing(_)) if looked.went(index).await? => {}
         Err(error) => report.take(error, || "blobs of this pack".to_owned())?,
     }
     Ok(())

@@ -122,7 +122,7 @@ async fn restore(
     };
     let hashes = Arc::new(way.hashes);
     for name in &way.ranges {
-        let entries = repository.range(lineage, name).await?.entries;
+        let entries = repository.range_or_larger(lineage, name).await?.entries;
         let hashes = hashes.clone();
         let applied = blocking(move || apply(recovery, entries, &hashes)).await?;
         recovery = applied.recovery;
@@ -197,7 +197,7 @@ async fn marks(
 ) -> Result<BTreeMap<LogIndex, Hash>, RepoError> {
     let mut marks = BTreeMap::new();
     for name in ranges {
-        let entries = repository.range(lineage, name).await?.entries;
+        let entries = repository.range_or_larger(lineage, name).await?.entries;
         for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Record) {
             let record = record_of(&entry.payload);
             let record = record.map_err(|e| RepoError::damaged(&name.name(lineage), e))?;
