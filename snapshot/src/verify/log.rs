@@ -19,6 +19,8 @@ struct Log {
     sound: Vec<RangeName>,
     /// Names are taken for what they say.
     by_name: bool,
+    /// The last entry when all was listed.
+    end: LogIndex,
     wanted: BTreeSet<BlobId>,
     /// The entry behind the range before, and the chain before it.
     next: Option<(LogIndex, Hash)>,
@@ -37,7 +39,8 @@ pub(super) async fn history(
     let floor = repository.floor(lineage).await?;
     let mut names = looked.early(&names::log_of(lineage), RangeName::parse);
     names.retain(|name| Some(name.last) > floor);
-    let mut log = Log { by_name: looked.level < Level::Chain, ..Log::default() };
+    let end = names.iter().map(|name| name.last).max().unwrap_or_default();
+    let mut log = Log { by_name: looked.level < Level::Chain, end, ..Log::default() };
     let mut wanted = names.clone();
     if log.by_name {
         log.sound.clone_from(&names);
@@ -86,7 +89,8 @@ impl Log {
         bases: &Seen,
         report: &mut Report,
     ) -> Result<(), RepoError> {
-        self.wanted.extend(blobs_of(&range.entries, LogIndex(u64::MAX))?);
+        // A larger range may have what came since all was listed, and its blobs were not.
+        self.wanted.extend(blobs_of(&range.entries, self.end)?);
         let Some((first, last)) = range.ends() else { return Ok(()) };
         if self.next.is_some_and(|(next, chain)| first.id.index == next && range.before != chain) {
             report.found(&name.name(lineage), "it does not continue the chain before it");
