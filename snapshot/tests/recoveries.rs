@@ -12,8 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use faults::Faulty;
+use redoubt_log::chain;
 use redoubt_log::disk::RealDisk;
-use redoubt_log::id::{AccountId, Hash, HoldId, LogIndex, OperationId, Timestamp, Uid};
+use redoubt_log::id::{AccountId, Hash, HoldId, LogIndex, OperationId, Term, Timestamp, Uid};
+use redoubt_log::raft::{EntryKind, LogEntry, LogId};
 use redoubt_log::record::{
     AccountDelete, AccountSettings, Actor, Address, AliasAdd, Arrival, Change, DomainSet,
     DomainSettings, Done, FlagChange, Flags, HistoryFloor, HoldRelease, HoldScope, HoldSet,
@@ -23,7 +25,8 @@ use redoubt_snapshot::BaseDir;
 use redoubt_snapshot::archive::Archiver;
 use redoubt_snapshot::plan::{Plan, PlanError, Target, lineage, plan};
 use redoubt_snapshot::recover::{Done as Recovered, RecoverError, Wishes, recover};
-use redoubt_snapshot::repo::base::Description;
+use redoubt_snapshot::repo::base::{Description, PieceRef};
+use redoubt_snapshot::repo::range::Range;
 use redoubt_snapshot::repo::{KeyWish, Repository};
 use redoubt_store::mailbox::INBOX;
 use redoubt_store::mailstore::{Mailstore, Options, WriteError};
@@ -195,13 +198,8 @@ async fn a_recovery_begins_with_the_newest_base_that_serves() {
     let done = scene.try_recover(&at_base, Wishes::default(), "at-base").await.unwrap();
     assert_eq!((done.entries, done.recovered.state_hash), (0, first.manifest.state_hash));
     // One that is damaged is passed over and named; what is expired is not needed.
-    let piece = second.files[0][0].name.name();
-    let piece = if first.pieces().any(|other| other.name.name() == piece) {
-        let own = |p: &&redoubt_snapshot::repo::base::PieceRef| !first.pieces().any(|o| o == *p);
-        second.pieces().find(own).unwrap().name.name()
-    } else {
-        piece
-    };
+    let own = |piece: &&PieceRef| !first.pieces().any(|other| other == *piece);
+    let piece = second.pieces().find(own).unwrap().name.name();
     scene.remove(|name| name == piece).await;
     let plan = scene.plan(None, Target::Latest).await.unwrap();
     assert_eq!(begins(&plan), Some(first.index()));
@@ -303,6 +301,32 @@ async fn holds_behind_damage_are_told_to_be_unknown() {
     let held: Vec<HoldId> =
         new.view().await.unwrap().holds().unwrap().iter().map(|hold| hold.id).collect();
     assert_eq!(held, [first]);
+}
+
+/// An entry of a newer program, or of a fault that somebody goes back from.
+#[tokio::test]
+async fn what_cannot_be_applied_later_is_no_reason_to_refuse() {
+    let (scene, store, account) = Scene::new().await;
+    let then = store.applied();
+    let held = hold(&store, account).await;
+    scene.archive(&store).await;
+    let (last, kind, payload) = (store.applied(), EntryKind::Record, "no record");
+    let head = store.node().head_at(last).unwrap();
+    let id = LogId { term: Term(9), index: LogIndex(last.0 + 1) };
+    let content = chain::content(payload.as_bytes());
+    let leaf = chain::leaf(id.term, id.index, kind as u8, head.time, &content);
+    let (time, stamp, position) = (head.time, head.time, head.tree.size());
+    let (chain, payload) = (chain::link(&head.chain, &leaf), payload.into());
+    let entry = LogEntry { id, kind, time, stamp, payload, chain, position };
+    let range = Range { before: head.chain, time_before: head.time, entries: vec![entry] };
+    scene.repository().await.put_range(&lineage_of(&store), &range).await.unwrap();
+    let latest = scene.plan(None, Target::Latest).await.unwrap();
+    let refused = scene.try_recover(&latest, Wishes::default(), "new").await.unwrap_err();
+    assert!(matches!(refused, RecoverError::Store(_)), "{refused}");
+    assert!(!scene.world.dir.path().join(".new.recovering").exists());
+    let (new, done) = scene.recover(Target::Index(then), Wishes::default(), "new").await;
+    assert_eq!(done.blind, Some(id.index));
+    assert_eq!(new.view().await.unwrap().held_by(account).unwrap(), Some(held));
 }
 
 #[tokio::test]

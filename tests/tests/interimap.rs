@@ -213,8 +213,8 @@ fn where_one_server_lost_nothing_they_go_on() {
     disaster::strikes(&mut story.scene.server, "latest", &["--keep-uidvalidity"]);
     story.left = story.scene.imap(ALICE);
     let talk = story.sync();
-    for command in [" APPEND ", "BODY.PEEK[]"] {
-        let said = talk.lines().find(|line| line.contains(" C: ") && line.contains(command));
+    for (side, what) in [(" C: ", " APPEND "), (" S: ", "BODY[]")] {
+        let said = talk.lines().find(|line| line.contains(side) && line.contains(what));
         assert_eq!(said, None);
     }
     append(&mut story.right, "INBOX", "", &message("later", 400));

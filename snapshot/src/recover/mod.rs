@@ -24,6 +24,7 @@ use redoubt_store::mailstore::{
 
 use crate::base::BaseDir;
 use crate::plan::{self, Plan, PlanError};
+use crate::repo::pack::Catalogue;
 use crate::repo::{RepoError, Repository};
 use blobs::{Fetch, Fetched};
 pub use state::replay;
@@ -102,6 +103,9 @@ pub struct Done {
     pub missing: u64,
     /// Holds over accounts that were not made yet: nothing of them is there.
     pub holds_over_none: u64,
+    /// The first entry behind the moment that cannot be followed: what binds is known up to
+    /// there.
+    pub blind: Option<LogIndex>,
 }
 
 /// Every blob that entries up to an index name.
@@ -213,30 +217,13 @@ async fn make(
         progress(Progress::Entries { done, all });
     };
     let stages = &plan.stages;
-    let recovery = state::run(repository, stages, recovery, Recovery::replay, &mut count).await?;
-    let mut binding = binding(repository, plan, &recovery, progress).await?;
-    let holds_over_none = match &binding {
-        Some(binding) => binding.without_account(&recovery.view()?).map_err(unread)?.len() as u64,
-        None => 0,
-    };
-    let only = wishes.account.clone().map(|address| account(&recovery, address)).transpose()?;
-    binding = binding.map(|binding| only.map_or(binding.clone(), |only| binding.over(only)));
-    let there = catalogue.clone();
-    let (recovery, wanted) = blocking(move || {
-        let recovery = match only {
-            Some(only) => recovery.only(only)?,
-            None => recovery,
-        };
-        let mut wanted = BTreeSet::new();
-        let named = recovery.view()?.named_blobs(&mut |blob, needed| {
-            if needed || there.head(&blob).is_some() {
-                wanted.insert(blob);
-            }
-        });
-        named.map_err(unread)?;
-        Ok((recovery, wanted))
-    })
-    .await?;
+    let ran = state::run(repository, stages, recovery, Recovery::replay, &mut count).await?;
+    let (recovery, stopped) = ran;
+    stopped.map_or(Ok(()), Err)?;
+    let (binding, blind) = binding(repository, plan, &recovery, progress).await?;
+    let (address, there) = (wishes.account.clone(), catalogue.clone());
+    let chosen = blocking(move || choose(recovery, binding, address, &there)).await?;
+    let Chosen { recovery, binding, holds_over_none, only, wanted } = chosen;
     let missing = blobs::missing(&catalogue, &wanted);
     if let Some(first) = missing.first().filter(|_| !wishes.missing) {
         return Err(RecoverError::Missing { count: missing.len(), first: *first });
@@ -249,7 +236,43 @@ async fn make(
     let wish = Renewal { from, secret, validity, binding };
     let recovered = blocking(move || Ok(recovery.finish(&wish)?)).await?;
     let missing = missing.len() as u64;
-    Ok(Done { recovered, entries, blobs, bytes, missing, holds_over_none })
+    Ok(Done { recovered, entries, blobs, bytes, missing, holds_over_none, blind })
+}
+
+/// What is recovered of a state.
+struct Chosen {
+    recovery: Recovery,
+    binding: Option<Binding>,
+    holds_over_none: u64,
+    /// The only account, if not all.
+    only: Option<AccountId>,
+    /// Content to be fetched.
+    wanted: BTreeSet<BlobId>,
+}
+
+fn choose(
+    recovery: Recovery,
+    binding: Option<Binding>,
+    address: Option<Address>,
+    there: &Catalogue,
+) -> Result<Chosen, RecoverError> {
+    let without = match &binding {
+        Some(binding) => binding.without_account(&recovery.view()?).map_err(unread)?,
+        None => Vec::new(),
+    };
+    let only = address.map(|address| account(&recovery, address)).transpose()?;
+    let (recovery, binding) = match only {
+        Some(only) => (recovery.only(only)?, binding.map(|binding| binding.over(only))),
+        None => (recovery, binding),
+    };
+    let mut wanted = BTreeSet::new();
+    let named = recovery.view()?.named_blobs(&mut |blob, needed| {
+        if needed || there.head(&blob).is_some() {
+            wanted.insert(blob);
+        }
+    });
+    named.map_err(unread)?;
+    Ok(Chosen { recovery, binding, holds_over_none: without.len() as u64, only, wanted })
 }
 
 fn unread(error: StoreError) -> OpenError {
@@ -293,20 +316,29 @@ async fn begin(
     .await
 }
 
-/// What the newest known state says that binds whoever goes back to an earlier one.
+/// What the newest known state says that binds whoever goes back to an earlier one, and the
+/// first entry that it does not know of. An entry that cannot be applied is what some go back
+/// from: it is no reason to refuse.
 async fn binding(
     repository: &Repository,
     plan: &Plan,
     recovery: &Recovery,
     progress: Tell<'_>,
-) -> Result<Option<Binding>, RecoverError> {
+) -> Result<(Option<Binding>, Option<LogIndex>), RecoverError> {
     if plan.later.is_empty() {
-        return Ok(None);
+        return Ok((None, plan.blind));
     }
     let all = plan::entries(&plan.later);
     let mut count = |done| progress(Progress::Later { done, all });
-    let later = replay(repository, &plan.later, recovery.later()?, &mut count).await?;
-    blocking(move || Ok(Some(Binding::of(&later.view()?).map_err(unread)?))).await
+    let later = recovery.later()?;
+    let ran = state::run(repository, &plan.later, later, |state| state, &mut count).await?;
+    let (later, stopped) = ran;
+    let blind = stopped.map(|error| {
+        tracing::warn!(%error, "what came later cannot be followed to its end");
+        LogIndex(state::next(&later))
+    });
+    let read = move || Ok(Binding::of(&later.view()?).map_err(unread)?);
+    Ok((Some(blocking(read).await?), blind.or(plan.blind)))
 }
 
 async fn blocking<T: Send + 'static>(

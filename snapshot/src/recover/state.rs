@@ -18,17 +18,19 @@ pub async fn replay<S: Tables + Send + 'static>(
     state: Replay<S>,
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Replay<S>, RecoverError> {
-    run(repository, stages, state, |state| state, progress).await
+    let (state, stopped) = run(repository, stages, state, |state| state, progress).await?;
+    stopped.map_or(Ok(state), |error| Err(error.into()))
 }
 
-/// The same where the state is a part of something.
+/// The same where the state is a part of something, as far as it goes: what was applied, and
+/// why the next entry was not.
 pub(super) async fn run<S, W>(
     repository: &Repository,
     stages: &[Stage],
     mut work: W,
     of: fn(&mut W) -> &mut Replay<S>,
     progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<W, RecoverError>
+) -> Result<(W, Option<OpenError>), RecoverError>
 where
     S: Tables + Send + 'static,
     W: Send + 'static,
@@ -40,15 +42,18 @@ where
         }
         for name in &stage.ranges {
             let entries = repository.range(&stage.lineage, name).await?.entries;
-            let upto = stage.upto;
-            let applied;
-            (work, applied) = blocking(move || {
-                let applied = apply(of(&mut work), entries, upto)?;
-                Ok((work, applied))
+            let (upto, applied, stopped);
+            upto = stage.upto;
+            (work, applied, stopped) = blocking(move || {
+                let (applied, stopped) = apply(of(&mut work), entries, upto);
+                Ok((work, applied, stopped))
             })
             .await?;
             done += applied;
             progress(done);
+            if stopped.is_some() {
+                return Ok((work, stopped));
+            }
         }
         let next = next(of(&mut work));
         if next <= stage.upto.0 {
@@ -56,10 +61,11 @@ where
             return Err(PlanError::Gap { index, damaged }.into());
         }
     }
-    Ok(work)
+    Ok((work, None))
 }
 
-fn next<S: Tables>(state: &Replay<S>) -> u64 {
+/// The index behind what was applied.
+pub(super) fn next<S: Tables>(state: &Replay<S>) -> u64 {
     state.reached().map_or(0, |state| state.id.index.0.saturating_add(1))
 }
 
@@ -68,14 +74,16 @@ fn apply<S: Tables>(
     state: &mut Replay<S>,
     entries: Vec<LogEntry>,
     upto: LogIndex,
-) -> Result<u64, OpenError> {
-    let from = next(state);
-    let mut applied = 0;
+) -> (u64, Option<OpenError>) {
+    let (from, mut applied) = (next(state), 0);
     for entry in entries {
-        if (from..=upto.0).contains(&entry.id.index.0) {
-            state.apply(entry)?;
-            applied += 1;
+        if !(from..=upto.0).contains(&entry.id.index.0) {
+            continue;
         }
+        if let Err(error) = state.apply(entry) {
+            return (applied, Some(error));
+        }
+        applied += 1;
     }
-    Ok(applied)
+    (applied, None)
 }

@@ -170,7 +170,7 @@ fn describe(plan: &Plan, verb: &Recover, account: Option<&Address>) -> String {
 }
 
 fn tell(json: bool, verb: &Recover, plan: &Plan, done: &Done) -> anyhow::Result<Exit> {
-    let Done { recovered, entries, blobs, bytes, missing, holds_over_none } = done;
+    let Done { recovered, entries, blobs, bytes, missing, holds_over_none, blind } = done;
     if json {
         output::json_lines([serde_json::json!({
             "into": verb.into,
@@ -185,7 +185,7 @@ fn tell(json: bool, verb: &Recover, plan: &Plan, done: &Done) -> anyhow::Result<
             "missing": missing,
             "not_recovered": { "upto": plan.newest, "time": rfc3339(plan.newest_time) },
             "holds_over_none": holds_over_none,
-            "holds_unknown_from": plan.blind,
+            "holds_unknown_from": blind,
         })])?;
     } else {
         let into = verb.into.display();
@@ -196,6 +196,9 @@ fn tell(json: bool, verb: &Recover, plan: &Plan, done: &Done) -> anyhow::Result<
             recovered.index,
             recovered.state_hash
         );
+        if let Some(index) = blind {
+            println!("holds that were set or released from entry {index} on are not known");
+        }
         if *holds_over_none > 0 {
             println!(
                 "{holds_over_none} holds are over accounts that were made later: what they hold \
@@ -203,5 +206,5 @@ fn tell(json: bool, verb: &Recover, plan: &Plan, done: &Done) -> anyhow::Result<
             );
         }
     }
-    Ok(if *missing == 0 && plan.blind.is_none() { Exit::Done } else { Exit::Partly })
+    Ok(if *missing == 0 && blind.is_none() { Exit::Done } else { Exit::Partly })
 }
