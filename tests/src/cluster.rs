@@ -198,12 +198,8 @@ impl Cluster {
     pub fn let_lead(&self, n: usize) {
         self.caught_up();
         let id = self.id(n).to_string();
-        // A busy machine may elect another meanwhile.
-        let leads = until(PATIENCE, || {
-            let done = self.verb(n, &["cluster", "transfer", &id]).0 == 0;
-            (done && self.leader() == n).then_some(())
-        });
-        assert!(leads.is_some(), "node {n} does not lead");
+        self.node(n).verb(&["cluster", "transfer", &id]);
+        assert_eq!(self.leader(), n, "node {n} does not lead");
     }
 
     /// Waits until the nodes that run agree on a leader among them, and gives it.

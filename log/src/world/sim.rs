@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -77,6 +77,8 @@ struct World {
     run: Mutex<Run>,
     ready: Arc<Ready>,
     broken: Mutex<Option<Mutation>>,
+    /// Hosts that stand still.
+    paused: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -102,8 +104,15 @@ struct Entry {
 /// Tasks that can go on.
 #[derive(Default)]
 struct Ready {
-    tasks: Mutex<BTreeSet<u64>>,
+    tasks: Mutex<Tasks>,
     driver: Mutex<Option<Waker>>,
+}
+
+/// Invariant: those that can go on are among those that there are.
+#[derive(Default)]
+struct Tasks {
+    there: BTreeSet<u64>,
+    ready: BTreeSet<u64>,
 }
 
 struct Wakes {
@@ -118,8 +127,24 @@ impl Wake for Wakes {
 }
 
 impl Ready {
+    fn begin(&self, task: u64) {
+        self.tasks.lock().there.insert(task);
+        self.wake(task);
+    }
+
+    fn end(&self, task: u64) {
+        let mut tasks = self.tasks.lock();
+        tasks.there.remove(&task);
+        tasks.ready.remove(&task);
+    }
+
+    /// Wakers outlive their tasks.
     fn wake(&self, task: u64) {
-        self.tasks.lock().insert(task);
+        let mut tasks = self.tasks.lock();
+        if tasks.there.contains(&task) {
+            tasks.ready.insert(task);
+        }
+        drop(tasks);
         if let Some(driver) = &*self.driver.lock() {
             driver.wake_by_ref();
         }
@@ -141,6 +166,7 @@ where
             run: Mutex::default(),
             ready: Arc::default(),
             broken: Mutex::default(),
+            paused: AtomicUsize::new(0),
         });
         let host = World::host(&world, "main");
         let main = host.enter(|| main(host.clone()));
@@ -187,10 +213,13 @@ impl World {
 
     /// One of the tasks that can go on, by the seed.
     fn choose(&self) -> Option<u64> {
-        let mut ready = self.ready.tasks.lock();
+        let ready = &mut self.ready.tasks.lock().ready;
         let mut run = self.run.lock();
-        ready.retain(|task| run.tasks.contains_key(task));
-        let may = |task: &&u64| run.tasks.get(*task).is_some_and(|entry| !entry.host.is_paused());
+        // To ask each of them is what costs most, and mostly for nothing.
+        let all = self.paused.load(Ordering::Relaxed) == 0;
+        let may = |task: &&u64| {
+            all || run.tasks.get(*task).is_some_and(|entry| !entry.host.is_paused())
+        };
         let count = ready.iter().filter(may).count();
         if count == 0 {
             return None;
@@ -216,6 +245,7 @@ impl World {
             // It has ended, or was ended while it ran.
             _ => {
                 run.tasks.remove(&task);
+                self.ready.end(task);
                 Some(future)
             }
         };
@@ -229,6 +259,7 @@ impl World {
         let wanted: Vec<u64> = wanted.map(|(id, _)| *id).collect();
         let taken: Vec<_> = wanted.iter().filter_map(|id| run.tasks.remove(id)).collect();
         drop(run);
+        wanted.iter().for_each(|id| self.ready.end(*id));
         taken.into_iter().for_each(|entry| entry.host.enter(|| drop(entry.future)));
     }
 
@@ -318,7 +349,7 @@ impl Host {
             let (host, caller) = (self.clone(), Location::caller());
             run.tasks.insert(number, Entry { host, caller, future: Some(future) });
             drop(run);
-            world.ready.wake(number);
+            world.ready.begin(number);
         } else {
             drop(run);
             self.enter(|| drop(future));
@@ -341,7 +372,11 @@ impl Host {
 
     /// It stands still, as by SIGSTOP, or goes on.
     pub fn pause(&self, paused: bool) {
-        self.0.paused.store(paused, Ordering::Relaxed);
+        match (self.0.paused.swap(paused, Ordering::Relaxed), paused) {
+            (false, true) => _ = self.0.world.paused.fetch_add(1, Ordering::Relaxed),
+            (true, false) => _ = self.0.world.paused.fetch_sub(1, Ordering::Relaxed),
+            _ => {}
+        }
         if let (false, Some(driver)) = (paused, &*self.0.world.ready.driver.lock()) {
             driver.wake_by_ref();
         }
