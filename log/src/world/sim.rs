@@ -217,9 +217,8 @@ impl World {
         let mut run = self.run.lock();
         // To ask each of them is what costs most, and mostly for nothing.
         let all = self.paused.load(Ordering::Relaxed) == 0;
-        let may = |task: &&u64| {
-            all || run.tasks.get(*task).is_some_and(|entry| !entry.host.is_paused())
-        };
+        let may =
+            |task: &&u64| all || run.tasks.get(*task).is_some_and(|entry| !entry.host.is_paused());
         let count = ready.iter().filter(may).count();
         if count == 0 {
             return None;
