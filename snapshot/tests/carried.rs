@@ -18,6 +18,8 @@ use redoubt_log::disk::RealDisk;
 use redoubt_log::id::AccountId;
 use redoubt_snapshot::BaseDir;
 use redoubt_snapshot::archive::{BaseState, BaseWatcher, Checks, Feeder, Settings, Watcher, run};
+use redoubt_snapshot::plan::{Target, plan};
+use redoubt_snapshot::recover::{Done, RecoverError, Wishes, recover};
 use redoubt_snapshot::repo::base::Description;
 use redoubt_snapshot::repo::sweep::Sweep;
 use redoubt_snapshot::repo::{KeyWish, Place, Repository};
@@ -250,26 +252,31 @@ async fn each_object_of_a_base_that_is_not_as_it_was_is_named() {
             let named = named.unwrap_or_else(|| panic!("{what}: {:?}", report.findings));
             let marks = ["taken/", "floors/"].iter().any(|mark| object.name.starts_with(mark));
             assert!(marks || named.affects.is_some(), "{named:?}");
-            if object.name.starts_with("pieces/") || object.name.starts_with("bases/") {
-                let repository = Repository::open(objects.clone(), &key).await.unwrap();
-                let mut damaged = Vec::new();
-                let whole = repository.newest_base(&base.lineage, base.index(), &mut damaged).await;
-                let dir = world.dir.path().join("x/y");
-                let usable = match whole.unwrap() {
-                    None => !damaged.is_empty(),
-                    Some(base) => {
-                        let lists = repository.base_blobs(&base).await.is_err();
-                        lists || fetched(&there, &key, &base, &dir).await.is_err()
-                    }
-                };
-                assert!(usable, "{what}");
-                drop(std::fs::remove_dir_all(&dir));
+            let into = world.dir.path().join("new");
+            let came = recovered(&there, &key, &base.lineage, &into).await;
+            assert!(marks || came.is_err(), "{what}");
+            if came.is_err() {
+                let left = std::fs::read_dir(world.dir.path()).unwrap().count();
+                assert_eq!(left, 1, "{what}: nothing is left");
             }
+            drop(std::fs::remove_dir_all(&into));
         }
         objects.delete(&object.name).await.unwrap();
         objects.create(&object.name, whole).await.unwrap();
     }
     assert_eq!(verified(&there, &key, Level::Data).await.findings, []);
+    recovered(&there, &key, &base.lineage, &world.dir.path().join("new")).await.unwrap();
+}
+
+async fn recovered(
+    there: &Faulty,
+    key: &KeyWish,
+    lineage: &str,
+    into: &Path,
+) -> Result<Done, RecoverError> {
+    let repository = Repository::open(there.objects(), key).await?;
+    let plan = plan(&repository, lineage, Target::Latest, &mut |_| {}).await?;
+    recover(&repository, &plan, into, Wishes::default(), &mut |_| {}).await
 }
 
 #[tokio::test]

@@ -7,13 +7,18 @@ mod faults;
 mod support;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use carry::*;
 use faults::Faulty;
+use redoubt_log::disk::RealDisk;
 use redoubt_log::id::{AccountId, LogIndex};
+use redoubt_snapshot::BaseDir;
 use redoubt_snapshot::archive::{Archiver, roll_up};
 use redoubt_snapshot::expire::{ExpireError, Keep, Plan, Wishes, expire, plan};
+use redoubt_snapshot::plan::{self as recovery, Target};
+use redoubt_snapshot::recover::recover;
 use redoubt_snapshot::repo::base::Description;
 use redoubt_snapshot::repo::sweep::GRACE;
 use redoubt_snapshot::repo::{KeyWish, Repository};
@@ -94,6 +99,47 @@ async fn what_is_old_goes_and_every_moment_that_stays_can_be_had() {
     let restored = report.restored.unwrap();
     assert_eq!(restored.state_hash, store.view().await.unwrap().state_hash().unwrap());
     assert!(restored.compared >= 2, "{restored:?}");
+    // The moments that stay are recovered, and those before are not.
+    let lineage = store.identity().lineage.clone();
+    for (at, name) in [(bases[1].index(), "first"), (store.applied(), "last")] {
+        let plan =
+            recovery::plan(&repository, &lineage, Target::Index(at), &mut |_| {}).await.unwrap();
+        let into = world.dir.path().join(name);
+        let done =
+            recover(&repository, &plan, &into, Default::default(), &mut |_| {}).await.unwrap();
+        assert_eq!(done.recovered.index, at);
+    }
+    let before = Target::Index(LogIndex(bases[1].index().0 - 1));
+    assert!(recovery::plan(&repository, &lineage, before, &mut |_| {}).await.is_err());
+}
+
+#[tokio::test]
+async fn a_history_that_another_without_a_base_goes_on_from_stays() {
+    let (world, there, (_dir, key)) = (world(), Faulty::new(), key());
+    let (store, _, _) = three_bases(&world, &there, &key).await;
+    let lineage = store.identity().lineage.clone();
+    let repository = Repository::open(there.objects(), &key).await.unwrap();
+    let plan = recovery::plan(&repository, &lineage, Target::Latest, &mut |_| {}).await.unwrap();
+    let into = world.dir.path().join("new");
+    recover(&repository, &plan, &into, Default::default(), &mut |_| {}).await.unwrap();
+    store.shutdown().await;
+    let mut options = world.options.clone();
+    options.data.clone_from(&into);
+    let bases = BaseDir::new(Arc::new(RealDisk), into.join("shards/0/base"));
+    options.bases = Some(Arc::new(bases));
+    let new = Mailstore::open(options).await.unwrap();
+    let mut archiver = carry::archiver(&new, &there, &key).await.unwrap();
+    all(&mut archiver).await;
+    let wishes = Wishes { history: Some(lineage), force: true, ..newest(1) };
+    let refused = run(&there, &key, &wishes).await;
+    assert!(matches!(refused, Err(ExpireError::NoSuch(_))), "{refused:?}");
+    assert!(run(&there, &key, &newest(1)).await.unwrap().is_empty());
+    base(&archiver).await.unwrap();
+    run(&there, &key, &wishes).await.unwrap();
+    run(&there, &key, &newest(1)).await.unwrap();
+    let report = verified(&there, &key, Level::Data).await;
+    assert_eq!((report.histories.len(), report.findings), (1, vec![]));
+    new.shutdown().await;
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 pub use policy::{Cut, Keep, Known, cut};
 
-use crate::plan::cover;
+use crate::plan::{Histories, cover};
 use crate::repo::base::Description;
 use crate::repo::names::{self, BaseName};
 use crate::repo::sweep::{GRACE, MOST, Sweep, Sweeps};
@@ -143,14 +143,18 @@ pub async fn plan(repository: &Repository, wishes: &Wishes) -> Result<Plan, Expi
     let mut plan = Plan { sweeps, indexes: indexes(&listed), ..Plan::default() };
     let mut live = Live::default();
     let histories = histories(repository, &plan.sweeps).await?;
-    refuse_last(&histories, wishes)?;
+    let needed = needed(repository, &histories).await?;
+    refuse_last(&histories, &needed, wishes)?;
     for history in &histories {
         let dropped = history.known.floor == Some(WHOLE);
         if dropped || wishes.history.as_ref() == Some(&history.lineage) {
             plan.drop_history(history);
             continue;
         }
-        let cut = wished(history, wishes)?;
+        let cut = match needed.contains(&history.lineage) && !wishes.force {
+            true => Cut::default(),
+            false => wished(history, wishes)?,
+        };
         let floor = cut.floor.max(history.known.floor);
         let gone = |base: &&Description| !cut.bases.contains(&base.name());
         let kept: Vec<&Description> = history.bases.iter().filter(gone).collect();
@@ -242,6 +246,17 @@ async fn histories(repository: &Repository, sweeps: &Sweeps) -> Result<Vec<Histo
     Ok(histories)
 }
 
+/// Histories that others go on from which have no base of their own.
+async fn needed(
+    repository: &Repository,
+    histories: &[History],
+) -> Result<BTreeSet<String>, RepoError> {
+    let all = Histories::read(repository).await?;
+    let without = histories.iter().filter(|history| history.bases.is_empty());
+    let parents = without.filter_map(|history| all.parent(&history.lineage));
+    Ok(parents.map(|parent| parent.lineage.clone()).collect())
+}
+
 /// The cut by the policy, and by what was named.
 fn wished(history: &History, wishes: &Wishes) -> Result<Cut, ExpireError> {
     let mut wanted = cut(&history.known, wishes.keep, wishes.now);
@@ -272,7 +287,11 @@ fn wished(history: &History, wishes: &Wishes) -> Result<Cut, ExpireError> {
 }
 
 /// The history that is being written is never dropped as a whole, nor the last one.
-fn refuse_last(histories: &[History], wishes: &Wishes) -> Result<(), ExpireError> {
+fn refuse_last(
+    histories: &[History],
+    needed: &BTreeSet<String>,
+    wishes: &Wishes,
+) -> Result<(), ExpireError> {
     let Some(wish) = &wishes.history else { return Ok(()) };
     let Some(history) = histories.iter().find(|history| history.lineage == *wish) else {
         return Err(ExpireError::NoSuch(format!("there is no history {wish}")));
@@ -281,6 +300,10 @@ fn refuse_last(histories: &[History], wishes: &Wishes) -> Result<(), ExpireError
         return Err(ExpireError::NoSuch(format!(
             "history {wish} has pinned bases: unpin them first"
         )));
+    }
+    if needed.contains(wish) {
+        let text = format!("another history goes on from {wish}, and has no base of its own yet");
+        return Err(ExpireError::NoSuch(text));
     }
     // An index leaps with each recovery, so that the newest history has the highest.
     let newest = histories.iter().max_by_key(|history| history.last);

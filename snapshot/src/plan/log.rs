@@ -69,7 +69,7 @@ impl<'a> Log<'a> {
 
     /// One range; `None` when it is damaged, and is not counted on any more.
     pub(super) async fn read(&mut self, name: &RangeName) -> Result<Option<Range>, RepoError> {
-        match self.repository.range(&self.lineage, name).await {
+        match self.repository.range_or_larger(&self.lineage, name).await {
             Ok(range) => Ok(Some(range)),
             Err(error @ (RepoError::Damaged { .. } | RepoError::Missing(_))) => {
                 self.damaged.push(error.to_string());

@@ -41,7 +41,7 @@ where
             work = blocking(move || Ok(of(&mut work).leap().map(|()| work)?)).await?;
         }
         for name in &stage.ranges {
-            let entries = repository.range(&stage.lineage, name).await?.entries;
+            let entries = repository.range_or_larger(&stage.lineage, name).await?.entries;
             let (upto, applied, stopped);
             upto = stage.upto;
             (work, applied, stopped) = blocking(move || {
