@@ -22,6 +22,7 @@ pub mod mailstore;
 pub mod mime;
 pub mod moment;
 mod pauses;
+pub mod reclaim;
 pub mod restore;
 pub mod rows;
 pub mod search;

@@ -75,6 +75,22 @@ fn restored() {
 }
 
 #[test]
+fn retained() {
+    let_go(&hold(&Plan::RETAINED, &seeds(24)));
+}
+
+#[test]
+fn retained_alone() {
+    let_go(&hold(&Plan::RETAINED_ALONE, &seeds(30)));
+}
+
+fn let_go(runs: &[Run]) {
+    let seeds = runs.len() as u64;
+    enough(sum(runs, |counts| counts.died) > 5 * seeds, "hardly anything died");
+    enough(sum(runs, |counts| counts.packs_removed) > seeds, "hardly any pack went");
+}
+
+#[test]
 fn a_seed_is_a_run() {
     for plan in Plan::ALL {
         assert_eq!(run(&plan, 7), run(&plan, 7), "{}", plan.name);
@@ -157,4 +173,11 @@ fn a_snapshot_before_its_blobs_is_noticed() {
 fn stamps_from_the_future_are_noticed() {
     let plan = Plan { mutation: Some(Mutation::StampedAhead), ..Plan::VOTES };
     noticed(&plan, 5, &["ahead of every clock"]);
+}
+
+/// Not even the model agrees then.
+#[test]
+fn holds_that_keep_nothing_are_noticed() {
+    let plan = Plan { mutation: Some(Mutation::HoldsIgnored), ..Plan::RETAINED_ALONE };
+    noticed(&plan, 10, &["at the end", "begins at", "assertion"]);
 }

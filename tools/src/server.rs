@@ -384,6 +384,7 @@ pub fn options(config: &Config) -> Options {
             KeepLog::Checkpoint => mailstore::KeepLog::SinceCheckpoint,
         },
         keep_log_for: Duration::from_secs(config.store.keep_log_hours.saturating_mul(3600)),
+        keep_history: config.history.keep.0,
         transfer_rate: config.store.transfer_mib_per_second.saturating_mul(1024 * 1024),
         waits: Waits {
             leader: Duration::from_secs(config.limits.leader_wait_seconds),

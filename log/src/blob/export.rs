@@ -17,6 +17,7 @@ use super::frame::{CHUNK, ChunkRef, FRAME_HEADER, FrameHeader, Kind, TABLE_ITEM,
 use super::read::FrameReader;
 use super::reader::{BlobReader, steps};
 use super::recipe::{self, MAX_INSTRUCTIONS, Source, Step};
+use super::reclaim::Using;
 use super::shared::{Lookup, Shared};
 use crate::id::BlobId;
 
@@ -67,8 +68,7 @@ pub struct Exporter {
 
 impl Exporter {
     pub(super) fn open(shared: &Arc<Shared>, id: &BlobId) -> Result<Self, BlobError> {
-        let at = shared.find(id)?;
-        let frame = FrameReader::open(shared.packs.get(at.pack)?, id, &at)?;
+        let frame = shared.frame(id)?;
         let (kind, parts) = match frame.header().kind {
             Kind::Recipe => (ExportedKind::Recipe, parts_of(&steps(&frame)?)),
             _ => (ExportedKind::Whole, Vec::new()),
@@ -124,6 +124,7 @@ pub(super) fn import(
     body: &Body,
     whole: bool,
 ) -> Result<Put, BlobError> {
+    let _using = Using::begin(shared);
     let id = head.id;
     if shared.location(&id)?.is_some() {
         shared.state.lock().check()?;

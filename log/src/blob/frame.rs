@@ -332,6 +332,12 @@ impl Totals {
         self.join(&Self { blobs: 1, raw: at.len, stored: at.size });
     }
 
+    pub(super) fn take(&mut self, other: &Self) {
+        self.blobs = self.blobs.saturating_sub(other.blobs);
+        self.raw = self.raw.saturating_sub(other.raw);
+        self.stored = self.stored.saturating_sub(other.stored);
+    }
+
     pub(super) fn join(&mut self, other: &Self) {
         self.blobs = self.blobs.saturating_add(other.blobs);
         self.raw = self.raw.saturating_add(other.raw);

@@ -16,6 +16,7 @@ use crate::world::{Worker, worker};
 
 mod base64_lines;
 mod body;
+mod compact;
 mod draft;
 mod error;
 mod export;
@@ -29,6 +30,7 @@ mod put;
 mod read;
 mod reader;
 pub mod recipe;
+mod reclaim;
 mod repair;
 mod scan;
 mod scrub;
@@ -38,10 +40,12 @@ mod syncer;
 #[cfg(test)]
 mod tests;
 
+pub use compact::{Compaction, Next, Reclaimed};
 pub use error::BlobError;
 pub use export::{Exported, ExportedHead, ExportedKind, Exporter, MAX_EXPORTED};
 pub use options::{BlobOptions, IndexKind};
 pub use reader::BlobReader;
+pub use reclaim::{Doomed, Using};
 pub use stats::{BlobReport, BlobStats, Cut, Damage, ScrubAt, ScrubReport, SyncHistogram};
 
 use body::Body;
@@ -268,12 +272,14 @@ impl BlobStore {
         repair::holes_filled(&self.shared)
     }
 
-    /// Ids of durable blobs behind `after`, rising, at most `limit`.
+    /// Ids of durable blobs behind `after`, rising, at most `limit`. Found, as by any look-up.
     ///
     /// # Errors
     /// [`BlobError::Index`].
     pub fn ids(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<BlobId>, BlobError> {
-        self.shared.index.ids(after, limit).map_err(BlobError::Index)
+        let ids = self.shared.index.ids(after, limit).map_err(BlobError::Index)?;
+        reclaim::spare(&self.shared, &ids);
+        Ok(ids)
     }
 
     /// Its numbers.
@@ -319,6 +325,76 @@ impl BlobStore {
         pace: &mut dyn FnMut(ScrubAt, u64) -> ControlFlow<()>,
     ) -> Result<ScrubReport, BlobError> {
         scrub::scrub(&self.shared, from, pace)
+    }
+
+    /// Nothing that is found here from now on goes while what this answers is held: for whoever
+    /// looks for blobs, until the record that names them is applied, or will never be.
+    pub fn using(&self) -> Using {
+        Using::begin(&self.shared)
+    }
+
+    /// Dooms those of some dead blobs that are here, and what only they are put together from.
+    /// One caller at a time: what was doomed before is not any more.
+    ///
+    /// # Errors
+    /// [`BlobError::Index`].
+    pub fn doom(&self, dead: &[BlobId]) -> Result<Doomed, BlobError> {
+        reclaim::doom(&self.shared, dead)
+    }
+
+    /// Whether everybody has left who may have found one of these before it was doomed.
+    pub fn is_quiet(&self, doomed: &Doomed) -> bool {
+        reclaim::is_quiet(&self.shared, doomed)
+    }
+
+    /// These are needed after all.
+    pub fn spare(&self, ids: &[BlobId]) {
+        reclaim::spare(&self.shared, ids);
+    }
+
+    /// Spares what messages that stay are put together from. Once it [`is
+    /// quiet`](Self::is_quiet). False when `pace` ended it, or when damage keeps it from being
+    /// known: nothing may be forgotten then.
+    ///
+    /// # Errors
+    /// As [`BlobStore::reader`].
+    pub fn spare_parts(
+        &self,
+        doomed: &Doomed,
+        pace: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<bool, BlobError> {
+        reclaim::spare_parts(&self.shared, doomed, pace)
+    }
+
+    /// Takes it that blobs which are nobody's any more are not missed here either.
+    ///
+    /// # Errors
+    /// [`BlobError::Index`], [`BlobError::Poisoned`].
+    pub fn forgive(&self, ids: &[BlobId]) -> Result<(), BlobError> {
+        repair::forgotten(&self.shared, ids.iter())
+    }
+
+    /// Whatever is doomed still is here no more; how many that were. Once
+    /// [`spare_parts`](Self::spare_parts) was true, and the state was asked again. None while
+    /// it cannot be now; then it is to be doomed again.
+    ///
+    /// # Errors
+    /// [`BlobError::Index`], [`BlobError::Poisoned`].
+    pub fn forget(&self, doomed: &Doomed) -> Result<u64, BlobError> {
+        reclaim::forget(&self.shared, doomed)
+    }
+
+    /// Goes on writing packs anew, until something must become durable; `pace` is told the
+    /// octets moved, and may sleep or end it. Blocks for long. One caller at a time.
+    ///
+    /// # Errors
+    /// As [`BlobStore::put`] and [`BlobStore::reader`].
+    pub fn compact(
+        &self,
+        compaction: &mut Compaction,
+        pace: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Next, BlobError> {
+        compaction.step(&self.shared, pace)
     }
 
     /// Why nothing more is taken, if a write or sync has failed.

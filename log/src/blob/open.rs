@@ -16,8 +16,10 @@ use super::options::{BlobOptions, IndexKind};
 use super::packs::{Pack, Packs, io_error};
 use super::read::FrameReader;
 use super::reader::steps;
+use super::reclaim::parts_in;
 use super::repair;
 use super::scan::{Scan, scan};
+use super::scrub::contents_of;
 use super::shared::{Active, Shared};
 use super::stats::{BlobReport, Cut};
 use crate::disk::Disk;
@@ -41,24 +43,28 @@ pub(super) fn open(
 ) -> Result<(Shared, BlobReport), BlobError> {
     disk.create_dir_all(dir).map_err(|error| io_error(&dir.to_string_lossy(), error))?;
     let packs = Packs::new(disk, dir, options.open_packs);
-    let (mut report, before) = (BlobReport::default(), packs.known()?);
-    let mut known = before.clone();
+    let (mut report, saved) = (BlobReport::default(), packs.known()?);
+    let mut known = saved.clone();
     let mut found = find(&packs, options.tolerate_damage, &mut known)?;
     let index = open_index(&dir.join("index"), options.index, &found, &mut report)?;
+    let before = Before(index.covered().map_err(BlobError::Index)?);
     add_sealed(&*index, &mut found, &mut report, options.tolerate_damage)?;
     note(&found, &mut known);
     repair::resolve(&*index, &mut known)?;
     // Before anything is changed that would let the next start forget it.
-    if known != before {
+    if known != saved {
         packs.save(known.list()).map_err(|error| io_error(super::known::FILE, error))?;
     }
     cut_incomplete(&*index, &mut found)?;
     let shared = Shared::new(options, packs, index);
     *shared.known.write() = known;
     shared.next_pack.fetch_max(shared.packs.behind_all()?, Ordering::Relaxed);
+    let added = before.added(&found);
     for pack in found {
-        adopt(&shared, pack, &mut report)?;
+        let from = before.upto(&pack.pack);
+        adopt(&shared, pack, from, &mut report)?;
     }
+    leave_out(&shared, &added, &report)?;
     repair::settle(&shared)?;
     let known = shared.known.read();
     (report.damaged, report.holes) = (known.bad.len() as u64, known.holes.len() as u64);
@@ -227,11 +233,17 @@ fn add_sealed(
     let known = index.covered().map_err(BlobError::Index)?;
     for Found { pack, state } in found {
         let FoundState::Sealed(trailer) = &*state else { continue };
-        if known.get(&pack.key.id).is_some_and(|known| known.to >= trailer.footer) {
+        let from = known.get(&pack.key.id).map_or(0, |known| known.to);
+        if from >= trailer.footer {
             continue;
         }
         match footer(pack, trailer.footer) {
-            Ok(entries) => add(index, pack, &entries, trailer.footer)?,
+            // In an index that is built anew packs come in their order.
+            Ok(entries) if known.is_empty() => add(index, pack, &entries, trailer.footer)?,
+            Ok(mut entries) => {
+                entries.retain(|entry| entry.at.offset >= from);
+                add(index, pack, &newest(index, &entries)?, trailer.footer)?;
+            }
             Err(error @ BlobError::Io { .. }) if !tolerate => return Err(error),
             Err(_) => {
                 let scan = scan(pack, trailer.footer, tolerate)?;
@@ -246,6 +258,57 @@ fn add_sealed(
 fn add(index: &dyn BlobIndex, pack: &Pack, entries: &[Entry], to: u64) -> Result<(), BlobError> {
     let covered = Covered { salt: pack.key.salt, to };
     index.add(entries, &[(pack.key.id, covered)]).map_err(BlobError::Index)
+}
+
+/// What the index knew before it was brought up to date.
+struct Before(HashMap<u64, Covered>);
+
+impl Before {
+    /// Up to where it knew a pack: what it has not got of that is nobody's.
+    fn upto(&self, pack: &Pack) -> u64 {
+        self.0.get(&pack.key.id).map_or(0, |covered| covered.to)
+    }
+
+    /// Packs of which it did not know all, and up to where it did.
+    fn added(&self, found: &[Found]) -> Vec<(Pack, u64)> {
+        let unknown = |found: &Found| {
+            let from = self.upto(&found.pack);
+            let all = matches!(&found.state, FoundState::Sealed(trailer) if from >= trailer.footer);
+            (!all).then(|| (found.pack.clone(), from))
+        };
+        found.iter().filter_map(unknown).collect()
+    }
+}
+
+/// A recipe whose parts went when it was nobody's any more is in its pack until that is written
+/// anew. Whoever found it would rely on it. Where something is damaged or gone that should be
+/// here, that is another matter.
+fn leave_out(shared: &Shared, added: &[(Pack, u64)], report: &BlobReport) -> Result<(), BlobError> {
+    if !report.missing.is_empty() || !shared.known.read().holes.is_empty() {
+        return Ok(());
+    }
+    for (pack, from) in added {
+        for entry in contents_of(shared, pack)?.unwrap_or_default() {
+            let asked = entry.at.kind == Kind::Recipe && entry.at.offset >= *from;
+            let there = shared.index.get(&entry.id).map_err(BlobError::Index)?;
+            if asked && there == Some(entry.at) && lacks_parts(shared, pack, &entry)? {
+                tracing::debug!(id = %entry.id, "a forgotten message stays forgotten");
+                shared.index.forget(&[entry.id], &[]).map_err(BlobError::Index)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn lacks_parts(shared: &Shared, pack: &Pack, entry: &Entry) -> Result<bool, BlobError> {
+    // One that does not read is damaged, and looked after as such.
+    let Ok(parts) = parts_in(pack.clone(), &entry.id, &entry.at) else { return Ok(false) };
+    for part in parts {
+        if shared.index.get(&part).map_err(BlobError::Index)?.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 // ------------------------------------------------------------- torn tails
@@ -313,7 +376,12 @@ fn is_complete(
 
 // ------------------------------------------------------------- taking over
 
-fn adopt(shared: &Shared, found: Found, report: &mut BlobReport) -> Result<(), BlobError> {
+fn adopt(
+    shared: &Shared,
+    found: Found,
+    from: u64,
+    report: &mut BlobReport,
+) -> Result<(), BlobError> {
     let id = found.pack.key.id;
     shared.next_pack.fetch_max(id.saturating_add(1), Ordering::Relaxed);
     match found.state {
@@ -323,15 +391,17 @@ fn adopt(shared: &Shared, found: Found, report: &mut BlobReport) -> Result<(), B
             state.totals.join(&trailer.totals);
             Ok(())
         }
-        FoundState::Unsealed(scan) => resume(shared, found.pack, scan, report),
+        FoundState::Unsealed(scan) => resume(shared, found.pack, scan, from, report),
     }
 }
 
 /// Frames of a process that was killed may not be durable yet: the sync here makes them so.
+/// What the index has not got of those before `from` was forgotten.
 fn resume(
     shared: &Shared,
     pack: Pack,
     mut scan: Scan,
+    from: u64,
     report: &mut BlobReport,
 ) -> Result<(), BlobError> {
     let name = pack.key.file_name();
@@ -340,7 +410,9 @@ fn resume(
         report.cut.push(Cut { pack: name.clone(), offset: scan.end, octets: scan.junk });
     }
     pack.sync()?;
-    add(&*shared.index, &pack, &newest(&*shared.index, &scan.entries)?, scan.end)?;
+    let new: Vec<Entry> =
+        scan.entries.iter().filter(|entry| entry.at.offset >= from).copied().collect();
+    add(&*shared.index, &pack, &newest(&*shared.index, &new)?, scan.end)?;
     shared.state.lock().totals.join(&Totals::of(&scan.entries));
     let capacity = capacity(shared, &pack, &scan)?;
     let (end, damaged) = (scan.end, scan.is_damaged());

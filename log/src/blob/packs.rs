@@ -88,6 +88,12 @@ impl Packs {
         self.keys.write().insert(key.id, key);
     }
 
+    /// It is about to be removed.
+    pub(super) fn forget(&self, id: u64) {
+        self.keys.write().remove(&id);
+        self.files.lock().pop(&id);
+    }
+
     pub(super) fn key(&self, id: u64) -> Option<PackKey> {
         self.keys.read().get(&id).copied()
     }
@@ -159,7 +165,7 @@ impl Packs {
         Known::save(list, &*self.disk, &self.dir)
     }
 
-    /// Removes a pack that was never finished being made.
+    /// Removes a pack that was never finished being made, or in which nothing is left.
     pub(super) fn remove(&self, name: &str) -> Result<(), BlobError> {
         let removed = self.disk.remove(&self.path(name));
         removed.and_then(|()| self.disk.sync_dir(&self.dir)).map_err(|error| io_error(name, error))

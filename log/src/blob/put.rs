@@ -1,8 +1,11 @@
 //! Storing blobs and messages: hashed once, compressed outside every lock.
 
+use std::sync::Arc;
+
 use super::error::BlobError;
 use super::frame::Kind;
 use super::recipe::{self, PlannedPart};
+use super::reclaim::Using;
 use super::shared::{Lookup, Shared};
 use super::{PartHint, Put};
 use crate::id::BlobId;
@@ -32,10 +35,12 @@ fn put_content(shared: &Shared, id: BlobId, bytes: &[u8]) -> Result<(Kind, bool)
 }
 
 pub(super) fn put_message(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     bytes: &[u8],
     hints: &[PartHint],
 ) -> Result<Put, BlobError> {
+    // A part that is found stays until the recipe that names it is there.
+    let _using = Using::begin(shared);
     let id = BlobId::of(bytes);
     if let Some(at) = shared.sound_location(&id)? {
         shared.state.lock().check()?;

@@ -37,9 +37,7 @@ impl fmt::Debug for BlobReader {
 
 impl BlobReader {
     pub(super) fn open(shared: &Arc<Shared>, id: &BlobId) -> Result<Self, BlobError> {
-        let at = shared.find(id)?;
-        let frame = FrameReader::open(shared.packs.get(at.pack)?, id, &at)?;
-        Self::over(shared, frame)
+        Self::over(shared, shared.frame(id)?)
     }
 
     /// Reads the blob of this frame, whatever the index says of it.
@@ -196,8 +194,7 @@ impl Recipe {
         {
             return Ok(Arc::clone(part));
         }
-        let at = self.shared.find(id)?;
-        let part = Arc::new(FrameReader::open(self.shared.packs.get(at.pack)?, id, &at)?);
+        let part = Arc::new(self.shared.frame(id)?);
         if part.header().kind != Kind::Content || part.payload() != len {
             return Err(
                 part.damaged("a recipe needs this blob as a part of another kind or length")

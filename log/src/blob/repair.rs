@@ -56,8 +56,7 @@ pub(super) fn examine(shared: &Arc<Shared>, id: &BlobId) -> Result<Vec<BlobId>, 
 
 /// Opens a blob's frame and verifies all of it.
 fn open(shared: &Shared, id: &BlobId) -> Result<FrameReader, BlobError> {
-    let at = shared.find(id)?;
-    let frame = FrameReader::open(shared.packs.get(at.pack)?, id, &at)?;
+    let frame = shared.frame(id)?;
     frame.verify()?;
     Ok(frame)
 }
@@ -177,6 +176,21 @@ pub(super) fn became_durable(shared: &Shared, done: &[Entry]) -> Result<(), Blob
     }
     shared.repaired.fetch_add(repaired as u64, Ordering::Relaxed);
     save(shared, known)
+}
+
+/// Who is not here any more, and is nobody's, is missed by nobody.
+pub(super) fn forgotten<'a>(
+    shared: &Shared,
+    ids: impl Iterator<Item = &'a BlobId>,
+) -> Result<(), BlobError> {
+    let mut known = shared.known.write();
+    let before = known.bad.len();
+    for id in ids {
+        if known.bad.contains_key(id) && shared.index.get(id).map_err(BlobError::Index)?.is_none() {
+            known.bad.remove(id);
+        }
+    }
+    if known.bad.len() == before { Ok(()) } else { save(shared, known) }
 }
 
 /// Notes parts of packs that do not read.

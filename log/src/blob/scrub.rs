@@ -30,7 +30,11 @@ pub(super) fn scrub(
 ) -> Result<ScrubReport, BlobError> {
     let mut report = ScrubReport::default();
     for id in shared.packs.ids().into_iter().filter(|id| *id >= from.pack) {
-        let pack = shared.packs.get(id)?;
+        let pack = match shared.packs.get(id) {
+            // It was written anew meanwhile.
+            Err(_) if shared.packs.key(id).is_none() => continue,
+            pack => pack?,
+        };
         let start = if id == from.pack { from.offset } else { 0 };
         if start == 0 {
             check_header(&pack, &mut report)?;
@@ -81,6 +85,10 @@ fn contents(
     if shared.being_sealed.load(Ordering::Acquire) == pack.key.id {
         return Ok(whole.entries);
     }
+    // It was being sealed when it was looked at first.
+    if let Ok(Some(Ok(entries))) = sealed_at(pack).map(|at| at.map(|at| footer(pack, at))) {
+        return Ok(entries);
+    }
     repair::note_holes(shared, &whole.holes)?;
     whole.entries = shared.known.read().with_bad(pack.key.id, whole.entries);
     let entries = whole.entries.clone();
@@ -98,6 +106,14 @@ fn contents(
     Ok(entries)
 }
 
+/// What is in a pack; `None` while it is being sealed.
+pub(super) fn contents_of(shared: &Shared, pack: &Pack) -> Result<Option<Vec<Entry>>, BlobError> {
+    if let Some(entries) = written(shared, pack) {
+        return Ok(Some(entries));
+    }
+    sealed_at(pack)?.map(|offset| footer(pack, offset)).transpose()
+}
+
 /// What is in a pack that is still written to.
 fn written(shared: &Shared, pack: &Pack) -> Option<Vec<Entry>> {
     let slot = shared.lane(pack.key.lane).lock();
@@ -107,13 +123,21 @@ fn written(shared: &Shared, pack: &Pack) -> Option<Vec<Entry>> {
     Some(active.entries.clone())
 }
 
+/// Whether a frame is nobody's: it goes when its pack is written anew.
+fn is_forgotten(shared: &Shared, entry: &Entry) -> Result<bool, BlobError> {
+    let known = shared.known.read().bad.contains_key(&entry.id);
+    Ok(!known
+        && shared.index.get(&entry.id).map_err(BlobError::Index)?.is_none()
+        && !shared.state.lock().pending.contains_key(&entry.id))
+}
+
 fn check(
     shared: &Arc<Shared>,
     pack: &Pack,
     entry: &Entry,
     report: &mut ScrubReport,
 ) -> Result<(), BlobError> {
-    if repair::is_superseded(shared, &entry.id, &entry.at) {
+    if repair::is_superseded(shared, &entry.id, &entry.at) || is_forgotten(shared, entry)? {
         return Ok(());
     }
     let checked = FrameReader::open(pack.clone(), &entry.id, &entry.at).and_then(|frame| {

@@ -24,6 +24,7 @@ use super::packs::{Pack, Packs};
 use super::read::FrameReader;
 use super::reader::steps;
 use super::recipe::Step;
+use super::reclaim::Doom;
 use super::stats::SyncHistogram;
 use crate::id::BlobId;
 use crate::world;
@@ -129,6 +130,8 @@ pub(super) struct State {
     pub(super) pending: HashMap<BlobId, Pending>,
     /// Blobs that a thread is storing right now.
     claimed: HashSet<BlobId>,
+    /// Blobs that go unless somebody looks for them.
+    pub(super) doom: Doom,
     pub(super) waiters: Vec<Waiter>,
     pub(super) rolls: Vec<Roll>,
     pub(super) poisoned: Option<String>,
@@ -176,6 +179,9 @@ pub(super) struct Shared {
     pub(super) next_pack: AtomicU64,
     /// The pack whose footer is being written, 0 for none.
     pub(super) being_sealed: AtomicU64,
+    /// Since something was forgotten no pack was found of which so many of a hundred octets
+    /// are nobody's; [`u64::MAX`] when that is not known.
+    pub(super) all_below: AtomicU64,
     pub(super) dedup_hits: AtomicU64,
     pub(super) dedup_bytes: AtomicU64,
 }
@@ -218,6 +224,7 @@ impl Shared {
             unclaimed: Condvar::new(),
             next_pack: AtomicU64::new(1),
             being_sealed: AtomicU64::new(0),
+            all_below: AtomicU64::new(u64::MAX),
             dedup_hits: AtomicU64::new(0),
             dedup_bytes: AtomicU64::new(0),
         }
@@ -241,6 +248,8 @@ impl Shared {
 
     /// Where a blob is that a completed sync covers.
     pub(super) fn durable_location(&self, id: &BlobId) -> Result<Option<Location>, BlobError> {
+        // Before it is looked for: it is then there, and stays, or is not.
+        self.state.lock().doom.spare(id);
         let at = self.index.get(id).map_err(BlobError::Index)?;
         Ok(at.filter(|at| !self.known.read().is_bad(id, at)))
     }
@@ -261,7 +270,11 @@ impl Shared {
     /// Parts that wait for their sync count as lacking: a recipe written behind them is
     /// durable only when they are.
     fn lacks_a_part(&self, id: &BlobId, at: &Location) -> bool {
-        if at.kind != Kind::Recipe || self.known.read().bad.is_empty() {
+        let all_here = {
+            let known = self.known.read();
+            known.bad.is_empty() && known.holes.is_empty()
+        };
+        if at.kind != Kind::Recipe || all_here {
             return false;
         }
         let frame = self.packs.get(at.pack).and_then(|pack| FrameReader::open(pack, id, at));
@@ -298,6 +311,18 @@ impl Shared {
     pub(super) fn find(&self, id: &BlobId) -> Result<Location, BlobError> {
         let at = self.location(id)?;
         at.ok_or_else(|| self.known.read().error(id).unwrap_or(BlobError::Missing(*id)))
+    }
+
+    /// Opens a blob's frame. Its pack may be written anew meanwhile: then it is elsewhere.
+    pub(super) fn frame(&self, id: &BlobId) -> Result<FrameReader, BlobError> {
+        loop {
+            let at = self.find(id)?;
+            let pack = self.packs.get(at.pack);
+            let opened = pack.and_then(|pack| FrameReader::open(pack, id, &at));
+            if opened.is_ok() || self.find(id)? == at {
+                return opened;
+            }
+        }
     }
 
     /// Finds a blob or claims it, so that of many who bring it at one time one stores it.
@@ -338,6 +363,11 @@ impl Shared {
         draft: Draft,
         len: u64,
     ) -> Result<(), BlobError> {
+        self.append_draft(draft, len)
+    }
+
+    /// Appends a frame, whoever has its blob.
+    pub(super) fn append_draft(&self, draft: Draft, len: u64) -> Result<(), BlobError> {
         let large = draft.payload() > self.options.large;
         self.append(if large { Lane::Large } else { Lane::Shared }, draft, len)
     }

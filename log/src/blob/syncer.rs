@@ -117,7 +117,7 @@ fn capture(shared: &Shared) -> (Vec<Target>, u64) {
     (targets, shared.state.lock().written)
 }
 
-fn sync(shared: &Shared, pack: &Pack) -> Result<(), BlobError> {
+pub(super) fn sync(shared: &Shared, pack: &Pack) -> Result<(), BlobError> {
     if shared.options.unsafe_skip_sync {
         return Ok(());
     }

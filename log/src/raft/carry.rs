@@ -6,8 +6,13 @@
 //! - fetched: by the receiver, what is large or still missing
 //!
 //! Invariant: a peer is taken to have a blob only when it said so, or gave it. It appends no
-//! entry before the blob is durable there, whatever is taken here. Small blobs travel together; of a large one a piece at a time is in memory
-//! at the sender, the whole once at the receiver, within [`BUDGET`].
+//! entry before the blob is durable there, whatever is taken here. Small blobs travel
+//! together; of a large one a piece at a time is in memory at the sender, the whole once at
+//! the receiver, within [`BUDGET`].
+//!
+//! A blob that died by an entry which is committed may be gone. Entries from before that one
+//! are taken without it: nothing is served here before that entry is applied. An entry behind
+//! it needs the blob again.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -25,7 +30,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::blob::{BlobError, Exported, ExportedHead, MAX_EXPORTED};
 use crate::codec;
-use crate::id::{BlobId, NodeId};
+use crate::id::{BlobId, LogIndex, NodeId};
 use crate::raft::error::FetchError;
 use crate::raft::hub::Hub;
 use crate::raft::peers::{Service, topic};
@@ -46,6 +51,8 @@ const KNOWN: usize = 1 << 16;
 const BUDGET: u32 = 4096;
 /// See [`BUDGET`].
 const UNIT: u64 = 64 << 10;
+/// What a peer says of a blob that it has not got any more, before the index.
+const DEAD_SINCE: &str = "dead since entry ";
 /// How long a peer may take to make blobs durable, or to read a piece.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -365,9 +372,14 @@ impl Service for BlobService {
         async move {
             let hub = hub.ok_or("the replica has ended")?;
             let Fetch { id, offset } = codec::from_bytes(&body).map_err(|e| e.to_string())?;
-            let gate = hub.gate.clone();
+            let (gate, dead) = (hub.gate.clone(), hub.dead.get().cloned());
             let read = move || {
-                let exporter = gate.exporter(&id).map_err(|error| error.to_string())?;
+                let exporter = gate.exporter(&id).map_err(|error| {
+                    match dead.and_then(|dead| dead.since(&id)) {
+                        Some(since) => format!("{DEAD_SINCE}{since}"),
+                        None => error.to_string(),
+                    }
+                })?;
                 let piece = exporter.piece(offset, PIECE).map_err(|error| error.to_string())?;
                 encode(exporter.head(), &[piece])
             };
@@ -375,6 +387,16 @@ impl Service for BlobService {
         }
         .boxed()
     }
+}
+
+/// The highest index that peers have named, if one did: who is behind knows of an earlier
+/// death only.
+fn dead_since(why: &str) -> Option<LogIndex> {
+    let named = why.split(DEAD_SINCE).skip(1).filter_map(|digits| {
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        digits.get(..end)?.parse().ok().map(LogIndex)
+    });
+    named.max()
 }
 
 /// One that came damaged is fetched, perhaps from another peer.
@@ -420,7 +442,7 @@ impl Hub {
             whole.push(Exported { head, body: bulk.split_to(len) });
         }
         self.carriers.note(from, ids.clone());
-        let gate = self.gate.clone();
+        let (gate, _using) = (self.gate.clone(), self.gate.using());
         let import = move || whole.iter().try_for_each(|blob| import_or_fetch(&gate, from, blob));
         let imported = world::blocking(import).await.map_err(|error| error.to_string())?;
         imported.map_err(|error| error.to_string())?;
@@ -428,28 +450,37 @@ impl Hub {
     }
 
     /// Resolves when these are durable here; what is missing is fetched, from `from` if it
-    /// has it.
+    /// has it. One that a peer says is dead is noted so, and not waited for.
     ///
     /// # Errors
     /// Why one is not: what names it must not be appended.
     pub(crate) async fn complete(
         self: &Arc<Self>,
         from: NodeId,
-        ids: Vec<BlobId>,
+        mut ids: Vec<BlobId>,
     ) -> Result<(), String> {
-        if ids.is_empty() {
-            return Ok(());
-        }
+        let _using = self.gate.using();
         loop {
+            if ids.is_empty() {
+                return Ok(());
+            }
             match self.gate.hold(ids.clone()).await {
                 Ok(()) => return Ok(()),
-                Err(BlobError::Missing(_)) => self.fetch_missing(from, &ids).await?,
+                Err(BlobError::Missing(_)) => {
+                    let dead = self.fetch_missing(from, &ids).await?;
+                    ids.retain(|id| !dead.contains(id));
+                }
                 Err(error) => return Err(error.to_string()),
             }
         }
     }
 
-    async fn fetch_missing(self: &Arc<Self>, from: NodeId, ids: &[BlobId]) -> Result<(), String> {
+    /// Those that are dead.
+    async fn fetch_missing(
+        self: &Arc<Self>,
+        from: NodeId,
+        ids: &[BlobId],
+    ) -> Result<Vec<BlobId>, String> {
         let (gate, wanted) = (self.gate.clone(), ids.to_vec());
         let missing = move || {
             let mut missing = Vec::new();
@@ -467,10 +498,14 @@ impl Hub {
         }
         let others = self.others().into_iter().filter(|peer| *peer != from);
         let peers: Vec<NodeId> = std::iter::once(from).chain(others).collect();
+        let mut dead = Vec::new();
         for id in missing {
-            self.fetch_from(&peers, id).await?;
+            let Err(why) = self.fetch_from(&peers, id).await else { continue };
+            let since = dead_since(&why).ok_or(why)?;
+            self.gate.note_dead(id, since);
+            dead.push(id);
         }
-        Ok(())
+        Ok(dead)
     }
 
     /// Fetches a blob from the first of these that has it; says who that is.
@@ -488,6 +523,8 @@ impl Hub {
 
     /// Fetches a blob and the parts that are missing, from one peer. Not durable yet.
     pub(crate) async fn fetch(self: &Arc<Self>, from: NodeId, id: BlobId) -> Result<(), String> {
+        // Parts that are here stay until what they are parts of is.
+        let _using = self.gate.using();
         let (head, first) = self.piece(from, id, 0).await?;
         for part in &head.parts {
             let (gate, part) = (self.gate.clone(), *part);

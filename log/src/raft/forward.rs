@@ -365,6 +365,7 @@ impl Hub {
         let blobs: Vec<BlobId> = record.blobs().into_iter().collect();
         // A caller never waits for ever.
         let deadline = Instant::now() + Duration::from_millis(millis.min(3_600_000));
+        let _using = self.gate.using();
         // One that is not here after all is fetched; else the gate says what is wrong.
         drop(timeout_at(deadline, self.complete(from, blobs)).await);
         match self.propose_here(&mut record, deadline).await {

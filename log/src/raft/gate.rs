@@ -10,13 +10,16 @@ use futures_util::future::BoxFuture;
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use crate::blob::{BlobError, BlobStore, Exported, Exporter};
-use crate::id::BlobId;
+use crate::blob::{BlobError, BlobStore, Exported, Exporter, Using};
+use crate::id::{BlobId, LogIndex};
 use crate::raft::types::{Entry, Proposal};
 use crate::world::{self, Mutation};
 
 /// Blobs that are remembered to be durable.
 const HELD: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 16) - 1);
+
+/// Blobs that are remembered to have died, while entries from before are taken.
+const DEAD: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 20) - 1);
 
 /// What the gate asks of a blob store.
 pub(crate) trait Blobs: Debug + Send + Sync + 'static {
@@ -49,6 +52,11 @@ pub(crate) trait Blobs: Debug + Send + Sync + 'static {
     /// How often something was found that cannot be read any more.
     fn times_damaged(&self) -> u64 {
         0
+    }
+
+    /// While it is held nothing goes that is found here.
+    fn using(&self) -> Option<Using> {
+        None
     }
 
     /// The store itself, where there is one.
@@ -89,6 +97,10 @@ impl Blobs for BlobStore {
 
     fn times_damaged(&self) -> u64 {
         Self::times_damaged(self)
+    }
+
+    fn using(&self) -> Option<Using> {
+        Some(Self::using(self))
     }
 
     fn store(&self) -> Option<BlobStore> {
@@ -136,6 +148,8 @@ impl Held {
 pub(crate) struct Gate {
     blobs: Arc<dyn Blobs>,
     held: Arc<Mutex<Held>>,
+    /// Blobs that peers say died by an entry: no entry before it needs them.
+    dead: Arc<Mutex<LruCache<BlobId, LogIndex>>>,
     /// Mutation for the tests of this gate: everything passes unchecked.
     #[cfg(test)]
     pub(crate) open: bool,
@@ -147,6 +161,7 @@ impl Gate {
         Self {
             blobs,
             held: Arc::new(Mutex::new(held)),
+            dead: Arc::new(Mutex::new(LruCache::new(DEAD))),
             #[cfg(test)]
             open: false,
         }
@@ -160,6 +175,7 @@ impl Gate {
         if world::breaks(Mutation::PackLast) {
             return Ok(());
         }
+        proposal.keep(self.using());
         self.hold(proposal.unheld().to_vec()).await?;
         proposal.set_held();
         Ok(())
@@ -170,8 +186,34 @@ impl Gate {
     /// # Errors
     /// As [`Gate::pass`]: none of the entries may be appended.
     pub(crate) async fn admit(&self, entries: &[Entry]) -> Result<(), BlobError> {
-        let unheld = entries.iter().flat_map(|entry| entry.unheld()).copied().collect();
-        self.hold(unheld).await
+        let needed = entries.iter().flat_map(|entry| self.needed(entry)).collect();
+        self.hold(needed).await
+    }
+
+    /// Blobs that an entry needs here: not those that died later in the log.
+    pub(crate) fn needed(&self, entry: &Entry) -> Vec<BlobId> {
+        let unheld = entry.unheld();
+        let mut dead = self.dead.lock();
+        if dead.is_empty() {
+            return unheld.to_vec();
+        }
+        let index = entry.index();
+        let died = |id: &BlobId, dead: &mut LruCache<BlobId, LogIndex>| {
+            dead.get(id).is_some_and(|since| since.0 > index)
+        };
+        unheld.iter().filter(|id| !died(id, &mut dead)).copied().collect()
+    }
+
+    /// A peer says that a blob died, by an entry that is committed.
+    pub(crate) fn note_dead(&self, id: BlobId, since: LogIndex) {
+        let mut dead = self.dead.lock();
+        let since = dead.get(&id).map_or(since, |known| since.max(*known));
+        dead.put(id, since);
+    }
+
+    /// While it is held nothing goes that is found here.
+    pub(crate) fn using(&self) -> Option<Arc<Using>> {
+        self.blobs.using().map(Arc::new)
     }
 
     /// Waits until blobs are durable.

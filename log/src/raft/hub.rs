@@ -28,7 +28,7 @@ use crate::raft::members::RemoveService;
 use crate::raft::node::NodeOptions;
 use crate::raft::open::Parts;
 use crate::raft::pacing::Pacing;
-use crate::raft::peers::{MAX_CALL_BYTES, PeerOptions, Service, topic};
+use crate::raft::peers::{Deadness, MAX_CALL_BYTES, PeerOptions, Service, topic};
 use crate::raft::read_index::{Raft, ReadIndexService};
 use crate::raft::seen::{Life, Seen, Trace};
 use crate::raft::snapshot::Snapshots;
@@ -48,6 +48,8 @@ pub(crate) struct Hub {
     pub(crate) options: NodeOptions,
     pub(crate) log: SegmentLog,
     pub(crate) gate: Gate,
+    /// Who knows which blobs are dead, on a node with views.
+    pub(crate) dead: OnceLock<Arc<dyn Deadness>>,
     pub(crate) applied: Arc<AppliedCell>,
     pub(crate) stop: StopCell,
     pub(crate) seen: Option<Seen>,
@@ -100,6 +102,7 @@ impl Hub {
             options,
             log,
             gate,
+            dead: OnceLock::new(),
             applied,
             stop,
             seen,

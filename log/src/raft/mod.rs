@@ -59,7 +59,9 @@ pub use graft::{LEAP, begin_log, committed_entry, leap, members_of};
 pub use images::{ImageFile, Images, Pin, PinnedImage};
 pub use light::LightState;
 pub use node::{Node, NodeOptions, Status};
-pub use peers::{Dialer, LEVEL, MAX_CALL_BYTES, PeerOptions, PeerStream, Service, Start, topic};
+pub use peers::{
+    Deadness, Dialer, LEVEL, MAX_CALL_BYTES, PeerOptions, PeerStream, Service, Start, topic,
+};
 pub use regroup::{RegroupError, Survey, regroup, survey};
 pub use replay::replay;
 pub use state_machine::{AppliedState, Checkpoint, Committed, Fatal, StateMachine, StoredState};

@@ -11,14 +11,14 @@ use tokio::time::timeout_at;
 
 use crate::blob::BlobStore;
 use crate::chain::Head;
-use crate::id::{Hash, LogIndex, NodeId, ShardId, Term};
+use crate::id::{BlobId, Hash, LogIndex, NodeId, ShardId, Term};
 use crate::raft::apply::{AppliedCell, Applier, ApplyHandle};
 use crate::raft::error::{OpenError, ProposeError, ReadError};
 use crate::raft::gate::{Blobs, Gate};
 use crate::raft::hub::Hub;
 use crate::raft::images::Images;
 use crate::raft::open::{self, Parts, Running, Threads};
-use crate::raft::peers::{PeerOptions, Start};
+use crate::raft::peers::{Deadness, PeerOptions, Start};
 use crate::raft::read_index::{Raft, ReadIndex};
 use crate::raft::state_machine::{AppliedState, StateMachine};
 use crate::raft::stop::{StopCell, Stopped};
@@ -285,6 +285,17 @@ impl Node {
             growth_allowed: log.growth_was_allowed().0,
             stopped: stop.get(),
         }
+    }
+
+    /// Who knows which blobs are dead: a peer that takes entries from before is told so, and
+    /// does not wait for them. Once; later calls change nothing.
+    pub fn know_dead(&self, dead: Arc<dyn Deadness>) {
+        drop(self.0.hub.dead.set(dead));
+    }
+
+    /// Since which entry nothing refers to a blob, by what is applied here. Blocks.
+    pub fn dead_since(&self, blob: &BlobId) -> Option<LogIndex> {
+        self.0.hub.dead.get()?.since(blob)
     }
 
     /// Purges the log up to and with `upto`, which a checkpoint must cover.

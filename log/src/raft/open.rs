@@ -10,6 +10,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use crate::blob::BlobError;
 use crate::id::{BlobId, LogIndex};
 use crate::raft::apply::{AppliedCell, Applier, ApplyHandle};
 use crate::raft::error::OpenError;
@@ -24,6 +25,7 @@ use crate::raft::state_machine::{AppliedState, StateMachine};
 use crate::raft::stop::StopCell;
 use crate::raft::storage::LogStore;
 use crate::raft::types::{Member, record_of};
+use crate::record::{Change, Record};
 use crate::segment::{EntryKind, LogEntry, SegmentLog};
 use crate::world;
 
@@ -206,30 +208,64 @@ async fn check_blobs(parts: &Parts) -> Result<(), OpenError> {
     let after = parts.applied.index().max(parts.log.purged().map(|id| id.index));
     let mut from = after.map_or(0, |index| index.0 + 1);
     let end = parts.log.last().map_or(0, |last| last.index.0 + 1);
+    let mut missing = Missing::new();
     while from < end {
         let log = parts.log.clone();
         let read = move || log.read(LogIndex(from)..LogIndex(end), CHECK_BYTES);
         let entries = world::blocking(read).await??;
-        let blobs = blobs_of(&entries)?;
-        let mut held = parts.gate.hold(blobs.clone()).await;
-        if held.is_err() && parts.options.peers.is_some() {
-            held = parts.gate.hold_or_note(blobs).await;
+        let records = records_of(&entries)?;
+        let blobs: BTreeSet<BlobId> = records.iter().flat_map(|(_, r)| r.blobs()).collect();
+        let held = parts.gate.hold(blobs.into_iter().collect()).await;
+        if held.is_err() || !missing.is_empty() {
+            look_at(parts, &records, &mut missing).await?;
         }
-        held.map_err(|error| OpenError::Blob { from: LogIndex(from), error })?;
         from += entries.len().max(1) as u64;
+    }
+    for (blob, (from, error)) in missing {
+        let noted = match parts.options.peers {
+            Some(_) => parts.gate.hold_or_note(vec![blob]).await,
+            None => Err(error),
+        };
+        noted.map_err(|error| OpenError::Blob { from, error })?;
     }
     Ok(())
 }
 
-fn blobs_of(entries: &[LogEntry]) -> Result<Vec<BlobId>, OpenError> {
-    let mut blobs = BTreeSet::new();
-    for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Record) {
-        let index = Some(entry.id.index);
-        let record =
-            record_of(&entry.payload).map_err(|error| OpenError::Entry { index, error })?;
-        blobs.extend(record.blobs());
+/// Blobs that entries name and that are not here, with the first that does.
+type Missing = BTreeMap<BlobId, (LogIndex, BlobError)>;
+
+/// What is not here may have died later in the log, and gone.
+async fn look_at(
+    parts: &Parts,
+    records: &[(LogIndex, Record)],
+    missing: &mut Missing,
+) -> Result<(), OpenError> {
+    for (index, record) in records {
+        if let Change::BlobsDead(dead) = &record.change {
+            dead.blobs.iter().for_each(|blob| drop(missing.remove(blob)));
+        }
+        for blob in record.blobs() {
+            match parts.gate.hold(vec![blob]).await {
+                Ok(()) => drop(missing.remove(&blob)),
+                Err(error @ (BlobError::Missing(_) | BlobError::Part { .. })) => {
+                    missing.entry(blob).or_insert((*index, error));
+                }
+                Err(error) => return Err(OpenError::Blob { from: *index, error }),
+            }
+        }
     }
-    Ok(blobs.into_iter().collect())
+    Ok(())
+}
+
+fn records_of(entries: &[LogEntry]) -> Result<Vec<(LogIndex, Record)>, OpenError> {
+    let records = entries.iter().filter(|entry| entry.kind == EntryKind::Record);
+    let read = |entry: &LogEntry| {
+        let index = entry.id.index;
+        let record = record_of(&entry.payload);
+        let record = record.map_err(|error| OpenError::Entry { index: Some(index), error })?;
+        Ok((index, record))
+    };
+    records.map(read).collect()
 }
 
 fn config(options: &NodeOptions) -> Config {

@@ -11,11 +11,18 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::id::NodeId;
+use crate::id::{BlobId, LogIndex, NodeId};
 
 /// What this build supports: kinds of records, and what `apply` does with them.
 /// 1 is the first durable node, 2 came with clusters, 3 with restores, floors and holds.
 pub const LEVEL: u32 = 3;
+
+/// Knows which blobs are dead. Its calls block.
+pub trait Deadness: Debug + Send + Sync + 'static {
+    /// Since which applied entry nothing refers to a blob; `None` for one that lives, or was
+    /// never heard of.
+    fn since(&self, blob: &BlobId) -> Option<LogIndex>;
+}
 
 /// The most octets of a call's body, and of its answer.
 pub const MAX_CALL_BYTES: usize = 8 << 20;

@@ -333,10 +333,10 @@ impl Desk {
         let Self { hub, peer: Caller { node: peer, .. }, .. } = self;
         let received = head.entries(&bulk).map_err(|error| error.to_string())?;
         hub.check_history(&head, &received).inspect_err(|why| hub.stop.fatal(why))?;
-        let mut entries = Vec::with_capacity(received.len());
+        let (mut entries, using) = (Vec::with_capacity(received.len()), hub.gate.using());
         for entry in received {
             let index = entry.id.index;
-            entries.push(Entry::from_peer(entry).map_err(|error| {
+            let entry = Entry::from_peer(entry).map_err(|error| {
                 let why = format!("entry {index} from node {peer}: {error}");
                 // What a newer program wrote does not become known by asking again.
                 if matches!(
@@ -346,10 +346,16 @@ impl Desk {
                     hub.stop.fatal(&why);
                 }
                 why
-            })?);
+            });
+            let mut entry = entry?;
+            entry.keep(using.clone());
+            entries.push(entry);
         }
-        let blobs = entries.iter().flat_map(Entry::unheld).copied().collect();
+        let blobs = entries.iter().flat_map(|entry| hub.gate.needed(entry)).collect();
         hub.complete(*peer, blobs).await?;
+        // One that died may be needed again by a later entry.
+        let needed = entries.iter().flat_map(|entry| hub.gate.needed(entry)).collect();
+        hub.gate.hold(needed).await.map_err(|error| error.to_string())?;
         let (prev_log_id, leader_commit) = (head.prev.map(to_raft), head.commit.map(to_raft));
         Ok(AppendEntriesRequest { vote: head.vote.vote(), prev_log_id, entries, leader_commit })
     }

@@ -236,6 +236,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: Send,
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
+        let _using = self.gate.using();
         let packs_last = world::breaks(Mutation::PackLast);
         if !packs_last {
             self.admit(&entries).await?;

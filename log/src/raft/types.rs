@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use openraft::alias::{LogIdOf, StoredMembershipOf, VoteOf};
@@ -12,6 +13,7 @@ use openraft::vote::{RaftLeaderId, RaftVote};
 use openraft::{EntryPayload, Membership};
 use serde::{Deserialize, Serialize};
 
+use crate::blob::Using;
 use crate::codec::{self, CodecError};
 use crate::id::{BlobId, Hash, LogIndex, NodeId, Term, Timestamp};
 use crate::raft::runtime::WorldRuntime;
@@ -62,7 +64,22 @@ pub(crate) struct Proposal {
     stamp: Timestamp,
     blobs: Vec<BlobId>,
     held: bool,
+    using: Keep,
 }
+
+/// Keeps blobs that were found from going, until the log has what names them.
+#[derive(Clone, Default)]
+struct Keep {
+    _using: Option<Arc<Using>>,
+}
+
+impl PartialEq for Keep {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Keep {}
 
 impl Proposal {
     /// Salts and encodes a record.
@@ -71,21 +88,21 @@ impl Proposal {
         let mut payload = Vec::with_capacity(SALT_BYTES + encoded.len());
         payload.extend_from_slice(&crate::world::random::<[u8; SALT_BYTES]>());
         payload.extend_from_slice(&encoded);
-        let blobs = record.blobs().into_iter().collect();
-        Ok(Self { payload: payload.into(), stamp: record.stamp, blobs, held: false })
+        let (stamp, blobs) = (record.stamp, record.blobs().into_iter().collect());
+        Ok(Self { payload: payload.into(), stamp, blobs, held: false, using: Keep::default() })
     }
 
     /// One that a peer sent; its blobs are still to be made sure of.
     fn received(payload: Bytes) -> Result<Self, CodecError> {
         let record = record_of(&payload)?;
         let blobs = record.blobs().into_iter().collect();
-        Ok(Self { payload, stamp: record.stamp, blobs, held: false })
+        Ok(Self { payload, stamp: record.stamp, blobs, held: false, using: Keep::default() })
     }
 
     /// One that this node's own log holds, and so its blobs.
     fn stored(entry: &LogEntry) -> Self {
         let (payload, stamp) = (entry.payload.clone(), entry.stamp);
-        Self { payload, stamp, blobs: Vec::new(), held: true }
+        Self { payload, stamp, blobs: Vec::new(), held: true, using: Keep::default() }
     }
 
     /// The blobs that it names and that are not yet known to be durable here.
@@ -109,6 +126,11 @@ impl Proposal {
     /// Only the gate says so.
     pub(super) fn set_held(&mut self) {
         self.held = true;
+    }
+
+    /// Keeps what was found for it as long as it is on its way.
+    pub(super) fn keep(&mut self, using: Option<Arc<Using>>) {
+        self.using = Keep { _using: using };
     }
 }
 
@@ -158,6 +180,13 @@ impl Entry {
         Ok(Self { id: to_raft(id), payload: decoded, stamp, stored: None, sent })
     }
 
+    /// Keeps what is found for it as long as it is on its way into the log.
+    pub(crate) fn keep(&mut self, using: Option<Arc<Using>>) {
+        if let EntryPayload::Normal(proposal) = &mut self.payload {
+            proposal.keep(using);
+        }
+    }
+
     /// The chain behind it in the log of the peer that sent it.
     pub(crate) fn chain(&self) -> Option<Hash> {
         self.sent.as_ref().map(|sent| sent.chain)
@@ -186,6 +215,11 @@ impl Entry {
         // Another version may write a membership in other octets: those of the sender count.
         let payload = self.sent.as_ref().map_or(payload, |sent| sent.payload.clone());
         Ok(NewEntry { id: from_raft(self.id), kind, stamp: self.stamp, payload })
+    }
+
+    /// Where it stands in the log.
+    pub(crate) fn index(&self) -> u64 {
+        self.id.index
     }
 
     /// Blobs that it names and that are not yet known to be durable here.

@@ -179,10 +179,18 @@ pub enum Mutation {
     SnapshotBlobsUnsynced,
     /// Records are stamped with a time that is to come.
     StampedAhead,
+    /// A pack goes before what lives in it is durable elsewhere.
+    MovedUnsynced,
+    /// Dead blobs go without waiting for those who found them before.
+    ForgottenAtOnce,
+    /// Dead blobs go that live again.
+    DeadForEver,
+    /// Holds keep nothing.
+    HoldsIgnored,
 }
 
 /// Whether a rule is broken on purpose: only ever in a simulation.
-pub(crate) fn breaks(rule: Mutation) -> bool {
+pub fn breaks(rule: Mutation) -> bool {
     #[cfg(any(test, feature = "sim"))]
     return sim::here().is_some_and(|host| host.breaks(rule));
     #[cfg(not(any(test, feature = "sim")))]

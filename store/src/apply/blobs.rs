@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use redoubt_log::id::{AccountId, BlobId, EmailId, LogIndex};
-use redoubt_log::record::{BlobsDead, Done, Rejection};
+use redoubt_log::record::{BlobsDead, Change, Done, Outcome, Record, Rejection};
 
 use super::work::Work;
 use super::{Ruled, Stop, settle, system};
@@ -38,6 +38,40 @@ pub(crate) fn refer(work: &mut Work<'_>, a: AccountId, e: EmailId, data: &EmailD
     Ok(())
 }
 
+/// A record that names a blob which was dead has it again, also where it is rejected or is a
+/// retry: whoever has the entry must have the blob, or know of a death behind it. What comes
+/// and is nobody's may go.
+pub(crate) fn named(
+    work: &mut Work<'_>,
+    record: &Record,
+    outcome: &Outcome,
+) -> Result<(), StorageError> {
+    let brings = matches!(record.change, Change::Deliver(_) | Change::Append(_));
+    let refused = brings && !is_taken(outcome);
+    for blob in record.blobs() {
+        let key = Key::Unreferenced(blob);
+        let row: Option<UnreferencedRow> = work.tx.get(&key)?;
+        let again = match row {
+            Some(row) => row.dead.is_some(),
+            None => refused && !is_referenced(work, &blob)? && are_counted(work)?,
+        };
+        if again {
+            work.tx.put(&key, &UnreferencedRow { since: work.index, dead: None })?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether all that the record brings was taken.
+fn is_taken(outcome: &Outcome) -> bool {
+    match &outcome.result {
+        Ok(Done::Delivered(answers) | Done::Arrived(answers)) => {
+            !answers.is_empty() && answers.iter().all(Result::is_ok)
+        }
+        result => result.is_ok(),
+    }
+}
+
 /// An email leaves the history.
 pub(crate) fn leave(work: &mut Work<'_>, a: AccountId, e: EmailId, data: &EmailData) -> Ruled<()> {
     for blob in blobs_of(data) {
@@ -65,10 +99,14 @@ pub(crate) fn begin(work: &mut Work<'_>) -> Ruled<()> {
 
 /// Rejects what needs every reference.
 pub(crate) fn counted(work: &Work<'_>) -> Ruled<()> {
-    match work.tx.get::<LogIndex>(&Key::Meta(Meta::Counted))? {
-        Some(_) => Ok(()),
-        None => Err(Rejection::NotCounted.into()),
+    match are_counted(work)? {
+        true => Ok(()),
+        false => Err(Rejection::NotCounted.into()),
     }
+}
+
+fn are_counted(work: &Work<'_>) -> Result<bool, StorageError> {
+    Ok(work.tx.get::<LogIndex>(&Key::Meta(Meta::Counted))?.is_some())
 }
 
 /// One more piece of the emails that came before references were kept.

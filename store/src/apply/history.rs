@@ -6,7 +6,7 @@ use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, ModSeq, Uid};
 use redoubt_log::record::{Done, HistoryFloor, HistoryTrim, Rejection, TrimRow};
 
 use super::work::Work;
-use super::{Ruled, blobs, hold};
+use super::{Ruled, blobs, hold, restore};
 use crate::keys::{DIRECTORY, Key, Meta, Object, Parts, floors, parse_object};
 use crate::rows::{AccountRow, ChangeKind, EmailData, FloorRow, Standing, Version};
 use crate::storage::{KeyRange, Row, StorageError, Table, decode};
@@ -17,6 +17,7 @@ pub(crate) const MOST: usize = 4000;
 pub(crate) fn floor(work: &mut Work<'_>, record: &HistoryFloor) -> Ruled<Done> {
     let HistoryFloor { account, floor, time } = *record;
     hold::check(work, account)?;
+    restore::check(work, account)?;
     if floor >= work.index {
         return Err(Rejection::Floor(format!("entry {floor} is not applied yet")).into());
     }
@@ -76,6 +77,7 @@ fn below_all(work: &Work<'_>, floor: LogIndex) -> Ruled<()> {
 pub(crate) fn trim(work: &mut Work<'_>, record: &HistoryTrim) -> Ruled<Done> {
     let account = record.account;
     hold::check(work, account)?;
+    restore::check(work, account)?;
     blobs::counted(work)?;
     let Some(FloorRow { floor, .. }) = work.tx.get(&Key::Floor(account))? else {
         return Err(Rejection::Floor("it keeps all of its history".into()).into());

@@ -107,6 +107,7 @@ pub fn apply<S: Storage>(
         Some(outcome) => outcome,
         None => act(&mut work, record)?,
     };
+    blobs::named(&mut work, record, &outcome)?;
     operations::sweep(&mut work)?;
     let batch = storage_batch(work.tx, position, time)?;
     storage.write(batch)?;

@@ -22,7 +22,7 @@ use super::placing::{self, Marks, Place};
 use super::work::Work;
 use super::{Ruled, Stop, account, mailbox, operations, settle, subscribe};
 use crate::email::{check_quota, thread};
-use crate::keys::{Key, Object};
+use crate::keys::{Key, Object, restoring};
 use crate::mailbox::{INBOX, KeywordPlan, find, is_inbox, plan_keywords};
 use crate::rows::{
     EmailData, EmailRow, MailboxState, PlacementRow, RestoreEnd, RestoreMadeRow, RestorePieceRow,
@@ -47,6 +47,19 @@ pub(crate) fn begin(work: &mut Work<'_>, actor: &Actor, record: &RestoreBegin) -
     work.tx.put(&Key::Restoring(record.account), &record.restore)?;
     work.tx.put(&Key::Restore(record.restore), &row(work, actor, record))?;
     Ok(Done::Unit)
+}
+
+/// Rejects what would take from an account what a restore that is under way needs.
+pub(crate) fn check(work: &Work<'_>, account: AccountId) -> Ruled<()> {
+    for (key, value) in work.tx.scan(Table::Operation, &restoring(), usize::MAX)? {
+        let id: OperationId = decode(Table::Operation, &key, &value)?;
+        let row: Option<RestoreRow> = work.tx.get(&Key::Restore(id))?;
+        if row.is_some_and(|row| row.source == account || row.account == account) {
+            let why = format!("restore {id} of its history is not done: `redoubt restore list`");
+            return Err(Rejection::Floor(why).into());
+        }
+    }
+    Ok(())
 }
 
 fn row(work: &Work<'_>, actor: &Actor, record: &RestoreBegin) -> RestoreRow {

@@ -22,6 +22,7 @@ impl Inner {
                 items.len()
             )));
         }
+        let _using = self.blobs.using();
         let mut taken = Vec::with_capacity(items.len());
         for item in items {
             taken.push(self.take_item(item).await?);

@@ -29,6 +29,8 @@ impl Inner {
         recipients: Vec<DeliveryRecipient>,
     ) -> Result<Vec<Result<Arrival, Rejection>>, WriteError> {
         let content = content.settle().await?;
+        // What is found here stays until the record that names it is applied.
+        let _using = self.blobs.using();
         let job = Job { ingest: self.ingest.clone(), envelope, trace, content, recipients };
         let storage = self.storage.clone();
         let view = move || View::new(Arc::new(storage.snapshot()?));

@@ -15,8 +15,8 @@ use super::machine::{Machine, Progress};
 use super::rescue::{self, Rescuer};
 use super::{
     ClusterFile, Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret,
-    StoreError, Tasks, checkpoints, contact, layout, place, reserve, restores, scrub, sweep,
-    upkeep, views, workers,
+    StoreError, Tasks, checkpoints, contact, layout, place, reserve, restores, retention, scrub,
+    sweep, upkeep, views, workers,
 };
 use crate::Ending;
 use crate::alarms::Alarms;
@@ -44,6 +44,7 @@ pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
     let marks = inner.progress.marks.clone();
     let tasks = [
         tokio::spawn(sweep::run(weak.clone(), inner.progress.clone())),
+        tokio::spawn(retention::run(weak.clone())),
         tokio::spawn(restores::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(checkpoints::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(rescue::run(Arc::downgrade(&inner.rescuer))),
@@ -211,6 +212,9 @@ impl Inner {
         let node = Node::open(node_options, log.clone(), blobs.clone(), machine);
         let node = node.map_err(not_started)?;
         let comparer = Comparer::new(&node, &blobs, &alarms, marks, layout.marks(), &ending);
+        if !membership.light {
+            node.know_dead(Arc::new(retention::Dead(storage.clone())));
+        }
         let source = Arc::new(node.clone());
         let rescuer = Arc::new(Rescuer::new(source, blobs.clone(), alarms.clone()));
         let schedule = scrub::Schedule { every: options.scrub_every, rate: options.scrub_rate };
@@ -257,6 +261,8 @@ impl Inner {
             ending,
             keep_log: options.keep_log,
             keep_log_for: options.keep_log_for,
+            keep_history: options.keep_history.filter(|_| !membership.light),
+            purge_pins: Default::default(),
             identity,
             membership: parking_lot::Mutex::new(membership),
             layout,

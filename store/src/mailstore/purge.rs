@@ -1,6 +1,7 @@
 //! How far the log may be purged, where it is not kept for ever: to a verified
 //! checkpoint, and not past what anybody needs who may come back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redoubt_log::id::LogIndex;
@@ -8,6 +9,7 @@ use redoubt_log::raft::Cluster;
 
 use super::Inner;
 use super::checkpoints::KEPT;
+use crate::alarms::AlarmKind;
 
 /// Who was heard within this is there.
 const PRESENT: Duration = Duration::from_secs(10);
@@ -22,7 +24,53 @@ pub enum KeepLog {
     SinceCheckpoint,
 }
 
+/// Somebody who needs the log, and the blobs that it names, from behind an index on.
+#[derive(Clone)]
+pub struct PurgePin {
+    /// Who, for people: an alarm says so.
+    pub name: &'static str,
+    /// The last index that it has; `None` while that is not known: then it needs everything.
+    /// Blocks for no longer than a look at the views.
+    pub has: Arc<dyn Fn() -> Option<LogIndex> + Send + Sync>,
+}
+
+impl std::fmt::Debug for PurgePin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PurgePin({})", self.name)
+    }
+}
+
 impl Inner {
+    /// From now on neither the log nor dead blobs go past what the pin's owner has.
+    pub(super) fn pin_purge(&self, pin: PurgePin) {
+        self.purge_pins.lock().push(pin);
+    }
+
+    /// The last index that all have who pin the log; `None` when nobody does.
+    pub(super) fn purge_pin(&self) -> Option<LogIndex> {
+        let pins = self.purge_pins.lock().clone();
+        pins.iter().map(|pin| (pin.has)().unwrap_or(LogIndex(0))).min()
+    }
+
+    /// What a pin keeps is nobody's fault but takes room: said when that becomes short.
+    fn watch_pins(&self, wanted: LogIndex) {
+        let pins = self.purge_pins.lock().clone();
+        let short = self.reserve.room().is_ok_and(|(free, reserve)| free < 2 * reserve);
+        for pin in pins {
+            let has = (pin.has)().unwrap_or(LogIndex(0));
+            let text = (short && has < wanted).then(|| {
+                format!(
+                    "the log is kept from entry {} on for the {}, and the disk is getting full: \
+                     see to it that the {} goes on, or enlarge the disk",
+                    has.0.saturating_add(1),
+                    pin.name,
+                    pin.name
+                )
+            });
+            self.alarms.set(AlarmKind::Disk, pin.name, text);
+        }
+    }
+
     /// Purges what nobody needs any more, after a checkpoint was taken.
     pub(super) async fn purge_log(&self) {
         if self.keep_log == KeepLog::Forever {
@@ -41,7 +89,10 @@ impl Inner {
         let base = bases.get(KEPT - 1)?.index();
         let needed = needed_by_members(&self.node.cluster(), self.keep_log_for.max(PRESENT))?;
         let floor = self.node.snapshot_floor().unwrap_or(base);
-        let upto = base.min(needed).min(floor).min(self.archive_needs());
+        let wanted = base.min(needed).min(floor);
+        self.watch_pins(wanted);
+        let pin = self.purge_pin().unwrap_or(wanted).min(self.archive_needs());
+        let upto = wanted.min(pin);
         let purged = self.node.status().purged.map(|id| id.index);
         (Some(upto) > purged).then_some(upto)
     }

@@ -37,6 +37,8 @@ pub struct Options {
     pub keep_log: KeepLog,
     /// A member that was heard within this keeps the log from being purged past what it needs.
     pub keep_log_for: Duration,
+    /// How long history is kept; `None` is for ever.
+    pub keep_history: Option<Duration>,
     /// Where checkpoints are kept; without it none is taken and the log alone rebuilds.
     pub bases: Option<Arc<dyn Bases>>,
     /// How long calls wait for a leader.
@@ -74,6 +76,7 @@ impl Options {
             checkpoint_every: 1_000_000,
             keep_log: KeepLog::Forever,
             keep_log_for: Duration::from_secs(24 * 3600),
+            keep_history: None,
             bases: None,
             waits: Waits::default(),
             log: SegmentOptions::default(),

@@ -39,6 +39,10 @@ pub(super) type Later<T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send
 pub(super) trait Source: fmt::Debug + Send + Sync {
     /// Whether there is anybody.
     fn has_peers(&self) -> bool;
+    /// Whether nothing refers to a blob any more, so that nobody need have it. Blocks.
+    fn is_dead(&self, _: &BlobId) -> bool {
+        false
+    }
     /// Brings a blob and its parts here, durably; says from whom.
     fn fetch(&self, id: BlobId) -> Later<NodeId>;
     /// Brings all blobs that somebody has and this node has not; says how many.
@@ -48,6 +52,10 @@ pub(super) trait Source: fmt::Debug + Send + Sync {
 impl Source for Node {
     fn has_peers(&self) -> bool {
         self.cluster().members.len() > 1
+    }
+
+    fn is_dead(&self, id: &BlobId) -> bool {
+        self.dead_since(id).is_some()
     }
 
     fn fetch(&self, id: BlobId) -> Later<NodeId> {
@@ -116,6 +124,9 @@ impl Rescuer {
     }
 
     async fn bring(&self, id: BlobId) -> Result<(), String> {
+        if self.is_nobodys(id).await? {
+            return Ok(());
+        }
         // A recipe's parts are known once the recipe itself reads, and each part once.
         for _ in 0..3 {
             let bad = self.examine(id).await?;
@@ -131,6 +142,17 @@ impl Rescuer {
             }
         }
         Err("what peers gave does not read either".to_owned())
+    }
+
+    /// What is dead may be gone, here and elsewhere: nobody misses it.
+    async fn is_nobodys(&self, id: BlobId) -> Result<bool, String> {
+        let (source, blobs) = (self.source.clone(), self.blobs.clone());
+        let look = move || match source.is_dead(&id) {
+            true => blobs.forgive(&[id]).map(|()| true),
+            false => Ok(false),
+        };
+        let looked = tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())?;
+        looked.map_err(|error| error.to_string())
     }
 
     fn why(&self, id: &BlobId) -> String {
@@ -257,6 +279,35 @@ mod tests {
             read
         });
         assert_eq!(BlobId::of(&read.await.unwrap().unwrap()), id);
+    }
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl Source for Nobody {
+        fn has_peers(&self) -> bool {
+            true
+        }
+        fn is_dead(&self, _: &BlobId) -> bool {
+            true
+        }
+        fn fetch(&self, _: BlobId) -> Later<NodeId> {
+            Box::pin(async { Err("dead since entry 9".to_owned()) })
+        }
+        fn fetch_missing(&self, _: &BlobStore) -> Later<u64> {
+            Box::pin(async { Ok(0) })
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_dead_is_missed_by_nobody() {
+        let store = open(&SimDisk::new(2));
+        let id = BlobId::of(b"never here");
+        store.note_missing(&id).unwrap();
+        let alarms = Alarms::default();
+        let rescuer = Rescuer::new(Arc::new(Nobody), store.clone(), alarms.clone());
+        assert!(!rescuer.rescue_all().await);
+        assert!(alarms.active().is_empty() && !store.is_damaged(&id));
     }
 
     #[tokio::test(flavor = "multi_thread")]

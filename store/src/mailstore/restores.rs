@@ -212,7 +212,12 @@ impl Inner {
         let first = row.done;
         let piece = RestorePiece { restore, account: row.account, first, steps };
         let operation = piece_operation(restore, first);
-        match self.propose(&actor, operation, Change::RestorePiece(piece)).await {
+        let mut done = self.propose(&actor, operation, Change::RestorePiece(piece.clone())).await;
+        if matches!(done, Err(WriteError::Store(StoreError::Blob(..)))) {
+            let piece = self.without_the_gone(piece, &row).await?;
+            done = self.propose(&actor, operation, Change::RestorePiece(piece)).await;
+        }
+        match done {
             // Another node was there first.
             Err(WriteError::Rejected(Rejection::Restore(why))) => {
                 tracing::debug!(%restore, why, "a piece was not the next one");
@@ -220,6 +225,28 @@ impl Inner {
             }
             other => other.map(drop),
         }
+    }
+
+    /// Emails that have left the history since the plan was made cannot come back, and their
+    /// blobs may be gone: the record names one that is here in their place. Each such step
+    /// fails by itself.
+    async fn without_the_gone(
+        &self,
+        mut piece: RestorePiece,
+        row: &RestoreRow,
+    ) -> Result<RestorePiece, WriteError> {
+        let (view, there) = (self.view().await?, row.plan.first().copied());
+        let named = move || -> Result<RestorePiece, StoreError> {
+            for step in &mut piece.steps {
+                let RestoreStep::Email(email) = step else { continue };
+                let data = data(&view, email.from, email.email);
+                if data.map_err(|error| StoreError::Views(error.to_string()))?.is_none() {
+                    (email.blob, email.envelope) = (there.unwrap_or(email.blob), None);
+                }
+            }
+            Ok(piece)
+        };
+        Ok(self.work(named).await??)
     }
 
     /// The steps of the next record.

@@ -6,7 +6,9 @@ use redoubt_log::id::{AccountId, BlobId, EmailId, HoldId, LogIndex, ModSeq, Time
 use redoubt_log::record::{HoldScope, TrimRow};
 
 use super::{Key, KeyRange, Order, Parts, StorageError, StoreError, Table, View, decode};
-use crate::keys::{Bytes, DIRECTORY, Meta, holds_over, parse_history, referrers_of, unreferenced};
+use crate::keys::{
+    Bytes, DIRECTORY, Meta, holds_over, of_accounts, parse_history, referrers_of, unreferenced,
+};
 use crate::rows::{AccountRow, ChangeKind, FloorRow, HoldRow, Standing, UnreferencedRow, Version};
 
 /// A hold.
@@ -165,6 +167,34 @@ impl View {
             Some((parts.account()?, parts.email()?))
         };
         Ok(rows.iter().filter_map(parse).collect())
+    }
+
+    /// Whether a blob is that of an email, or was and has not died up to an index.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub(crate) fn is_known(&self, blob: &BlobId, upto: LogIndex) -> Result<bool, StoreError> {
+        let row: Option<UnreferencedRow> = self.source.get(&Key::Unreferenced(*blob))?;
+        let waits = row.is_some_and(|row| row.dead.is_none_or(|dead| dead > upto));
+        Ok(waits || !self.referrers(blob, 1)?.is_empty())
+    }
+
+    /// All accounts, deleted ones too.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub(crate) fn account_ids(&self) -> Result<Vec<AccountId>, StoreError> {
+        let mut ids = Vec::new();
+        self.reader().visit(Table::Account, &of_accounts(), Order::Rising, &mut |key, _| {
+            let mut parts = Parts::new(key);
+            if let (Some(account), Some(b'a'), Some(())) =
+                (parts.account(), parts.u8(), parts.end())
+            {
+                ids.push(account);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(ids)
     }
 
     /// Looks at about `rows` rows of an account's history, from where `at` says, and names what

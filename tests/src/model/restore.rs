@@ -6,6 +6,7 @@ use super::*;
 #[derive(Debug, Clone)]
 pub(super) struct RestoreM {
     account: AccountId,
+    source: AccountId,
     steps: u64,
     done: u64,
     counts: RestoreCounts,
@@ -15,9 +16,15 @@ pub(super) struct RestoreM {
 }
 
 impl RestoreM {
-    fn new(account: AccountId, steps: u64, options: RestoreOptions) -> Self {
-        let (counts, made) = (RestoreCounts::default(), BTreeMap::new());
-        Self { account, steps, done: 0, counts, options, made, ended: false }
+    fn new(of: (AccountId, AccountId), steps: u64, options: RestoreOptions) -> Self {
+        let ((account, source), counts) = (of, RestoreCounts::default());
+        let made = BTreeMap::new();
+        Self { account, source, steps, done: 0, counts, options, made, ended: false }
+    }
+
+    /// Whether it is not done, and reads or writes this account.
+    pub(super) fn needs(&self, account: AccountId) -> bool {
+        !self.ended && (self.account == account || self.source == account)
     }
 }
 
@@ -53,7 +60,7 @@ impl Model {
         if busy || self.restores.contains_key(&r.restore) {
             return Err(refused());
         }
-        self.restores.insert(r.restore, RestoreM::new(r.account, r.steps, r.options));
+        self.restores.insert(r.restore, RestoreM::new((r.account, r.source), r.steps, r.options));
         Ok(Done::Unit)
     }
 
@@ -75,7 +82,7 @@ impl Model {
         if self.restores.contains_key(&r.restore) {
             return Err(refused());
         }
-        let mut run = RestoreM::new(r.account, r.steps.len() as u64, r.options);
+        let mut run = RestoreM::new((r.account, r.source), r.steps.len() as u64, r.options);
         let answers = self.steps(at, &mut run, &r.steps);
         run.ended = true;
         self.restores.insert(r.restore, run);

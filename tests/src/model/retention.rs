@@ -11,8 +11,16 @@ impl Model {
         }
     }
 
+    fn not_restored_from(&self, account: AccountId) -> Answer<()> {
+        match self.restores.values().any(|restore| restore.needs(account)) {
+            true => Err(Rejection::Floor(String::new())),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn history_floor(&mut self, at: &At, r: &HistoryFloor) -> Answer<Done> {
         self.not_held(r.account)?;
+        self.not_restored_from(r.account)?;
         if r.floor.0 >= at.index {
             return Err(Rejection::Floor(String::new()));
         }
@@ -36,6 +44,7 @@ impl Model {
     /// It changes nothing that anybody may see.
     pub(super) fn history_trim(&mut self, r: &HistoryTrim) -> Answer<Done> {
         self.not_held(r.account)?;
+        self.not_restored_from(r.account)?;
         match self.floors.contains_key(&r.account) {
             true => Ok(Done::Trimmed(0)),
             false => Err(Rejection::Floor(String::new())),

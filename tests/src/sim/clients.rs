@@ -14,7 +14,7 @@ use redoubt_store::view::View;
 use super::Group;
 use super::machine::{Machine, Running};
 
-const ACCOUNTS: u64 = 2;
+pub(super) const ACCOUNTS: u64 = 2;
 const MAILBOXES: u64 = 5;
 
 /// The first records: a domain and its accounts.
@@ -127,6 +127,7 @@ async fn attempt(
     machine
         .with(move |host, running| async move {
             let deadline = host.later(Duration::from_millis(host.pick(50..3000)));
+            let _using = running.blobs.using();
             let Some(change) = wish.change(&running) else {
                 return Err(ProposeError::Unavailable);
             };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use redoubt_log::id::{BlobId, Hash, LogIndex, NodeId, OperationId, Term, Timestamp};
 use redoubt_log::raft::{AppliedState, Committed, LogEntry, LogId};
-use redoubt_log::record::{Outcome, Record};
+use redoubt_log::record::{Outcome, Record, Rejection};
 use redoubt_log::world::sim::Host;
 
 /// How far the log's time may be ahead of the true one, where all clocks show that.
@@ -24,6 +24,8 @@ struct Facts {
     logged: BTreeMap<(LogIndex, Term), (Hash, NodeId)>,
     leaders: BTreeMap<Term, NodeId>,
     acknowledged: BTreeMap<OperationId, Outcome>,
+    /// The entries by which blobs died last.
+    deaths: BTreeMap<BlobId, LogIndex>,
     /// Whether the nodes' clocks are never set wrong.
     true_clocks: bool,
     /// Nothing older may be read any more.
@@ -92,6 +94,10 @@ pub struct Counts {
     pub exchanged: u64,
     /// Nodes that came back with an older disk than they had, and were refused.
     pub restored: u64,
+    /// Blobs that died.
+    pub died: u64,
+    /// Packs that went with their dead.
+    pub packs_removed: u64,
 }
 
 impl Ledger {
@@ -129,6 +135,22 @@ impl Ledger {
             self.violation(format!("node {node} applied {id}, {wrong}"));
         }
         self.same(node, &first, id, chain, state);
+    }
+
+    /// Blobs died by an entry.
+    pub fn died(&self, index: LogIndex, blobs: &[BlobId], answers: &[Result<(), Rejection>]) {
+        let mut facts = self.0.lock();
+        for (blob, _) in blobs.iter().zip(answers).filter(|(_, answer)| answer.is_ok()) {
+            if facts.deaths.get(blob) < Some(&index) {
+                facts.deaths.insert(*blob, index);
+                facts.counts.died += 1;
+            }
+        }
+    }
+
+    /// Whether a blob died behind an entry: who has that need not have it.
+    pub fn died_after(&self, blob: &BlobId, index: LogIndex) -> bool {
+        self.0.lock().deaths.get(blob) > Some(&index)
     }
 
     /// A node has a snapshot in place of its state.
@@ -219,11 +241,16 @@ impl Ledger {
         self.0.lock().history.values().cloned().collect()
     }
 
-    /// The blobs of records up to and with an entry.
+    /// The blobs of records up to and with an entry that did not die behind theirs.
     pub fn blobs_upto(&self, index: LogIndex) -> BTreeSet<BlobId> {
         let facts = self.0.lock();
         let upto = facts.history.range(..=index);
-        upto.flat_map(|(_, applied)| applied.record.iter().flat_map(Record::blobs)).collect()
+        let named = upto.flat_map(|(at, applied)| {
+            let blobs = applied.record.iter().flat_map(Record::blobs);
+            blobs.map(|blob| (blob, *at))
+        });
+        let alive = |(blob, at): &(BlobId, LogIndex)| facts.deaths.get(blob).is_none_or(|d| d < at);
+        named.filter(alive).map(|(blob, _)| blob).collect()
     }
 
     /// The chain after an entry that was applied somewhere.

@@ -19,6 +19,7 @@ use redoubt_store::sim::{SimBases, SimViews};
 
 use super::ledger::Ledger;
 use super::net::Net;
+use super::retained;
 use super::upkeep;
 use super::watched::Watched;
 
@@ -43,14 +44,24 @@ pub struct Options {
     pub level: u32,
     /// Whether checkpoints are taken and the log is purged behind them.
     pub purging: bool,
+    /// Whether the bytes of dead blobs go.
+    pub retaining: bool,
     /// Octets a second that it gives to those who fetch a snapshot; 0 is no bound.
     pub rate: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let (start, packs_unsynced, net) = (Start::Found, false, None);
-        Self { start, packs_unsynced, net, light: false, level: LEVEL, purging: false, rate: 0 }
+        Self {
+            start: Start::Found,
+            packs_unsynced: false,
+            net: None,
+            light: false,
+            level: LEVEL,
+            purging: false,
+            retaining: false,
+            rate: 0,
+        }
     }
 }
 
@@ -97,7 +108,7 @@ pub struct Image {
 }
 
 /// A node that runs.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Running {
     /// The replica.
     pub node: Node,
@@ -323,6 +334,11 @@ impl Machine {
         if self.0.options.purging {
             drop(self.host().spawn(upkeep::keep(self.host(), running.clone())));
         }
+        if self.0.options.retaining && !self.is_light() {
+            let (host, ledger) = (self.host(), self.0.ledger.clone());
+            let work = retained::reclaim(host, self.clone(), running.clone(), ledger);
+            drop(self.host().spawn(work));
+        }
         self.0.state.lock().running = Some(running);
         self.0.ledger.count(|counts| counts.restarts += 1);
         if let Stopped::Fatal(why) = node.stopped().await {
@@ -341,7 +357,8 @@ impl Machine {
             }
             let record = record_of(&entry.payload).map_err(|error| error.to_string())?;
             for blob in record.blobs() {
-                if let Err(error) = whole(blobs, blob) {
+                let dead = self.0.ledger.died_after(&blob, entry.id.index);
+                if let (Err(error), false) = (whole(blobs, blob), dead) {
                     let id = self.0.id;
                     return Err(format!(
                         "holds entry {} without its blob: {error}; {id}",

@@ -13,6 +13,7 @@ mod members;
 mod net;
 mod plan;
 mod restored;
+mod retained;
 mod runner;
 mod upkeep;
 mod watched;
@@ -37,7 +38,7 @@ pub use net::Net;
 pub use plan::Plan;
 pub use runner::{catches, hold, is_replay, seeds};
 
-use crate::model::{Model, agree};
+use crate::model::{Model, agree_above};
 use machine::read_all;
 
 /// What a run came to.
@@ -122,6 +123,7 @@ impl Group {
             light,
             level: if plan.mixed { levels::first(self, id.0) } else { LEVEL },
             purging: plan.purging,
+            retaining: plan.retaining,
             rate: if plan.purging { self.main().pick(20_000..2_000_000) } else { 0 },
         };
         let machine = Machine::new(id, self.main(), self.ledger(), options);
@@ -250,6 +252,10 @@ impl Group {
             (0..plan.clients).map(|_| self.main().spawn(clients::client(self.clone()))).collect();
         let trouble = self.main().spawn(faults::trouble(self.clone(), plan.faults));
         let press = plan.mixed.then(|| self.main().spawn(levels::press(self.clone())));
+        let keepers = plan.retaining.then(|| {
+            let keep = self.main().spawn(retained::keep(self.clone()));
+            [keep, self.main().spawn(retained::again(self.clone()))]
+        });
         self.pass(plan.time).await;
         self.0.over.store(true, Ordering::Relaxed);
         for client in clients {
@@ -258,6 +264,9 @@ impl Group {
         let _ = trouble.await;
         if let Some(press) = press {
             let _ = press.await;
+        }
+        for keeper in keepers.into_iter().flatten() {
+            let _ = keeper.await;
         }
         self.finish().await;
         watcher.abort();
@@ -362,13 +371,17 @@ impl Group {
                 blobs.extend(record.blobs());
             }
         }
+        if self.0.plan.retaining {
+            retained::check_end(self);
+            blobs.clear();
+        }
         for machine in self.machines() {
             self.check_blobs(&machine, &blobs);
             if machine.is_light() {
                 continue;
             }
             let view = View::new(Arc::new(machine.views().now())).unwrap();
-            agree(&view, &model.now);
+            agree_above(&view, &model.now, &model.floors);
             let wrong = check(&view, &|_| Ok(()), 20).unwrap();
             if !wrong.is_empty() {
                 self.ledger().violation(format!("node {}: {wrong:?}", machine.id()));

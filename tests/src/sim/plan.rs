@@ -27,6 +27,8 @@ pub struct Plan {
     pub faults: &'static [Fault],
     /// Whether checkpoints are taken and the log is purged behind them.
     pub purging: bool,
+    /// Whether histories are let go, and with them blobs.
+    pub retaining: bool,
     /// Whether some nodes are of the release before.
     pub mixed: bool,
     /// A rule that is broken on purpose.
@@ -47,6 +49,7 @@ impl Plan {
         clients: 4,
         faults: &faults::ALONE,
         purging: false,
+        retaining: false,
         mixed: false,
         mutation: None,
         packs_unsynced: false,
@@ -101,8 +104,26 @@ impl Plan {
         ..Self::THREE
     };
 
+    /// Histories that are let go, and blobs with them.
+    pub const RETAINED: Self = Self {
+        name: "retained",
+        retaining: true,
+        purging: true,
+        faults: &faults::PURGING,
+        ..Self::THREE
+    };
+
+    /// The same on one node.
+    pub const RETAINED_ALONE: Self = Self {
+        name: "retained_alone",
+        retaining: true,
+        purging: true,
+        time: Duration::from_secs(10),
+        ..Self::ONE
+    };
+
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::ONE,
         Self::THREE,
         Self::FIVE,
@@ -112,5 +133,7 @@ impl Plan {
         Self::LIGHT,
         Self::MIXED,
         Self::RESTORED,
+        Self::RETAINED,
+        Self::RETAINED_ALONE,
     ];
 }

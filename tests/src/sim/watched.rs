@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use redoubt_log::id::NodeId;
 use redoubt_log::raft::{AppliedState, Checkpoint, Committed, Fatal, StateMachine};
-use redoubt_log::record::Outcome;
+use redoubt_log::record::{Change, Done, Outcome};
 use redoubt_log::world::sim::Host;
 use redoubt_store::sim::SimViews;
 
@@ -41,6 +41,12 @@ impl StateMachine for Watched {
     fn apply(&mut self, entry: Committed) -> Result<Option<Outcome>, Fatal> {
         let outcome = self.machine.apply(entry.clone())?;
         self.ledger.applied(self.node, &entry, self.hash()?);
+        if let (Some(record), Some(outcome)) = (&entry.record, &outcome)
+            && let (Change::BlobsDead(dead), Ok(Done::Dead(answers))) =
+                (&record.change, &outcome.result)
+        {
+            self.ledger.died(outcome.index, &dead.blobs, answers);
+        }
         // Views are flushed when they like.
         if !self.light && self.main.pick(0..24) == 0 {
             self.views.flush();

@@ -10,6 +10,7 @@ mod light;
 mod mail;
 mod members;
 mod purge;
+mod reclaim;
 mod recover;
 mod refusals;
 mod restores;

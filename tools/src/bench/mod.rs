@@ -20,6 +20,7 @@ mod node;
 mod owner;
 mod past;
 mod process;
+mod reclaim;
 mod report;
 mod server;
 pub mod wires;
@@ -78,6 +79,8 @@ pub enum Part {
     Large,
     /// A very large mailbox as it was.
     Past,
+    /// Dead mail that leaves the packs.
+    Reclaim,
     /// Three nodes beside one, and what happens when they fail.
     Cluster,
     /// Three nodes under full load for long.
@@ -214,6 +217,7 @@ impl Bench {
             self.cluster();
         }
         self.part(Part::Steady, "three nodes under load for long", Self::steady);
+        self.part(Part::Reclaim, "dead mail", Self::reclaim);
         self.report
     }
 
@@ -288,6 +292,12 @@ impl Bench {
         let wrong = measured.wrong();
         self.report.add(measured.into_table());
         wrong.into_iter().for_each(|what| self.report.wrong(what));
+        Ok(())
+    }
+
+    fn reclaim(&mut self) -> anyhow::Result<()> {
+        let (data, time) = (self.dir.join("reclaim"), self.options.time);
+        self.report.add(reclaim::measure(&data, &self.mix, self.options.emails, time)?);
         Ok(())
     }
 

@@ -41,6 +41,8 @@ pub struct Config {
     pub store: Store,
     /// The backup repository.
     pub backup: Backup,
+    /// How long the past is kept.
+    pub history: History,
     /// What is logged and how.
     pub log: Log,
 }
@@ -60,6 +62,7 @@ impl Default for Config {
             limits: Limits::default(),
             store: Store::default(),
             backup: Backup::default(),
+            history: History::default(),
             log: Log::default(),
         }
     }
@@ -266,6 +269,47 @@ pub struct Store {
     pub scrub_hours: u64,
     pub scrub_mib_per_second: u64,
     pub compare_minutes: u64,
+}
+
+/// `[history]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct History {
+    /// How long deleted mail and past states are kept.
+    pub keep: KeepHistory,
+}
+
+/// `history.keep`: `off`, or a number with `s`, `m`, `h` or `d`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeepHistory(pub Option<std::time::Duration>);
+
+impl TryFrom<String> for KeepHistory {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let wrong = || format!("{text:?} is not \"off\" and no time like \"90d\"");
+        let unit = text.chars().next_back().ok_or_else(wrong)?;
+        let seconds: u64 = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            'd' => 86_400,
+            _ => return Err(wrong()),
+        };
+        let count: u64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+        let all = count.checked_mul(seconds).filter(|all| *all > 0).ok_or_else(wrong)?;
+        Ok(Self(Some(std::time::Duration::from_secs(all))))
+    }
+}
+
+impl From<KeepHistory> for String {
+    fn from(keep: KeepHistory) -> Self {
+        keep.0.map_or_else(|| "off".to_owned(), |time| format!("{}s", time.as_secs()))
+    }
 }
 
 /// `store.keep_log`

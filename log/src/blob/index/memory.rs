@@ -25,6 +25,22 @@ impl BlobIndex for MemoryIndex {
         Ok(())
     }
 
+    fn forget(&self, ids: &[BlobId], packs: &[u64]) -> Result<(), String> {
+        let mut places = self.places.write();
+        for id in ids {
+            places.remove(id);
+        }
+        let mut covered = self.covered.write();
+        for pack in packs {
+            covered.remove(pack);
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     fn covered(&self) -> Result<HashMap<u64, Covered>, String> {
         Ok(self.covered.read().clone())
     }

@@ -26,6 +26,10 @@ pub(super) trait BlobIndex: Debug + Send + Sync {
     fn get(&self, id: &BlobId) -> Result<Option<Location>, String>;
     /// Adds entries, and with them (not before them) what is now covered.
     fn add(&self, entries: &[Entry], covered: &[(u64, Covered)]) -> Result<(), String>;
+    /// Blobs that are here no more, and packs that are about to be removed.
+    fn forget(&self, ids: &[BlobId], packs: &[u64]) -> Result<(), String>;
+    /// Makes all of it durable.
+    fn flush(&self) -> Result<(), String>;
     fn covered(&self) -> Result<HashMap<u64, Covered>, String>;
     /// Ids behind `after`, rising, at most `limit`.
     fn ids(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<BlobId>, String>;
@@ -54,6 +58,11 @@ mod tests {
         assert_eq!(index.ids(None, 2), Ok(vec![BlobId([0; 32]), id]));
         assert_eq!(index.ids(Some(id), 9), Ok(vec![BlobId([255; 32])]));
         assert_eq!(index.ids(Some(BlobId([255; 32])), 9), Ok(vec![]));
+        index.add(&[], &[(4, covered)]).unwrap();
+        index.forget(&[BlobId([0; 32]), BlobId([1; 32])], &[4]).unwrap();
+        index.flush().unwrap();
+        assert_eq!(index.get(&BlobId([0; 32])), Ok(None));
+        assert_eq!(index.covered(), Ok(HashMap::from([(3, covered)])));
     }
 
     #[test]

@@ -135,6 +135,17 @@ impl BlobIndex for RocksIndex {
         self.db.write_opt(batch, &without_log()).map_err(|error| error.to_string())
     }
 
+    fn forget(&self, ids: &[BlobId], packs: &[u64]) -> Result<(), String> {
+        let mut batch = WriteBatch::default();
+        ids.iter().for_each(|id| batch.delete(blob_key(id)));
+        packs.iter().for_each(|pack| batch.delete(pack_key(*pack)));
+        self.db.write_opt(batch, &without_log()).map_err(|error| error.to_string())
+    }
+
+    fn flush(&self) -> Result<(), String> {
+        self.db.flush().map_err(|error| error.to_string())
+    }
+
     fn covered(&self) -> Result<HashMap<u64, Covered>, String> {
         let mut all = HashMap::new();
         for item in self.db.iterator(IteratorMode::From(&[PACK], rocksdb::Direction::Forward)) {

@@ -17,6 +17,7 @@ mod export;
 mod format;
 mod index;
 mod messages;
+mod reclaim;
 mod repair;
 mod store;
 

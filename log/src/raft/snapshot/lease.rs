@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::blob::Using;
 use crate::id::{LogIndex, NodeId};
 use crate::raft::images::PinnedImage;
 use crate::segment::LogId;
@@ -20,6 +21,8 @@ pub(super) struct Leases(Mutex<HashMap<NodeId, Lease>>);
 #[derive(Debug)]
 struct Lease {
     image: PinnedImage,
+    /// What it is told of is there when it comes for it.
+    _using: Using,
     until: Instant,
 }
 
@@ -33,8 +36,8 @@ impl Leases {
     }
 
     /// Keeps an image for a peer from now on.
-    pub(super) fn grant(&self, peer: NodeId, image: PinnedImage) {
-        let lease = Lease { image, until: Instant::now() + PATIENCE };
+    pub(super) fn grant(&self, peer: NodeId, image: PinnedImage, using: Using) {
+        let lease = Lease { image, _using: using, until: Instant::now() + PATIENCE };
         self.0.lock().insert(peer, lease);
     }
 

@@ -303,6 +303,8 @@ impl Shared {
     }
 
     async fn bring(&self, fetch: Fetch) -> Installed {
+        // What the image needs and is here already is dead by the state that it replaces.
+        let _using = fetch.blobs.using();
         let checkpoint = fetch.run().await?;
         let vote = self.begin_installing(fetch.id)?;
         let vote = self.replica.install(vote, checkpoint).await?;

@@ -38,9 +38,10 @@ impl Shop {
             return Ok(image);
         }
         let images = self.images.clone().ok_or("this node keeps no images")?;
+        let using = self.blobs.using();
         let image = blocking(move || images.pinned(Some(id))).await?;
         let image = image.ok_or_else(|| format!("the image of {id} is not here any more"))?;
-        self.leases.grant(peer, image.clone());
+        self.leases.grant(peer, image.clone(), using);
         Ok(image)
     }
 

@@ -4,6 +4,7 @@
 mod apply;
 mod cluster;
 mod conformance;
+mod dead;
 mod encoding;
 mod failure;
 mod fence;

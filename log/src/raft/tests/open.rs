@@ -105,7 +105,7 @@ async fn views_of_another_history_are_refused() {
     world.open();
 }
 
-fn append(log: &SegmentLog, term: u64, index: u64, payload: Vec<u8>) {
+pub(super) fn append(log: &SegmentLog, term: u64, index: u64, payload: Vec<u8>) {
     let (tell, told) = std::sync::mpsc::channel();
     let id = LogId { term: Term(term), index: LogIndex(index) };
     let stamp = record(0).stamp;

@@ -1,0 +1,249 @@
+//! History that is older than is to be kept goes in pieces, and with it what only it needed.
+//!
+//! The leader proposes floors, what they let go, and which blobs are dead by that; each node
+//! then takes the bytes of dead blobs out of its own packs. Off unless it is asked for.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use redoubt_log::blob::Reclaimed;
+use redoubt_log::id::{AccountId, BlobId, LogIndex, OperationId, Timestamp};
+use redoubt_log::raft::Deadness;
+use redoubt_log::record::{
+    Actor, BlobsDead, Change, CountReferences, Done, HistoryFloor, HistoryTrim, TrimRow,
+};
+
+use super::{Inner, StoreError, WriteError};
+use crate::Ending;
+use crate::keys::DIRECTORY;
+use crate::reclaim::{Reclaimer, State};
+use crate::storage::RocksStorage;
+use crate::view::{TrimAt, View};
+
+/// Rows looked at for one record.
+const ROWS: usize = 5000;
+/// Places that one record trims.
+const PIECE: usize = 500;
+/// Blobs in one record.
+const BLOBS: usize = 1000;
+/// Packs are written anew when so many of a hundred octets are of nobody.
+const SHARE: u64 = 25;
+/// Octets a second that are moved to other packs, at most.
+const RATE: u64 = 32 << 20;
+
+/// How often: often enough that what is kept is not much more than was asked for.
+fn every(keep: Duration) -> Duration {
+    (keep / 30).clamp(Duration::from_secs(1), Duration::from_secs(24 * 3600))
+}
+
+/// Works, for as long as the store is there; ends at once when all history is kept.
+pub(super) async fn run(store: Weak<Inner>) {
+    loop {
+        let Some(keep) = store.upgrade().and_then(|inner| inner.keep_history) else { return };
+        tokio::time::sleep(every(keep)).await;
+        let Some(inner) = store.upgrade() else { return };
+        if let Err(error) = inner.retain(keep).await {
+            tracing::debug!(%error, "history is trimmed later");
+        }
+        if let Err(error) = inner.reclaim().await {
+            tracing::warn!(%error, "the bytes of dead blobs stay for now");
+        }
+    }
+}
+
+/// What the views say of dead blobs, for peers.
+#[derive(Debug)]
+pub(super) struct Dead(pub(super) RocksStorage);
+
+impl Deadness for Dead {
+    fn since(&self, blob: &BlobId) -> Option<LogIndex> {
+        View::new(Arc::new(self.0.snapshot().ok()?)).ok()?.dead_since(blob).ok()?
+    }
+}
+
+impl Inner {
+    /// One round of the leader.
+    async fn retain(&self, keep: Duration) -> Result<(), WriteError> {
+        if !self.node.is_leader() {
+            return Ok(());
+        }
+        self.count_references().await?;
+        let view = self.view().await?;
+        let target = self.work(move || target(&view, keep)).await??;
+        if let Some((floor, time, accounts)) = target {
+            for account in accounts.into_iter().chain([DIRECTORY]) {
+                self.raise(account, floor, time).await?;
+            }
+        }
+        self.let_die().await
+    }
+
+    async fn system(&self, change: Change) -> Result<Option<Done>, WriteError> {
+        let began = Instant::now();
+        let outcome = self.propose(&Actor::SYSTEM, OperationId::random(), change).await;
+        // Others get as much of the time.
+        tokio::time::sleep(began.elapsed().min(Duration::from_secs(1))).await;
+        match outcome {
+            Ok(outcome) => Ok(outcome.result.ok()),
+            Err(WriteError::Rejected(why)) => {
+                tracing::debug!(%why, "retention");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn count_references(&self) -> Result<(), WriteError> {
+        loop {
+            let view = self.view().await?;
+            if self.work(move || view.references_counted()).await??.is_some() {
+                return Ok(());
+            }
+            let done = self.system(Change::CountReferences(CountReferences {})).await?;
+            if done.is_none() {
+                return Err(WriteError::Unavailable("references are not counted".to_owned()));
+            }
+        }
+    }
+
+    /// Raises a floor, and drops what lies below, piece by piece.
+    async fn raise(
+        &self,
+        account: AccountId,
+        floor: LogIndex,
+        time: Timestamp,
+    ) -> Result<(), WriteError> {
+        let wish = HistoryFloor { account, floor, time };
+        // Under a hold, or with an account behind: nothing goes.
+        if self.system(Change::HistoryFloor(wish)).await?.is_none() {
+            return Ok(());
+        }
+        let mut at = Some(TrimAt::default());
+        while let Some(from) = at {
+            let view = self.view().await?;
+            let look = move || view.trimmable(account, from, ROWS);
+            let (rows, next) = self.work(look).await??;
+            at = next;
+            for rows in rows.chunks(PIECE) {
+                self.trim(account, rows.to_vec()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn trim(&self, account: AccountId, rows: Vec<TrimRow>) -> Result<(), WriteError> {
+        self.system(Change::HistoryTrim(HistoryTrim { account, rows })).await.map(drop)
+    }
+
+    /// Blobs die that nothing refers to.
+    async fn let_die(&self) -> Result<(), WriteError> {
+        loop {
+            let view = self.view().await?;
+            let decided = view.index();
+            let blobs = self.work(move || view.unreferenced(None, BLOBS)).await??;
+            if blobs.is_empty() {
+                return Ok(());
+            }
+            let done = self.system(Change::BlobsDead(BlobsDead { blobs, decided })).await?;
+            match done {
+                Some(Done::Dead(answers)) if answers.iter().any(Result::is_ok) => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes the bytes of dead blobs out of this node's packs.
+    async fn reclaim(self: &Arc<Self>) -> Result<(), StoreError> {
+        let state = Arc::new(Here { store: Arc::downgrade(self), ending: self.ending.clone() });
+        let (blobs, log) = (self.blobs.clone(), self.log.clone());
+        let done = Reclaimer { blobs, log, state, share: SHARE }.round().await?;
+        if done.removed > 0 {
+            let Reclaimed { packs, removed, moved, .. } = done;
+            tracing::info!(packs, removed, moved, "packs are written anew");
+        }
+        Ok(())
+    }
+
+    /// Up to which index blobs that died may go here: every image in `base/` that may be rebuilt
+    /// from or given away has their death, and all that pins the log has it.
+    fn reclaimable(&self) -> Option<LogIndex> {
+        let applied = self.progress.applied()?;
+        let mut upto = applied;
+        if let Some(bases) = self.checkpoints.bases() {
+            let oldest = bases.list().ok()?.last().map(crate::checkpoint::Base::index);
+            upto = upto.min(oldest.unwrap_or(applied));
+        }
+        upto = upto.min(self.node.snapshot_floor().unwrap_or(applied));
+        Some(upto.min(self.purge_pin().unwrap_or(applied)).min(self.archive_needs()))
+    }
+}
+
+/// The state of a store, as long as it is there.
+struct Here {
+    store: Weak<Inner>,
+    ending: Ending,
+}
+
+impl std::fmt::Debug for Here {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Here")
+    }
+}
+
+impl Here {
+    fn store(&self) -> Result<Arc<Inner>, StoreError> {
+        self.store.upgrade().ok_or_else(|| StoreError::Stopped("the store is closed".to_owned()))
+    }
+}
+
+impl State for Here {
+    fn view(&self) -> Result<View, StoreError> {
+        self.store()?.local_view()
+    }
+
+    fn applied(&self) -> Option<LogIndex> {
+        self.store().ok()?.progress.applied()
+    }
+
+    fn bound(&self) -> Option<LogIndex> {
+        self.store().ok()?.reclaimable()
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        Ok(self.store()?.storage.flush()?)
+    }
+
+    /// Sleeps, so that others get at the disk.
+    fn pace(&self, octets: u64) -> ControlFlow<()> {
+        std::thread::sleep(Duration::from_micros(octets.saturating_mul(1_000_000) / RATE));
+        match self.ending.has_begun() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// The newest index that is older than what is to be kept, its time, and whose history it is.
+fn target(
+    view: &View,
+    keep: Duration,
+) -> Result<Option<(LogIndex, Timestamp, Vec<AccountId>)>, StoreError> {
+    let Some(applied) = view.applied() else { return Ok(None) };
+    let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+    let time = Timestamp(applied.time.0.saturating_sub(keep));
+    let Some(floor) = view.index_at(time)? else { return Ok(None) };
+    Ok(Some((floor, time, view.account_ids()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_come_as_often_as_is_needed() {
+        assert_eq!(every(Duration::from_secs(2)), Duration::from_secs(1));
+        assert_eq!(every(Duration::from_secs(30 * 3600)), Duration::from_secs(3600));
+        assert_eq!(every(Duration::from_secs(3600 * 24 * 365)), Duration::from_secs(24 * 3600));
+    }
+}
