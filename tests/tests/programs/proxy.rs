@@ -82,8 +82,10 @@ impl Proxy {
         self.event_after(|| {})
     }
 
-    /// The next event of an MTA that is told to try, until it does: its own timers (a
-    /// minute for a transport that it takes for broken) are no part of what is tested.
+    /// The next event of an MTA that is told to try, until it does. Its own timers are no part of
+    /// what is tested: with a back-off of a second Postfix may look at a message before its agent
+    /// has let go of the file ("skipped, still being delivered"), and puts it back among what is
+    /// incoming for a minute, where nothing looks until its queue manager wakes after five.
     pub(crate) fn event_after(&self, try_now: impl Fn()) -> Event {
         let deadline = Instant::now() + TIMEOUT;
         loop {
