@@ -29,7 +29,7 @@ use redoubt_snapshot::repo::base::{Description, PieceRef};
 use redoubt_snapshot::repo::range::Range;
 use redoubt_snapshot::repo::{KeyWish, Repository};
 use redoubt_store::mailbox::INBOX;
-use redoubt_store::mailstore::{Mailstore, Options, WriteError};
+use redoubt_store::mailstore::{Layout, Lock, Mailstore, OpenError, Options, WriteError};
 use redoubt_store::view::View;
 use support::*;
 
@@ -228,6 +228,20 @@ async fn a_recovered_history_with_a_base_needs_no_other() {
     assert_eq!(count(&second, account, INBOX).await, 4);
     let before = Target::Index(LogIndex(base.index().0 - 1));
     assert!(scene.plan(None, before).await.is_err());
+}
+
+#[tokio::test]
+async fn two_at_one_place_do_not_take_it_from_each_other() {
+    let (scene, store, _) = Scene::new().await;
+    scene.archive(&store).await;
+    let plan = scene.plan(None, Target::Latest).await.unwrap();
+    let place = scene.world.dir.path().join(".new.recovering");
+    let busy = Lock::take(&Layout::new(&place)).unwrap();
+    let refused = scene.try_recover(&plan, Wishes::default(), "new").await.unwrap_err();
+    assert!(matches!(refused, RecoverError::Store(OpenError::InUse { .. })), "{refused}");
+    assert!(place.join("LOCK").exists());
+    drop(busy);
+    scene.try_recover(&plan, Wishes::default(), "new").await.unwrap();
 }
 
 async fn hold(store: &Mailstore, account: AccountId) -> HoldId {

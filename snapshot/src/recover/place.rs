@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use redoubt_log::id::LogIndex;
 use redoubt_log::record::Address;
+use redoubt_store::mailstore::{Layout, Lock};
 use serde::{Deserialize, Serialize};
 
 use super::RecoverError;
@@ -42,6 +43,10 @@ pub(super) fn begin(
     let (repository, lineage) = (repository.marker().id.clone(), plan.lineage.clone());
     let mark = Mark { repository, lineage, index: plan.index, account: account.cloned() };
     let mark = serde_json::to_vec(&mark).map_err(io::Error::from).map_err(io(&place))?;
+    if place.exists() {
+        // Another process at work there is not to lose the ground.
+        drop(Lock::take(&Layout::new(&place))?);
+    }
     match fs::read(place.join(MARK)) {
         Ok(there) if there == mark => keep_blobs(&place).map_err(io(&place))?,
         _ => clear(&place)?,
