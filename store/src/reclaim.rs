@@ -13,7 +13,7 @@ use std::time::Duration;
 use redoubt_log::blob::{BlobError, BlobStore, Compaction, Doomed, Next, Reclaimed};
 use redoubt_log::id::{BlobId, LogIndex};
 use redoubt_log::segment::SegmentLog;
-use redoubt_log::world::{self, Mutation};
+use redoubt_log::world;
 use tokio::time::Instant;
 
 use crate::mailstore::StoreError;
@@ -104,11 +104,10 @@ impl Reclaimer {
     /// Waits until nobody relies on what was found before, and all that was in the log then is
     /// applied.
     async fn is_settled(&self, doomed: &Doomed) -> bool {
-        if world::breaks(Mutation::ForgottenAtOnce) {
-            return true;
-        }
         let end = Instant::now() + PATIENCE;
         let mut last = None;
+        // What is just coming gets the time to be seen.
+        tokio::time::sleep(LOOK).await;
         while Instant::now() < end {
             if last.is_none() && self.blobs.is_quiet(doomed) {
                 last = Some(self.log.last().map(|id| id.index));
@@ -127,9 +126,7 @@ impl Reclaimer {
     fn forget_now(&self, dead: &[BlobId], doomed: &Doomed) -> Result<u64, StoreError> {
         let Some(bound) = self.state.bound() else { return Ok(0) };
         self.state.flush()?;
-        if !world::breaks(Mutation::DeadForEver) {
-            self.blobs.spare(&needed(&self.state.view()?, dead, doomed, bound)?);
-        }
+        self.blobs.spare(&needed(&self.state.view()?, dead, doomed, bound)?);
         let spared = self.blobs.spare_parts(doomed, &mut |octets| self.state.pace(octets));
         match spared.map_err(failed)? {
             true => self.blobs.forget(doomed).map_err(failed),

@@ -181,3 +181,14 @@ fn holds_that_keep_nothing_are_noticed() {
     let plan = Plan { mutation: Some(Mutation::HoldsIgnored), ..Plan::RETAINED_ALONE };
     noticed(&plan, 10, &["at the end", "begins at", "assertion"]);
 }
+
+fn letting_go(rule: Mutation) -> Plan {
+    Plan { mutation: Some(rule), ..Plan::RETAINED_ALONE }
+}
+
+const LOST: &[&str] = &["without its blob", "at the end", "stopped", "a good record was refused"];
+
+#[test]
+fn packs_that_go_before_what_lives_in_them_is_durable_are_noticed() {
+    noticed(&letting_go(Mutation::MovedUnsynced), 20, LOST);
+}

@@ -181,10 +181,6 @@ pub enum Mutation {
     StampedAhead,
     /// A pack goes before what lives in it is durable elsewhere.
     MovedUnsynced,
-    /// Dead blobs go without waiting for those who found them before.
-    ForgottenAtOnce,
-    /// Dead blobs go that live again.
-    DeadForEver,
     /// Holds keep nothing.
     HoldsIgnored,
 }

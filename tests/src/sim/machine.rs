@@ -238,6 +238,15 @@ impl Machine {
         }
     }
 
+    /// The power goes off and comes back.
+    pub fn blink(&self) {
+        let machine = self.clone();
+        drop(self.0.main.spawn(async move {
+            machine.kill(true);
+            machine.start();
+        }));
+    }
+
     /// Switches it on; its node comes up by itself.
     pub fn start(&self) {
         let host = self.0.main.beside(&format!("node {}", self.0.id));

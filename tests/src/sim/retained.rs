@@ -22,7 +22,7 @@ use super::machine::{Machine, Running, whole};
 use crate::model::Model;
 
 /// Messages that come over and over.
-const MESSAGES: u64 = 24;
+const MESSAGES: u64 = 60;
 
 // ---------------------------------------------------------------- the leader's part
 
@@ -109,12 +109,24 @@ async fn hold(group: &Group, holds: &mut Vec<(HoldId, AccountId)>) {
     }
 }
 
-/// A client whose mail is the same again and again, and soon expunged.
+/// A client whose mail is the same again and again, and soon expunged: best what is dead, and
+/// may be about to go.
 pub(super) async fn again(group: Group) {
     let main = group.main().clone();
+    let ids: Vec<BlobId> = (0..MESSAGES).map(|n| BlobId::of(&message(n))).collect();
     while !group.is_over() {
-        main.rest(Duration::from_millis(main.pick(5..90))).await;
+        main.rest(Duration::from_millis(main.pick(5..60))).await;
+        let view = if main.random() { read(&group).await } else { None };
+        let dead = |n: &u64| {
+            let view = view.as_ref();
+            view.is_some_and(|view| view.dead_since(&ids[*n as usize]).unwrap().is_some())
+        };
+        let dead: Vec<u64> = (0..MESSAGES).filter(dead).collect();
         let wish = match main.pick(0..3) {
+            _ if !dead.is_empty() => {
+                let n = dead[main.pick(0..dead.len() as u64) as usize];
+                Wish::Deliver(message(n), vec![main.pick(1..ACCOUNTS + 1)])
+            }
             0 => Wish::Plain(Change::Expunge(Expunge {
                 account: AccountId(main.pick(1..ACCOUNTS + 1)),
                 mailbox: MailboxId(1),
@@ -192,8 +204,12 @@ pub(super) async fn reclaim(host: Host, machine: Machine, running: Running, ledg
         let (blobs, log, state) = (blobs.clone(), log.clone(), state.clone());
         let round = Reclaimer { blobs, log, state, share }.round().await;
         // What fails on a bad disk is tried again, as in a node.
-        let packs = round.map_or(0, |done| done.packs);
-        ledger.count(|counts| counts.packs_removed += packs);
+        let done = round.unwrap_or_default();
+        ledger.count(|counts| counts.packs_removed += done.packs);
+        // The power goes off right behind it.
+        if done.moved > 0 && host.pick(0..4) == 0 {
+            machine.blink();
+        }
     }
 }
 
