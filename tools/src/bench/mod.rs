@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 mod attachment;
+mod backup;
 mod cluster;
 mod cyrus;
 mod disk;
@@ -22,6 +23,7 @@ mod past;
 mod process;
 mod reclaim;
 mod report;
+mod restores;
 mod server;
 pub mod wires;
 
@@ -81,8 +83,14 @@ pub enum Part {
     Past,
     /// Dead mail that leaves the packs.
     Reclaim,
+    /// Restores from the history.
+    Restores,
+    /// The archive, a recovery, and `doveadm backup` beside them.
+    Backup,
     /// Three nodes beside one, and what happens when they fail.
     Cluster,
+    /// Nodes that join a large one under load.
+    Joining,
     /// Three nodes under full load for long.
     Steady,
     /// Dovecot beside it.
@@ -149,6 +157,7 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     let large = options.large;
     let with_large = options.parts.contains(&Part::Large);
     let with_past = options.parts.contains(&Part::Past);
+    let with_restores = options.parts.contains(&Part::Restores);
     let bench = Bench::new(options, dir.clone());
     let report = tokio::task::spawn_blocking(move || bench.all()).await;
     let report = match report {
@@ -165,6 +174,13 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
                 match past::measure(&dir.join("past"), large).await {
                     Ok(table) => report.add(table),
                     Err(error) => report.fail("the large mailbox as it was", &error),
+                }
+            }
+            if with_restores {
+                say("restores");
+                match restores::measure(&dir.join("restores"), large).await {
+                    Ok(table) => report.add(table),
+                    Err(error) => report.fail("restores", &error),
                 }
             }
             Ok(report)
@@ -212,9 +228,14 @@ impl Bench {
             self.part(Part::Cyrus, "Cyrus", Self::cyrus);
         }
         self.tables();
+        self.part(Part::Backup, "backup", Self::backup);
         if self.wants(Part::Cluster) {
             say("three nodes");
             self.cluster();
+        }
+        if self.wants(Part::Joining) {
+            say("nodes join under load");
+            cluster::joining(&self.dir.join("joining"), self.options.joining, &mut self.report);
         }
         self.part(Part::Steady, "three nodes under load for long", Self::steady);
         self.part(Part::Reclaim, "dead mail", Self::reclaim);
@@ -282,9 +303,13 @@ impl Bench {
             time: self.options.time,
             connections: self.options.connections.clone(),
             failovers: self.options.failovers,
-            joining: self.options.joining,
         };
         cluster::measure(&self.dir.join("cluster"), &wish, &mut self.report);
+    }
+
+    fn backup(&mut self) -> anyhow::Result<()> {
+        let (time, emails) = (self.options.time, self.options.emails);
+        backup::measure(&self.dir.join("backup"), &self.mix, time, emails, &mut self.report)
     }
 
     fn steady(&mut self) -> anyhow::Result<()> {

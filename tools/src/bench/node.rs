@@ -96,3 +96,11 @@ pub(super) fn start_with(
     let (lmtp, imap) = (address("lmtp")?, address("imap")?);
     Ok(Server { name: "Redoubt", lmtp, imap, mail, child, login: user })
 }
+
+/// The index that a node has applied, by its own count.
+pub(super) fn applied(data: &Path) -> anyhow::Result<u64> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let output = command.arg("--data").arg(data).args(["--json", "status"]).output()?;
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    status.pointer("/store/applied").and_then(serde_json::Value::as_u64).context("no index")
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use super::imap::Client;
 use super::report::{Cell, Table};
@@ -51,7 +51,7 @@ fn work(data: &Path, emails: u64) -> anyhow::Result<Table> {
         ["moment", "emails", "SELECT, the first, ms", "SELECT ms", "CPU ms", "FETCH FLAGS ms"];
     let mut table = Table::new("past", "A large mailbox as it was", note, &columns);
     let mut server = node::start(data)?;
-    let whole = applied(data)?;
+    let whole = node::applied(data)?;
     let mut client = login(&server)?;
     // So that it is the past at all.
     client.command("CREATE Later")?;
@@ -63,10 +63,10 @@ fn work(data: &Path, emails: u64) -> anyhow::Result<Table> {
         let sign = if change % 2 == 0 { '+' } else { '-' };
         client.command(&format!("STORE 1:* {sign}FLAGS.SILENT (\\Flagged)"))?;
         if change + 1 == CHANGES / 2 {
-            middle = applied(data)?;
+            middle = node::applied(data)?;
         }
     }
-    let changed = applied(data)?;
+    let changed = node::applied(data)?;
     client.command(&format!("STORE 1:{} +FLAGS.SILENT (\\Deleted)", (emails / 2).max(1)))?;
     client.command("EXPUNGE")?;
     drop(client);
@@ -123,12 +123,4 @@ fn open(server: &Server, client: &mut Client, moment: &Moment) -> anyhow::Result
     }
     let again = again.get(AGAIN / 2).copied().unwrap_or_default();
     Ok(Opened { first, again, cpu, flags: flags.took })
-}
-
-/// The index that a node has applied, by its own count.
-fn applied(data: &Path) -> anyhow::Result<u64> {
-    let mut command = std::process::Command::new(std::env::current_exe()?);
-    let output = command.arg("--data").arg(data).args(["--json", "status"]).output()?;
-    let status: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    status.pointer("/store/applied").and_then(serde_json::Value::as_u64).context("no index")
 }

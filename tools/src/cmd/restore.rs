@@ -18,8 +18,11 @@ use crate::admin::restore_wire::{OutcomeLine, RestoreAsk, RestoreBody, RestorePl
 use crate::exit::{Exit, Failure};
 use crate::output;
 
-/// How often the server is asked how far it has come.
+/// How often the server is asked how far it has come; sooner at first, for one email takes
+/// milliseconds.
 const ASK_EVERY: Duration = Duration::from_millis(100);
+/// When it is asked for the second time.
+const ASK_SOON: Duration = Duration::from_millis(2);
 /// How often a line says so where there is no terminal.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 /// How long a server that does not answer is asked again: it may be starting, or electing.
@@ -403,13 +406,15 @@ fn print_plan(common: &Common, plan: &RestorePlan) -> anyhow::Result<()> {
 /// Waits for the end, and says what came of it.
 async fn wait(common: &Common, client: &Client, id: OperationId) -> anyhow::Result<Exit> {
     let mut progress: Option<Progress> = None;
+    let mut pause = ASK_SOON;
     let body = loop {
         let body = patiently(client, id).await?;
         if body.state != "running" {
             break body;
         }
         progress.get_or_insert_with(|| Progress::new(&body)).tell(&body);
-        tokio::time::sleep(ASK_EVERY).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(ASK_EVERY);
     };
     if let Some(progress) = progress {
         progress.bar.finish_and_clear();

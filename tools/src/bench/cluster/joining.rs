@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use redoubt_store::mailstore::Mailstore;
 
 use super::super::large::build_of;
 use super::super::mix::{Mix, Random};
@@ -12,13 +13,61 @@ use super::super::{millis, node, quantile, say};
 use super::nodes::Nodes;
 use super::traffic::{Answered, Traffic};
 use super::{UNDER_LOAD, longest_pause};
+use crate::config::KeepLog;
 
 /// How long the load goes on before a node joins: what it is compared with.
 const BEFORE: Duration = Duration::from_secs(15);
 /// About how many octets an email has.
 const SIZE: usize = 2048;
+/// The log is purged up to the older of so many checkpoints.
+const CHECKPOINTS: usize = 2;
 /// What of a node's folder a node that joins gets.
 const GIVEN: [&str; 3] = ["shards/0/blobs", "shards/0/views", "shards/0/log"];
+
+/// What brings a new node where the others are.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// The log was purged: its beginning is a checkpoint.
+    Checkpoint,
+    /// The log is whole.
+    Log,
+}
+
+impl Way {
+    const ALL: [Self; 2] = [Self::Checkpoint, Self::Log];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Checkpoint => "by a checkpoint",
+            Self::Log => "by the whole log",
+        }
+    }
+
+    /// Makes a node that was filled one that others join in this way.
+    async fn prepare(self, data: &Path) -> anyhow::Result<()> {
+        let Self::Checkpoint = self else { return Ok(()) };
+        let mut config = node::config(data);
+        config.store.keep_log = KeepLog::Checkpoint;
+        let mailstore = Mailstore::open(crate::server::options(&config)).await?;
+        let mut taken = Ok(());
+        for _ in 0..CHECKPOINTS {
+            taken = taken.and(mailstore.checkpoint().await.map(drop));
+        }
+        mailstore.shutdown().await;
+        Ok(taken?)
+    }
+
+    /// Refuses a node that joined in another way.
+    fn check(self, data: &Path) -> anyhow::Result<()> {
+        let images = std::fs::read_dir(data.join("shards/0/base"));
+        if images.is_ok_and(|mut images| images.next().is_some())
+            != matches!(self, Self::Checkpoint)
+        {
+            bail!("the node did not join {}", self.name());
+        }
+        Ok(())
+    }
+}
 
 /// How deliveries went for a while.
 #[derive(Debug)]
@@ -60,18 +109,32 @@ fn given(took: Duration, bytes: u64) -> [Cell; 3] {
     ]
 }
 
-/// Fills a node, then lets two others join, one after the other, while mail comes in. The table, and how many were acknowledged.
+/// Fills a node, then lets two others join, one after the other, while mail comes in; once for
+/// each way. The table, and how many were acknowledged.
 pub(super) fn measure(dir: &Path, emails: u64) -> anyhow::Result<(Table, String)> {
+    let (mut table, mut counted) = (table(emails), (0_u64, 0_u64));
+    for way in Way::ALL {
+        let dir = dir.join(format!("{way:?}").to_lowercase());
+        let (rows, (answered, again)) = measure_way(&dir, emails, way)?;
+        rows.into_iter().for_each(|row| table.row(row));
+        counted = (counted.0 + answered, counted.1 + again);
+        // The disk need not have room for both.
+        std::fs::remove_dir_all(&dir)?;
+    }
+    let (answered, again) = counted;
+    let counted = format!(
+        "While nodes joined {answered} messages were acknowledged, {again} tries were made again."
+    );
+    Ok((table, counted))
+}
+
+/// Rows of the table, and how many messages were acknowledged and tried again.
+type Measured = (Vec<Vec<Cell>>, (u64, u64));
+
+fn measure_way(dir: &Path, emails: u64, way: Way) -> anyhow::Result<Measured> {
     let [first, others @ ..] = ["j0", "j1", "j2"].map(|name| dir.join(name));
-    say(&format!("  a node of {emails} emails is filled"));
-    let mix = Mix::new();
-    let content = |number: u64| {
-        let token = format!("{number:x}.joining");
-        mix.message(&mut Random::new(number + 1), &token, &format!("Report {number}"), SIZE)
-    };
-    let runtime = tokio::runtime::Handle::current();
-    runtime.block_on(node::prepare(&first))?;
-    runtime.block_on(build_of(&first, emails, content)).context("filling it")?;
+    say(&format!("  a node of {emails} emails is filled; others join {}", way.name()));
+    fill(&first, emails, way).context("filling it")?;
     let mut nodes = Nodes::found(&first)?;
     let traffic = Traffic::start_sharing(UNDER_LOAD, vec![Some(nodes.server(0)?.lmtp)]);
     let rows = others.iter().enumerate().map(|(at, data)| {
@@ -80,23 +143,34 @@ pub(super) fn measure(dir: &Path, emails: u64) -> anyhow::Result<(Table, String)
             return Ok(Vec::new());
         }
         say(&format!("  node {} joins under load", at + 2));
-        join(&mut nodes, &traffic, data, at + 2).map(Vec::from)
+        let what = format!("node {} joins {}", at + 2, way.name());
+        let rows = join(&mut nodes, &traffic, data, &what)?;
+        way.check(data)?;
+        Ok(Vec::from(rows))
     });
     let rows = rows.collect::<anyhow::Result<Vec<_>>>();
-    let (answered, again) = traffic.end();
-    let mut table = table(emails);
-    rows?.into_iter().flatten().for_each(|row| table.row(row));
-    let counted = format!(
-        "While nodes joined {answered} messages were acknowledged, {again} tries were made again."
-    );
-    Ok((table, counted))
+    let counted = traffic.end();
+    Ok((rows?.into_iter().flatten().collect(), counted))
+}
+
+fn fill(data: &Path, emails: u64, way: Way) -> anyhow::Result<()> {
+    let mix = Mix::new();
+    let content = |number: u64| {
+        let token = format!("{number:x}.joining");
+        mix.message(&mut Random::new(number + 1), &token, &format!("Report {number}"), SIZE)
+    };
+    let runtime = tokio::runtime::Handle::current();
+    std::fs::create_dir_all(data.parent().unwrap_or(data))?;
+    runtime.block_on(node::prepare(data))?;
+    runtime.block_on(build_of(data, emails, content))?;
+    runtime.block_on(way.prepare(data))
 }
 
 fn join(
     nodes: &mut Nodes,
     traffic: &Traffic,
     data: &Path,
-    number: usize,
+    what: &str,
 ) -> anyhow::Result<[Vec<Cell>; 2]> {
     let began = Instant::now();
     std::thread::sleep(BEFORE);
@@ -104,8 +178,8 @@ fn join(
     let took = nodes.join(data, 0)?;
     let joined = Instant::now();
     let answered = traffic.answered();
-    let before = Course::of(&answered, began, joins).row(&format!("before node {number} joins"));
-    let during = Course::of(&answered, joins, joined).row(&format!("while node {number} joins"));
+    let before = Course::of(&answered, began, joins).row(&format!("before {what}"));
+    let during = Course::of(&answered, joins, joined).row(&format!("while {what}"));
     let given = given(took, size(data));
     let nothing = [Cell::Nothing, Cell::Nothing, Cell::Nothing];
     Ok([[before, nothing.into()].concat(), [during, given.into()].concat()])
@@ -138,7 +212,7 @@ fn folder_size(dir: &Path) -> u64 {
 fn table(emails: u64) -> Table {
     let note = format!(
         "A node of {emails} emails of some {SIZE} octets takes mail over {UNDER_LOAD} connections, \
-         of fifty messages 49 with an attachment that others have too; a second node joins it, then a third. Before: {} s. While: from the start of the new \
+         of fifty messages 49 with an attachment that others have too; a second node joins it, then a third; once with a log that begins at a checkpoint, once with a log that is whole. Before: {} s. While: from the start of the new \
          node's process until it votes. The pause is the longest time between two 250s. MB are \
          what the new node then has on its disk in packs, views and log. All nodes share this \
          machine's processors and its disk.",

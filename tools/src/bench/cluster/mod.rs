@@ -31,8 +31,6 @@ pub(super) struct Wish {
     pub(super) connections: Vec<usize>,
     /// Leaders that are killed; others fail and hand over a third as often.
     pub(super) failovers: usize,
-    /// Emails of the node that another joins under load.
-    pub(super) joining: u64,
 }
 
 /// Measures all of it; each part that fails is named in the report.
@@ -41,7 +39,11 @@ pub(super) fn measure(dir: &Path, wish: &Wish, report: &mut Report) {
         Ok(story) => story.tell(report),
         Err(error) => report.fail("the cluster", &error),
     }
-    match joining::measure(&dir.join("joining"), wish.joining) {
+}
+
+/// Lets nodes join one that has many emails and takes load.
+pub(super) fn joining(dir: &Path, emails: u64, report: &mut Report) {
+    match joining::measure(dir, emails) {
         Ok((table, counted)) => {
             report.add(table);
             report.remark(counted);
