@@ -207,6 +207,7 @@ fn redoubt(dir: &Path, mix: &Mix, emails: u64, table: &mut Table) -> anyhow::Res
     row(table, "Redoubt: into an empty repository", raw, took, Some(allocated(&repository)));
     let (from, key) = (text(&repository)?.to_owned(), text(&dir.join("key"))?.to_owned());
     let at = ["--from", &from, "--key", &key];
+    row(table, "Redoubt: a base beside it, online", raw, timed(&data, &["backup", "start"])?, None);
     server.stop()?;
     let verify = ["backup", "verify", "--level", "data"];
     row(
