@@ -62,6 +62,15 @@ impl Pursuit {
     }
 }
 
+/// When a record may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Now,
+    At(Instant),
+    /// Not before its deadline.
+    Never,
+}
+
 /// How fast proposals may come.
 #[derive(Debug, Default)]
 pub(crate) struct Pacing {
@@ -82,21 +91,23 @@ impl Pacing {
             return true;
         }
         match self.book(deadline) {
-            Some(at) => sleep_until(at).await,
-            None => return false,
+            Turn::Now => {}
+            Turn::At(at) => sleep_until(at).await,
+            Turn::Never => return false,
         }
         true
     }
 
-    fn book(&self, deadline: Instant) -> Option<Instant> {
+    fn book(&self, deadline: Instant) -> Turn {
         let (now, mut turns) = (Instant::now(), self.turns.lock());
-        let Some(gap) = turns.gap else { return Some(now) };
+        // Not even a sleep that is over: a timer's tick is a millisecond, a delivery half of one.
+        let Some(gap) = turns.gap else { return Turn::Now };
         let at = turns.free.map_or(now, |free| free.max(now));
         if at > deadline {
-            return None;
+            return Turn::Never;
         }
         turns.free = Some(at + gap);
-        Some(at)
+        Turn::At(at)
     }
 
     /// Whether anybody is held back.

@@ -24,6 +24,8 @@ pub(super) struct Answer {
     pub(super) fetches: u64,
     /// Numbers of `* SEARCH`.
     pub(super) found: u64,
+    /// The last of them.
+    pub(super) last: Option<u64>,
     /// Octets of everything.
     pub(super) octets: u64,
     /// From the command to its tagged response.
@@ -105,7 +107,10 @@ fn count(line: &[u8], answer: &mut Answer) {
     let Some(rest) = line.strip_prefix(b"* ") else { return };
     if let Some(numbers) = rest.strip_prefix(b"SEARCH") {
         let words = numbers.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        answer.found += words.count() as u64;
+        for word in words {
+            answer.found += 1;
+            answer.last = str::from_utf8(word).ok().and_then(|word| word.parse().ok());
+        }
         return;
     }
     let word = rest.split(|byte| *byte == b' ').nth(1);

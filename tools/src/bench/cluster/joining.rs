@@ -150,7 +150,11 @@ fn measure_way(dir: &Path, emails: u64, way: Way) -> anyhow::Result<Measured> {
     });
     let rows = rows.collect::<anyhow::Result<Vec<_>>>();
     let counted = traffic.end();
-    Ok((rows?.into_iter().flatten().collect(), counted))
+    let rows: Vec<_> = rows?.into_iter().flatten().collect();
+    if rows.is_empty() {
+        bail!("the disk has no room for a node that joins");
+    }
+    Ok((rows, counted))
 }
 
 fn fill(data: &Path, emails: u64, way: Way) -> anyhow::Result<()> {
