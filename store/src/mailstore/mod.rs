@@ -251,7 +251,7 @@ impl Mailstore {
     /// A PHC string (argon2id) for a new password.
     ///
     /// # Errors
-    /// [`WriteError::Invalid`] for one that is empty or longer than [`MAX_PASSWORD`] octets.
+    /// [`WriteError::Invalid`] for one that is empty or longer than `MAX_PASSWORD` octets.
     pub async fn hash_password(&self, password: &[u8]) -> Result<String, WriteError> {
         self.inner.hash_password(password).await
     }
