@@ -1,5 +1,6 @@
 //! The archiver at work beside a node: whose turn it is, how often, what is said of it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,8 +22,10 @@ use crate::repo::{KeyWish, Objects, Place, RepoError, Repository};
 const PRESENT: Duration = Duration::from_secs(5);
 /// The longest wait after failures in a row.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// How often the lag is looked at, at most.
+/// How often the lag is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// Looks that are remembered while all that they saw is not archived: those of an hour.
+const LOOKS: usize = 36_000;
 /// The level of the cluster from which on the log can say what is archived.
 const MARK_LEVEL: u32 = 3;
 
@@ -92,7 +95,7 @@ pub struct ArchiveStatus {
     pub time: Option<Timestamp>,
     /// Entries that are applied here and not archived.
     pub lag_records: u64,
-    /// For how long not everything has been archived, in milliseconds.
+    /// How old the oldest entry is that is not archived, in milliseconds.
     pub lag_ms: u64,
     /// Entries that this process archived.
     pub entries: u64,
@@ -119,15 +122,39 @@ pub struct Watcher(Arc<Mutex<Watched>>, BaseWatcher, CheckWatcher);
 #[derive(Debug, Default)]
 struct Watched {
     status: ArchiveStatus,
-    /// Since when not everything is archived.
-    behind: Option<Instant>,
+    /// What was applied at looks since, and is not archived; before the first all was that is
+    /// archived now.
+    looks: VecDeque<(LogIndex, Instant)>,
+    /// The last look at which nothing was there that is not archived now.
+    whole: Option<Instant>,
+}
+
+impl Watched {
+    /// Since when the oldest entry may have been there that is not archived.
+    fn behind(&self) -> Option<Instant> {
+        let (_, first) = self.looks.front()?;
+        Some(self.whole.unwrap_or(*first))
+    }
+
+    fn look(&mut self, reached: Option<LogIndex>, applied: LogIndex, now: Instant) {
+        while let Some((_, at)) = self.looks.front().filter(|look| Some(look.0) <= reached) {
+            self.whole = Some(*at);
+            self.looks.pop_front();
+        }
+        match Some(applied) <= reached {
+            true => self.whole = Some(now),
+            // A look that is not remembered makes the lag longer, never shorter.
+            false if self.looks.len() < LOOKS => self.looks.push_back((applied, now)),
+            false => {}
+        }
+    }
 }
 
 impl Watcher {
     /// How the archive is now.
     pub fn status(&self) -> ArchiveStatus {
         let watched = self.0.lock();
-        let lag = watched.behind.map_or(0, |since| since.elapsed().as_millis());
+        let lag = watched.behind().map_or(0, |since| since.elapsed().as_millis());
         let lag_ms = u64::try_from(lag).unwrap_or(u64::MAX);
         let (base, verify) = (self.1.status(), self.2.lock().clone());
         ArchiveStatus { lag_ms, base, verify, ..watched.status.clone() }
@@ -147,10 +174,7 @@ impl Watcher {
         let end = |index: Option<LogIndex>| index.map_or(0, |index| index.0.saturating_add(1));
         let lag = end(Some(applied)).saturating_sub(end(reached));
         watched.status.lag_records = lag;
-        match lag {
-            0 => watched.behind = None,
-            _ => drop(watched.behind.get_or_insert_with(Instant::now)),
-        }
+        watched.look(reached, applied, Instant::now());
     }
 
     fn took(&self, step: &Step, reached: Option<Reached>) {
@@ -227,12 +251,21 @@ pub async fn run(
     let lag = worker.lag();
     let mut wait = worker.settings.interval;
     loop {
-        wait = match lag.watched(worker.turn()).await {
-            Ok(()) => worker.settings.interval,
-            Err(_) => (wait * 2).min(LONGEST_WAIT).max(worker.settings.interval),
+        let began = Instant::now();
+        let interval = worker.settings.interval;
+        let rest = match lag.watched(worker.turn()).await {
+            Ok(()) => {
+                wait = interval;
+                // What comes just behind its beginning waits for its end, this, and the next.
+                interval.saturating_sub(began.elapsed() * 2)
+            }
+            Err(_) => {
+                wait = (wait * 2).min(LONGEST_WAIT).max(interval);
+                wait
+            }
         };
         lag.alarm();
-        lag.watched(worker.rest(wait)).await;
+        lag.watched(worker.rest(rest)).await;
     }
 }
 
@@ -279,15 +312,14 @@ impl Lag {
 impl Worker {
     fn lag(&self) -> Lag {
         let (store, watcher) = (self.store.clone(), self.watcher.clone());
-        let every = self.settings.interval.max(LOOK);
-        Lag { store, watcher, every, limit: self.settings.alarm_lag }
+        Lag { store, watcher, every: LOOK, limit: self.settings.alarm_lag }
     }
 
     /// Until it is time again, or a delivery waits for the archive. After a failure it is
     /// time that counts.
     async fn rest(&self, wait: Duration) {
         let rest = tokio::time::sleep(wait);
-        match self.gate.as_ref().filter(|_| wait == self.settings.interval) {
+        match self.gate.as_ref().filter(|_| wait <= self.settings.interval) {
             None => rest.await,
             Some(gate) => {
                 tokio::select! {
@@ -346,6 +378,8 @@ impl Worker {
             self.store.alarms().set(AlarmKind::Archive, "beginning", text);
             self.archiver = Some(archiver);
         }
+        // What comes meanwhile is for the next turn: under load it would be object upon object.
+        let end = self.store.applied();
         loop {
             let Some(archiver) = &mut self.archiver else { return Ok(()) };
             self.watcher.look(archiver.reached().map(|at| at.index), self.store.applied());
@@ -362,7 +396,7 @@ impl Worker {
                 self.checks.look(archiver).await?;
                 self.roll_up.look(archiver);
             }
-            if step.entries == 0 {
+            if step.entries == 0 || reached.is_some_and(|at| at.index >= end) {
                 self.watcher.look(reached.map(|at| at.index), self.store.applied());
                 return Ok(());
             }
@@ -452,6 +486,24 @@ mod tests {
             growth_allowed: None,
             trouble: None,
         }
+    }
+
+    #[test]
+    fn the_lag_is_the_age_of_the_oldest_entry_that_is_not_archived() {
+        let (mut watched, zero) = (Watched::default(), Instant::now());
+        let at = |seconds| zero + Duration::from_secs(seconds);
+        let since = |watched: &Watched| watched.behind().map(|since| (since - zero).as_secs());
+        watched.look(None, LogIndex(4), at(1));
+        assert_eq!(since(&watched), Some(1), "nothing was archived ever");
+        watched.look(Some(LogIndex(4)), LogIndex(4), at(2));
+        assert_eq!(since(&watched), None);
+        watched.look(Some(LogIndex(4)), LogIndex(6), at(10));
+        watched.look(Some(LogIndex(4)), LogIndex(8), at(11));
+        assert_eq!(since(&watched), Some(2), "it came behind that look");
+        watched.look(Some(LogIndex(6)), LogIndex(9), at(12));
+        assert_eq!(since(&watched), Some(10), "though it never had all of it");
+        watched.look(Some(LogIndex(9)), LogIndex(9), at(13));
+        assert_eq!(since(&watched), None);
     }
 
     fn cluster(node: u64, leader: Option<u64>, members: Vec<ClusterMember>) -> Cluster {

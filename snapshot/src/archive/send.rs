@@ -1,8 +1,9 @@
 //! Blobs on their way into the repository, before the range that names them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use redoubt_log::blob::{BlobError, BlobStore, Exporter};
+use redoubt_log::blob::{BlobError, BlobStore, ExportedHead, Exporter};
 use redoubt_log::id::BlobId;
 use redoubt_log::raft::{EntryKind, LogEntry, record_of};
 use redoubt_log::record::Change;
@@ -10,6 +11,9 @@ use redoubt_log::record::Change;
 use super::known::Known;
 use crate::repo::pack::{Draft, PIECE, pieces_of};
 use crate::repo::{RepoError, Repository};
+
+/// Blobs that are looked for at a time.
+const TOGETHER: usize = 512;
 
 /// What a batch of entries named.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -51,71 +55,154 @@ pub(super) async fn send(
     known: &Known,
     wanted: BTreeSet<BlobId>,
 ) -> Result<Sent, RepoError> {
-    let mut sent = Sent::default();
-    let mut draft = Draft::new(repository.is_encrypted());
-    let (mut whole, mut queue) = (Vec::new(), wanted);
-    while let Some(id) = queue.pop_first() {
-        if known.has(&id) || whole.contains(&id) {
-            continue;
-        }
-        let Some(exporter) = exporter(store, id).await? else {
-            sent.reclaimed += 1;
-            continue;
-        };
-        queue.extend(exporter.head().parts.iter().filter(|part| !known.has(part)));
-        let exporter = std::sync::Arc::new(exporter);
-        for number in 0..pieces_of(exporter.head().stored) {
-            let piece = piece(&exporter, number).await?;
-            sent.bytes += piece.len() as u64;
-            draft.add(exporter.head(), number, &piece)?;
-            if draft.is_full() {
-                put(repository, &mut draft, &mut sent).await?;
-                whole.drain(..).for_each(|id| known.add(&id));
-            }
-        }
-        sent.blobs += 1;
-        whole.push(id);
-    }
-    put(repository, &mut draft, &mut sent).await?;
-    whole.iter().for_each(|id| known.add(id));
-    Ok(sent)
+    let (whole, sent) = (BTreeSet::new(), Sent::default());
+    let draft = Draft::new(repository.is_encrypted());
+    let mut sending = Sending { repository, store, known, queue: wanted, draft, whole, sent };
+    while sending.some().await? {}
+    sending.put().await?;
+    Ok(sending.sent)
 }
 
-async fn put(repository: &Repository, draft: &mut Draft, sent: &mut Sent) -> Result<(), RepoError> {
-    if draft.is_empty() {
-        return Ok(());
+/// Blobs on their way.
+struct Sending<'a> {
+    repository: &'a Repository,
+    store: &'a BlobStore,
+    known: &'a Known,
+    queue: BTreeSet<BlobId>,
+    draft: Draft,
+    /// Those that the draft has to the end.
+    whole: BTreeSet<BlobId>,
+    sent: Sent,
+}
+
+impl Sending<'_> {
+    /// Some more; false when there are none.
+    async fn some(&mut self) -> Result<bool, RepoError> {
+        let ids = self.next();
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        let draft = std::mem::replace(&mut self.draft, Draft::new(self.repository.is_encrypted()));
+        let store = self.store.clone();
+        // One turn of a thread for many: a message has several blobs, most of them small.
+        let filled = tokio::task::spawn_blocking(move || fill(&store, ids, draft)).await;
+        let Filled { draft, added, reclaimed, left, large } = filled.map_err(source)??;
+        self.draft = draft;
+        self.sent.reclaimed += reclaimed;
+        self.queue.extend(left);
+        for (head, octets) in added {
+            self.sent.bytes += octets;
+            self.added(&head);
+        }
+        if let Some(exporter) = large {
+            self.large(&exporter).await?;
+        }
+        if self.draft.is_full() {
+            self.put().await?;
+        }
+        Ok(true)
     }
-    let full = std::mem::replace(draft, Draft::new(repository.is_encrypted()));
-    sent.packs += 1;
-    repository.put_pack(full).await
+
+    fn next(&mut self) -> Vec<BlobId> {
+        let mut ids = Vec::new();
+        while ids.len() < TOGETHER {
+            let Some(id) = self.queue.pop_first() else { break };
+            if !self.known.has(&id) && !self.whole.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids
+    }
+
+    fn added(&mut self, head: &ExportedHead) {
+        self.queue.extend(head.parts.iter().filter(|part| !self.known.has(part)));
+        self.sent.blobs += 1;
+        self.whole.insert(head.id);
+    }
+
+    /// One of several pieces, each of which may fill a pack.
+    async fn large(&mut self, exporter: &Arc<Exporter>) -> Result<(), RepoError> {
+        for number in 0..pieces_of(exporter.head().stored) {
+            let its = exporter.clone();
+            let piece = tokio::task::spawn_blocking(move || piece(&its, number)).await;
+            let piece = piece.map_err(source)??;
+            self.sent.bytes += piece.len() as u64;
+            self.draft.add(exporter.head(), number, &piece)?;
+            if self.draft.is_full() {
+                self.put().await?;
+            }
+        }
+        self.added(exporter.head());
+        Ok(())
+    }
+
+    async fn put(&mut self) -> Result<(), RepoError> {
+        if !self.draft.is_empty() {
+            let empty = Draft::new(self.repository.is_encrypted());
+            let full = std::mem::replace(&mut self.draft, empty);
+            self.sent.packs += 1;
+            self.repository.put_pack(full).await?;
+        }
+        std::mem::take(&mut self.whole).iter().for_each(|id| self.known.add(id));
+        Ok(())
+    }
+}
+
+/// What one turn of a thread brought.
+struct Filled {
+    draft: Draft,
+    added: Vec<(ExportedHead, u64)>,
+    /// How many are gone in order.
+    reclaimed: u64,
+    /// Those that were not come to.
+    left: Vec<BlobId>,
+    /// One that is longer than a piece; nothing of it is in the draft.
+    large: Option<Arc<Exporter>>,
+}
+
+/// Adds blobs to a draft until that is full, or one is large.
+fn fill(store: &BlobStore, ids: Vec<BlobId>, draft: Draft) -> Result<Filled, RepoError> {
+    let (added, left) = (Vec::new(), Vec::new());
+    let mut filled = Filled { draft, added, reclaimed: 0, left, large: None };
+    let mut ids = ids.into_iter();
+    while !filled.draft.is_full() && filled.large.is_none() {
+        let Some(id) = ids.next() else { break };
+        match exporter(store, id)? {
+            None => filled.reclaimed += 1,
+            Some(exporter) if pieces_of(exporter.head().stored) > 1 => {
+                filled.large = Some(Arc::new(exporter));
+            }
+            Some(exporter) => {
+                let piece = piece(&exporter, 0)?;
+                filled.draft.add(exporter.head(), 0, &piece)?;
+                filled.added.push((exporter.head().clone(), piece.len() as u64));
+            }
+        }
+    }
+    filled.left = ids.collect();
+    Ok(filled)
 }
 
 /// `None` for a blob that is gone in order: an entry is held only with its blobs, and
 /// what decays is noted, so what is absent without a note was reclaimed.
-async fn exporter(store: &BlobStore, id: BlobId) -> Result<Option<Exporter>, RepoError> {
-    let store = store.clone();
-    let open = move || match store.exporter(&id) {
+fn exporter(store: &BlobStore, id: BlobId) -> Result<Option<Exporter>, RepoError> {
+    match store.exporter(&id) {
         Err(BlobError::Missing(_)) if !store.is_damaged(&id) => Ok(None),
         opened => opened.map(Some).map_err(source),
-    };
-    tokio::task::spawn_blocking(open).await.map_err(source)?
+    }
 }
 
-async fn piece(exporter: &std::sync::Arc<Exporter>, number: u32) -> Result<Vec<u8>, RepoError> {
-    let exporter = exporter.clone();
-    let read = move || {
-        let start = u64::from(number) * PIECE as u64;
-        let left = exporter.head().stored.saturating_sub(start).min(PIECE as u64);
-        let mut octets = Vec::new();
-        while (octets.len() as u64) < left {
-            let wanted = usize::try_from(left).unwrap_or(PIECE) - octets.len();
-            let more = exporter.piece(start + octets.len() as u64, wanted).map_err(source)?;
-            if more.is_empty() {
-                return Err(source(format!("blob {} was cut", exporter.head().id)));
-            }
-            octets.extend_from_slice(&more);
+fn piece(exporter: &Exporter, number: u32) -> Result<Vec<u8>, RepoError> {
+    let start = u64::from(number) * PIECE as u64;
+    let left = exporter.head().stored.saturating_sub(start).min(PIECE as u64);
+    let mut octets = Vec::new();
+    while (octets.len() as u64) < left {
+        let wanted = usize::try_from(left).unwrap_or(PIECE) - octets.len();
+        let more = exporter.piece(start + octets.len() as u64, wanted).map_err(source)?;
+        if more.is_empty() {
+            return Err(source(format!("blob {} was cut", exporter.head().id)));
         }
-        Ok(octets)
-    };
-    tokio::task::spawn_blocking(read).await.map_err(source)?
+        octets.extend_from_slice(&more);
+    }
+    Ok(octets)
 }

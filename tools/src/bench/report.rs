@@ -26,7 +26,8 @@ impl Cell {
         Self::Number(count as f64, 0)
     }
 
-    fn print(&self) -> String {
+    /// For people.
+    pub fn print(&self) -> String {
         match self {
             Self::Nothing => "–".into(),
             Self::Text(text) => text.clone(),

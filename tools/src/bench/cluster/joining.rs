@@ -146,6 +146,8 @@ fn measure_way(dir: &Path, emails: u64, way: Way) -> anyhow::Result<Measured> {
         let what = format!("node {} joins {}", at + 2, way.name());
         let rows = join(&mut nodes, &traffic, data, &what)?;
         way.check(data)?;
+        // It took minutes, and what follows may fail.
+        rows.iter().for_each(|row| say(&format!("    {}", one_line(row))));
         Ok(Vec::from(rows))
     });
     let rows = rows.collect::<anyhow::Result<Vec<_>>>();
@@ -155,6 +157,10 @@ fn measure_way(dir: &Path, emails: u64, way: Way) -> anyhow::Result<Measured> {
         bail!("the disk has no room for a node that joins");
     }
     Ok((rows, counted))
+}
+
+fn one_line(row: &[Cell]) -> String {
+    row.iter().map(Cell::print).collect::<Vec<_>>().join(" | ")
 }
 
 fn fill(data: &Path, emails: u64, way: Way) -> anyhow::Result<()> {
