@@ -77,9 +77,11 @@ impl Net {
         tokio::spawn(async move {
             let (first, second) = ends.split_at_mut(1);
             tokio::select! {
-                () = node.serve_peer(Box::new(there), Some(from)) => {}
+                biased;
+                // First: what comes behind a cut is not served any more.
                 _ = first[0].changed() => {}
                 _ = second[0].changed() => {}
+                () = node.serve_peer(Box::new(there), Some(from)) => {}
             }
         });
         Ok(Box::new(here))
