@@ -213,7 +213,7 @@ impl Inner {
         let node = node.map_err(not_started)?;
         let comparer = Comparer::new(&node, &blobs, &alarms, marks, layout.marks(), &ending);
         if !membership.light {
-            node.know_dead(Arc::new(retention::Dead(storage.clone())));
+            node.know_dead(Arc::new(retention::Dead::new(storage.clone(), lock.clone())));
         }
         let source = Arc::new(node.clone());
         let rescuer = Arc::new(Rescuer::new(source, blobs.clone(), alarms.clone()));

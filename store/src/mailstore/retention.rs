@@ -14,6 +14,7 @@ use redoubt_log::record::{
     Actor, BlobsDead, Change, CountReferences, Done, HistoryFloor, HistoryTrim, TrimRow,
 };
 
+use super::layout::Lock;
 use super::{Inner, StoreError, WriteError};
 use crate::Ending;
 use crate::keys::DIRECTORY;
@@ -52,13 +53,23 @@ pub(super) async fn run(store: Weak<Inner>) {
     }
 }
 
-/// What the views say of dead blobs, for peers.
+/// What the views say of dead blobs, for peers. Who has it has them open, and the lock goes
+/// behind them.
 #[derive(Debug)]
-pub(super) struct Dead(pub(super) RocksStorage);
+pub(super) struct Dead {
+    storage: RocksStorage,
+    _lock: Arc<Lock>,
+}
+
+impl Dead {
+    pub(super) fn new(storage: RocksStorage, lock: Arc<Lock>) -> Self {
+        Self { storage, _lock: lock }
+    }
+}
 
 impl Deadness for Dead {
     fn since(&self, blob: &BlobId) -> Option<LogIndex> {
-        View::new(Arc::new(self.0.snapshot().ok()?)).ok()?.dead_since(blob).ok()?
+        View::new(Arc::new(self.storage.snapshot().ok()?)).ok()?.dead_since(blob).ok()?
     }
 }
 
