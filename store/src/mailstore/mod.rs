@@ -124,6 +124,7 @@ struct Inner {
     keep_log: KeepLog,
     keep_log_for: std::time::Duration,
     keep_history: Option<std::time::Duration>,
+    opened: Instant,
     purge_pins: parking_lot::Mutex<Vec<purge::PurgePin>>,
     identity: NodeFile,
     membership: parking_lot::Mutex<ClusterFile>,

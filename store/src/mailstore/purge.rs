@@ -87,7 +87,8 @@ impl Inner {
         let bases = self.checkpoints.bases()?.list().ok()?;
         // With the newest damaged, the one before it and the log still rebuild the views.
         let base = bases.get(KEPT - 1)?.index();
-        let needed = needed_by_members(&self.node.cluster(), self.keep_log_for.max(PRESENT))?;
+        let (absent, here) = (self.keep_log_for.max(PRESENT), self.opened.elapsed());
+        let needed = needed_by_members(&self.node.cluster(), absent, here)?;
         let floor = self.node.snapshot_floor().unwrap_or(base);
         let wanted = base.min(needed).min(floor);
         self.watch_pins(wanted);
@@ -100,13 +101,15 @@ impl Inner {
 
 /// The entry up to which every member has the log that is there, or was lately.
 /// One that was silent for longer gets a snapshot when it comes back. `None` while one
-/// is not known.
-fn needed_by_members(cluster: &Cluster, absent: Duration) -> Option<LogIndex> {
+/// is not known. Who was never heard was silent for as long as this node is here.
+fn needed_by_members(cluster: &Cluster, absent: Duration, here: Duration) -> Option<LogIndex> {
     let others = cluster.members.iter().filter(|member| member.node != cluster.node);
     let mut needed = LogIndex(u64::MAX);
     for member in others {
-        if member.last_contact? < absent {
-            needed = needed.min(member.matched?);
+        match member.last_contact {
+            None if here < absent => return None,
+            Some(silent) if silent < absent => needed = needed.min(member.matched?),
+            _ => {}
         }
     }
     Some(needed)
@@ -142,10 +145,14 @@ mod tests {
     }
 
     fn needed(others: Vec<ClusterMember>) -> Option<LogIndex> {
+        needed_after(HOUR, others)
+    }
+
+    fn needed_after(here: Duration, others: Vec<ClusterMember>) -> Option<LogIndex> {
         let members = [vec![member(1, Some(1), None)], others].concat();
         let (node, term, leader) = (NodeId(1), Term(1), None);
         let cluster = Cluster { node, term, leader, level: 2, changing: false, members };
-        needed_by_members(&cluster, 24 * HOUR)
+        needed_by_members(&cluster, 24 * HOUR, here)
     }
 
     #[test]
@@ -161,5 +168,8 @@ mod tests {
     fn nothing_is_purged_while_a_member_is_not_known() {
         assert_eq!(needed(vec![member(2, Some(50), None)]), None);
         assert_eq!(needed(vec![member(2, None, Some(HOUR))]), None);
+        // It was gone before this node came.
+        let gone = vec![member(2, Some(50), Some(HOUR)), member(3, Some(9), None)];
+        assert_eq!(needed_after(25 * HOUR, gone), Some(LogIndex(50)));
     }
 }
