@@ -1,0 +1,5 @@
+//! Queries: one language, one exact evaluation, and indexes that make it fast.
+//!
+//! Everything here is derived state or pure: it can be removed and is built again.
+
+pub mod ask;
