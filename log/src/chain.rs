@@ -9,9 +9,11 @@
 
 use crate::id::{Hash, LogIndex, Term, Timestamp};
 
+mod grove;
 mod proof;
 
-pub use proof::{inclusion_proof, root_of, verify_inclusion};
+pub use grove::{BLOCK, Grove, Leaves};
+pub use proof::{inclusion_proof, root_of, verify_consistency, verify_inclusion};
 
 /// Separates leaves, nodes, links and contents: the first byte of what is hashed.
 /// RFC 6962 section 2.1 has the first two.

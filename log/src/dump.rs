@@ -279,6 +279,21 @@ fn describe_restores(change: &Change) -> (&'static str, String) {
             let (steps, ended) = (audit.counts.total(), audit.ended);
             ("restore-audit", format!("{}: {ended:?} after {steps} steps", audit.restore))
         }
+        _ => describe_audit(change),
+    }
+}
+
+fn describe_audit(change: &Change) -> (&'static str, String) {
+    match change {
+        Change::DiscoveryBegin(begin) => {
+            let (job, work, pinned) = (begin.job, begin.work, begin.pinned);
+            ("discovery-begin", format!("{job}: {work:?} as of entry {pinned}"))
+        }
+        Change::DiscoveryEnd(end) => {
+            let (found, failed, ended) = (end.found, end.failed, end.ended);
+            ("discovery-end", format!("{}: {ended:?}, {found} found, {failed} failed", end.job))
+        }
+        Change::HeadKey(key) => ("head-key", format!("node {}: {}", key.node, key.key)),
         _ => describe_system(change),
     }
 }

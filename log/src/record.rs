@@ -9,6 +9,7 @@
 //! reused; a field is never changed in place but by a new version (`codec`).
 
 mod cluster;
+mod discovery;
 mod lineage;
 mod outcome;
 mod restore;
@@ -20,6 +21,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{NodeAdd, NodeRemove, TokenAdd};
+pub use discovery::{DiscoveryBegin, DiscoveryEnd, DiscoveryEnded, DiscoveryWork, HeadKey};
 pub use lineage::{Archived, NewLineage, PART, Renumber};
 pub use outcome::{Arrival, Done, Outcome, Rejection};
 pub use restore::{
@@ -168,6 +170,12 @@ pub enum Change {
     RestoreNow(RestoreNow),
     /// A restore has ended: who, what, when, and what came of it.
     RestoreAudit(RestoreAudit),
+    /// Somebody searches or exports mail of accounts: who, what, and as of which index.
+    DiscoveryBegin(DiscoveryBegin),
+    /// A search or export has ended, and what came of it.
+    DiscoveryEnd(DiscoveryEnd),
+    /// A key by which a node signs heads of the log from now on.
+    HeadKey(HeadKey),
     /// History below an index is none any more, of one account or the directory.
     HistoryFloor(HistoryFloor),
     /// Rows that the history floor lets go: the work behind [`Change::HistoryFloor`].
@@ -231,6 +239,9 @@ impl Change {
             Self::RestorePiece(_) => 0x0502,
             Self::RestoreNow(_) => 0x0503,
             Self::RestoreAudit(_) => 0x0601,
+            Self::DiscoveryBegin(_) => 0x0602,
+            Self::DiscoveryEnd(_) => 0x0603,
+            Self::HeadKey(_) => 0x0604,
             Self::HistoryFloor(_) => 0x0401,
             Self::HistoryTrim(_) => 0x0402,
             Self::HoldSet(_) => 0x0403,
@@ -258,6 +269,7 @@ impl Change {
             Self::AccountDelete(_) | Self::AccountSweep(_) => 3,
             Self::RestoreBegin(_) | Self::RestorePiece(_) | Self::RestoreNow(_) => 3,
             Self::RestoreAudit(_) => 3,
+            Self::DiscoveryBegin(_) | Self::DiscoveryEnd(_) | Self::HeadKey(_) => 3,
             Self::HistoryFloor(_)
             | Self::HistoryTrim(_)
             | Self::HoldSet(_)
@@ -295,6 +307,9 @@ impl Record {
             Change::RestoreAudit(audit) => {
                 blobs.insert(audit.wish);
                 blobs.extend(&audit.plan);
+            }
+            Change::DiscoveryBegin(begin) => {
+                blobs.insert(begin.asked);
             }
             _ => {}
         }

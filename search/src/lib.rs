@@ -3,3 +3,4 @@
 //! Everything here is derived state or pure: it can be removed and is built again.
 
 pub mod ask;
+pub mod heads;

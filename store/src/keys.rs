@@ -110,6 +110,8 @@ pub enum Key<'a> {
     Token(Hash),
     /// A node that got its id from the log.
     Node(NodeId),
+    /// A key that signs heads of the log, by its public half: at most 1,000.
+    HeadKey(Hash),
     /// Where the history of an account, or of the directory, begins.
     Floor(AccountId),
     /// The same by floor.
@@ -229,6 +231,7 @@ impl Key<'_> {
         match self {
             Self::Meta(_) => Table::Meta,
             Self::Domain(_) | Self::Address(_) | Self::Token(_) | Self::Node(_) => Table::Directory,
+            Self::HeadKey(_) => Table::Directory,
             Self::Account(_)
             | Self::Usage(_)
             | Self::Credential(..)
@@ -294,6 +297,7 @@ impl Key<'_> {
             Self::Deleting(a, m) => Bytes::mailbox(a, m).done(),
             Self::Token(token) => Bytes::default().u8(b't').raw(&token.0).done(),
             Self::Node(node) => Bytes::default().u8(b'o').u64(node.0).done(),
+            Self::HeadKey(key) => Bytes::default().u8(b'k').raw(&key.0).done(),
             Self::Floor(a) => Bytes::account(a).u8(b'f').done(),
             Self::FloorOrder(floor, a) => floors().u64(floor.0).u64(a.0).done(),
             Self::Hold(a, hold) => holds_over(a).u64(hold.0).done(),
@@ -341,6 +345,11 @@ pub(crate) fn tokens() -> KeyRange {
 /// The keys of all nodes that got their ids from the log.
 pub(crate) fn nodes() -> KeyRange {
     KeyRange::prefix(b"o")
+}
+
+/// The keys of all keys that sign heads.
+pub(crate) fn head_keys() -> KeyRange {
+    KeyRange::prefix(b"k")
 }
 
 /// The beginning of the keys of names under one parent.

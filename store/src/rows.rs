@@ -29,6 +29,17 @@ pub struct TokenRow {
     pub node: Option<NodeId>,
 }
 
+/// A key that signs heads of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadKeyRow {
+    /// Whose it is.
+    pub node: NodeId,
+    /// The record that made it known.
+    pub index: LogIndex,
+    /// That record's time.
+    pub since: Timestamp,
+}
+
 /// A node that belongs to the cluster, or did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRow {

@@ -68,3 +68,44 @@ pub fn verify_inclusion(
     }
     last == 0 && top == *root
 }
+
+/// Whether `proof` shows that the tree of `old` leaves with root `old_root` is the beginning of
+/// that of `size` leaves with root `root` (RFC 9162 section 2.1.4.2).
+pub fn verify_consistency(
+    old: u64,
+    old_root: &Hash,
+    size: u64,
+    root: &Hash,
+    proof: &[Hash],
+) -> bool {
+    if old == size {
+        return proof.is_empty() && old_root == root;
+    }
+    if old == 0 || old > size {
+        return false;
+    }
+    let mut path = proof.iter();
+    let first = if old.is_power_of_two() { Some(old_root) } else { path.next() };
+    let Some(first) = first else { return false };
+    let skip = (old - 1).trailing_ones();
+    let (mut index, mut last) = ((old - 1) >> skip, (size - 1) >> skip);
+    let (mut before, mut after) = (*first, *first);
+    for sibling in path {
+        if last == 0 {
+            return false;
+        }
+        if index & 1 == 1 || index == last {
+            before = node(sibling, &before);
+            after = node(sibling, &after);
+            while index & 1 == 0 && index != 0 {
+                index >>= 1;
+                last >>= 1;
+            }
+        } else {
+            after = node(&after, sibling);
+        }
+        index >>= 1;
+        last >>= 1;
+    }
+    last == 0 && before == *old_root && after == *root
+}

@@ -97,3 +97,79 @@ fn the_hashes_are_fixed() {
         "0df97ae253de9652da25cad707bff7c83d221ff643ab2a9379a3adca466833d3"
     );
 }
+
+/// The leaves at positions, of all.
+fn of(leaves: &[Hash]) -> impl FnMut(std::ops::Range<u64>) -> Result<Vec<Hash>, ()> {
+    move |range| {
+        assert_eq!(range.start / BLOCK, (range.end - 1) / BLOCK, "within one block");
+        let (from, to) =
+            (usize::try_from(range.start).unwrap(), usize::try_from(range.end).unwrap());
+        Ok(leaves[from..to].to_vec())
+    }
+}
+
+#[test]
+fn every_past_size_has_its_root_and_proofs() {
+    let all = leaves(1100);
+    for purged in [0_u64, 1, 255, 256, 257, 700, 1024] {
+        let base = all[..usize::try_from(purged).unwrap()].iter();
+        let mut grove = Grove::new(base.fold(Tree::default(), |mut tree, leaf| {
+            tree.push(*leaf);
+            tree
+        }));
+        all[usize::try_from(purged).unwrap()..].iter().for_each(|leaf| grove.push(*leaf));
+        assert_eq!((grove.first(), grove.size()), (purged, 1100));
+        for size in [purged.max(1), 703, 768, 1023, 1025, 1100].into_iter().filter(|n| *n >= purged)
+        {
+            proves(&grove, &all, purged, size);
+        }
+    }
+}
+
+fn proves(grove: &Grove, all: &[Hash], purged: u64, size: u64) {
+    let before = &all[..usize::try_from(size).unwrap()];
+    let root = root_of(before);
+    assert_eq!(grove.root(size, &mut of(all)), Ok(Some(root)), "{size} behind {purged}");
+    for position in (0..size).step_by(37).chain([size - 1]) {
+        let proof = grove.inclusion(position, size, &mut of(all)).unwrap();
+        if position < purged {
+            assert_eq!(proof, None, "{position} is purged");
+            continue;
+        }
+        let place = usize::try_from(position).unwrap();
+        assert_eq!(proof, inclusion_proof(before, place), "{position} of {size} behind {purged}");
+        assert!(verify_inclusion(&all[place], position, size, &proof.unwrap(), &root));
+    }
+    assert_eq!(grove.inclusion(size, size, &mut of(all)), Ok(None));
+    assert_eq!(grove.inclusion(0, 1101, &mut of(all)), Ok(None));
+}
+
+#[test]
+fn a_tree_is_shown_to_go_on_from_a_smaller_one() {
+    let all = leaves(300);
+    let mut grove = Grove::default();
+    all.iter().for_each(|leaf| grove.push(*leaf));
+    for old in (1..=300_u64).step_by(7).chain([256, 255, 257, 300]) {
+        let old_root = root_of(&all[..usize::try_from(old).unwrap()]);
+        for size in (old..=300).step_by(11).chain([300]) {
+            let root = root_of(&all[..usize::try_from(size).unwrap()]);
+            let proof = grove.consistency(old, size, &mut of(&all)).unwrap().unwrap();
+            assert!(verify_consistency(old, &old_root, size, &root, &proof), "{old} to {size}");
+            let other = content(b"other");
+            assert!(!verify_consistency(old, &other, size, &root, &proof));
+            assert!(!verify_consistency(old, &old_root, size, &other, &proof));
+            assert!(!verify_consistency(
+                old,
+                &old_root,
+                size,
+                &root,
+                &[&proof[..], &[other]].concat()
+            ));
+            if old < size {
+                assert!(!verify_consistency(old + 1, &old_root, size, &root, &proof));
+            }
+        }
+    }
+    assert_eq!(grove.consistency(0, 5, &mut of(&all)), Ok(None));
+    assert_eq!(grove.consistency(6, 5, &mut of(&all)), Ok(None));
+}

@@ -2,13 +2,13 @@
 //! never given twice.
 
 use redoubt_log::id::NodeId;
-use redoubt_log::record::{Done, NodeAdd, NodeRemove, Rejection, TokenAdd};
+use redoubt_log::record::{Done, HeadKey, NodeAdd, NodeRemove, Rejection, TokenAdd};
 
 use super::Ruled;
 use super::work::Work;
 use crate::account::check_text;
-use crate::keys::{Key, Meta, tokens};
-use crate::rows::{NodeRow, TokenRow};
+use crate::keys::{Key, Meta, head_keys, tokens};
+use crate::rows::{HeadKeyRow, NodeRow, TokenRow};
 use crate::storage::{Table, decode};
 
 /// The node that a cluster begins with; all others get their ids from the log.
@@ -19,6 +19,8 @@ const MAX_TOKENS: usize = 1000;
 /// crashed half-way shows it once more.
 const TOKEN_LIFE: i64 = 24 * 3_600_000;
 const MAX_ADDRESS: usize = 300;
+/// Keys for signing heads that a lineage may have had.
+const MAX_HEAD_KEYS: usize = 1000;
 
 pub(crate) fn token_add(work: &mut Work<'_>, record: &TokenAdd) -> Ruled<Done> {
     forget_old_tokens(work)?;
@@ -91,6 +93,25 @@ fn next_node(work: &mut Work<'_>) -> Ruled<NodeId> {
     let after = next.checked_add(1).ok_or(Rejection::Limit("node ids".into()))?;
     work.tx.put(&key, &after)?;
     Ok(NodeId(next))
+}
+
+/// A key is known for ever: what it has signed goes on being verified.
+pub(crate) fn head_key(work: &mut Work<'_>, record: HeadKey) -> Ruled<Done> {
+    let next: u64 = work.tx.get(&Key::Meta(Meta::NextNode))?.unwrap_or(FIRST_NODE.0 + 1);
+    let row: Option<NodeRow> = work.tx.get(&Key::Node(record.node))?;
+    if record.node.0 >= next || row.is_some_and(|row| row.removed.is_some()) {
+        return Err(Rejection::NotFound(format!("node {}", record.node)).into());
+    }
+    let key = Key::HeadKey(record.key);
+    if work.tx.get_raw(&key)?.is_some() {
+        return Err(Rejection::Exists("this key".into()).into());
+    }
+    if work.tx.scan(Table::Directory, &head_keys(), MAX_HEAD_KEYS)?.len() >= MAX_HEAD_KEYS {
+        return Err(Rejection::Limit(format!("{MAX_HEAD_KEYS} keys for heads")).into());
+    }
+    let row = HeadKeyRow { node: record.node, index: work.index, since: work.time };
+    work.tx.put(&key, &row)?;
+    Ok(Done::Unit)
 }
 
 pub(crate) fn node_remove(work: &mut Work<'_>, record: NodeRemove) -> Ruled<Done> {

@@ -6,7 +6,8 @@ use redoubt_log::record::AccountState;
 use super::{Checked, Checker};
 use crate::keys::{Key, Meta, Parts};
 use crate::rows::{
-    AccountRow, AddressRow, CredentialRow, DomainRow, EmailRow, FloorRow, NodeRow, TokenRow, Usage,
+    AccountRow, AddressRow, CredentialRow, DomainRow, EmailRow, FloorRow, HeadKeyRow, NodeRow,
+    TokenRow, Usage,
 };
 use crate::storage::{KeyRange, Table};
 
@@ -41,6 +42,7 @@ impl Checker<'_> {
             c.expect(node.0 < next, "node", node, format!("the next node is {next}"));
             Ok(())
         })?;
+        self.head_keys(next)?;
         let range = crate::keys::tokens();
         self.rows(
             Table::Directory,
@@ -53,6 +55,15 @@ impl Checker<'_> {
                 Ok(())
             },
         )
+    }
+
+    fn head_keys(&mut self, next: u64) -> Checked {
+        let key = |mut parts: Parts<'_>| parts.u8().and(parts.blob());
+        self.rows(Table::Directory, &crate::keys::head_keys(), key, |c, key, row: HeadKeyRow| {
+            let what = format!("it is of node {}, the next node is {next}", row.node);
+            c.expect(row.node.0 < next, "head-key", key, what);
+            Ok(())
+        })
     }
 
     fn addresses(&mut self) -> Checked {

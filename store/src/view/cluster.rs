@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 
 use super::{Key, Parts, StoreError, Table, View, decode};
 use crate::apply::{FIRST_LEVEL, FIRST_NODE};
-use crate::keys::{Meta, nodes};
-use crate::rows::{NodeRow, TokenRow};
+use crate::keys::{Meta, head_keys, nodes};
+use crate::rows::{HeadKeyRow, NodeRow, TokenRow};
 
 impl View {
     /// The level in force: record kinds of a higher one wait for `cluster finalize`.
@@ -29,6 +29,27 @@ impl View {
             let node = Parts::new(key.get(1..).unwrap_or_default()).u64().unwrap_or_default();
             found.push((NodeId(node), decode(Table::Directory, &key, &value)?));
         }
+        Ok(found)
+    }
+
+    /// The keys that sign heads of this history, each with whose it is, the oldest first. Those of
+    /// nodes of a history before this one are not among them.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn head_keys(&self) -> Result<Vec<(Hash, HeadKeyRow)>, StoreError> {
+        let first = self.lineage()?.map_or(FIRST_NODE, |lineage| lineage.node);
+        let mut found = Vec::new();
+        for (key, value) in self.reader().scan(Table::Directory, &head_keys(), usize::MAX)? {
+            let name = key.get(1..).unwrap_or_default().try_into();
+            let name = name.map_err(|_| {
+                crate::storage::StorageError::corrupt(Table::Directory, &key, "no key")
+            })?;
+            let row: HeadKeyRow = decode(Table::Directory, &key, &value)?;
+            found.push((Hash(name), row));
+        }
+        found.retain(|(_, row)| row.node >= first);
+        found.sort_by_key(|(_, row)| row.index);
         Ok(found)
     }
 

@@ -206,6 +206,9 @@ impl Model {
             // Of mail they say nothing.
             Change::Version(_)
             | Change::CheckpointMark(_)
+            | Change::DiscoveryBegin(_)
+            | Change::DiscoveryEnd(_)
+            | Change::HeadKey(_)
             | Change::TokenAdd(_)
             | Change::NodeAdd(_)
             | Change::NodeRemove(_)
