@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use redoubt_log::id::{AccountId, LogIndex};
@@ -51,6 +52,39 @@ impl Feeds {
     }
 }
 
+/// Which accounts were touched since it was last asked, for who follows them all. Bounded by the
+/// number of accounts.
+#[derive(Debug, Default)]
+pub struct Touched {
+    table: Mutex<TouchedSince>,
+}
+
+/// What [`Touched`] answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TouchedSince {
+    /// By how many records each account was touched.
+    pub accounts: HashMap<AccountId, u32>,
+    /// Whether the whole state was replaced: any account may have changed.
+    pub all: bool,
+}
+
+impl Touched {
+    /// What was touched since the last call.
+    pub fn take(&self) -> TouchedSince {
+        std::mem::take(&mut *self.table.lock())
+    }
+
+    fn touch(&self, account: AccountId) {
+        let mut table = self.table.lock();
+        let records = table.accounts.entry(account).or_default();
+        *records = records.saturating_add(1);
+    }
+
+    fn touch_all(&self) {
+        self.table.lock().all = true;
+    }
+}
+
 const SHARDS: usize = 16;
 type Watched = HashMap<AccountId, Sender<LogIndex>>;
 
@@ -60,6 +94,7 @@ type Watched = HashMap<AccountId, Sender<LogIndex>>;
 pub struct ChangeFeed {
     shards: [Mutex<Table>; SHARDS],
     hasher: RandomState,
+    followers: Mutex<Vec<Weak<Touched>>>,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +105,7 @@ struct Table {
 
 impl Default for ChangeFeed {
     fn default() -> Self {
-        Self { shards: Default::default(), hasher: RandomState::new() }
+        Self { shards: Default::default(), hasher: RandomState::new(), followers: Mutex::default() }
     }
 }
 
@@ -83,8 +118,23 @@ impl ChangeFeed {
         Watch { receiver: sender.subscribe() }
     }
 
+    /// Notes all accounts that are touched from now on, for as long as the answer is held.
+    pub fn follow(&self) -> Arc<Touched> {
+        let touched = Arc::<Touched>::default();
+        let mut followers = self.followers.lock();
+        followers.retain(|follower| follower.strong_count() > 0);
+        followers.push(Arc::downgrade(&touched));
+        touched
+    }
+
+    fn followers(&self, tell: impl Fn(&Touched)) {
+        let followers = self.followers.lock();
+        followers.iter().filter_map(Weak::upgrade).for_each(|follower| tell(&follower));
+    }
+
     /// Wakes who watches the account: the record at `index` changed something of it.
     pub(crate) fn wake(&self, account: AccountId, index: LogIndex) {
+        self.followers(|follower| follower.touch(account));
         let mut table = self.table(account).lock();
         let Some(sender) = table.watched.get(&account) else { return };
         if sender.send(index).is_err() {
@@ -94,6 +144,7 @@ impl ChangeFeed {
 
     /// Wakes everybody: the whole state was replaced by that of `index`.
     fn wake_all(&self, index: LogIndex) {
+        self.followers(Touched::touch_all);
         for table in &self.shards {
             table.lock().watched.retain(|_, sender| sender.send(index).is_ok());
         }
@@ -144,6 +195,20 @@ mod tests {
         feed.wake(AccountId(1), LogIndex(1));
         feed.wake(AccountId(1), LogIndex(2));
         watch.changed().await;
+    }
+
+    #[test]
+    fn who_follows_all_is_told_which_accounts_were_touched() {
+        let feed = ChangeFeed::default();
+        let touched = feed.follow();
+        for account in [1, 2, 1] {
+            feed.wake(AccountId(account), LogIndex(7));
+        }
+        let since = touched.take();
+        assert_eq!(since.accounts, HashMap::from([(AccountId(1), 2), (AccountId(2), 1)]));
+        assert!(!since.all && touched.take() == TouchedSince::default());
+        feed.wake_all(LogIndex(8));
+        assert!(touched.take().all);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::Ending;
 use crate::alarms::Alarms;
 use crate::auth::Authenticator;
 use crate::cache::ParsedCache;
-use crate::changes::{Feeds, Watch};
+use crate::changes::{Feeds, Touched, Watch};
 use crate::check::Violation;
 use crate::checkpoint::{Base, BaseError, Bases};
 use crate::ingest::Ingest;
@@ -222,6 +222,10 @@ impl Mailstore {
     /// Wakes when something of the account changed.
     pub fn watch(&self, account: AccountId) -> Watch {
         self.inner.feeds.changes.subscribe(account)
+    }
+    /// Which accounts are touched from now on: for an index that follows them all.
+    pub fn follow(&self) -> Arc<Touched> {
+        self.inner.feeds.changes.follow()
     }
     /// Envelope, structure and headers of a message, from the cache where it is there. Blocks.
     pub fn parsed(&self, blob: &BlobId) -> Result<Arc<Parsed>, StoreError> {

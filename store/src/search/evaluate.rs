@@ -7,7 +7,8 @@ use redoubt_log::id::Timestamp;
 
 use super::casemap::casemap;
 use super::query::{Node, Query};
-use super::{Candidate, Reader};
+use super::texts::header_text;
+use super::{Candidate, Hints, NoHints, Reader};
 use crate::mailstore::StoreError;
 use crate::mime::{Parsed, decode_words, fields, part_text, sent_date, slice};
 use crate::view::Placement;
@@ -21,6 +22,8 @@ struct Known<'a> {
     header: Option<&'a [u8]>,
     /// Which of the query's needles its text holds.
     found: Option<&'a [bool]>,
+    /// What was known before the message was opened.
+    hints: &'a dyn Hints,
 }
 
 impl Query {
@@ -29,7 +32,20 @@ impl Query {
     /// # Errors
     /// When the message cannot be read.
     pub fn matches(&self, reader: &impl Reader, candidate: &Candidate) -> Result<bool, StoreError> {
-        let mut known = Known { candidate, parsed: None, header: None, found: None };
+        self.matches_hinted(reader, candidate, &NoHints)
+    }
+
+    /// The same, where an index knows of some leaves.
+    ///
+    /// # Errors
+    /// When the message cannot be read.
+    pub fn matches_hinted(
+        &self,
+        reader: &impl Reader,
+        candidate: &Candidate,
+        hints: &dyn Hints,
+    ) -> Result<bool, StoreError> {
+        let mut known = Known { candidate, parsed: None, header: None, found: None, hints };
         if let Some(answer) = self.root.judge(&known) {
             return Ok(answer);
         }
@@ -76,20 +92,6 @@ impl Query {
     }
 }
 
-/// A header as TEXT searches it: a line for each field, unfolded and decoded.
-fn header_text(header: &[u8]) -> String {
-    let mut text = String::with_capacity(header.len());
-    for field in fields(header) {
-        if !field.name.is_empty() {
-            text.push_str(&String::from_utf8_lossy(field.name));
-            text.push_str(": ");
-        }
-        text.push_str(&decode_words(field.value));
-        text.push('\n');
-    }
-    text
-}
-
 impl Node {
     /// `None` when what is known does not settle it.
     fn judge(&self, known: &Known<'_>) -> Option<bool> {
@@ -100,15 +102,25 @@ impl Node {
                 all(nodes.iter().map(|node| node.judge(known).map(|a| !a))).map(|a| !a)
             }
             Self::Not(node) => node.judge(known).map(|answer| !answer),
+            Self::Leaf(leaf, node) => known
+                .hints
+                .of(*leaf, placement.email)
+                .or_else(|| node.judge_content(known)),
+            Self::Sequence(ranges) => Some(within(ranges, known.candidate.sequence)),
+            Self::Recent => Some(known.candidate.recent),
+            node => Some(node.placed(placement)),
+        }
+    }
+
+    fn judge_content(&self, known: &Known<'_>) -> Option<bool> {
+        match self {
             Self::Sent(days) => known.parsed.map(|parsed| sent_within(parsed, days)),
             Self::Header { name, finder } => known.header.map(|header| {
                 let mut named = fields(header).filter(|field| field.is(name.as_bytes()));
                 named.any(|f| finder.find(casemap(&decode_words(f.value)).as_bytes()).is_some())
             }),
             Self::Content(needle) => known.found.and_then(|found| found.get(*needle).copied()),
-            Self::Sequence(ranges) => Some(within(ranges, known.candidate.sequence)),
-            Self::Recent => Some(known.candidate.recent),
-            node => Some(node.placed(placement)),
+            node => node.judge(known),
         }
     }
 

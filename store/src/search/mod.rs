@@ -13,6 +13,7 @@ mod evaluate;
 mod key;
 mod query;
 mod set;
+mod texts;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,8 +27,9 @@ use crate::view::Placement;
 
 pub use casemap::casemap;
 pub use key::{Day, SearchKey};
-pub use query::{Query, Scope};
+pub use query::{Hints, Leaf, NoHints, Outline, Query, Scope};
 pub use set::{SequenceSet, SetNumber, SetRange};
+pub use texts::{Named, Place, texts};
 
 /// Where messages are read from.
 pub trait Reader {

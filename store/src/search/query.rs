@@ -25,6 +25,57 @@ pub struct Scope {
 pub struct Query {
     pub(super) root: Node,
     pub(super) needles: Vec<Needle>,
+    pub(super) leaves: Vec<Leaf>,
+}
+
+/// What an index can be asked of a message, as it stands in a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leaf {
+    /// A string in a field of this name; an empty one asks whether it is there.
+    Header {
+        /// The field's name.
+        name: String,
+        /// What it contains.
+        value: String,
+    },
+    /// A string in bodies.
+    Body(String),
+    /// A string in headers or bodies.
+    Text(String),
+    /// The day of the Date field, as [`Day`] counts.
+    Sent(RangeInclusive<i64>),
+}
+
+/// What is known of some leaves of a query before messages are opened.
+pub trait Hints {
+    /// Whether an email matches a leaf, by the leaf's place in [`Query::leaves`]; `None` when it
+    /// is not known.
+    fn of(&self, leaf: usize, email: EmailId) -> Option<bool>;
+}
+
+/// Nothing is known.
+#[derive(Debug, Clone, Copy)]
+pub struct NoHints;
+
+impl Hints for NoHints {
+    fn of(&self, _: usize, _: EmailId) -> Option<bool> {
+        None
+    }
+}
+
+/// A query by what an index can narrow: for who looks for candidates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outline {
+    /// Any email may match.
+    Any,
+    /// All of these.
+    And(Vec<Outline>),
+    /// One of these at least.
+    Or(Vec<Outline>),
+    /// One of [`Query::leaves`].
+    Leaf(usize),
+    /// INTERNALDATE, in milliseconds.
+    Received(RangeInclusive<i64>),
 }
 
 /// A string looked for in the text of messages.
@@ -61,6 +112,8 @@ pub(super) enum Node {
     },
     /// One of the query's needles.
     Content(usize),
+    /// One of the query's leaves.
+    Leaf(usize, Box<Node>),
 }
 
 /// Days since 1970-01-01.
@@ -81,9 +134,19 @@ fn since(day: &Day) -> Days {
 impl Query {
     /// Makes a key ready. Its nesting is bounded by the grammar.
     pub fn new(key: &SearchKey, scope: &Scope) -> Self {
-        let mut needles = Vec::new();
-        let root = Making { scope, needles: &mut needles }.node(key);
-        Self { root, needles }
+        let (mut needles, mut leaves) = (Vec::new(), Vec::new());
+        let root = Making { scope, needles: &mut needles, leaves: &mut leaves }.node(key);
+        Self { root, needles, leaves }
+    }
+
+    /// What it asks of the content of messages.
+    pub fn leaves(&self) -> &[Leaf] {
+        &self.leaves
+    }
+
+    /// What can be narrowed of it.
+    pub fn outline(&self) -> Outline {
+        self.root.outline()
     }
 
     /// Rising ranges of UIDs outside of which nothing can match; `None` when
@@ -124,15 +187,33 @@ impl Node {
         match self {
             Self::And(nodes) | Self::Or(nodes) => nodes.iter().any(Self::asks_header),
             Self::Not(node) => node.asks_header(),
-            Self::Header { .. } | Self::Sent(_) => true,
+            Self::Leaf(_, node) => matches!(**node, Self::Header { .. } | Self::Sent(_)),
             _ => false,
         }
     }
+
+    fn outline(&self) -> Outline {
+        match self {
+            Self::And(nodes) => Outline::And(nodes.iter().map(Self::outline).collect()),
+            Self::Or(nodes) => Outline::Or(nodes.iter().map(Self::outline).collect()),
+            Self::Leaf(leaf, _) => Outline::Leaf(*leaf),
+            Self::Received(days) => Outline::Received(millis(days)),
+            Self::Instant(times) => Outline::Received(times.clone()),
+            _ => Outline::Any,
+        }
+    }
+}
+
+fn millis(days: &Days) -> RangeInclusive<i64> {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    let first = days.start().saturating_mul(DAY);
+    first..=days.end().saturating_add(1).saturating_mul(DAY).saturating_sub(1)
 }
 
 struct Making<'a> {
     scope: &'a Scope,
     needles: &'a mut Vec<Needle>,
+    leaves: &'a mut Vec<Leaf>,
 }
 
 impl Making<'_> {
@@ -142,12 +223,15 @@ impl Making<'_> {
             SearchKey::And(keys) => Node::And(keys.iter().map(|key| self.node(key)).collect()),
             SearchKey::Or(left, right) => Node::Or(vec![self.node(left), self.node(right)]),
             SearchKey::Not(key) => Node::Not(Box::new(self.node(key))),
-            SearchKey::Bcc(value) => header("Bcc", value),
-            SearchKey::Cc(value) => header("Cc", value),
-            SearchKey::From(value) => header("From", value),
-            SearchKey::To(value) => header("To", value),
-            SearchKey::Subject(value) => header("Subject", value),
-            SearchKey::Header { name, value } => header(name, value),
+            SearchKey::Bcc(value) => self.header("Bcc", value),
+            SearchKey::Cc(value) => self.header("Cc", value),
+            SearchKey::From(value) => self.header("From", value),
+            SearchKey::To(value) => self.header("To", value),
+            SearchKey::Subject(value) => self.header("Subject", value),
+            SearchKey::Header { name, value } => self.header(name, value),
+            SearchKey::SentBefore(day) => self.sent(before(day)),
+            SearchKey::SentOn(day) => self.sent(on(day)),
+            SearchKey::SentSince(day) => self.sent(since(day)),
             SearchKey::Body(value) => self.content(value, false),
             SearchKey::Text(value) => self.content(value, true),
             key => self.of_placement(key),
@@ -164,9 +248,6 @@ impl Making<'_> {
             SearchKey::Before(day) => Node::Received(before(day)),
             SearchKey::On(day) => Node::Received(on(day)),
             SearchKey::Since(day) => Node::Received(since(day)),
-            SearchKey::SentBefore(day) => Node::Sent(before(day)),
-            SearchKey::SentOn(day) => Node::Sent(on(day)),
-            SearchKey::SentSince(day) => Node::Sent(since(day)),
             SearchKey::SavedBefore(day) => Node::Saved(before(day)),
             SearchKey::SavedOn(day) => Node::Saved(on(day)),
             SearchKey::SavedSince(day) => Node::Saved(since(day)),
@@ -199,12 +280,24 @@ impl Making<'_> {
             return Node::Always(true);
         }
         self.needles.push(Needle { finder: finder(value), headers });
-        Node::Content(self.needles.len() - 1)
+        let node = Node::Content(self.needles.len() - 1);
+        let value = value.to_owned();
+        self.leaf(if headers { Leaf::Text(value) } else { Leaf::Body(value) }, node)
     }
-}
 
-fn header(name: &str, value: &str) -> Node {
-    Node::Header { name: name.to_owned(), finder: Box::new(finder(value)) }
+    fn header(&mut self, name: &str, value: &str) -> Node {
+        let node = Node::Header { name: name.to_owned(), finder: Box::new(finder(value)) };
+        self.leaf(Leaf::Header { name: name.to_owned(), value: value.to_owned() }, node)
+    }
+
+    fn sent(&mut self, days: Days) -> Node {
+        self.leaf(Leaf::Sent(days.clone()), Node::Sent(days))
+    }
+
+    fn leaf(&mut self, leaf: Leaf, node: Node) -> Node {
+        self.leaves.push(leaf);
+        Node::Leaf(self.leaves.len() - 1, Box::new(node))
+    }
 }
 
 fn finder(value: &str) -> Finder<'static> {

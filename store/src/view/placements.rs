@@ -237,6 +237,67 @@ impl View {
         Ok(shown)
     }
 
+    /// Emails of an account that its history knows, live or gone, by rising id and behind one, at
+    /// most `limit`. As of now, whatever the view's index.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn emails_ever(
+        &self,
+        account: AccountId,
+        after: Option<EmailId>,
+        limit: usize,
+    ) -> Result<Vec<EmailId>, StoreError> {
+        let mut range = Bytes::account(account).range();
+        if let Some(after) = after {
+            let prefix = Key::Email(account, after).bytes();
+            range.from = successor(&prefix).unwrap_or(prefix);
+        }
+        let mut emails: Vec<EmailId> = Vec::new();
+        self.reader().visit(Table::EmailPlacement, &range, Order::Rising, &mut |key, _| {
+            let email = Parts::new(key.get(8..).unwrap_or_default()).email();
+            let email =
+                email.ok_or_else(|| StorageError::corrupt(Table::EmailPlacement, key, "no email"))?;
+            if emails.last() == Some(&email) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            if emails.len() >= limit {
+                return Ok(ControlFlow::Break(()));
+            }
+            emails.push(email);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(emails)
+    }
+
+    /// The UIDs under which an email stands in one mailbox: as [`View::placements_of`], for a
+    /// mailbox that is known to be selectable.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn uids_of(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        email: EmailId,
+    ) -> Result<Vec<Uid>, StoreError> {
+        let range = KeyRange::prefix(&Key::Email(account, email).bytes());
+        let (at, mut uids) = (self.index(), Vec::new());
+        self.reader().visit(Table::EmailPlacement, &range, Order::Rising, &mut |key, value| {
+            let mut parts = Parts::new(key.get(20..).unwrap_or_default());
+            let (Some(place), Some(uid)) = (parts.mailbox(), parts.uid()) else {
+                return Err(StorageError::corrupt(Table::EmailPlacement, key, "no placement"));
+            };
+            if place == mailbox {
+                let standing: Standing = decode(Table::EmailPlacement, key, value)?;
+                let there = standing.from <= at && standing.until.is_none_or(|until| until > at);
+                uids.extend(there.then_some(uid));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(uids)
+    }
+
     /// Flags as a reader sees them.
     fn seen_by(
         &self,
