@@ -102,10 +102,9 @@ impl Node {
                 all(nodes.iter().map(|node| node.judge(known).map(|a| !a))).map(|a| !a)
             }
             Self::Not(node) => node.judge(known).map(|answer| !answer),
-            Self::Leaf(leaf, node) => known
-                .hints
-                .of(*leaf, placement.email)
-                .or_else(|| node.judge_content(known)),
+            Self::Leaf(leaf, node) => {
+                known.hints.of(*leaf, placement.email).or_else(|| node.judge_content(known))
+            }
             Self::Sequence(ranges) => Some(within(ranges, known.candidate.sequence)),
             Self::Recent => Some(known.candidate.recent),
             node => Some(node.placed(placement)),

@@ -256,8 +256,8 @@ impl View {
         let mut emails: Vec<EmailId> = Vec::new();
         self.reader().visit(Table::EmailPlacement, &range, Order::Rising, &mut |key, _| {
             let email = Parts::new(key.get(8..).unwrap_or_default()).email();
-            let email =
-                email.ok_or_else(|| StorageError::corrupt(Table::EmailPlacement, key, "no email"))?;
+            let email = email
+                .ok_or_else(|| StorageError::corrupt(Table::EmailPlacement, key, "no email"))?;
             if emails.last() == Some(&email) {
                 return Ok(ControlFlow::Continue(()));
             }
