@@ -3,4 +3,5 @@
 //! Everything here is derived state or pure: it can be removed and is built again.
 
 pub mod ask;
+pub mod export;
 pub mod heads;

@@ -30,6 +30,7 @@ pub mod serve;
 pub mod show;
 pub mod status;
 pub mod stop;
+pub mod verify_export;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -152,6 +153,8 @@ enum Verb {
     Restore(restore::Restore),
     /// Take over mail from mbox, Maildir or EML files
     Import(import::Import),
+    /// Check an export, without a server
+    VerifyExport(verify_export::VerifyExport),
     /// Measure this machine's disk, and a fresh server on it
     Bench(bench::Bench),
     /// The configuration
@@ -219,6 +222,7 @@ async fn client_verb(common: &Common, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Deliver(verb) => deliver::run(common, verb).await,
         Verb::Restore(verb) => restore::run(common, verb).await,
         Verb::Import(verb) => import::run(common, verb).await,
+        Verb::VerifyExport(verb) => verify_export::run(common, verb).await,
         Verb::Bench(verb) => bench::run(common, verb).await,
         Verb::Config(verb) => config::run(common, verb),
     }
