@@ -12,11 +12,44 @@ const APART: char = '\u{14}';
 const LINE_END: &str = "\u{ae}";
 
 const FIELDS: [&str; 38] = [
-    "BEGDOC", "ENDDOC", "BEGATTACH", "ENDATTACH", "FAMILYID", "PARENTID", "ATTACHCOUNT", "DOCTYPE",
-    "CUSTODIAN", "ALLCUSTODIANS", "FOLDER", "FROM", "TO", "CC", "BCC", "SUBJECT", "DATESENT",
-    "TIMESENT", "DATERECEIVED", "TIMERECEIVED", "TIMEZONE", "MESSAGEID", "INREPLYTO", "THREADID",
-    "EMAILID", "FLAGS", "EXPUNGED", "FILENAME", "MEDIATYPE", "FILESIZE", "MD5", "SHA1", "SHA256",
-    "EXTRACTION", "ENVELOPEFROM", "ENVELOPETO", "NATIVE", "TEXT",
+    "BEGDOC",
+    "ENDDOC",
+    "BEGATTACH",
+    "ENDATTACH",
+    "FAMILYID",
+    "PARENTID",
+    "ATTACHCOUNT",
+    "DOCTYPE",
+    "CUSTODIAN",
+    "ALLCUSTODIANS",
+    "FOLDER",
+    "FROM",
+    "TO",
+    "CC",
+    "BCC",
+    "SUBJECT",
+    "DATESENT",
+    "TIMESENT",
+    "DATERECEIVED",
+    "TIMERECEIVED",
+    "TIMEZONE",
+    "MESSAGEID",
+    "INREPLYTO",
+    "THREADID",
+    "EMAILID",
+    "FLAGS",
+    "EXPUNGED",
+    "FILENAME",
+    "MEDIATYPE",
+    "FILESIZE",
+    "MD5",
+    "SHA1",
+    "SHA256",
+    "EXTRACTION",
+    "ENVELOPEFROM",
+    "ENVELOPETO",
+    "NATIVE",
+    "TEXT",
 ];
 
 /// A document's own hashes and size.
@@ -66,9 +99,8 @@ fn document(
     zone: &TimeZone,
 ) -> [String; FIELDS.len()] {
     let control = part.map_or(&item.control, |(part, _)| &part.control).clone();
-    let family = |pick: Option<&(PartLine, Sums)>| {
-        pick.map(|_| item.control.clone()).unwrap_or_default()
-    };
+    let family =
+        |pick: Option<&(PartLine, Sums)>| pick.map(|_| item.control.clone()).unwrap_or_default();
     let last = parts.last().map(|(part, _)| part.control.clone()).unwrap_or_default();
     let own = Sums {
         size: item.size,

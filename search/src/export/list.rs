@@ -4,8 +4,24 @@ use super::files::Writing;
 use super::{ExportError, Item};
 
 const HEADING: [&str; 19] = [
-    "control", "account", "custodians", "mailbox", "uid", "email_id", "thread_id", "received",
-    "expunged", "date", "from", "to", "cc", "bcc", "subject", "message_id", "size", "sha256",
+    "control",
+    "account",
+    "custodians",
+    "mailbox",
+    "uid",
+    "email_id",
+    "thread_id",
+    "received",
+    "expunged",
+    "date",
+    "from",
+    "to",
+    "cc",
+    "bcc",
+    "subject",
+    "message_id",
+    "size",
+    "sha256",
     "file",
 ];
 
@@ -18,7 +34,8 @@ fn harmless(text: String) -> String {
 }
 
 fn row(out: &mut Writing, cells: impl IntoIterator<Item = String>) -> Result<(), ExportError> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(vec![]);
+    let mut writer =
+        csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(vec![]);
     let wrong = |error: csv::Error| ExportError::Text(error.to_string());
     writer.write_record(cells.into_iter().map(String::into_bytes)).map_err(wrong)?;
     let octets = writer.into_inner().map_err(|error| ExportError::Text(error.to_string()))?;
@@ -33,10 +50,25 @@ pub(super) fn email(out: &mut Writing, item: &Item) -> Result<(), ExportError> {
     let Item { control, account, mailbox, email_id, thread_id, received, date, .. } = item.clone();
     let expunged = item.expunged.as_ref().map(|gone| gone.time.clone()).unwrap_or_default();
     let cells = [
-        control, account, item.custodians.join("; "), mailbox, item.uid.to_string(), email_id,
-        thread_id, received, expunged, date, item.from.join("; "), item.to.join("; "),
-        item.cc.join("; "), item.bcc.join("; "), item.subject.clone(), item.message_id.clone(),
-        item.size.to_string(), item.sha256.clone(), item.file.clone().unwrap_or_default(),
+        control,
+        account,
+        item.custodians.join("; "),
+        mailbox,
+        item.uid.to_string(),
+        email_id,
+        thread_id,
+        received,
+        expunged,
+        date,
+        item.from.join("; "),
+        item.to.join("; "),
+        item.cc.join("; "),
+        item.bcc.join("; "),
+        item.subject.clone(),
+        item.message_id.clone(),
+        item.size.to_string(),
+        item.sha256.clone(),
+        item.file.clone().unwrap_or_default(),
     ];
     row(out, cells.map(harmless))
 }

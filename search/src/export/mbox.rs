@@ -65,9 +65,9 @@ mod tests {
 
     #[test]
     fn quoting_can_be_undone() {
-        for text in [
-            "", "From ", "From a\r\nFrom b", ">From x\n>>From y\n> From z\nfrom\n", "a\n\nFrom \n",
-        ] {
+        for text in
+            ["", "From ", "From a\r\nFrom b", ">From x\n>>From y\n> From z\nfrom\n", "a\n\nFrom \n"]
+        {
             let quoted = quoted(text.as_bytes());
             assert_eq!(unquoted(&quoted).unwrap(), text.as_bytes(), "{text:?}");
             assert!(!quoted.starts_with(b"From "), "{text:?}");
@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn the_line_before_a_message() {
-        let line = |sender| String::from_utf8(from_line(sender, redoubt_log::id::Timestamp(0))).unwrap();
+        let line =
+            |sender| String::from_utf8(from_line(sender, redoubt_log::id::Timestamp(0))).unwrap();
         assert_eq!(line("a@b"), "From a@b Thu Jan  1 00:00:00 1970\n");
         assert_eq!(line(""), "From MAILER-DAEMON Thu Jan  1 00:00:00 1970\n");
         assert_eq!(line("a b\n"), "From MAILER-DAEMON Thu Jan  1 00:00:00 1970\n");

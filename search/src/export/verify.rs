@@ -86,11 +86,7 @@ pub struct Report {
 ///
 /// # Errors
 /// When the folder cannot be read at all.
-pub fn verify(
-    dir: &Path,
-    trust: &Trust,
-    progress: &mut dyn FnMut(u64),
-) -> std::io::Result<Report> {
+pub fn verify(dir: &Path, trust: &Trust, progress: &mut dyn FnMut(u64)) -> std::io::Result<Report> {
     fs::read_dir(dir)?;
     let mut check = Check {
         dir,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use redoubt_search::export::{ExportError, Form, Trust, Verdict, partial, verify};
-use redoubt_search::heads::{Signer, SignedHead};
+use redoubt_search::heads::{SignedHead, Signer};
 
 use crate::world::{JOB, Log, Made, about, write};
 
@@ -60,7 +60,8 @@ fn an_octet_that_is_altered_is_found_in_every_file() {
                 fs::write(&file, &altered).unwrap();
                 names(&made, &name(&made.dir, &file), &format!("octet {at}"));
             }
-            for altered in [[octets.as_slice(), b"\n"].concat(), octets[..octets.len() / 2].to_vec()]
+            for altered in
+                [[octets.as_slice(), b"\n"].concat(), octets[..octets.len() / 2].to_vec()]
             {
                 if altered != octets {
                     fs::write(&file, &altered).unwrap();
@@ -129,7 +130,10 @@ fn an_export_rewritten_without_the_key_is_not_signed() {
     fs::write(forged.join("manifest.json"), manifest.replace("case 7", "case 8")).unwrap();
     fs::write(forged.join("proof/head.txt"), made.head.to_string()).unwrap();
     let report = verify(&forged, &keys, &mut |_| {}).unwrap();
-    assert!(report.problems.iter().any(|p| p.starts_with("manifest.json was altered")), "{report:?}");
+    assert!(
+        report.problems.iter().any(|p| p.starts_with("manifest.json was altered")),
+        "{report:?}"
+    );
 }
 
 #[test]

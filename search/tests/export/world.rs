@@ -8,7 +8,9 @@ use redoubt_log::chain::{self, Grove};
 use redoubt_log::codec::encode_record;
 use redoubt_log::id::*;
 use redoubt_log::record::*;
-use redoubt_search::export::{About, Export, ExportError, Form, Item, NoText, Report, Trust, verify};
+use redoubt_search::export::{
+    About, Export, ExportError, Form, Item, NoText, Report, Trust, verify,
+};
 use redoubt_search::heads::prover::Proof;
 use redoubt_search::heads::{Checkpoint, Proven, PublicKey, SignedHead, Signer};
 

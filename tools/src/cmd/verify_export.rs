@@ -36,9 +36,8 @@ pub async fn run(common: &Common, verb: VerifyExport) -> anyhow::Result<Exit> {
     let trust = trust(&verb)?;
     let dir = verb.dir.clone();
     let checked = tokio::task::spawn_blocking(move || verify(&dir, &trust, &mut |_| {})).await?;
-    let report = checked.map_err(|error| {
-        Failure::new(Exit::Failed, format!("{}: {error}", verb.dir.display()))
-    })?;
+    let report = checked
+        .map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", verb.dir.display())))?;
     match common.json {
         true => output::json_lines([&report])?,
         false => print(&report),
@@ -51,9 +50,8 @@ pub async fn run(common: &Common, verb: VerifyExport) -> anyhow::Result<Exit> {
 }
 
 fn trust(verb: &VerifyExport) -> anyhow::Result<Trust> {
-    let wrong = |path: &Path, error: NoteError| {
-        Failure::usage(format!("{}: {error}", path.display()))
-    };
+    let wrong =
+        |path: &Path, error: NoteError| Failure::usage(format!("{}: {error}", path.display()));
     Ok(match (&verb.key, &verb.checkpoint) {
         (Some(path), _) => {
             let keys = PublicKey::read_all(&text(path)?).map_err(|error| wrong(path, error))?;
@@ -81,7 +79,12 @@ fn text(path: &Path) -> anyhow::Result<String> {
 fn print(report: &Report) {
     if let Some(manifest) = &report.manifest {
         let (about, counts) = (&manifest.about, manifest.counts);
-        println!("query {:?} of {}, as of entry {}", about.query, about.scope.join(" "), about.as_of);
+        println!(
+            "query {:?} of {}, as of entry {}",
+            about.query,
+            about.scope.join(" "),
+            about.as_of
+        );
         println!("{} found, {} exported, {} failed", counts.found, counts.exported, counts.failed);
     }
     if let Some(head) = &report.head {
