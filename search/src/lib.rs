@@ -5,3 +5,4 @@
 pub mod ask;
 pub mod export;
 pub mod heads;
+pub mod texts;

@@ -21,7 +21,7 @@ pub mod mailbox;
 pub mod mailstore;
 pub mod mime;
 pub mod moment;
-mod pauses;
+pub mod pauses;
 pub mod reclaim;
 pub mod restore;
 pub mod rows;

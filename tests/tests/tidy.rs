@@ -26,7 +26,7 @@ const ONLY_IN: [(&str, &[&str]); 7] = [
     ("tantivy::", &["search/src/index"]),
     ("bincode::", &["log/src/codec.rs"]),
     (".propose(", &["store/src/mailstore", "log/src/raft", "log/tests/", "tests/src/sim"]),
-    ("mail_parser", &["store/src/mime", "store/src/search"]),
+    ("mail_parser", &["store/src/mime", "store/src/search", "extract/src/formats"]),
     ("unsafe {", &[]),
 ];
 

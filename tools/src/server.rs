@@ -15,6 +15,7 @@ use redoubt_protocols::lmtp::{Lmtp, LmtpOptions, MailstoreDeliverer};
 use redoubt_protocols::server::{Address, Listen, Protocol, ProtocolStats, Server, TlsMode};
 use redoubt_protocols::socketmap::Socketmap;
 use redoubt_protocols::tls::{CertificateFiles, Tls};
+use redoubt_search::texts::{self, TextStore};
 use redoubt_snapshot::BaseDir;
 use redoubt_store::mailstore::{self, ArchiveGate, Mailstore, Options, Waits};
 use tokio::sync::mpsc;
@@ -36,6 +37,7 @@ pub struct Running {
     peering: Peering,
     cluster: Cluster,
     archive: Option<Archive>,
+    texts: Option<TextStore>,
     servers: Vec<Server>,
     admin: Vec<JoinHandle<()>>,
     ended: CancellationToken,
@@ -87,6 +89,7 @@ impl Running {
         if !mailstore.is_light() {
             wiring.protocols(&mailstore)?;
         }
+        let texts = texts(&wiring.config, &mailstore)?;
         let (sender, wishes) = mpsc::channel(4);
         let https = wiring.bind_https().await?;
         let socket = admin::bind_unix(&wiring.config.admin_socket())
@@ -99,6 +102,7 @@ impl Running {
             stats: Arc::new(wiring.stats),
             listen: listen.clone(),
             archive: archive.as_ref().map(Archive::watcher),
+            texts: texts.clone(),
             wishes: sender,
             started: Instant::now(),
         };
@@ -115,6 +119,7 @@ impl Running {
             peering,
             cluster,
             archive,
+            texts,
             servers: wiring.servers,
             admin,
             ended,
@@ -142,6 +147,11 @@ impl Running {
     /// The cluster that it is a member of.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// Texts of attachments, where they are extracted.
+    pub fn texts(&self) -> Option<&TextStore> {
+        self.texts.as_ref()
     }
 
     /// Waits for what an operator asks for next.
@@ -176,6 +186,9 @@ impl Running {
         }
         if let Some(archive) = self.archive {
             archive.end().await;
+        }
+        if let Some(texts) = self.texts {
+            let _ = tokio::task::spawn_blocking(move || texts.close()).await;
         }
         self.mailstore.shutdown().await;
         cut
@@ -395,6 +408,27 @@ pub fn options(config: &Config) -> Options {
         compare_every: Duration::from_secs(config.store.compare_minutes.saturating_mul(60)),
         ..defaults
     }
+}
+
+/// What extracts text behind deliveries, where that is wanted and there are views.
+fn texts(config: &Config, mailstore: &Mailstore) -> anyhow::Result<Option<TextStore>> {
+    let extract = &config.extract;
+    if extract.workers == 0 || mailstore.is_light() {
+        return Ok(None);
+    }
+    let mib = |count: u64| count.saturating_mul(1024 * 1024);
+    let pool = redoubt_extract::Options {
+        workers: extract.workers,
+        wall: Duration::from_secs(extract.seconds),
+        memory: mib(extract.memory_mib),
+        document: mib(extract.document_mib),
+        ..redoubt_extract::Options::default()
+    };
+    let folder = config.data.join("shards/0/index/texts");
+    let options = texts::Options { folder, keep: mib(extract.keep_mib), pool };
+    let texts = TextStore::new(mailstore.clone(), options);
+    texts.follow().context("a thread that extracts texts")?;
+    Ok(Some(texts))
 }
 
 fn spawn_unix(

@@ -54,13 +54,37 @@ impl View {
         Ok(())
     }
 
+    /// Shows the content of every email that the state names, of its past too. Some come more
+    /// than once.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn contents(&self, look: &mut dyn FnMut(BlobId)) -> Result<(), StoreError> {
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let Some(account) = self.first_account(AccountId(from))? else { break };
+            self.emails_of(account, &mut |data| look(data.blob))?;
+            next = account.0.checked_add(1);
+        }
+        Ok(())
+    }
+
     fn blobs_of_emails(&self, account: AccountId, look: Look<'_>) -> Result<(), StorageError> {
+        self.emails_of(account, &mut |data| {
+            std::iter::once(data.blob).chain(data.envelope).for_each(|blob| look(blob, true));
+        })
+    }
+
+    fn emails_of(
+        &self,
+        account: AccountId,
+        look: &mut dyn FnMut(EmailData),
+    ) -> Result<(), StorageError> {
         let range = objects(account, kind::EMAIL).range();
         self.reader().visit(Table::History, &range, Order::Rising, &mut |key, value| {
             let corrupt = || StorageError::corrupt(Table::History, key, "no version of an email");
             if let Some(value) = Version::decode(value).ok_or_else(corrupt)? {
-                let data: EmailData = decode(Table::History, key, value)?;
-                std::iter::once(data.blob).chain(data.envelope).for_each(|blob| look(blob, true));
+                look(decode(Table::History, key, value)?);
             }
             Ok(ControlFlow::Continue(()))
         })

@@ -15,7 +15,7 @@ use redoubt_store::mailstore::Mailstore;
 use redoubt_tests::imap::{Imap, item};
 use redoubt_tests::lmtp::Answer;
 use redoubt_tests::messages::{message, token, without_trace};
-use redoubt_tools::config::{Addresses, Config, Listen};
+use redoubt_tools::config::{Addresses, Config, Extract, Listen};
 use redoubt_tools::server::{self, Running};
 use tokio::runtime::Runtime;
 
@@ -173,6 +173,9 @@ impl Node {
         let data = folder.path().join("data");
         let config =
             Config { data, hostname: "mail.example.org".into(), listen, ..Config::default() };
+        // Workers are the server's own program, and this is not it.
+        let extract = Extract { workers: 0, ..Extract::default() };
+        let config = Config { extract, ..config };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let mut node = Self {

@@ -12,6 +12,7 @@ use redoubt_log::blob::{BlobStats, SyncHistogram};
 use redoubt_log::id::LogIndex;
 use redoubt_log::segment::LATENCY_BUCKETS_US;
 use redoubt_protocols::server::{Counter, ProtocolStats};
+use redoubt_search::texts::TextStore;
 use redoubt_snapshot::archive::{ArchiveState, BaseState, Watcher};
 use redoubt_store::alarms::AlarmKind;
 use redoubt_store::mailstore::StoreStatus;
@@ -41,6 +42,7 @@ impl Collector for Numbers {
         alarms(&mut out, &status)?;
         scrub(&mut out, &status)?;
         archive(&mut out, &self.0)?;
+        texts(&mut out, &self.0)?;
         let cluster = self.0.mailstore.node().cluster();
         cluster_metrics::encode(&mut out, &cluster, self.0.cluster.elections())?;
         blobs(&mut out, &status.blobs)?;
@@ -111,6 +113,31 @@ fn archive(out: &mut Out<'_>, app: &App) -> Result<(), Error> {
         last.begun as f64 / 1e3,
     )?;
     out.gauge("backup_verify_findings", "What was wrong with it then", last.findings as f64)
+}
+
+/// Nothing where nothing is extracted.
+fn texts(out: &mut Out<'_>, app: &App) -> Result<(), Error> {
+    let Some(stats) = app.texts.as_ref().map(TextStore::stats) else { return Ok(()) };
+    let help = "Texts of attachments that are kept, by what came of them";
+    let mut family = out.metric("texts", help, None, MetricType::Gauge)?;
+    for (status, count) in super::texts::by_status(stats.kept) {
+        family.encode_family(&[("status", status)])?.encode_gauge(&(count as f64))?;
+    }
+    let help = "Documents read since the start, by what came of them";
+    let mut family = out.metric("texts_extracted", help, None, MetricType::Counter)?;
+    for (status, count) in super::texts::by_status(stats.counts.documents) {
+        family
+            .encode_family(&[("status", status)])?
+            .encode_counter::<NoLabelSet, u64, u64>(&count, None)?;
+    }
+    out.gauge("texts_bytes", "Octets of texts of attachments on disk", stats.octets as f64)?;
+    let help = "The entry up to which attachments were extracted";
+    out.gauge("texts_index", help, index(stats.position))?;
+    out.counter("texts_untried", "Messages whose attachments could not be tried", stats.untried)?;
+    let workers = stats.counts.started;
+    out.counter("texts_workers", "Processes started to read documents", workers)?;
+    let stopped = stats.counts.slow + stats.counts.ended;
+    out.counter("texts_workers_stopped", "Of these stopped at a limit", stopped)
 }
 
 fn scrub(out: &mut Out<'_>, status: &StoreStatus) -> Result<(), Error> {

@@ -16,6 +16,7 @@ mod metrics;
 mod ops;
 pub mod restore_wire;
 mod restores;
+mod texts;
 pub mod travel;
 pub mod wire;
 
@@ -28,6 +29,7 @@ use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
 use redoubt_log::record::Actor;
 use redoubt_protocols::server::ProtocolStats;
+use redoubt_search::texts::TextStore;
 use redoubt_snapshot::archive::Watcher;
 use redoubt_store::mailstore::Mailstore;
 use tokio::net::UnixListener;
@@ -61,6 +63,8 @@ pub struct App {
     pub listen: Arc<BTreeMap<String, Vec<String>>>,
     /// How the archive is, where there is one.
     pub archive: Option<Watcher>,
+    /// Texts of attachments, where they are extracted.
+    pub texts: Option<TextStore>,
     /// Where wishes go.
     pub wishes: mpsc::Sender<Wish>,
     /// When it began to take connections.

@@ -51,6 +51,7 @@ async fn status(State(app): State<App>) -> Json<StatusBody> {
         sessions,
         store: store(&app.mailstore.status()),
         archive: app.archive.as_ref().map(Watcher::status),
+        texts: app.texts.as_ref().map(|texts| super::texts::body(&texts.stats())),
     })
 }
 

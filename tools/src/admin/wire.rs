@@ -187,6 +187,9 @@ pub struct StatusBody {
     /// How the archive is, where there is a repository.
     #[serde(default)]
     pub archive: Option<redoubt_snapshot::archive::ArchiveStatus>,
+    /// Texts of attachments, where they are extracted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<serde_json::Value>,
 }
 
 /// Entries of the log, readable.

@@ -107,6 +107,9 @@ enum Verb {
     Reload,
     /// Show what the running server does
     Status,
+    /// Read documents for a server that started this
+    #[command(hide = true)]
+    ExtractWorker,
     /// Check every invariant and every blob of a data directory
     Check(check::Check),
     /// Build the views again from the log
@@ -168,6 +171,9 @@ const CLOSED: Duration = Duration::from_secs(10);
 /// Runs the verb that the command line names.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if matches!(cli.verb, Verb::ExtractWorker) {
+        return redoubt_extract::worker::main();
+    }
     let ended = run(cli);
     if !databases::all_closed_within(CLOSED) {
         eprintln!("redoubt: a database is still being closed; nothing is lost by that");
@@ -199,7 +205,9 @@ fn run(Cli { common, verb }: Cli) -> anyhow::Result<Exit> {
 
 async fn client_verb(common: &Common, verb: Verb) -> anyhow::Result<Exit> {
     match verb {
-        Verb::Serve(_) => Err(Failure::usage("serve needs a runtime of its own").into()),
+        Verb::Serve(_) | Verb::ExtractWorker => {
+            Err(Failure::usage("this verb is no client's").into())
+        }
         Verb::Stop(verb) => stop::run(common, verb).await,
         Verb::Reload => reload::run(common).await,
         Verb::Status => status::run(common).await,

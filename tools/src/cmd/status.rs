@@ -18,6 +18,10 @@ pub async fn run(common: &Common) -> anyhow::Result<Exit> {
         println!("  {protocol:<11} {} ({sessions} sessions)", addresses.join(", "));
     }
     print_facts("  ", &status.store);
+    if let Some(texts) = &status.texts {
+        println!("  texts of attachments");
+        print_facts("    ", texts);
+    }
     if let Some(archive) = &status.archive {
         println!("  archive");
         super::backup_table::archive(archive, "    ");

@@ -43,6 +43,8 @@ pub struct Config {
     pub backup: Backup,
     /// How long the past is kept.
     pub history: History,
+    /// Text out of attachments.
+    pub extract: Extract,
     /// What is logged and how.
     pub log: Log,
 }
@@ -63,6 +65,7 @@ impl Default for Config {
             store: Store::default(),
             backup: Backup::default(),
             history: History::default(),
+            extract: Extract::default(),
             log: Log::default(),
         }
     }
@@ -381,6 +384,24 @@ impl Default for Backup {
             keep_for_days: 0,
             keep_bases: 0,
         }
+    }
+}
+
+/// `[extract]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Extract {
+    pub workers: usize,
+    pub seconds: u64,
+    pub memory_mib: u64,
+    pub document_mib: u64,
+    pub keep_mib: u64,
+}
+
+impl Default for Extract {
+    fn default() -> Self {
+        Self { workers: 1, seconds: 20, memory_mib: 512, document_mib: 64, keep_mib: 4096 }
     }
 }
 

@@ -1,0 +1,455 @@
+//! Fills the cache behind deliveries: one thread that follows the log, and as many beside it as
+//! there are workers. Whoever delivers never waits for it; it leaves others half of the time.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::{Condvar, Mutex};
+use redoubt_extract::{Counts, Extracted, InForce, Pool, PoolError, Status, class};
+use redoubt_log::id::{BlobId, LogIndex};
+use redoubt_log::raft::{EntryKind, LogEntry, record_of};
+use redoubt_log::record::Change;
+use redoubt_store::mailstore::{Mailstore, StoreError};
+use redoubt_store::mime::{Part, decode_transfer, slice};
+use redoubt_store::pauses::{Ending, Pauses};
+
+use super::cache::{Cache, Kept, Names, TextId};
+use super::parts::{attachments, document};
+use super::{PartText, Texts, TextsError};
+
+/// How long to wait where there is nothing new, and after an error.
+const TICK: Duration = Duration::from_millis(500);
+const RETRY: Duration = Duration::from_secs(10);
+/// How often a message is tried where no worker stays alive.
+const TRIES: u32 = 3;
+/// Octets of the log that are looked at in one go.
+const PIECE: usize = 1024 * 1024;
+/// Messages in memory by name when everything is looked through.
+const BATCH: u64 = 1_000_000;
+/// How often what nobody has any more is removed, and what is too much.
+const SWEEP: Duration = Duration::from_secs(6 * 3600);
+/// Texts that no message names stay so long: their message may just be coming.
+const YOUNG: Duration = Duration::from_secs(3600);
+/// Octets of text of one message that are handed out.
+const MESSAGE: usize = 64 * 1024 * 1024;
+
+/// Where texts are kept, and what reads documents.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder; made when the first text is kept.
+    pub folder: PathBuf,
+    /// Octets of files that are kept; the oldest go first.
+    pub keep: u64,
+    /// The workers.
+    pub pool: redoubt_extract::Options,
+}
+
+/// What there is, for status and metrics.
+#[derive(Debug, Clone, Default)]
+pub struct TextStats {
+    /// Everything up to this entry was tried.
+    pub position: Option<LogIndex>,
+    /// Texts kept, by status, as [`Status::ALL`]: those counted at the last sweep and since.
+    pub kept: [u64; 5],
+    /// Octets of their files.
+    pub octets: u64,
+    /// Messages that could not be tried: unreadable, or no worker stayed alive.
+    pub untried: u64,
+    /// What the workers did since the start.
+    pub counts: Counts,
+    /// What the kernel holds them to; `None` before the first was started.
+    pub in_force: Option<InForce>,
+}
+
+/// The texts of this node. Clones share it.
+#[derive(Debug, Clone)]
+pub struct TextStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    mailstore: Mailstore,
+    cache: Cache,
+    pool: Pool,
+    keep: u64,
+    ending: Ending,
+    state: Mutex<TextStats>,
+    woken: Condvar,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl TextStore {
+    /// Over a store; nothing is read before [`TextStore::follow`] or the first question.
+    pub fn new(mailstore: Mailstore, options: Options) -> Self {
+        let cache = Cache::new(&options.folder, options.pool.limits.text);
+        let state = TextStats { position: cache.position().map(LogIndex), ..TextStats::default() };
+        Self(Arc::new(Inner {
+            mailstore,
+            cache,
+            pool: Pool::new(options.pool),
+            keep: options.keep,
+            ending: Ending::default(),
+            state: Mutex::new(state),
+            woken: Condvar::new(),
+            thread: Mutex::default(),
+        }))
+    }
+
+    /// From now on everything that comes is extracted, behind its coming.
+    ///
+    /// # Errors
+    /// No thread can be had.
+    pub fn follow(&self) -> std::io::Result<()> {
+        let this = self.clone();
+        let thread = thread::Builder::new().name("texts".into()).spawn(move || this.run())?;
+        *self.0.thread.lock() = Some(thread);
+        Ok(())
+    }
+
+    /// Ends the following and all workers, and waits for that. Blocks.
+    pub fn close(&self) {
+        self.0.ending.begin();
+        self.0.pool.close();
+        self.0.woken.notify_all();
+        let thread = self.0.thread.lock().take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that extracts texts had panicked");
+        }
+    }
+
+    /// What there is.
+    pub fn stats(&self) -> TextStats {
+        let stats = self.0.state.lock().clone();
+        TextStats { counts: self.0.pool.counts(), in_force: self.0.pool.in_force(), ..stats }
+    }
+
+    /// The workers.
+    pub fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+
+    /// Waits until everything up to an entry was tried; `false` when it takes longer than that.
+    pub fn wait_for(&self, index: LogIndex, patience: Duration) -> bool {
+        let end = Instant::now() + patience;
+        let mut state = self.0.state.lock();
+        while state.position < Some(index) {
+            if self.0.woken.wait_until(&mut state, end).timed_out() {
+                return state.position >= Some(index);
+            }
+        }
+        true
+    }
+
+    fn run(&self) {
+        let mut swept: Option<Instant> = None;
+        while !self.0.ending.has_begun() {
+            match self.turn() {
+                Ok(true) => {}
+                Ok(false) => {
+                    if swept.is_none_or(|at| at.elapsed() > SWEEP) {
+                        self.sweep();
+                        swept = Some(Instant::now());
+                    }
+                    self.0.pool.rest();
+                    self.sleep(TICK);
+                }
+                Err(TextsError::Pool(PoolError::Closed)) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "texts of attachments wait");
+                    self.sleep(RETRY);
+                }
+            }
+        }
+    }
+
+    /// Ends early when the store is closed.
+    fn sleep(&self, time: Duration) {
+        let end = Instant::now() + time;
+        let mut state = self.0.state.lock();
+        while !self.0.ending.has_begun() && !self.0.woken.wait_until(&mut state, end).timed_out() {}
+    }
+
+    /// The next piece of the log; `false` when there is none.
+    fn turn(&self) -> Result<bool, TextsError> {
+        let applied = self.0.mailstore.applied();
+        let position = self.0.state.lock().position;
+        let Some(position) = position.filter(|position| *position <= applied) else {
+            return self.everything().map(|()| true);
+        };
+        if position == applied {
+            return Ok(false);
+        }
+        let next = LogIndex(position.0 + 1);
+        let read = self.0.mailstore.node().read(next..LogIndex(applied.0 + 1), PIECE);
+        match read {
+            Ok(entries) if entries.first().is_some_and(|entry| entry.id.index == next) => {
+                let last = entries.last().map_or(position, |entry| entry.id.index);
+                self.fill(messages(&entries))?;
+                self.reached(last)
+            }
+            // Purged, or a leap over a recovery: what it said is in the state.
+            _ => self.everything(),
+        }
+        .map(|()| true)
+    }
+
+    fn reached(&self, index: LogIndex) -> Result<(), TextsError> {
+        self.0.cache.set_position(index.0)?;
+        self.0.state.lock().position = Some(index);
+        self.0.woken.notify_all();
+        Ok(())
+    }
+
+    /// All emails of the state and its past, a part of them by name at a time.
+    fn everything(&self) -> Result<(), TextsError> {
+        let view = self.0.mailstore.local_view()?;
+        let mut count = 0_u64;
+        view.contents(&mut |_| count += 1)?;
+        let parts = (count / BATCH + 1).min(256);
+        for part in 0..parts {
+            let mut blobs = HashSet::new();
+            view.contents(&mut |blob| {
+                if u64::from(blob.0[0]) * parts / 256 == part {
+                    blobs.insert(blob);
+                }
+            })?;
+            self.fill(blobs.into_iter().collect())?;
+        }
+        self.reached(view.index())
+    }
+
+    /// Extracts what was not extracted yet, by as many threads as there are workers.
+    fn fill(&self, blobs: Vec<BlobId>) -> Result<(), TextsError> {
+        let workers = self.0.pool.options().workers.clamp(1, blobs.len().max(1));
+        if workers == 1 {
+            return self.each(&Mutex::new(blobs.into_iter()));
+        }
+        let blobs = Mutex::new(blobs.into_iter());
+        thread::scope(|scope| {
+            let run = || self.each(&blobs);
+            let threads: Vec<_> = (0..workers).map(|_| scope.spawn(run)).collect();
+            let ends = threads.into_iter().filter_map(|thread| thread.join().ok());
+            ends.fold(Ok(()), Result::and)
+        })
+    }
+
+    fn each(&self, blobs: &Mutex<std::vec::IntoIter<BlobId>>) -> Result<(), TextsError> {
+        let pauses = Pauses::gentle(&self.0.ending);
+        loop {
+            let next = blobs.lock().next();
+            let Some(blob) = next else { return Ok(()) };
+            if pauses.pause().is_break() {
+                return Err(PoolError::Closed.into());
+            }
+            self.try_message(&blob)?;
+        }
+    }
+
+    /// What cannot be tried is counted, and passed over.
+    fn try_message(&self, blob: &BlobId) -> Result<(), TextsError> {
+        if self.0.cache.names(blob).is_some() {
+            return Ok(());
+        }
+        for wait in 0..TRIES {
+            match self.make(blob, &mut |_, _| {}) {
+                Ok(()) => return Ok(()),
+                Err(TextsError::Pool(PoolError::Start(why))) => {
+                    tracing::warn!(%blob, why, "no worker stays alive for an attachment");
+                    self.sleep(TICK * (1 << wait));
+                }
+                Err(TextsError::Store(StoreError::Blob(_, why))) => {
+                    tracing::warn!(%blob, why, "attachments of a message are not extracted");
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.0.state.lock().untried += 1;
+        Ok(())
+    }
+
+    /// Extracts the attachments of a message, and keeps their names last.
+    fn make(
+        &self,
+        blob: &BlobId,
+        look: &mut dyn FnMut(Vec<u32>, Option<Arc<Extracted>>),
+    ) -> Result<(), TextsError> {
+        let parsed = self.0.mailstore.parsed(blob)?;
+        let parts = attachments(&parsed.structure);
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let room = self.0.pool.room(parsed.size.saturating_mul(2));
+        let _room = room.ok_or(PoolError::Closed)?;
+        let octets = self.0.mailstore.blob(blob)?;
+        let mut names = Names::new();
+        for attachment in parts {
+            let part = attachment.part;
+            let body = slice(&octets, part.body);
+            let content = decode_transfer(part.transfer_encoding(), body);
+            let (id, extracted) = self.one(part, &content)?;
+            names.push((attachment.number.clone(), id));
+            look(attachment.number, extracted);
+        }
+        self.0.cache.put_names(blob, &names)?;
+        Ok(())
+    }
+
+    /// A part's text, if it had to be extracted.
+    fn one(
+        &self,
+        part: &Part,
+        content: &[u8],
+    ) -> Result<(TextId, Option<Arc<Extracted>>), TextsError> {
+        let document = document(part);
+        let id = TextId::of(&BlobId::of(content), &class(&document, content));
+        if self.0.cache.has_text(&id) {
+            return Ok((id, None));
+        }
+        let extracted = self.0.pool.extract(&document, content.to_vec())?;
+        let octets = self.0.cache.put_text(&id, &extracted)?;
+        let mut state = self.0.state.lock();
+        state.octets += octets;
+        count(&mut state.kept, extracted.status);
+        Ok((id, Some(Arc::new(extracted))))
+    }
+
+    /// Removes texts that nobody has any more, and the oldest of too many; counts the others.
+    fn sweep(&self) {
+        let begun = SystemTime::now();
+        let pauses = Pauses::gentle(&self.0.ending);
+        let mut named = HashSet::new();
+        self.0.cache.messages(&mut |blob, path| {
+            match self.0.mailstore.blobs().contains(&blob) {
+                Ok(false) => drop(std::fs::remove_file(path)),
+                _ => named.extend(self.0.cache.names(&blob).into_iter().flatten().map(|n| n.1)),
+            }
+            pauses.pause().is_continue()
+        });
+        let (mut kept, mut found) = ([0; 5], Vec::new());
+        self.0.cache.texts(&mut |text| {
+            let age = begun.duration_since(text.used).unwrap_or_default();
+            match text.status {
+                Some(status) if age < YOUNG || named.contains(&text.id) => {
+                    count(&mut kept, status);
+                    found.push(text);
+                }
+                _ => drop(std::fs::remove_file(&text.path)),
+            }
+            pauses.pause().is_continue()
+        });
+        if !self.0.ending.has_begun() {
+            let octets = self.shrunk(found, &mut kept);
+            let mut state = self.0.state.lock();
+            (state.kept, state.octets) = (kept, octets);
+        }
+    }
+
+    /// Down to nine tenths of what may be kept, the oldest first.
+    fn shrunk(&self, mut found: Vec<Kept>, kept: &mut [u64; 5]) -> u64 {
+        let mut octets: u64 = found.iter().map(|text| text.octets).sum();
+        if octets <= self.0.keep {
+            return octets;
+        }
+        found.sort_by_key(|text| text.used);
+        for text in found {
+            if octets <= self.0.keep / 10 * 9 {
+                break;
+            }
+            drop(std::fs::remove_file(&text.path));
+            octets -= text.octets;
+            let at = text.status.map(|status| status as usize);
+            if let Some(count) = at.and_then(|at| kept.get_mut(at)) {
+                *count -= 1;
+            }
+        }
+        octets
+    }
+
+    /// The texts of a message whose names are kept; `None` when one is not there.
+    fn kept(&self, names: Names) -> Option<Vec<PartText>> {
+        let mut left = MESSAGE;
+        let mut texts = Vec::new();
+        for (number, id) in names {
+            let extracted = bounded(self.0.cache.text(&id)?, &mut left);
+            texts.push(PartText { number, extracted: Arc::new(extracted) });
+        }
+        Some(texts)
+    }
+}
+
+impl Texts for TextStore {
+    fn of(&self, message: &BlobId) -> Result<Option<Vec<PartText>>, TextsError> {
+        if let Some(names) = self.0.cache.names(message) {
+            return Ok(self.kept(names));
+        }
+        let parsed = self.0.mailstore.parsed(message)?;
+        Ok(attachments(&parsed.structure).is_empty().then(Vec::new))
+    }
+
+    fn now(&self, message: &BlobId) -> Result<Vec<PartText>, TextsError> {
+        if let Some(texts) = self.of(message)? {
+            return Ok(texts);
+        }
+        let mut texts: Vec<(Vec<u32>, Option<Arc<Extracted>>)> = Vec::new();
+        let mut left = MESSAGE;
+        self.make(message, &mut |number, extracted| {
+            let kept = extracted.map(|text| Arc::new(bounded((*text).clone(), &mut left)));
+            texts.push((number, kept));
+        })?;
+        let names = self.0.cache.names(message).unwrap_or_default();
+        let lost = || Extracted::failed("what was extracted could not be kept");
+        let whole = texts.into_iter().zip(names).map(|((number, text), (_, id))| {
+            let mut read = || bounded(self.0.cache.text(&id).unwrap_or_else(lost), &mut left);
+            PartText { number, extracted: text.unwrap_or_else(|| Arc::new(read())) }
+        });
+        Ok(whole.collect())
+    }
+
+    fn of_octets(&self, part: &Part, octets: &[u8]) -> Result<Arc<Extracted>, TextsError> {
+        let (id, extracted) = self.one(part, octets)?;
+        match extracted.or_else(|| self.0.cache.text(&id).map(Arc::new)) {
+            Some(extracted) => Ok(extracted),
+            // It was damaged, and is gone now.
+            None => Ok(Arc::new(self.0.pool.extract(&document(part), octets.to_vec())?)),
+        }
+    }
+}
+
+fn count(kept: &mut [u64; 5], status: Status) {
+    if let Some(count) = kept.get_mut(status as usize) {
+        *count += 1;
+    }
+}
+
+/// What is over the bound of one message is cut off, and told.
+fn bounded(mut extracted: Extracted, left: &mut usize) -> Extracted {
+    if extracted.text.len() > *left {
+        extracted.text.truncate(extracted.text.floor_char_boundary(*left));
+        extracted.status = extracted.status.max(Status::Partial);
+        extracted.why.get_or_insert_with(|| "the message has more text than is read".into());
+    }
+    *left -= extracted.text.len();
+    extracted
+}
+
+/// Messages that records bring.
+fn messages(entries: &[LogEntry]) -> Vec<BlobId> {
+    let records = entries.iter().filter(|entry| entry.kind == EntryKind::Record);
+    let records = records.filter_map(|entry| record_of(&entry.payload).ok());
+    let mut found: Vec<BlobId> = Vec::new();
+    for record in records {
+        match &record.change {
+            Change::Deliver(deliver) => found.push(deliver.message.blob),
+            Change::Append(append) => found.extend(append.items.iter().map(|i| i.message.blob)),
+            Change::RestorePiece(piece) => found.extend(piece.steps.iter().flat_map(|s| s.blobs())),
+            Change::RestoreNow(now) => found.extend(now.steps.iter().flat_map(|s| s.blobs())),
+            _ => {}
+        }
+    }
+    let mut seen = HashSet::new();
+    found.retain(|blob| seen.insert(*blob));
+    found
+}
