@@ -8,32 +8,35 @@ use parking_lot::Mutex;
 use redoubt_log::codec;
 use redoubt_log::id::BlobId;
 
-use crate::mime::Parsed;
+use crate::mime::{Outline, Parsed};
 use crate::storage::RocksStorage;
 
 /// Raised when [`Parsed`] or what `mime` makes of a message changes: older values are not found.
 const FORMAT: u8 = 1;
+/// The same of [`Outline`]; never a value of [`FORMAT`], whose keys lie beside.
+const OUTLINE_FORMAT: u8 = 0x80;
 /// What a parsed message takes in memory beside its encoded bytes, about.
 const OVERHEAD: usize = 600;
+/// What an outline takes beside itself, about.
+const OVERHEAD_OUTLINE: usize = 150;
 
 /// Parsed messages.
 #[derive(Debug)]
 pub(crate) struct ParsedCache {
     storage: RocksStorage,
-    recent: Mutex<Recent>,
+    recent: Mutex<Recent<Parsed>>,
 }
 
 #[derive(Debug)]
-struct Recent {
-    entries: LruCache<BlobId, (Arc<Parsed>, usize)>,
+struct Recent<T> {
+    entries: LruCache<BlobId, (Arc<T>, usize)>,
     bytes: usize,
     limit: usize,
 }
 
 impl ParsedCache {
     pub(crate) fn new(storage: RocksStorage, limit: usize) -> Self {
-        let recent = Recent { entries: LruCache::unbounded(), bytes: 0, limit };
-        Self { storage, recent: Mutex::new(recent) }
+        Self { storage, recent: Mutex::new(Recent::new(limit)) }
     }
 
     /// What is known of a message. A value that does not read counts as none.
@@ -41,29 +44,32 @@ impl ParsedCache {
         if let Some((parsed, _)) = self.recent.lock().entries.get(blob) {
             return Some(parsed.clone());
         }
-        let bytes = self.storage.cached(&key(blob)).ok().flatten()?;
+        let bytes = self.storage.cached(&key(FORMAT, blob)).ok().flatten()?;
         let parsed = Arc::new(codec::from_bytes::<Parsed>(&bytes).ok()?);
-        self.recent.lock().put(*blob, parsed.clone(), bytes.len());
+        self.recent.lock().put(*blob, parsed.clone(), 2 * bytes.len() + OVERHEAD);
         Some(parsed)
     }
 
     /// Keeps what a message was found to be made of. A failure to is none of the caller's.
     pub(crate) fn put(&self, blob: &BlobId, parsed: &Arc<Parsed>) {
         let Ok(bytes) = codec::to_bytes(&**parsed) else { return };
-        if let Err(error) = self.storage.cache(&key(blob), &bytes) {
+        if let Err(error) = self.storage.cache(&key(FORMAT, blob), &bytes) {
             tracing::warn!(%error, "a parsed message is not kept");
         }
-        self.recent.lock().put(*blob, parsed.clone(), bytes.len());
+        self.recent.lock().put(*blob, parsed.clone(), 2 * bytes.len() + OVERHEAD);
     }
 }
 
-impl Recent {
-    fn put(&mut self, blob: BlobId, parsed: Arc<Parsed>, encoded: usize) {
-        let bytes = 2 * encoded + OVERHEAD;
+impl<T> Recent<T> {
+    fn new(limit: usize) -> Self {
+        Self { entries: LruCache::unbounded(), bytes: 0, limit }
+    }
+
+    fn put(&mut self, blob: BlobId, value: Arc<T>, bytes: usize) {
         if bytes > self.limit / 4 {
             return;
         }
-        let old = self.entries.put(blob, (parsed, bytes));
+        let old = self.entries.put(blob, (value, bytes));
         self.bytes = self.bytes + bytes - old.map_or(0, |(_, bytes)| bytes);
         while self.bytes > self.limit {
             let Some((_, (_, bytes))) = self.entries.pop_lru() else { return };
@@ -72,8 +78,46 @@ impl Recent {
     }
 }
 
-fn key(blob: &BlobId) -> [u8; 33] {
-    let mut key = [FORMAT; 33];
+/// What SORT and THREAD ask of messages, kept of each that was asked for once.
+#[derive(Debug)]
+pub(crate) struct OutlineCache {
+    storage: RocksStorage,
+    recent: Mutex<Recent<Outline>>,
+}
+
+impl OutlineCache {
+    pub(crate) fn new(storage: RocksStorage, limit: usize) -> Self {
+        Self { storage, recent: Mutex::new(Recent::new(limit)) }
+    }
+
+    /// What is known of a message. A value that does not read counts as none.
+    pub(crate) fn get(&self, blob: &BlobId) -> Option<Arc<Outline>> {
+        if let Some((outline, _)) = self.recent.lock().entries.get(blob) {
+            return Some(outline.clone());
+        }
+        let bytes = self.storage.cached(&key(OUTLINE_FORMAT, blob)).ok().flatten()?;
+        let outline = Arc::new(codec::from_bytes::<Outline>(&bytes).ok()?);
+        self.keep(blob, &outline);
+        Some(outline)
+    }
+
+    /// Keeps it. A failure to is none of the caller's.
+    pub(crate) fn put(&self, blob: &BlobId, outline: &Arc<Outline>) {
+        let Ok(bytes) = codec::to_bytes(&**outline) else { return };
+        if let Err(error) = self.storage.cache(&key(OUTLINE_FORMAT, blob), &bytes) {
+            tracing::warn!(%error, "a message's sort keys are not kept");
+        }
+        self.keep(blob, outline);
+    }
+
+    fn keep(&self, blob: &BlobId, outline: &Arc<Outline>) {
+        let bytes = outline.memory() + OVERHEAD_OUTLINE;
+        self.recent.lock().put(*blob, outline.clone(), bytes);
+    }
+}
+
+fn key(format: u8, blob: &BlobId) -> [u8; 33] {
+    let mut key = [format; 33];
     key.iter_mut().skip(1).zip(blob.0).for_each(|(to, from)| *to = from);
     key
 }

@@ -35,3 +35,12 @@ fn a_corpus_comes_out_too() {
     assert!(messages >= MADE[0] + CORPUS[0], "{corpus} has {messages} messages");
     assert!(compared >= MADE[1] + CORPUS[1], "{compared} were compared");
 }
+
+#[test]
+fn it_sorts_and_threads() {
+    let scene = Scene::new();
+    let script = scene.file("sorting.py", include_str!("programs/sorting.py"));
+    let port = scene.server.imap().port().to_string();
+    let output = scene.run("python3", &[script.to_str().unwrap(), &port]);
+    assert_eq!(output, b"sorted\n");
+}

@@ -77,6 +77,11 @@ impl Reply {
         Self::no("READ-ONLY", "This is a mailbox as it was: COPY messages out of it to have them")
     }
 
+    /// Whether it is a NO.
+    pub(crate) fn is_no(&self) -> bool {
+        self.status == Status::No
+    }
+
     /// Whether it is the server that could not do it.
     pub(crate) fn is_failure(&self) -> bool {
         matches!(self.code.as_deref(), Some("UNAVAILABLE" | "SERVERBUG" | "CONTACTADMIN"))

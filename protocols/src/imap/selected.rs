@@ -11,7 +11,7 @@ use redoubt_store::mailstore::{MailboxRef, StoreError};
 use redoubt_store::uids::UidSet;
 use redoubt_store::view::{Mailbox, View};
 
-use super::types::{Numbering, SequenceSet};
+use super::types::{MessageSet, Numbering, SequenceSet};
 
 /// From one UID to another, both included. Only UIDs of the session's snapshot are meant.
 pub(crate) type UidRange = (Uid, Uid);
@@ -38,6 +38,8 @@ pub(crate) struct Selected {
     withheld: UidSet,
     owed: UidSet,
     recent: Arc<UidSet>,
+    /// The saved result of a SEARCH (RFC 5182 section 2.1): of `uids` only.
+    saved: Arc<UidSet>,
     synced: ModSeq,
     safe: ModSeq,
     own: Vec<(ModSeq, UidSet)>,
@@ -112,6 +114,7 @@ impl Selected {
             withheld: UidSet::default(),
             owed: UidSet::default(),
             recent: Arc::default(),
+            saved: Arc::default(),
             synced: now.highest_modseq,
             safe: now.highest_modseq,
             own: Vec::new(),
@@ -141,6 +144,16 @@ impl Selected {
     /// Those that `\Recent` is shown for.
     pub(crate) fn recent(&self) -> &Arc<UidSet> {
         &self.recent
+    }
+
+    /// What `$` stands for.
+    pub(crate) fn saved(&self) -> &Arc<UidSet> {
+        &self.saved
+    }
+
+    /// `$` stands for these from now on.
+    pub(crate) fn save(&mut self, found: UidSet) {
+        self.saved = Arc::new(found);
     }
 
     /// Shows `\Recent` for all messages above `watermark`.
@@ -270,6 +283,13 @@ impl Selected {
                 recent.remove(*uid);
                 self.owed.remove(*uid);
             }
+            // RFC 5182 section 2.1: what is told as expunged leaves it.
+            if gone.iter().any(|(_, uid)| self.saved.contains(*uid)) {
+                let saved = Arc::make_mut(&mut self.saved);
+                for (_, uid) in &gone {
+                    saved.remove(*uid);
+                }
+            }
         }
         gone
     }
@@ -303,13 +323,35 @@ impl Selected {
     /// A sequence number that no message has. UIDs that no message has are left out.
     pub(crate) fn targets(
         &self,
-        set: &SequenceSet,
+        set: &MessageSet,
         numbering: Numbering,
     ) -> Result<Vec<UidRange>, NoSuchNumber> {
-        match numbering {
-            Numbering::Uid => Ok(self.uid_ranges(set)),
-            Numbering::Sequence => self.number_ranges(set),
+        let numbered = match numbering {
+            _ if set.numbers.ranges.is_empty() => Vec::new(),
+            Numbering::Uid => self.uid_ranges(&set.numbers),
+            Numbering::Sequence => self.number_ranges(&set.numbers)?,
+        };
+        match set.saved {
+            true => Ok(self.runs(&numbered)),
+            false => Ok(numbered),
         }
+    }
+
+    /// The saved messages and those of these ranges, as ranges.
+    fn runs(&self, ranges: &[UidRange]) -> Vec<UidRange> {
+        let mut meant = (*self.saved).clone();
+        ranges.iter().flat_map(|(a, b)| self.uids.range(*a, *b)).for_each(|uid| {
+            meant.insert(uid);
+        });
+        let mut runs: Vec<(Uid, Uid, u32)> = Vec::new();
+        for uid in meant.iter() {
+            let Some(number) = self.uids.rank(uid) else { continue };
+            match runs.last_mut() {
+                Some((_, last, at)) if *at + 1 == number => (*last, *at) = (uid, number),
+                _ => runs.push((uid, uid, number)),
+            }
+        }
+        runs.into_iter().map(|(first, last, _)| (first, last)).collect()
     }
 
     fn number_ranges(&self, set: &SequenceSet) -> Result<Vec<UidRange>, NoSuchNumber> {
@@ -412,10 +454,26 @@ mod tests {
         }
     }
 
-    fn set(ranges: &[(u32, u32)]) -> SequenceSet {
+    fn set(ranges: &[(u32, u32)]) -> MessageSet {
         let number = |n| NonZeroU32::new(n).map_or(SetNumber::Star, SetNumber::Number);
         let range = |&(a, b): &(u32, u32)| SetRange { first: number(a), last: number(b) };
-        SequenceSet { ranges: ranges.iter().map(range).collect() }
+        SequenceSet { ranges: ranges.iter().map(range).collect() }.into()
+    }
+
+    #[test]
+    fn the_saved_result_loses_what_is_told_as_expunged() {
+        let mut box_ = selected(&[3, 5, 9, 10]);
+        let dollar = MessageSet::saved();
+        let meant = |box_: &Selected, set| box_.targets(&set, Numbering::Sequence).unwrap();
+        assert_eq!(meant(&box_, dollar.clone()), vec![]);
+        box_.save([uid(3), uid(5), uid(10)].into_iter().collect());
+        assert_eq!(meant(&box_, dollar.clone()), vec![(uid(3), uid(5)), (uid(10), uid(10))]);
+        let both = MessageSet { saved: true, ..set(&[(3, 3)]) };
+        assert_eq!(meant(&box_, both), vec![(uid(3), uid(10))]);
+        box_.advance(delta(11, &[], &[5]), false);
+        assert_eq!(box_.saved().len(), 3);
+        box_.advance(delta(11, &[], &[]), true);
+        assert_eq!(meant(&box_, dollar), vec![(uid(3), uid(3)), (uid(10), uid(10))]);
     }
 
     #[test]

@@ -6,10 +6,11 @@ use redoubt_log::id::AccountId;
 use redoubt_log::record::Actor;
 use redoubt_store::changes::Watch;
 use redoubt_store::mailstore::{Access, Login, MailboxPath, Mailstore, StoreError};
+use redoubt_store::uids::UidSet;
 use redoubt_store::view::View;
 use tokio::time::{Instant, timeout};
 
-use super::command;
+use super::command::{self, Rooms};
 use super::encode::code;
 use super::frame::{Frame, Framer, Refused};
 use super::limits::Limits;
@@ -55,12 +56,13 @@ impl Default for Config {
 pub struct Imap {
     pub(super) store: Mailstore,
     pub(super) config: Config,
+    pub(super) rooms: Rooms,
 }
 
 impl Imap {
     /// A service over a mailstore.
     pub fn new(store: Mailstore, config: Config) -> Arc<Self> {
-        Arc::new(Self { store, config })
+        Arc::new(Self { store, config, rooms: Rooms::default() })
     }
 }
 
@@ -338,7 +340,12 @@ impl Session {
     /// A command that does not read: BAD, with its tag if it has one.
     pub(super) fn unreadable(&mut self, error: CommandError) -> Result<(), End> {
         let reply = match error.kind {
-            ErrorKind::Charset => Reply::no(code::bad_charset(), "This charset is not known"),
+            ErrorKind::Charset { saves } => {
+                if let Some(selected) = self.selected.as_mut().filter(|_| saves) {
+                    selected.save(UidSet::default());
+                }
+                Reply::no(code::bad_charset(), "This charset is not known")
+            }
             _ => Reply::bad(error.to_string()),
         };
         self.bad(error.tag, &reply)
@@ -524,6 +531,8 @@ fn may_expunge(command: &Command) -> bool {
         Command::Fetch(fetch) => fetch.numbering,
         Command::Store(store) => store.numbering,
         Command::Search(search) => search.numbering,
+        Command::Sort(sort) => sort.search.numbering,
+        Command::Thread(thread) => thread.numbering,
         _ => Numbering::Uid,
     };
     numbering == Numbering::Uid

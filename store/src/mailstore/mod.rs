@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 use crate::Ending;
 use crate::alarms::Alarms;
 use crate::auth::Authenticator;
-use crate::cache::ParsedCache;
+use crate::cache::{OutlineCache, ParsedCache};
 use crate::changes::{Feeds, Touched, Watch};
 use crate::check::Violation;
 use crate::checkpoint::{Base, BaseError, Bases};
@@ -53,6 +53,7 @@ mod mailboxes;
 mod membership;
 mod names;
 mod open;
+mod outline;
 mod pieces;
 mod place;
 mod propose;
@@ -103,6 +104,7 @@ struct Inner {
     storage: RocksStorage,
     blobs: BlobStore,
     cache: Arc<ParsedCache>,
+    outlines: OutlineCache,
     ingest: Arc<Ingest>,
     feeds: Arc<Feeds>,
     progress: Arc<machine::Progress>,

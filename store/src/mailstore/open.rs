@@ -21,7 +21,7 @@ use super::{
 use crate::Ending;
 use crate::alarms::Alarms;
 use crate::auth::Authenticator;
-use crate::cache::ParsedCache;
+use crate::cache::{OutlineCache, ParsedCache};
 use crate::changes::Feeds;
 use crate::hash::StateHash;
 use crate::ingest::Ingest;
@@ -221,6 +221,7 @@ impl Inner {
         let scrubber = scrub::Scrubber::new(schedule, layout.scrub());
         let reserve = Arc::new(reserve::Reserve::new(options.disk.clone(), layout.blobs()));
         let cache = Arc::new(ParsedCache::new(storage.clone(), options.parsed_cache));
+        let outlines = OutlineCache::new(storage.clone(), options.parsed_cache);
         let ingest = Arc::new(Ingest {
             blobs: blobs.clone(),
             cache: cache.clone(),
@@ -239,6 +240,7 @@ impl Inner {
             storage,
             blobs,
             cache,
+            outlines,
             ingest,
             feeds,
             progress,

@@ -25,7 +25,7 @@ pub struct Options {
     pub disk: Arc<dyn Disk>,
     /// Bytes of RocksDB's block cache.
     pub block_cache: usize,
-    /// Bytes of parsed messages kept in memory.
+    /// Bytes of parsed messages kept in memory; as many again of what SORT and THREAD compare.
     pub parsed_cache: usize,
     /// The most octets that one message may have.
     pub max_message: u64,

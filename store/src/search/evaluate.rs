@@ -11,6 +11,7 @@ use super::texts::header_text;
 use super::{Candidate, Hints, NoHints, Reader};
 use crate::mailstore::StoreError;
 use crate::mime::{Parsed, decode_words, fields, part_text, sent_date, slice};
+use crate::uids::UidSet;
 use crate::view::Placement;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -24,6 +25,7 @@ struct Known<'a> {
     found: Option<&'a [bool]>,
     /// What was known before the message was opened.
     hints: &'a dyn Hints,
+    saved: &'a UidSet,
 }
 
 impl Query {
@@ -45,7 +47,8 @@ impl Query {
         candidate: &Candidate,
         hints: &dyn Hints,
     ) -> Result<bool, StoreError> {
-        let mut known = Known { candidate, parsed: None, header: None, found: None, hints };
+        let saved = &self.saved;
+        let mut known = Known { candidate, parsed: None, header: None, found: None, hints, saved };
         if let Some(answer) = self.root.judge(&known) {
             return Ok(answer);
         }
@@ -107,6 +110,7 @@ impl Node {
             }
             Self::Sequence(ranges) => Some(within(ranges, known.candidate.sequence)),
             Self::Recent => Some(known.candidate.recent),
+            Self::InSaved => Some(known.saved.contains(placement.uid)),
             node => Some(node.placed(placement)),
         }
     }

@@ -29,6 +29,9 @@ pub enum SearchKey {
     Sequence(SequenceSet),
     /// UIDs.
     Uid(SequenceSet),
+    /// `$`, the saved result of an earlier SEARCH (RFC 5182), as [`super::Query::with_saved`] has
+    /// it.
+    Saved,
     /// All of these system flags are set.
     Flags(Flags),
     /// The keyword is set; compared without case in ASCII.

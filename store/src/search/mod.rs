@@ -7,13 +7,17 @@
 //! transfer encoding and charset, HTML by its text. TEXT looks into the headers
 //! of all parts and nested messages, and into bodies; BODY only into bodies.
 //! Line breaks stay: a word cut by one is not found whole.
+//!
+//! SORT and THREAD (RFC 5256) put what was found into its order.
 
 mod casemap;
 mod evaluate;
 mod key;
 mod query;
 mod set;
+mod sort;
 mod texts;
+mod thread;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +33,9 @@ pub use casemap::casemap;
 pub use key::{Day, SearchKey};
 pub use query::{Hints, Leaf, NoHints, Outline, Query, Scope};
 pub use set::{SequenceSet, SetNumber, SetRange};
+pub use sort::{MAX_SORT_TEXT, SortCriterion, SortKey, Sorted, Sorting};
 pub use texts::{Named, Place, texts};
+pub use thread::{Forest, Step, ThreadAlgorithm, Threading, Walk};
 
 /// Where messages are read from.
 pub trait Reader {
@@ -86,6 +92,11 @@ pub enum SearchError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// What messages say of themselves is more than is sorted or threaded at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the messages' headers are too much to be sorted or threaded at one time")]
+pub struct TooMuch;
 
 /// The candidates that match, in their order. Blocks: call it on the blocking
 /// pool, with as many candidates at a time as one piece shall be; `cancel` is

@@ -1,6 +1,7 @@
 //! A search key made ready: sets resolved, ids read, strings mapped once.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use memchr::memmem::Finder;
 use redoubt_log::id::{EmailId, ModSeq, ThreadId, Timestamp};
@@ -8,6 +9,7 @@ use redoubt_log::record::{Flags, Keyword};
 
 use super::casemap::casemap;
 use super::{Day, SearchKey};
+use crate::uids::UidSet;
 
 /// What the sets and times of a key are resolved against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,7 @@ pub struct Query {
     pub(super) root: Node,
     pub(super) needles: Vec<Needle>,
     pub(super) leaves: Vec<Leaf>,
+    pub(super) saved: Arc<UidSet>,
 }
 
 /// What an index can be asked of a message, as it stands in a query.
@@ -97,6 +100,7 @@ pub(super) enum Node {
     Flags(Flags),
     Keyword(Keyword),
     Recent,
+    InSaved,
     Received(Days),
     Saved(Days),
     Sent(Days),
@@ -136,7 +140,7 @@ impl Query {
     pub fn new(key: &SearchKey, scope: &Scope) -> Self {
         let (mut needles, mut leaves) = (Vec::new(), Vec::new());
         let root = Making { scope, needles: &mut needles, leaves: &mut leaves }.node(key);
-        Self { root, needles, leaves }
+        Self { root, needles, leaves, saved: Arc::default() }
     }
 
     /// What it asks of the content of messages.
@@ -147,6 +151,22 @@ impl Query {
     /// What can be narrowed of it.
     pub fn outline(&self) -> Outline {
         self.root.outline()
+    }
+
+    /// With the messages that `$` stands for (RFC 5182); none without this.
+    #[must_use]
+    pub fn with_saved(self, saved: Arc<UidSet>) -> Self {
+        Self { saved, ..self }
+    }
+
+    /// Those of `$` when nothing else can match.
+    pub fn saved(&self) -> Option<&UidSet> {
+        let asks = |node: &Node| matches!(node, Node::InSaved);
+        let only = match &self.root {
+            Node::And(nodes) => nodes.iter().any(asks),
+            node => asks(node),
+        };
+        only.then_some(&*self.saved)
     }
 
     /// Rising ranges of UIDs outside of which nothing can match; `None` when
@@ -241,6 +261,7 @@ impl Making<'_> {
     fn of_placement(&self, key: &SearchKey) -> Node {
         match key {
             SearchKey::Sequence(set) => Node::Sequence(set.resolve(self.scope.highest_sequence)),
+            SearchKey::Saved => Node::InSaved,
             SearchKey::Uid(set) => Node::Uid(set.resolve(self.scope.highest_uid)),
             SearchKey::Flags(flags) => Node::Flags(*flags),
             SearchKey::Keyword(keyword) => Node::Keyword(keyword.clone()),

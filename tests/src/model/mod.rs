@@ -5,6 +5,7 @@
 #![allow(missing_docs)]
 
 mod agree;
+pub mod arranging;
 mod directory;
 mod emails;
 mod mailboxes;

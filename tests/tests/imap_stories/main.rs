@@ -30,7 +30,11 @@ stories! {
     rfc3501_messages
     rfc3501_session
     rfc4315_uidplus
+    rfc5182_searchres
+    rfc5256_sort
+    rfc5256_thread
     rfc5258_list
+    rfc5267_esort
     rfc6851_move
     rfc7162_condstore
     rfc7162_qresync

@@ -8,13 +8,13 @@ use redoubt_store::view::View;
 use crate::imap::reply::{Answer, Reply, Trouble};
 use crate::imap::selected::UidRange;
 use crate::imap::session::Session;
-use crate::imap::types::{Numbering, SequenceSet};
+use crate::imap::types::{MessageSet, Numbering};
 
 /// Placements looked at in one read.
 const PAGE: usize = 1000;
 
 /// Removes what is marked `\Deleted`, of these UIDs only where some are given.
-pub(crate) async fn run(session: &mut Session, uids: Option<&SequenceSet>) -> Answer {
+pub(crate) async fn run(session: &mut Session, uids: Option<&MessageSet>) -> Answer {
     let selected = session.writable()?;
     let ranges = uids.map(|set| selected.targets(set, Numbering::Uid).unwrap_or_default());
     remove(session, ranges).await?;

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(super) mod append;
+mod arrange;
 mod authenticate;
 mod capability;
 mod close;
@@ -20,13 +21,17 @@ mod lsub;
 mod namespace;
 mod noop;
 mod rename;
+mod saved;
 mod search;
 mod select;
+mod sort;
 pub(super) mod starttls;
 mod status;
 mod store;
 mod subscribe;
+mod thread;
 
+pub(super) use self::arrange::Rooms;
 use super::reply::{Answer, Reply};
 use super::session::Session;
 use super::types::{Command, Tag};
@@ -56,6 +61,8 @@ pub(super) async fn run(session: &mut Session, tag: &Tag, command: Command) -> A
         Command::Unselect => close::unselect(session),
         Command::Expunge { uids } => expunge::run(session, uids.as_ref()).await,
         Command::Search(search) => search::run(session, tag, search).await,
+        Command::Sort(sort) => sort::run(session, tag, sort).await,
+        Command::Thread(thread) => thread::run(session, thread).await,
         Command::Fetch(fetch) => fetch::run(session, fetch).await,
         Command::Store(store) => store::run(session, store).await,
         Command::Copy(copy) => copy::run(session, copy).await,

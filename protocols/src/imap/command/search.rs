@@ -1,4 +1,5 @@
-//! SEARCH and UID SEARCH (RFC 9051 section 6.4.4), with RETURN (RFC 4731) and MODSEQ (RFC 7162).
+//! SEARCH and UID SEARCH (RFC 9051 section 6.4.4), with RETURN (RFC 4731), SAVE (RFC 5182) and
+//! MODSEQ (RFC 7162).
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use redoubt_store::search::{Candidate, Query, Scope};
 use redoubt_store::uids::UidSet;
 use redoubt_store::view::View;
 
+use super::saved;
 use crate::imap::encode::{Found, esearch, search};
 use crate::imap::reply::{Answer, End, Reply, Trouble};
 use crate::imap::selected::Selected;
@@ -22,8 +24,8 @@ const PAGE_OPENED: usize = 32;
 
 /// What was found, rising.
 #[derive(Debug, Default)]
-struct Hits {
-    numbers: Vec<u32>,
+pub(super) struct Hits {
+    pub(super) numbers: Vec<u32>,
     first: ModSeq,
     last: ModSeq,
     highest: ModSeq,
@@ -59,7 +61,11 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, asked: Search) -> Answ
     if asks_modseq {
         session.enable_condstore();
     }
-    let hits = find(session, &asked).await?;
+    let hits = match find(session, &asked).await {
+        Ok(hits) => hits,
+        Err(trouble) => return Err(saved::forget(session, asked.returns, trouble)),
+    };
+    saved::keep(session, asked.returns, asked.numbering, &hits.numbers)?;
     let modseq = asks_modseq && !hits.numbers.is_empty();
     let out = session.conn.output();
     match asked.returns {
@@ -67,6 +73,7 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, asked: Search) -> Answ
             let modseq = modseq.then_some(hits.highest);
             search(out, hits.numbers.iter().copied(), modseq);
         }
+        Some(returns) if !returns.tells() => {}
         Some(returns) => {
             let modseq = modseq.then(|| hits.modseq(returns));
             esearch(out, tag, asked.numbering, &found(&hits, returns, modseq));
@@ -87,14 +94,15 @@ fn found(hits: &Hits, returns: SearchReturn, modseq: Option<ModSeq>) -> Found<'_
     }
 }
 
-async fn find(session: &Session, asked: &Search) -> Result<Hits, Trouble> {
+pub(super) async fn find(session: &Session, asked: &Search) -> Result<Hits, Trouble> {
     let selected = session.selected()?;
     let scope = Scope {
         highest_sequence: selected.exists(),
         highest_uid: selected.uids().last().map_or(0, Uid::get),
         now: Timestamp::now(),
     };
-    let query = Arc::new(Query::new(&asked.key, &scope));
+    let query = Query::new(&asked.key, &scope).with_saved(selected.saved().clone());
+    let query = Arc::new(query);
     let uids = candidates(selected, &query);
     let size = if query.opens_messages() { PAGE_OPENED } else { PAGE };
     let mut hits = Hits::default();
@@ -126,6 +134,9 @@ async fn find(session: &Session, asked: &Search) -> Result<Hits, Trouble> {
 /// The messages that can match at all.
 fn candidates(selected: &Selected, query: &Query) -> Vec<Uid> {
     let uids = selected.uids();
+    if let Some(saved) = query.saved() {
+        return saved.iter().collect();
+    }
     if let Some(ranges) = query.uids() {
         let bounds = |range: &std::ops::RangeInclusive<u32>| {
             Uid::new(*range.start()).zip(Uid::new(*range.end()))
@@ -183,7 +194,7 @@ mod tests {
 
     #[test]
     fn modseq_is_that_of_what_is_told() {
-        let returns = |min, max, count| SearchReturn { min, max, all: false, count };
+        let returns = |min, max, count| SearchReturn { min, max, count, ..SearchReturn::default() };
         assert_eq!(hits().modseq(returns(true, false, false)), ModSeq(7));
         assert_eq!(hits().modseq(returns(false, true, false)), ModSeq(3));
         assert_eq!(hits().modseq(returns(true, true, false)), ModSeq(7));
@@ -196,7 +207,7 @@ mod tests {
         let min = found(&hits, SearchReturn { min: true, ..SearchReturn::default() }, None);
         assert_eq!((min.min, min.max, min.count, min.all), (Some(2), None, None, None));
         let nothing = Hits::default();
-        let all = SearchReturn { min: true, max: true, all: true, count: true };
+        let all = SearchReturn { min: true, max: true, all: true, count: true, save: false };
         let none = found(&nothing, all, None);
         assert_eq!((none.min, none.max, none.count), (None, None, Some(0)));
     }

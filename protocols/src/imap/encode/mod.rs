@@ -16,6 +16,8 @@ pub use envelope::envelope;
 pub use fetch::{FetchLine, date_time, flags};
 pub use list::{Attribute, StatusValue, list, lsub, status};
 pub use number::{NumberSet, number_set};
-pub use search::{Found, esearch, search, vanished};
+pub use search::{
+    Found, esearch, numbers, search, search_end, sort_begin, thread_begin, thread_step, vanished,
+};
 pub use strings::{astring, literal_header, mailbox, nstring, quoted, string};
 pub use structure::{body, body_structure};

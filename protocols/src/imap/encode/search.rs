@@ -1,9 +1,11 @@
-//! SEARCH, ESEARCH and VANISHED responses.
+//! SEARCH, SORT, THREAD, ESEARCH and VANISHED responses.
 
 use std::fmt::Write;
 
 use bytes::{BufMut, BytesMut};
 use redoubt_log::id::{ModSeq, Uid};
+
+use redoubt_store::search::Step;
 
 use super::{number_set, quoted};
 use crate::imap::types::{Numbering, Tag};
@@ -12,13 +14,46 @@ use crate::imap::types::{Numbering, Tag};
 /// The MODSEQ is the highest of what was found, and only there when something was.
 pub fn search(out: &mut BytesMut, numbers: impl Iterator<Item = u32>, modseq: Option<ModSeq>) {
     out.put_slice(b"* SEARCH");
+    self::numbers(out, numbers);
+    search_end(out, modseq);
+}
+
+/// `* SORT` (RFC 5256 section 4); [`numbers`] and [`search_end`] follow.
+pub fn sort_begin(out: &mut BytesMut) {
+    out.put_slice(b"* SORT");
+}
+
+/// ` 2 84`
+pub fn numbers(out: &mut BytesMut, numbers: impl Iterator<Item = u32>) {
     for number in numbers {
         let _ = write!(out, " {number}");
     }
+}
+
+/// ` (MODSEQ 917162500)`, if there is one, and the end of SEARCH or SORT.
+pub fn search_end(out: &mut BytesMut, modseq: Option<ModSeq>) {
     if let Some(modseq) = modseq {
         let _ = write!(out, " (MODSEQ {modseq})");
     }
     out.put_slice(b"\r\n");
+}
+
+/// `* THREAD` (RFC 5256 section 4); each [`thread_step`] and the line end follow.
+pub fn thread_begin(out: &mut BytesMut, empty: bool) {
+    out.put_slice(if empty { b"* THREAD" } else { b"* THREAD " });
+}
+
+/// A piece of the threads; `numbers` are those of the messages by their place.
+pub fn thread_step(out: &mut BytesMut, step: Step, numbers: &[u32]) {
+    match step {
+        Step::Open => out.put_u8(b'('),
+        Step::Close => out.put_u8(b')'),
+        Step::Space => out.put_u8(b' '),
+        Step::Message(at) => {
+            let number = numbers.get(at as usize).copied().unwrap_or_default();
+            let _ = write!(out, "{number}");
+        }
+    }
 }
 
 /// What ESEARCH says: what was asked for. MIN, MAX and ALL are left out when
@@ -29,7 +64,7 @@ pub struct Found<'a> {
     pub min: Option<u32>,
     pub max: Option<u32>,
     pub count: Option<u32>,
-    /// Rising.
+    /// Rising, or as SORT put them.
     pub all: Option<&'a [u32]>,
     pub modseq: Option<ModSeq>,
 }

@@ -6,7 +6,7 @@ use winnow::token::take_while;
 
 use super::input::{Input, Parsed, fail, fail_here, next_octet, space};
 use super::strings::{line_end, word};
-use super::{ErrorKind, append, auth, fetch, list, mailbox, search, select, store};
+use super::{ErrorKind, append, auth, fetch, list, mailbox, search, select, sort, store};
 use crate::imap::chars::is_tag_char;
 use crate::imap::types::{Command, CreateUse, Numbering, Tag};
 use redoubt_log::record::SpecialUse;
@@ -86,6 +86,8 @@ fn plain(name: &str) -> Option<Command> {
 fn numbered(input: &mut Input<'_>, name: &str, numbering: Numbering) -> Parsed<Option<Command>> {
     let command = match name {
         "SEARCH" => search::search(input, numbering)?,
+        "SORT" => sort::sort(input, numbering)?,
+        "THREAD" => sort::thread(input, numbering)?,
         "FETCH" => fetch::fetch(input, numbering)?,
         "STORE" => store::store(input, numbering)?,
         "COPY" => Command::Copy(store::copy(input, numbering)?),

@@ -10,14 +10,14 @@ use winnow::token::{one_of, take_while};
 
 use super::ErrorKind;
 use super::input::{Input, Parsed, expected, fail_here, list1, next_octet, space};
-use super::set::sequence_set;
+use super::set::message_set;
 use super::strings::{mod_sequence_or_zero, number64, nz_number, utf8_astring, word};
 use crate::imap::types::{Command, Fetch, FetchItem, Numbering, Partial, Section, SectionText};
 
 /// FETCH's arguments.
 pub(super) fn fetch(input: &mut Input<'_>, numbering: Numbering) -> Parsed<Command> {
     space(input)?;
-    let set = sequence_set(input)?;
+    let set = message_set(input)?;
     space(input)?;
     let items = fetch_items(input)?;
     let mut fetch = Fetch { numbering, set, items, changed_since: None, vanished: false };

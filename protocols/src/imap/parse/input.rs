@@ -20,6 +20,8 @@ pub(super) struct State {
     pub(super) mode: Mode,
     /// The charset of a SEARCH's strings; `None` is UTF-8.
     pub(super) charset: Option<&'static encoding_rs::Encoding>,
+    /// A SEARCH's result is to be saved.
+    pub(super) saves: bool,
     /// Keys of a SEARCH so far, and how deep the present one is.
     pub(super) keys: usize,
     pub(super) depth: usize,
@@ -76,7 +78,7 @@ impl<'a> AddContext<Input<'a>, &'static str> for Failure {
 }
 
 pub(super) fn new<'a>(frame: &'a [u8], mode: &Mode) -> Input<'a> {
-    let state = State { mode: *mode, charset: None, keys: 0, depth: 0 };
+    let state = State { mode: *mode, charset: None, saves: false, keys: 0, depth: 0 };
     Stateful { input: LocatingSlice::new(frame), state }
 }
 

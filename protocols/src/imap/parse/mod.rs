@@ -13,6 +13,7 @@ mod mailbox;
 mod search;
 mod select;
 mod set;
+mod sort;
 mod store;
 mod strings;
 #[cfg(test)]
@@ -55,9 +56,12 @@ pub enum ErrorKind {
     /// A limit, by name.
     #[error("more than {1} {0}")]
     Limit(&'static str, usize),
-    /// SEARCH's CHARSET is not known.
+    /// SEARCH's CHARSET is not known; and whether the answer was to be saved (RFC 5182).
     #[error("unknown charset")]
-    Charset,
+    Charset {
+        /// SAVE was asked for.
+        saves: bool,
+    },
 }
 
 /// Reads a whole command, or an APPEND up to its message's literal header.

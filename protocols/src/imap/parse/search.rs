@@ -1,4 +1,4 @@
-//! SEARCH (RFC 9051 section 6.4.4, RFC 4731, RFC 7162, RFC 8474, RFC 8514).
+//! SEARCH (RFC 9051 section 6.4.4, RFC 4731, RFC 5182, RFC 7162, RFC 8474, RFC 8514).
 
 use redoubt_log::id::ModSeq;
 use redoubt_log::record::Flags;
@@ -10,11 +10,13 @@ use super::date::day;
 use super::input::{
     Input, Parsed, close, expected, fail, fail_here, list0, next_octet, open, space,
 };
-use super::set::sequence_set;
+use super::set::message_set;
 use super::strings::{
     astring, atom, mod_sequence_or_zero, number64, nz_number, quoted, utf8_astring, word,
 };
-use crate::imap::types::{Command, Day, Numbering, Search, SearchKey, SearchReturn};
+use crate::imap::types::{
+    Command, Day, MessageSet, Numbering, Search, SearchKey, SearchReturn, SequenceSet,
+};
 
 /// SEARCH's arguments.
 pub(super) fn search(input: &mut Input<'_>, numbering: Numbering) -> Parsed<Command> {
@@ -24,12 +26,17 @@ pub(super) fn search(input: &mut Input<'_>, numbering: Numbering) -> Parsed<Comm
         charset(input)?;
     }
     space(input)?;
-    let keys = keys(input)?;
-    Ok(Command::Search(Search { numbering, returns, key: all_of(keys) }))
+    let key = program(input)?;
+    Ok(Command::Search(Search { numbering, returns, key }))
+}
+
+/// Keys, of which all are meant.
+pub(super) fn program(input: &mut Input<'_>) -> Parsed<SearchKey> {
+    keys(input).map(all_of)
 }
 
 /// Takes a space and a word, if they are there and the word ends there.
-fn take_word(input: &mut Input<'_>, text: &str) -> bool {
+pub(super) fn take_word(input: &mut Input<'_>, text: &str) -> bool {
     let start = *input;
     let found = (b' ', word).parse_next(input);
     let taken = matches!(&found, Ok((_, word)) if word == text) && next_octet(input) == Some(b' ');
@@ -39,13 +46,14 @@ fn take_word(input: &mut Input<'_>, text: &str) -> bool {
     taken
 }
 
-fn returns(input: &mut Input<'_>) -> Parsed<SearchReturn> {
+pub(super) fn returns(input: &mut Input<'_>) -> Parsed<SearchReturn> {
     space(input)?;
     let options = list0(return_option, "return options")(input)?;
     let mut returns = SearchReturn { all: options.is_empty(), ..SearchReturn::default() };
     for set in options {
         set(&mut returns);
     }
+    input.state.saves = returns.save;
     Ok(returns)
 }
 
@@ -56,11 +64,13 @@ fn return_option(input: &mut Input<'_>) -> Parsed<fn(&mut SearchReturn)> {
         "MAX" => Ok(|returns| returns.max = true),
         "ALL" => Ok(|returns| returns.all = true),
         "COUNT" => Ok(|returns| returns.count = true),
+        // RFC 5182 section 2.1
+        "SAVE" => Ok(|returns| returns.save = true),
         _ => expected(start, "a return option of SEARCH"),
     }
 }
 
-fn charset(input: &mut Input<'_>) -> Parsed<()> {
+pub(super) fn charset(input: &mut Input<'_>) -> Parsed<()> {
     let start = input.current_token_start();
     let name = astring.context("a charset").parse_next(input)?;
     // US-ASCII is read as UTF-8: every text in it is the same in both.
@@ -68,7 +78,7 @@ fn charset(input: &mut Input<'_>) -> Parsed<()> {
         return Ok(());
     }
     let Some(encoding) = encoding_rs::Encoding::for_label_no_replacement(&name) else {
-        return fail(start, ErrorKind::Charset);
+        return fail(start, ErrorKind::Charset { saves: input.state.saves });
     };
     input.state.charset = Some(encoding);
     Ok(())
@@ -117,9 +127,19 @@ fn any_key(input: &mut Input<'_>) -> Parsed<SearchKey> {
             close(input)?;
             Ok(all_of(keys))
         }
-        Some(b'0'..=b'9' | b'*') => sequence_set(input).map(SearchKey::Sequence),
+        Some(b'0'..=b'9' | b'*' | b'$') => in_set(input, SearchKey::Sequence),
         _ => named_key(input),
     }
+}
+
+/// A set as a key: by number, saved, or one of both.
+fn in_set(input: &mut Input<'_>, by_number: fn(SequenceSet) -> SearchKey) -> Parsed<SearchKey> {
+    let MessageSet { numbers, saved } = message_set(input)?;
+    Ok(match (saved, numbers.ranges.is_empty()) {
+        (false, _) => by_number(numbers),
+        (true, true) => SearchKey::Saved,
+        (true, false) => SearchKey::Or(Box::new(by_number(numbers)), Box::new(SearchKey::Saved)),
+    })
 }
 
 fn named_key(input: &mut Input<'_>) -> Parsed<SearchKey> {
@@ -131,7 +151,7 @@ fn named_key(input: &mut Input<'_>) -> Parsed<SearchKey> {
     match name.as_str() {
         "NOT" => argument(input, key).map(not),
         "OR" => or(input),
-        "UID" => argument(input, sequence_set).map(SearchKey::Uid),
+        "UID" => argument(input, |input| in_set(input, SearchKey::Uid)),
         "KEYWORD" => argument(input, flag_keyword).map(SearchKey::Keyword),
         "UNKEYWORD" => argument(input, flag_keyword).map(SearchKey::Keyword).map(not),
         "HEADER" => header(input),

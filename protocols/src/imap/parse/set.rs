@@ -7,12 +7,27 @@ use winnow::stream::Location;
 use super::ErrorKind;
 use super::input::{Input, Parsed, expected, fail_here, next_octet};
 use super::strings::nz_number;
-use crate::imap::types::{SequenceSet, SetNumber, SetRange};
+use crate::imap::types::{MessageSet, SequenceSet, SetNumber, SetRange};
+
+/// sequence-set (RFC 9051 section 9): `$` stands alone or last.
+pub(super) fn message_set(input: &mut Input<'_>) -> Parsed<MessageSet> {
+    if next_octet(input) == Some(b'$') {
+        b'$'.parse_next(input)?;
+        return Ok(MessageSet::saved());
+    }
+    let numbers = sequence_set(input)?;
+    let saved = opt(",$").parse_next(input)?.is_some();
+    Ok(MessageSet { numbers, saved })
+}
 
 /// sequence-set without `$`
 pub(super) fn sequence_set(input: &mut Input<'_>) -> Parsed<SequenceSet> {
     let most = input.state.mode.limits.ranges;
-    let ranges: Vec<_> = separated(1..=most, range, b',').parse_next(input)?;
+    let comma = |input: &mut Input<'_>| match input.input.as_ref() {
+        [b',', b'$', ..] => winnow::combinator::fail(input),
+        _ => b','.parse_next(input),
+    };
+    let ranges: Vec<_> = separated(1..=most, range, comma).parse_next(input)?;
     if ranges.len() == most && next_octet(input) == Some(b',') {
         return fail_here(input, ErrorKind::Limit("ranges in a set", most));
     }

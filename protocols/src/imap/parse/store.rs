@@ -9,14 +9,14 @@ use winnow::stream::Location;
 use super::flags::flags;
 use super::input::{Input, Parsed, close, expected, next_octet, open, space};
 use super::mailbox::mailbox;
-use super::set::sequence_set;
+use super::set::message_set;
 use super::strings::{keyword, mod_sequence_or_zero, word};
 use crate::imap::types::{Command, Copy, Numbering, Store};
 
 /// STORE's arguments.
 pub(super) fn store(input: &mut Input<'_>, numbering: Numbering) -> Parsed<Command> {
     space(input)?;
-    let set = sequence_set(input)?;
+    let set = message_set(input)?;
     space(input)?;
     let unchanged_since = match next_octet(input) {
         Some(b'(') => Some(unchanged_since(input)?),
@@ -59,7 +59,7 @@ fn silent(input: &mut Input<'_>) -> Parsed<bool> {
 /// The arguments of COPY and MOVE.
 pub(super) fn copy(input: &mut Input<'_>, numbering: Numbering) -> Parsed<Copy> {
     space(input)?;
-    let set = sequence_set(input)?;
+    let set = message_set(input)?;
     space(input)?;
     let mailbox = mailbox(input)?;
     Ok(Copy { numbering, set, mailbox })
@@ -68,5 +68,5 @@ pub(super) fn copy(input: &mut Input<'_>, numbering: Numbering) -> Parsed<Copy> 
 /// UID EXPUNGE's arguments (RFC 4315).
 pub(super) fn uid_expunge(input: &mut Input<'_>) -> Parsed<Command> {
     space(input)?;
-    Ok(Command::Expunge { uids: Some(sequence_set(input)?) })
+    Ok(Command::Expunge { uids: Some(message_set(input)?) })
 }

@@ -6,8 +6,8 @@ use redoubt_log::id::{ModSeq, Timestamp};
 use redoubt_log::record::{FlagChange, SpecialUse};
 
 use super::{
-    FetchItem, FlagList, List, ListPattern, MailboxName, SearchKey, Select, SequenceSet,
-    StatusItems,
+    FetchItem, FlagList, List, ListPattern, MailboxName, MessageSet, Search, Select, Sort,
+    StatusItems, Thread,
 };
 use crate::imap::frame::Literal;
 
@@ -128,10 +128,14 @@ pub enum Command {
     /// EXPUNGE, or UID EXPUNGE (RFC 4315) with its UIDs
     Expunge {
         /// Only these; `None` for EXPUNGE.
-        uids: Option<SequenceSet>,
+        uids: Option<MessageSet>,
     },
     /// SEARCH and UID SEARCH
     Search(Search),
+    /// SORT and UID SORT (RFC 5256)
+    Sort(Sort),
+    /// THREAD and UID THREAD (RFC 5256)
+    Thread(Thread),
     /// FETCH and UID FETCH
     Fetch(Fetch),
     /// STORE and UID STORE
@@ -217,34 +221,13 @@ pub struct AppendItem {
     pub literal: Literal,
 }
 
-/// SEARCH.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Search {
-    /// What the answer's numbers are.
-    pub numbering: Numbering,
-    /// RETURN's options (RFC 4731); `None` without RETURN: answered with `* SEARCH` in rev1.
-    pub returns: Option<SearchReturn>,
-    /// What is looked for.
-    pub key: SearchKey,
-}
-
-/// RETURN's options; `RETURN ()` is `ALL` already.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct SearchReturn {
-    pub min: bool,
-    pub max: bool,
-    pub all: bool,
-    pub count: bool,
-}
-
 /// FETCH.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetch {
     /// What the set's numbers are; with UIDs the answers have UID in any case.
     pub numbering: Numbering,
     /// Of which messages.
-    pub set: SequenceSet,
+    pub set: MessageSet,
     /// What, as asked, each once; `ALL`, `FAST` and `FULL` are written out.
     pub items: Vec<FetchItem>,
     /// CHANGEDSINCE (RFC 7162 section 3.1.4.1): the answers have MODSEQ then.
@@ -259,7 +242,7 @@ pub struct Store {
     /// What the set's numbers are.
     pub numbering: Numbering,
     /// Of which messages.
-    pub set: SequenceSet,
+    pub set: MessageSet,
     /// UNCHANGEDSINCE (RFC 7162 section 3.1.3); 0 is never true of a message.
     pub unchanged_since: Option<ModSeq>,
     /// How.
@@ -276,7 +259,7 @@ pub struct Copy {
     /// What the set's numbers are.
     pub numbering: Numbering,
     /// Which messages.
-    pub set: SequenceSet,
+    pub set: MessageSet,
     /// Where to.
     pub mailbox: MailboxName,
 }

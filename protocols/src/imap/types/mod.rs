@@ -3,17 +3,21 @@
 mod command;
 mod fetch;
 mod mailbox;
+mod search;
 mod select;
 
 pub use command::{
     Append, AppendItem, Authenticate, Command, Copy, CreateUse, Enable, Fetch, IdField, Login,
-    Numbering, Search, SearchReturn, Secret, Store, Tag, TaggedCommand,
+    Numbering, Secret, Store, Tag, TaggedCommand,
 };
 pub use fetch::{FetchItem, Partial, Section, SectionText};
 pub use mailbox::{
     List, ListPattern, ListReturn, ListSelection, MailboxName, StatusItem, StatusItems,
 };
-pub use redoubt_store::search::{Day, SearchKey, SequenceSet, SetNumber, SetRange};
+pub use redoubt_store::search::{
+    Day, SearchKey, SequenceSet, SetNumber, SetRange, SortCriterion, SortKey, ThreadAlgorithm,
+};
+pub use search::{MessageSet, Search, SearchReturn, Sort, Thread};
 pub use select::{Qresync, Select, SequenceMatch};
 
 use redoubt_log::record::{Flags, Keyword};

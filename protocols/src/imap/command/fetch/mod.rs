@@ -80,7 +80,7 @@ async fn targets(session: &mut Session, fetch: &Fetch) -> Result<Vec<Uid>, Troub
     let job = move |view: &View| view.changed_since(mailbox.account, mailbox.mailbox, since);
     let changes = session.read_selected(job).await?;
     if fetch.vanished {
-        tell_vanished(session, &fetch.set, &changes)?;
+        tell_vanished(session, &fetch.set.numbers, &changes)?;
     }
     let changed = changes.changed.into_iter().map(|(uid, _)| uid);
     Ok(changed.filter(|uid| uids.binary_search(uid).is_ok()).collect())

@@ -29,6 +29,13 @@ fn set() -> impl Strategy<Value = SequenceSet> {
     vec(range, 1..5).prop_map(|ranges| SequenceSet { ranges })
 }
 
+fn messages() -> impl Strategy<Value = MessageSet> {
+    prop_oneof![
+        Just(MessageSet::saved()),
+        (set(), any::<bool>()).prop_map(|(numbers, saved)| MessageSet { numbers, saved }),
+    ]
+}
+
 fn set_without_star() -> impl Strategy<Value = SequenceSet> {
     let range = (nz(), nz()).prop_map(|(first, last)| SetRange {
         first: SetNumber::Number(first),
@@ -100,9 +107,12 @@ fn command() -> impl Strategy<Value = Command> {
         search().prop_map(Command::Search),
         fetch().prop_map(Command::Fetch),
         store().prop_map(Command::Store),
+        (search(), vec(criterion(), 1..4))
+            .prop_map(|(search, criteria)| Command::Sort(Sort { search, criteria })),
+        thread().prop_map(Command::Thread),
         copy().prop_map(Command::Copy),
         copy().prop_map(Command::Move),
-        set().prop_map(|uids| Command::Expunge { uids: Some(uids) }),
+        messages().prop_map(|uids| Command::Expunge { uids: Some(uids) }),
     ]
 }
 
@@ -241,7 +251,7 @@ fn append() -> impl Strategy<Value = Append> {
 }
 
 fn copy() -> impl Strategy<Value = Copy> {
-    (numbering(), set(), mailbox()).prop_map(|(numbering, set, mailbox)| Copy {
+    (numbering(), messages(), mailbox()).prop_map(|(numbering, set, mailbox)| Copy {
         numbering,
         set,
         mailbox,
@@ -251,7 +261,7 @@ fn copy() -> impl Strategy<Value = Copy> {
 fn store() -> impl Strategy<Value = Store> {
     let how =
         prop_oneof![Just(FlagChange::Add), Just(FlagChange::Remove), Just(FlagChange::Replace)];
-    (numbering(), set(), option::of(modseq(0)), how, any::<bool>(), flag_list()).prop_map(
+    (numbering(), messages(), option::of(modseq(0)), how, any::<bool>(), flag_list()).prop_map(
         |(numbering, set, unchanged_since, how, silent, flags)| Store {
             numbering,
             set,
@@ -264,7 +274,7 @@ fn store() -> impl Strategy<Value = Store> {
 }
 
 fn fetch() -> impl Strategy<Value = Fetch> {
-    (numbering(), set(), vec(item(), 1..6), option::of(modseq(0)), any::<bool>()).prop_map(
+    (numbering(), messages(), vec(item(), 1..6), option::of(modseq(0)), any::<bool>()).prop_map(
         |(numbering, set, mut all, changed_since, vanished)| {
             let mut items = Vec::new();
             all.retain(|item| {
@@ -319,15 +329,33 @@ fn section() -> impl Strategy<Value = Section> {
 }
 
 fn search() -> impl Strategy<Value = Search> {
-    let returns = any::<[bool; 4]>().prop_map(|[min, max, all, count]| SearchReturn {
+    let returns = any::<[bool; 5]>().prop_map(|[min, max, all, count, save]| SearchReturn {
         min,
         max,
-        all: all || !(min || max || count),
+        all: all || !(min || max || count || save),
         count,
+        save,
     });
     (numbering(), option::of(returns), key()).prop_map(|(numbering, returns, key)| Search {
         numbering,
         returns,
+        key,
+    })
+}
+
+fn criterion() -> impl Strategy<Value = SortCriterion> {
+    use SortKey::*;
+    let all = vec![Arrival, Cc, Date, From, Size, Subject, To, DisplayFrom, DisplayTo];
+    (prop::sample::select(all), any::<bool>())
+        .prop_map(|(key, reverse)| SortCriterion { key, reverse })
+}
+
+fn thread() -> impl Strategy<Value = Thread> {
+    use ThreadAlgorithm::{OrderedSubject, References};
+    let algorithm = prop::sample::select(vec![OrderedSubject, References]);
+    (numbering(), algorithm, key()).prop_map(|(numbering, algorithm, key)| Thread {
+        numbering,
+        algorithm,
         key,
     })
 }
@@ -352,6 +380,7 @@ fn leaf() -> impl Strategy<Value = SearchKey> {
         prop::sample::select(vec![Flags::SEEN, Flags::ANSWERED, Flags::DELETED, Flags::DRAFT]);
     prop_oneof![
         Just(SearchKey::All),
+        Just(SearchKey::Saved),
         Just(SearchKey::Recent),
         Just(SearchKey::SaveDateSupported),
         set().prop_map(SearchKey::Sequence),

@@ -43,6 +43,14 @@ fn the_same_in_other_words() {
             "a SEARCH CHARSET ISO-8859-1 TEXT {1}\r\n\u{0}\r\n",
         ),
         ("a SEARCH RETURN () ALL\r\n", "a SEARCH RETURN (ALL) ALL\r\n"),
+        ("a SEARCH UID $\r\n", "a SEARCH $\r\n"),
+        ("a SEARCH 1:3,$\r\n", "a SEARCH OR 1:3 $\r\n"),
+        (
+            "a SORT (SUBJECT REVERSE DATE) UTF-8 ALL\r\n",
+            "a sort (subject reverse date) \"utf-8\" all\r\n",
+        ),
+        ("a SORT RETURN () (CC) UTF-8 ALL\r\n", "a SORT RETURN (ALL) (CC) US-ASCII ALL\r\n"),
+        ("a THREAD REFERENCES UTF-8 UNSEEN\r\n", "a thread references utf-8 not seen\r\n"),
         ("a ID NIL\r\n", "a ID ()\r\n"),
         (
             "a AUTHENTICATE PLAIN dGVzdAB0ZXN0AHRlc3Q=\r\n",

@@ -118,6 +118,8 @@ impl Printer {
             }
             Command::Append(append) => self.append(append),
             Command::Search(search) => self.search(search),
+            Command::Sort(sort) => self.sort(sort),
+            Command::Thread(thread) => self.thread(thread),
             Command::Fetch(fetch) => self.fetch(fetch),
             Command::Store(store) => self.store(store),
             Command::Copy(copy) => self.copy("COPY", copy),
@@ -393,22 +395,58 @@ impl Printer {
     fn search(&mut self, search: &Search) {
         self.uid(search.numbering);
         self.text("SEARCH ");
-        if let Some(SearchReturn { min, max, all, count }) = search.returns {
-            let mut words: Vec<&str> = Vec::new();
-            words.extend(min.then_some("MIN"));
-            words.extend(max.then_some("MAX"));
-            words.extend(all.then_some("ALL"));
-            words.extend(count.then_some("COUNT"));
-            self.text(&format!("RETURN ({}) ", words.join(" ")));
-        }
+        self.search_returns(search.returns);
         self.text("CHARSET UTF-8 ");
         self.key(&search.key);
+    }
+
+    fn search_returns(&mut self, returns: Option<SearchReturn>) {
+        let Some(SearchReturn { min, max, all, count, save }) = returns else { return };
+        let mut words: Vec<&str> = Vec::new();
+        words.extend(save.then_some("SAVE"));
+        words.extend(min.then_some("MIN"));
+        words.extend(max.then_some("MAX"));
+        words.extend(all.then_some("ALL"));
+        words.extend(count.then_some("COUNT"));
+        self.text(&format!("RETURN ({}) ", words.join(" ")));
+    }
+
+    fn sort(&mut self, sort: &Sort) {
+        self.uid(sort.search.numbering);
+        self.text("SORT ");
+        self.search_returns(sort.search.returns);
+        self.list(&sort.criteria, |this, SortCriterion { key, reverse }| {
+            this.text(if *reverse { "REVERSE " } else { "" });
+            this.text(match key {
+                SortKey::Arrival => "ARRIVAL",
+                SortKey::Cc => "CC",
+                SortKey::Date => "DATE",
+                SortKey::From => "FROM",
+                SortKey::Size => "SIZE",
+                SortKey::Subject => "SUBJECT",
+                SortKey::To => "TO",
+                SortKey::DisplayFrom => "DISPLAYFROM",
+                SortKey::DisplayTo => "DISPLAYTO",
+            });
+        });
+        self.text(" UTF-8 ");
+        self.key(&sort.search.key);
+    }
+
+    fn thread(&mut self, thread: &Thread) {
+        self.uid(thread.numbering);
+        self.text(match thread.algorithm {
+            ThreadAlgorithm::OrderedSubject => "THREAD ORDEREDSUBJECT UTF-8 ",
+            ThreadAlgorithm::References => "THREAD REFERENCES UTF-8 ",
+        });
+        self.key(&thread.key);
     }
 
     fn key(&mut self, key: &SearchKey) {
         match key {
             SearchKey::All => self.text("ALL"),
             SearchKey::Recent => self.text("RECENT"),
+            SearchKey::Saved => self.text("$"),
             SearchKey::SaveDateSupported => self.text("SAVEDATESUPPORTED"),
             SearchKey::And(keys) => self.list(keys, Self::key),
             SearchKey::Or(left, right) => {

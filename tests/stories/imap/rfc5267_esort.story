@@ -1,0 +1,46 @@
+# ESORT (RFC 5267 section 3), MODSEQ (RFC 7162 section 3.1.5)
+A = alice
+A> a1 APPEND INBOX " 5-Jan-2020 00:00:00 +0000" {@+}
+| Subject: c
+| 
+A< a1 OK ...
+A> a2 APPEND INBOX " 4-Jan-2020 00:00:00 +0000" {@+}
+| Subject: a
+| 
+A< a2 OK ...
+A> a3 APPEND INBOX " 3-Jan-2020 00:00:00 +0000" {@+}
+| Subject: b
+| 
+A< a3 OK ...
+A> a4 SELECT INBOX (CONDSTORE)
+A~ a4 OK ...
+A> b1 SORT RETURN (MIN MAX COUNT) (SUBJECT) UTF-8 ALL
+A< * ESEARCH (TAG "b1") MIN 2 MAX 1 COUNT 3
+A< b1 OK ...
+A> b2 UID SORT RETURN () (ARRIVAL) UTF-8 ALL
+A< * ESEARCH (TAG "b2") UID ALL 3,2,1
+A< b2 OK ...
+A> b3 SORT RETURN (ALL) (REVERSE ARRIVAL) UTF-8 ALL
+A< * ESEARCH (TAG "b3") ALL 1:3
+A< b3 OK ...
+A> b4 SORT RETURN (ALL COUNT) (DATE) UTF-8 FLAGGED
+A< * ESEARCH (TAG "b4") COUNT 0
+A< b4 OK ...
+A> c1 STORE 1 +FLAGS.SILENT (\Seen)
+A< * 1 FETCH (UID 1 MODSEQ ($one))
+A< c1 OK ...
+A> c2 FETCH 2 (MODSEQ)
+A< * 2 FETCH (MODSEQ ($two))
+A< c2 OK ...
+A> c3 SORT (SUBJECT) UTF-8 MODSEQ 1
+A< * SORT 2 3 1 (MODSEQ $one)
+A< c3 OK ...
+A> c4 SORT RETURN (MIN) (SUBJECT) UTF-8 MODSEQ 1
+A< * ESEARCH (TAG "c4") MIN 2 MODSEQ $two
+A< c4 OK ...
+A> c5 SORT RETURN (SAVE MIN) (SUBJECT) UTF-8 ALL
+A< * ESEARCH (TAG "c5") MIN 2
+A< c5 OK ...
+A> c6 SEARCH $
+A< * SEARCH 2
+A< c6 OK ...
