@@ -6,3 +6,4 @@ pub mod ask;
 pub mod export;
 pub mod heads;
 pub mod texts;
+pub mod words;
