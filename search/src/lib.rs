@@ -6,4 +6,7 @@ pub mod ask;
 pub mod export;
 pub mod heads;
 pub mod texts;
+pub mod facts;
+pub mod find;
+pub mod query;
 pub mod words;

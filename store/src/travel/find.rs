@@ -2,15 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use redoubt_log::id::{AccountId, LogIndex, MailboxId, Uid};
+use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, Uid};
 use serde::{Deserialize, Serialize};
 
-use super::life::came_at;
+use super::life::{came_at, places_ever};
 use super::{By, Cursor, Names, Place};
 use crate::keys::{Object, kind, objects, parse_history};
 use crate::mailstore::StoreError;
 use crate::rows::{PlacementVersion, Version};
-use crate::search::{Candidate, Query, Reader};
 use crate::storage::{KeyRange, Order, StorageError, Table, decode};
 use crate::view::{Placement, View};
 
@@ -61,6 +60,26 @@ pub struct Looked {
     pub next: Option<Cursor>,
 }
 
+/// Says what is looked for.
+pub trait Judge {
+    /// What cannot be read.
+    type Error: From<StoreError>;
+
+    /// Whether it may open messages, which takes time.
+    fn opens_messages(&self) -> bool;
+
+    /// Whether an email is meant, as it stands in a mailbox, or stood there before it went.
+    ///
+    /// # Errors
+    /// The state or a message cannot be read.
+    fn is_meant(
+        &mut self,
+        mailbox: MailboxId,
+        placement: &Placement,
+        gone: Option<&Gone>,
+    ) -> Result<bool, Self::Error>;
+}
+
 /// A search of one moment.
 #[derive(Debug)]
 pub struct Search<'a> {
@@ -70,8 +89,6 @@ pub struct Search<'a> {
     pub account: AccountId,
     /// Only in these mailboxes, if any are named.
     pub mailboxes: &'a [MailboxId],
-    /// What is looked for. Sequence numbers mean nothing here.
-    pub query: &'a Query,
     /// Which emails.
     pub which: Which,
 }
@@ -85,22 +102,23 @@ impl Search<'_> {
     ///
     /// # Errors
     /// The state or a message cannot be read.
-    pub fn piece(
+    pub fn piece<J: Judge>(
         &self,
-        reader: &impl Reader,
+        judge: &mut J,
         after: Option<Cursor>,
         limit: usize,
-    ) -> Result<Looked, StoreError> {
+    ) -> Result<Looked, J::Error> {
         let names = Names::read(self.view, self.account)?;
         let mut hits = Vec::new();
+        let batch = if judge.opens_messages() { BATCH_OPENED } else { BATCH };
         let is_wanted = |id: &MailboxId| self.mailboxes.is_empty() || self.mailboxes.contains(id);
         for mailbox in names.ids().filter(is_wanted) {
             let Some(first) = Cursor::first_in(after, mailbox) else { continue };
-            let (candidates, last) = self.candidates(&names, mailbox, first)?;
+            let (candidates, last) = self.candidates(&names, mailbox, first, batch)?;
             for (placement, gone) in candidates {
                 let uid = placement.uid;
-                if let Some(hit) = self.judged(reader, &names, mailbox, placement, gone)? {
-                    hits.push(hit);
+                if judge.is_meant(mailbox, &placement, gone.as_ref())? {
+                    hits.push(self.hit(&names, mailbox, placement, gone));
                 }
                 if hits.len() >= limit {
                     let next = Some(Cursor { mailbox, uid: uid.get() });
@@ -115,22 +133,16 @@ impl Search<'_> {
         Ok(Looked { hits, next: None })
     }
 
-    fn judged(
+    fn hit(
         &self,
-        reader: &impl Reader,
         names: &Names,
         mailbox: MailboxId,
         placement: Placement,
         gone: Option<Gone>,
-    ) -> Result<Option<Hit>, StoreError> {
-        let candidate = Candidate { placement, sequence: 0, recent: false };
-        if !self.query.matches(reader, &candidate)? {
-            return Ok(None);
-        }
-        let placement = candidate.placement;
+    ) -> Hit {
         let at = gone.as_ref().map_or(self.view.index(), |gone| gone.by.index);
         let place = Place { mailbox, name: names.name(mailbox, at), uid: placement.uid };
-        Ok(Some(Hit { place, placement, gone }))
+        Hit { place, placement, gone }
     }
 
     fn candidates(
@@ -138,8 +150,8 @@ impl Search<'_> {
         names: &Names,
         mailbox: MailboxId,
         first: Uid,
+        limit: usize,
     ) -> Result<Batch, StoreError> {
-        let limit = if self.query.opens_messages() { BATCH_OPENED } else { BATCH };
         let mut found = Vec::new();
         let mut last: Option<Uid> = None;
         let mut full = |uid: Option<Uid>, count: usize| {
@@ -204,17 +216,32 @@ impl Search<'_> {
     }
 
     fn add(&self, past: &Past, found: &mut Vec<(Placement, Gone)>) -> Result<(), StorageError> {
-        let Some((uid, (index, with_mailbox), value)) = past.ended() else { return Ok(()) };
-        let by = By::of(self.view, index)
-            .map_err(|error| StorageError::corrupt(Table::Record, &[], error))?;
-        let version: PlacementVersion = decode(Table::History, &[], value)?;
-        if !with_mailbox && came_at(self.view, self.account, version.email, index)? {
-            return Ok(());
-        }
-        let placement = self.view.as_it_was(self.account, uid, version)?;
-        found.push((placement, Gone { by, with_mailbox }));
+        found.extend(past.told(self.view, self.account)?);
         Ok(())
     }
+}
+
+/// Where an email stood before it went for good, with what it was at last; not where it was moved
+/// from.
+///
+/// # Errors
+/// The state cannot be read.
+pub fn gone_places(
+    view: &View,
+    account: AccountId,
+    email: EmailId,
+    names: &Names,
+) -> Result<Vec<(MailboxId, Placement, Gone)>, StoreError> {
+    let mut found = Vec::new();
+    for (mailbox, uid) in places_ever(view, account, email)? {
+        let mut past = Past { uid: Some(uid), with_mailbox: names.gone(mailbox), ..Past::default() };
+        for version in view.history(&Object::Placement(account, mailbox, uid))? {
+            past.take(version.from, version.value.as_deref());
+        }
+        let told = past.told(view, account)?;
+        found.extend(told.map(|(placement, gone)| (mailbox, placement, gone)));
+    }
+    Ok(found)
 }
 
 /// What was seen of one placement's versions.
@@ -236,6 +263,23 @@ impl Past {
             }
             None => self.ended = Some(index),
         }
+    }
+
+    /// What it was at last, and when and how it went; `None` where it did not, or was moved.
+    fn told(
+        &self,
+        view: &View,
+        account: AccountId,
+    ) -> Result<Option<(Placement, Gone)>, StorageError> {
+        let Some((uid, (index, with_mailbox), value)) = self.ended() else { return Ok(None) };
+        let by = By::of(view, index)
+            .map_err(|error| StorageError::corrupt(Table::Record, &[], error))?;
+        let version: PlacementVersion = decode(Table::History, &[], value)?;
+        if !with_mailbox && came_at(view, account, version.email, index)? {
+            return Ok(None);
+        }
+        let placement = view.as_it_was(account, uid, version)?;
+        Ok(Some((placement, Gone { by, with_mailbox })))
     }
 
     /// When it went, whether with its mailbox, and what it was at last.

@@ -8,7 +8,6 @@ mod diff;
 mod find;
 mod life;
 mod names;
-mod terms;
 mod text;
 
 use redoubt_log::id::{LogIndex, MailboxId, Timestamp, Uid};
@@ -21,10 +20,9 @@ use crate::view::View;
 
 pub use changes::{Change, Changes, MailboxChange, MailboxWhat, changes};
 pub use diff::{Difference, Scope, diff, mailbox_differences};
-pub use find::{Gone, Hit, Looked, Search, Which};
+pub use find::{Gone, Hit, Judge, Looked, Search, Which, gone_places};
 pub use life::{Event, What, email_at, life};
 pub use names::Names;
-pub use terms::{TermError, terms};
 
 /// Where an email stands or stood.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

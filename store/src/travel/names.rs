@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use redoubt_log::id::{AccountId, LogIndex, MailboxId};
+use redoubt_log::record::SpecialUse;
 
 use crate::keys::{Object, kind, objects, parse_history};
 use crate::mailbox::MAX_LEVELS;
@@ -66,6 +67,11 @@ impl Names {
         }
         levels.reverse();
         levels.join("/")
+    }
+
+    /// What it was used for at an index; of one that was gone what it was used for before.
+    pub fn special_use(&self, mailbox: MailboxId, index: LogIndex) -> Option<SpecialUse> {
+        self.row(mailbox, index).and_then(|row| row.special_use)
     }
 
     /// From which index on it cannot be selected any more.

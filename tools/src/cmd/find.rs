@@ -1,22 +1,23 @@
-//! `redoubt find ACCOUNT TERMS [--at T] [--in-history|--deleted]`
+//! `redoubt find ACCOUNT QUERY [--at T] [--in-history|--deleted]`
 
 use clap::Args;
 use redoubt_store::travel::Which;
 use serde::Serialize;
 
 use super::Common;
-use super::past::{At, Listing, Pages, flags, short};
+use super::past::{At, Listing, Pages, Wish, flags, short};
 use crate::admin::travel::wire::FoundLine;
 use crate::exit::Exit;
 
-/// Emails that match all terms: from:BOB to:ALICE subject:"Q 3" before:2026-11-20
-/// after:2026-11-01 flag:seen, and plain words for any text.
+/// Emails that a query finds: words of any text, from:bob to:alice subject:"Q 3" after:2026-11-01
+/// is:unread attachment:pdf and more, with AND, OR, NOT or -, and brackets: docs/search.md.
 #[derive(Debug, Args)]
 pub struct Find {
     /// Whose: an address or id.
     account: String,
-    /// What to look for; none is everything.
-    terms: Vec<String>,
+    /// What to look for; nothing is everything.
+    #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+    query: Vec<String>,
     /// When.
     #[command(flatten)]
     at: At,
@@ -35,17 +36,20 @@ pub struct Find {
 }
 
 /// # Errors
-/// Those of the server, and terms and moments that do not read.
+/// Those of the server, and queries and moments that do not read.
 pub async fn run(common: &Common, verb: Find) -> anyhow::Result<Exit> {
+    let wish = Wish::read(verb.query.join(" "))?;
+    let at = wish.at(verb.at.written())?.unwrap_or_else(|| "now".to_owned());
     let client = common.client()?;
-    let which = match (verb.deleted, verb.in_history) {
+    let which = match (verb.deleted, verb.in_history || wish.looks_back) {
         (true, _) => Which::Expunged,
         (_, true) => Which::Both,
         _ => Which::There,
     };
     let pages = Pages::new(&client, &verb.account, "find", &["at"], verb.limit)
-        .with("at", Some(verb.at.moment()?))
-        .with("query", Some(verb.terms.join(" ")))
+        .with("at", Some(at))
+        .with("query", Some(wish.query))
+        .with("zone", Some(wish.zone))
         .with("which", Some(word(which)?))
         .with("mailbox", verb.mailbox);
     match which {

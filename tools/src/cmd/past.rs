@@ -2,6 +2,8 @@
 
 use clap::Args;
 use jiff::Zoned;
+use redoubt_log::id::Timestamp;
+use redoubt_search::query::{Context, Query};
 use redoubt_store::moment::Moment;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,6 +27,11 @@ pub struct At {
 }
 
 impl At {
+    /// The moment as it is written, if one is.
+    pub fn written(&self) -> Option<&str> {
+        self.at.as_deref()
+    }
+
     /// The moment as the server reads it: times of this machine's zone are in UTC then.
     ///
     /// # Errors
@@ -41,6 +48,57 @@ impl At {
 pub fn moment(text: &str) -> anyhow::Result<String> {
     let moment = Moment::parse(text, &Zoned::now());
     Ok(moment.map_err(|error| Failure::usage(error.to_string()))?.to_string())
+}
+
+/// What is looked for, as the server is asked for it.
+#[derive(Debug)]
+pub struct Wish {
+    /// The query as it was written.
+    pub query: String,
+    /// This machine's zone.
+    pub zone: String,
+    /// The moment that the query names.
+    pub as_of: Option<String>,
+    /// Whether it asks of what went.
+    pub looks_back: bool,
+}
+
+impl Wish {
+    /// Reads a query as it is written on this machine.
+    ///
+    /// # Errors
+    /// Wrong usage, with where the query stops making sense.
+    pub fn read(query: String) -> anyhow::Result<Self> {
+        let now = Zoned::now();
+        let zone = now.time_zone().iana_name().map_or_else(|| offset(&now), str::to_owned);
+        let context = Context { now: Timestamp::now(), zone: now.time_zone().clone() };
+        let read = Query::parse(&query, &context);
+        let read = read.map_err(|error| Failure::usage(error.to_string()))?;
+        let as_of = read.as_of().map(|moment| moment.to_string());
+        Ok(Self { query, zone, as_of, looks_back: read.looks_back() })
+    }
+
+    /// The moment of which is asked: that of the query, or of an option.
+    ///
+    /// # Errors
+    /// Wrong usage where both name one, and where it does not read.
+    pub fn at(&self, option: Option<&str>) -> anyhow::Result<Option<String>> {
+        match (&self.as_of, option) {
+            (Some(_), Some(_)) => {
+                let text = "the query says asof: itself: name one moment, there or by an option";
+                Err(Failure::usage(text).into())
+            }
+            (as_of, None) => Ok(as_of.clone()),
+            (None, Some(option)) => moment(option).map(Some),
+        }
+    }
+}
+
+/// `+01:00`
+fn offset(now: &Zoned) -> String {
+    let minutes = now.offset().seconds() / 60;
+    let sign = if minutes < 0 { '-' } else { '+' };
+    format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
 }
 
 /// `ACCOUNT/REST` or `ACCOUNT` and, where it is given, the rest beside it. An account whose own

@@ -13,6 +13,7 @@ use redoubt_store::moment::Moment;
 use serde_json::Value;
 
 use super::Common;
+use super::past::Wish;
 use crate::admin::client::{Client, encode};
 use crate::admin::restore_wire::{OutcomeLine, RestoreAsk, RestoreBody, RestorePlan};
 use crate::exit::{Exit, Failure};
@@ -276,7 +277,11 @@ async fn email(client: &Client, args: EmailArgs) -> anyhow::Result<(RestoreAsk, 
     let mut ask = ask(RestoreMode::Email, args.account, &args.how);
     ask.at = moments(args.at.as_deref())?;
     ask.emails = match &args.find {
-        Some(query) => find(client, &ask.account, query, ask.at.as_deref()).await?,
+        Some(query) => {
+            let wish = Wish::read(query.clone())?;
+            ask.at = wish.at(args.at.as_deref())?;
+            find(client, &ask.account, &wish, ask.at.as_deref()).await?
+        }
         None => args.emails,
     };
     (ask.into, ask.to, ask.flags) = (args.into, args.to, args.flags);
@@ -297,8 +302,9 @@ async fn rewind(client: &Client, args: RewindArgs) -> anyhow::Result<(RestoreAsk
     ask.since = moments(args.from.as_deref())?;
     ask.until = moments(args.to.as_deref())?;
     if let Some(query) = &args.find {
-        let at = ask.at.as_deref().or(ask.since.as_deref());
-        ask.emails = find(client, &ask.account, query, at).await?;
+        let wish = Wish::read(query.clone())?;
+        let at = wish.at(args.at.as_deref().or(args.from.as_deref()))?;
+        ask.emails = find(client, &ask.account, &wish, at.as_deref()).await?;
         ask.only_emails = true;
     }
     (ask.by, ask.mailbox, ask.exact) = (args.by, args.mailbox, args.exact);
@@ -310,12 +316,15 @@ async fn rewind(client: &Client, args: RewindArgs) -> anyhow::Result<(RestoreAsk
 async fn find(
     client: &Client,
     account: &str,
-    query: &str,
+    wish: &Wish,
     at: Option<&str>,
 ) -> anyhow::Result<Vec<String>> {
-    let (which, at) = at.map_or(("both", "now"), |at| ("there", at));
+    let Wish { query, zone, looks_back, .. } = wish;
+    let there = if *looks_back { "both" } else { "there" };
+    let (which, at) = at.map_or(("both", "now"), |at| (there, at));
     let path = format!("/v1/accounts/{}/travel/find", encode(account));
-    let path = format!("{path}?query={}&which={which}&at={}", encode(query), encode(at));
+    let asked = format!("query={}&zone={}", encode(query), encode(zone));
+    let path = format!("{path}?{asked}&which={which}&at={}", encode(at));
     let mut ids: Vec<String> = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     let mut after = String::new();

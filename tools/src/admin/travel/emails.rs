@@ -6,12 +6,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use redoubt_log::dump::rfc3339;
-use redoubt_log::id::{AccountId, EmailId, MailboxId, Timestamp, Uid};
+use redoubt_log::id::{AccountId, EmailId, MailboxId, Uid};
+use redoubt_search::facts::{FactsError, NoTexts};
+use redoubt_search::find::Finder;
+use redoubt_search::query::{self, Context};
 use redoubt_store::mailstore::{Mailstore, StoreError};
 use redoubt_store::mime::{EnvelopeAddress, Parsed, decode_words};
 use redoubt_store::moment::Then;
-use redoubt_store::search;
-use redoubt_store::travel::{Hit, Names, Search, Which, flag_names, terms};
+use redoubt_store::travel::{Hit, Names, Search, Which, flag_names};
 use redoubt_store::view::{Mailbox, Placement, View};
 use serde::Deserialize;
 
@@ -145,6 +147,8 @@ fn address(address: &EnvelopeAddress) -> String {
 #[derive(Debug, Deserialize)]
 pub(super) struct Wanted {
     query: String,
+    /// Of days and times in the query; UTC, if it is not named.
+    zone: Option<String>,
     which: Which,
     at: Option<String>,
     mailbox: Option<String>,
@@ -157,26 +161,46 @@ pub(super) async fn find(
     Path(account): Path<String>,
     Query(asked): Query<Wanted>,
 ) -> Result<Json<Page<FoundLine>>, ApiError> {
-    let account = account_of(&app, &account, &[asked.at.as_ref()]).await?;
-    let key = terms(&asked.query).map_err(|error| ApiError::bad(error.to_string()))?;
+    let query = asked.query()?;
+    let at = asked.at.clone().or_else(|| query.as_of().map(|at| at.to_string()));
+    let account = account_of(&app, &account, &[at.as_ref()]).await?;
     let store = app.mailstore.clone();
     app.read(move |now| {
-        let (view, then) = view_at(now, account, asked.at.as_deref())?;
-        let scope = search::Scope { highest_sequence: 0, highest_uid: 0, now: Timestamp::now() };
-        let query = search::Query::new(&key, &scope);
+        let (view, then) = view_at(now, account, at.as_deref())?;
         let mailboxes = match &asked.mailbox {
             Some(name) => wanted(&view, account, name, asked.which, &then)?,
             None => Vec::new(),
         };
-        let which = asked.which;
-        let search = Search { view: &view, account, mailboxes: &mailboxes, query: &query, which };
+        let search = Search { view: &view, account, mailboxes: &mailboxes, which: asked.which };
         let after = cursor(asked.after.as_deref())?;
-        let found = search.piece(&store, after, page_size(asked.limit))?;
+        let mut finder = Finder::new(&query, &view, account, &store, &NoTexts);
+        let found = search.piece(&mut finder, after, page_size(asked.limit))?;
         let items = found.hits.iter().map(|hit| found_line(&store, now, hit));
         let items = items.collect::<Result<_, _>>()?;
         Ok(Json(Page { moments: vec![then.into()], items, next: found.next.map(cursor_text) }))
     })
     .await
+}
+
+impl Wanted {
+    fn query(&self) -> Result<query::Query, ApiError> {
+        let mut context = Context::utc();
+        if let Some(zone) = &self.zone {
+            let wrong = || ApiError::bad(format!("there is no time zone {zone:?} on this server"));
+            context.zone = query::zone_named(zone).ok_or_else(wrong)?;
+        }
+        query::Query::parse(&self.query, &context).map_err(|error| ApiError::bad(error.to_string()))
+    }
+}
+
+impl From<FactsError> for ApiError {
+    fn from(error: FactsError) -> Self {
+        match error {
+            FactsError::Store(error) => error.into(),
+            FactsError::NoAccount(_) => Self::not_found(error.to_string()),
+            FactsError::Envelope(_) => StoreError::Views(error.to_string()).into(),
+        }
+    }
 }
 
 /// A mailbox of then; where expunged emails are looked for, every one that ever had the name.
