@@ -1,4 +1,4 @@
-//! Any octets as a moment or a query.
+//! Any octets as a moment.
 //! The same input is bounded and run in the tests.
 #![no_main]
 

@@ -67,6 +67,11 @@ impl Context {
     }
 }
 
+/// The names of all operators, those too that cannot be answered yet.
+pub fn operators() -> impl Iterator<Item = &'static str> {
+    ops::Op::names()
+}
+
 /// A zone by its name, `Europe/Berlin`, or an offset, `+01:00`; `None` for what is neither.
 pub fn zone_named(text: &str) -> Option<TimeZone> {
     value::zone(text).map(|(_, zone)| zone)
@@ -159,12 +164,7 @@ impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let zone = self.zone.iter().map(|zone| format!("zone:{}", print::written(zone)));
         let as_of = self.as_of.iter().map(|at| format!("asof:{}", print::written(&at.to_string())));
-        let settings: Vec<String> = zone.chain(as_of).collect();
-        let root = match &self.root {
-            Expr::Or(_) if !settings.is_empty() => format!("({})", self.root),
-            root => root.to_string(),
-        };
-        let parts = settings.into_iter().chain(Some(root).filter(|root| !root.is_empty()));
-        f.write_str(&parts.collect::<Vec<_>>().join(" "))
+        let root = Some(self.root.to_string()).filter(|root| !root.is_empty());
+        f.write_str(&root.into_iter().chain(zone).chain(as_of).collect::<Vec<_>>().join(" "))
     }
 }

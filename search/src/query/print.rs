@@ -76,11 +76,7 @@ impl Expr {
 }
 
 fn is_list(expr: &Expr) -> bool {
-    match expr {
-        Expr::And(_) | Expr::Or(_) => true,
-        Expr::Text(Place::Anywhere, chain) => !chain.rest.is_empty(),
-        _ => false,
-    }
+    matches!(expr, Expr::And(_) | Expr::Or(_))
 }
 
 fn joined(

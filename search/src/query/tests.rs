@@ -44,7 +44,7 @@ fn queries_read_and_print() {
         ("12:30 don't", "\"12:30\" don't"),
         ("a NEAR b", "a NEAR(10) b"),
         ("a NEAR(3) \"b c\" NEAR(0) d*", "a NEAR(3) \"b c\" NEAR(0) d*"),
-        ("-(a NEAR(3) b)", "-(a NEAR(3) b)"),
+        ("-(a NEAR(3) b)", "-a NEAR(3) b"),
         ("subject:(a NEAR(3) b)", "subject:(a NEAR(3) b)"),
         ("subject:(a b)", "subject:a subject:b"),
         ("from:(bob OR -carol)", "from:bob OR -from:carol"),
@@ -67,7 +67,7 @@ fn queries_read_and_print() {
         ("existed:2026 deleted:-7d.. deleted:any deletedby:uid=0", "existed:2026 deleted:-7d.. deleted:any deletedby:uid=0"),
         ("deletedby:alice@x.org deletedby:MTA movedfrom:INBOX", "deletedby:alice@x.org deletedby:mta movedfrom:INBOX"),
         ("held:YES held:no held:7 indexed:none indexed:full", "held:yes held:no held:7 indexed:none indexed:full"),
-        ("a zone:UTC OR b asof:@77", "zone:UTC asof:@77 (a OR b)"),
+        ("a zone:UTC OR b asof:@77", "a OR b zone:UTC asof:@77"),
         ("zone:+01:00", "zone:\"+01:00\""),
         ("asof:-1h", "asof:\"2026-11-20T13:10:00.000Z\""),
     ] {

@@ -6,6 +6,7 @@ mod imap;
 mod moment;
 mod peer;
 mod proxy;
+mod query;
 
 use proptest::prelude::*;
 
@@ -19,15 +20,23 @@ const HEADERS: [&[u8]; 4] = [
     b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
 ];
 
-const MOMENTS: [&str; 8] = [
+const MOMENTS: [&str; 7] = [
     "2026-11-20T14:00:00.5+01:00",
     "2026-11-20 14:00",
     "yesterday 14:00:05",
     "-1w2d3h4m5s",
     "@1234",
     "20261120T140005Z",
-    "from:bob subject:\"Q 3\" after:2026-11-20",
     "-0001-01-01T00:00:00Z",
+];
+
+const QUERIES: [&str; 6] = [
+    "from:bob subject:\"Q 3\" after:2026-11-20 -is:read",
+    "(a OR *b*) NOT (c* NEAR(3) \"d e\") header[X-Y]:z attachment:image/*",
+    "zone:Europe/Berlin date:-7d..2026-11-20T14:00Z asof:@77 deleted:any",
+    "size:1k..2m uid:1,5..9,20.. modseq:..7 emailid:e1f-0 held:7",
+    "to:(bob@example.org OR @x OR \"B \\\" M\") in:\"Work/2026\" deletedby:uid=0",
+    "2026年の報告 AND 見積 -\u{e9}t\u{e9}*",
 ];
 
 /// One change of an input.
@@ -93,6 +102,7 @@ fn the_seeds_read() {
     imap::run(SESSION);
     HEADERS.iter().for_each(|header| proxy::run(header));
     MOMENTS.iter().for_each(|text| moment::run(text.as_bytes()));
+    QUERIES.iter().for_each(|text| query::run(text.as_bytes()));
     peer::run(&frame(6, b"", b""));
     assert_eq!(redoubt_log::raft::wire::read_any(&frame(6, b"", b"")), 1);
 }
@@ -110,7 +120,12 @@ proptest! {
     }
 
     #[test]
-    fn moments_and_queries_take_any_octets(which in 0..MOMENTS.len(), edits in edits()) {
+    fn queries_take_any_octets(which in 0..QUERIES.len(), edits in edits()) {
+        query::run(&edited(QUERIES[which].as_bytes(), &edits));
+    }
+
+    #[test]
+    fn moments_take_any_octets(which in 0..MOMENTS.len(), edits in edits()) {
         moment::run(&edited(MOMENTS[which].as_bytes(), &edits));
     }
 

@@ -1,0 +1,8 @@
+//! Any octets as a query.
+//! The same input is bounded and run in the tests.
+#![no_main]
+
+#[path = "../../tests/tests/fuzz/query.rs"]
+mod input;
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| input::run(octets));
