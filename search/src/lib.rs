@@ -4,9 +4,9 @@
 
 pub mod ask;
 pub mod export;
-pub mod heads;
-pub mod texts;
 pub mod facts;
 pub mod find;
+pub mod heads;
 pub mod query;
+pub mod texts;
 pub mod words;

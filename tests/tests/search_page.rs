@@ -185,7 +185,8 @@ fn the_page_has_every_operator_and_what_it_refuses_is_refused_so() {
     let refused: BTreeSet<&str> = ["label", "custodian", "cos"].into();
     for name in operators() {
         let mark = if name == "header" { "header[".to_owned() } else { format!("{name}:") };
-        let shown = examples.iter().any(|(query, _)| query.split([' ', '(']).any(|w| w.starts_with(&mark)));
+        let shown =
+            examples.iter().any(|(query, _)| query.split([' ', '(']).any(|w| w.starts_with(&mark)));
         assert!(shown != refused.contains(name), "{name}");
         assert!(page.contains(&format!("`{mark}")), "{name}");
     }

@@ -16,7 +16,7 @@ pub use redoubt_store::travel::Gone;
 use crate::words::Words;
 
 pub use account::Account;
-pub use email::{Email, PartText, PartTexts, NoTexts};
+pub use email::{Email, NoTexts, PartText, PartTexts};
 
 /// What is known of an email by whoever lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

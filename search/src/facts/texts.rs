@@ -177,7 +177,9 @@ fn attachment(part: &Part, number: &[u32], related: bool) -> Attachment {
     let media_type = format!("{}/{}", text(&part.media_type), text(&part.subtype));
     let signature = matches!(
         media_type.as_str(),
-        "application/pgp-signature" | "application/pkcs7-signature" | "application/x-pkcs7-signature"
+        "application/pgp-signature"
+            | "application/pkcs7-signature"
+            | "application/x-pkcs7-signature"
     );
     let in_text = related && part.id.is_some() && !part.is_attachment();
     Attachment {
@@ -256,7 +258,8 @@ mod tests {
         assert_eq!(subject(&parsed), "grüße");
         let people = People::of(&parsed.envelope);
         assert_eq!(people.from[0].texts(), ["Jörg".to_owned(), "jorg@example.org".to_owned()]);
-        let to: Vec<String> = people.to.iter().map(|p| format!("{}|{}", p.name, p.address())).collect();
+        let to: Vec<String> =
+            people.to.iter().map(|p| format!("{}|{}", p.name, p.address())).collect();
         assert_eq!(to, ["A Group|", "|bob@example.net", "|carol@example.com"]);
         assert_eq!(bodies(MESSAGE, &parsed), ["Hello", "Hi", "attached"]);
         let headers = headers(MESSAGE, &parsed);
@@ -273,13 +276,16 @@ mod tests {
                 format!("{:?} {} {name} {} {}", a.part, a.media_type, a.shown, a.is_text)
             })
             .collect();
-        assert_eq!(told, [
-            "[2] application/pdf Müll.pdf true false",
-            "[3, 2] image/png  false false",
-            "[4] text/plain a b.txt true true",
-            "[5] message/rfc822  true false",
-            "[5, 1] image/gif  true false",
-        ]);
+        assert_eq!(
+            told,
+            [
+                "[2] application/pdf Müll.pdf true false",
+                "[3, 2] image/png  false false",
+                "[4] text/plain a b.txt true true",
+                "[5] message/rfc822  true false",
+                "[5, 1] image/gif  true false",
+            ]
+        );
         let alone = parse(b"Content-Type: image/png\r\n\r\nx");
         assert_eq!(attachments(&alone)[0].part, [1]);
         assert_eq!(attachments(&parse(b"Subject: x\r\n\r\nhello")), []);

@@ -54,7 +54,9 @@ fn either(asked: Vec<Asked>) -> Asked {
 
 fn text(place: &Place, chain: &Chain) -> Asked {
     let (fields, exact): (&[Field], bool) = match place {
-        Place::Anywhere => (&[Field::Header, Field::Body, Field::Attachment, Field::Extracted], false),
+        Place::Anywhere => {
+            (&[Field::Header, Field::Body, Field::Attachment, Field::Extracted], false)
+        }
         Place::Content => (&[Field::Body, Field::Extracted], true),
         Place::Subject => (&[Field::Subject], true),
         Place::Body => (&[Field::Body], true),
@@ -124,7 +126,8 @@ fn people(role: Role, person: &Person) -> Asked {
         Person::Named(named) => (pattern(fields, named).0, false),
         Person::Address { local, domain } => {
             // A domain may be written in either of two ways.
-            let plain = |text: &&str| text.is_ascii() && !text.to_ascii_lowercase().contains("xn--");
+            let plain =
+                |text: &&str| text.is_ascii() && !text.to_ascii_lowercase().contains("xn--");
             let parts = [local.as_str(), domain.as_str()];
             let parts = parts.iter().filter(|part| !part.is_empty()).filter(|part| plain(part));
             let asks = parts.map(|part| (phrase(fields, part), false)).collect();

@@ -253,7 +253,9 @@ fn offset(text: &str) -> Option<i32> {
 impl When {
     /// Reads a time or `a..b`.
     pub fn read(text: &str) -> Option<Self> {
-        let Some((from, to)) = text.split_once("..") else { return Point::read(text).map(Self::One) };
+        let Some((from, to)) = text.split_once("..") else {
+            return Point::read(text).map(Self::One);
+        };
         let end = |text: &str| match text {
             "" => Some(None),
             text => Point::read(text).map(Some),
@@ -306,7 +308,8 @@ impl fmt::Display for Point {
                     None => Ok(()),
                     Some(0) => f.write_str("Z"),
                     Some(offset) => {
-                        let (sign, minutes) = (if *offset < 0 { '-' } else { '+' }, offset.abs() / 60);
+                        let (sign, minutes) =
+                            (if *offset < 0 { '-' } else { '+' }, offset.abs() / 60);
                         write!(f, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)
                     }
                 }
@@ -363,9 +366,25 @@ mod tests {
         ] {
             assert_eq!(stretch(text).as_deref(), Some(means), "{text}");
         }
-        for none in ["", "..", "20", "2026-1", "2026-13", "2026-02-30", "2026-11-20T", "2026T10:00",
-            "2026-11-20T25:00", "-", "-7", "-d", "-7x", "7d", "2026-11-20T14:00+1", "tomorow", "-99999999y"]
-        {
+        for none in [
+            "",
+            "..",
+            "20",
+            "2026-1",
+            "2026-13",
+            "2026-02-30",
+            "2026-11-20T",
+            "2026T10:00",
+            "2026-11-20T25:00",
+            "-",
+            "-7",
+            "-d",
+            "-7x",
+            "7d",
+            "2026-11-20T14:00+1",
+            "tomorow",
+            "-99999999y",
+        ] {
             assert_eq!(stretch(none), None, "{none}");
         }
     }

@@ -52,13 +52,17 @@ pub enum Problem {
     #[error("- stands directly before what shall not match, as in -draft")]
     Dash,
     /// Between other things than words.
-    #[error("NEAR stands between words or phrases of one text, as in subject:(invoice NEAR(5) overdue)")]
+    #[error(
+        "NEAR stands between words or phrases of one text, as in subject:(invoice NEAR(5) overdue)"
+    )]
     Near,
     /// `NEAR(` without a number.
     #[error("NEAR wants a number of words up to {0} in brackets, as in NEAR(5)")]
     NearNumber(u32),
     /// A star within a word, or alone.
-    #[error("* stands at the beginning or at the end of a word, as in invo*, *voice, *voic*; as a character it is in quotation marks")]
+    #[error(
+        "* stands at the beginning or at the end of a word, as in invo*, *voice, *voic*; as a character it is in quotation marks"
+    )]
     Star,
     /// Nothing that would be a word.
     #[error("there is no letter and no digit in {0:?}, and only words are looked for")]
@@ -95,7 +99,9 @@ pub enum Problem {
     #[error("no operator stands within the brackets of {0}:")]
     Within(&'static str),
     /// `asof:` or `zone:` where it would hold for a part of the query.
-    #[error("{0}: holds for the whole query: it stands once, outside of brackets, and is not denied")]
+    #[error(
+        "{0}: holds for the whole query: it stands once, outside of brackets, and is not denied"
+    )]
     Whole(&'static str),
     /// What it asks for is not kept yet.
     #[error("{0}: cannot be answered yet: {1}")]

@@ -6,8 +6,8 @@ use redoubt_store::search::casemap;
 
 use super::ast::{Clock, Expr, Held, Indexed, Place, Role, State, Who};
 use super::pattern::{Chain, Person};
-use crate::facts::{AccountFacts, Extraction, Facts, FactsError, Gone, Mailbox, Source, Standing};
 use crate::facts::texts;
+use crate::facts::{AccountFacts, Extraction, Facts, FactsError, Gone, Mailbox, Source, Standing};
 use crate::words::Words;
 
 type Judged = Result<bool, FactsError>;
@@ -258,10 +258,13 @@ fn is_under(mailbox: &Mailbox, name: &str) -> bool {
 
 fn is_account(account: &AccountFacts, name: &str) -> bool {
     let by_id = name.parse().is_ok_and(|id: redoubt_log::id::AccountId| id == account.id);
-    by_id || account.addresses.iter().any(|mine| match name.rsplit_once('@') {
-        Some((local, domain)) => same_text(&mine.local, local) && same_domain(&mine.domain, domain),
-        None => same_text(&mine.local, name),
-    })
+    by_id
+        || account.addresses.iter().any(|mine| match name.rsplit_once('@') {
+            Some((local, domain)) => {
+                same_text(&mine.local, local) && same_domain(&mine.domain, domain)
+            }
+            None => same_text(&mine.local, name),
+        })
 }
 
 // -------------------------------------------------------------------- history

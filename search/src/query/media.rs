@@ -69,7 +69,11 @@ pub static ALIASES: &[Alias] = &[
         ],
         &["ppt", "pptx", "pptm", "odp"],
     ),
-    alias("image", &["image/"], &["jpg", "jpeg", "png", "gif", "tif", "tiff", "webp", "heic", "svg"]),
+    alias(
+        "image",
+        &["image/"],
+        &["jpg", "jpeg", "png", "gif", "tif", "tiff", "webp", "heic", "svg"],
+    ),
     alias("audio", &["audio/"], &["mp3", "wav", "ogg", "m4a", "flac"]),
     alias("video", &["video/"], &["mp4", "mov", "avi", "mkv", "webm"]),
     alias("text", &["text/plain"], &["txt"]),
@@ -93,7 +97,11 @@ pub static ALIASES: &[Alias] = &[
     alias("message", &["message/rfc822", "message/global"], &["eml"]),
     alias(
         "signature",
-        &["application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"],
+        &[
+            "application/pgp-signature",
+            "application/pkcs7-signature",
+            "application/x-pkcs7-signature",
+        ],
         &["asc", "p7s"],
     ),
 ];
@@ -133,7 +141,8 @@ impl Media {
             let whole = is_token(media) && subtype.as_deref().is_none_or(is_token);
             return whole.then(|| Self::Type(media.to_owned(), subtype));
         }
-        let name = SAME.iter().find(|(same, _)| *same == text).map_or(text.as_str(), |(_, name)| name);
+        let name =
+            SAME.iter().find(|(same, _)| *same == text).map_or(text.as_str(), |(_, name)| name);
         ALIASES.iter().find(|alias| alias.name == name).map(Self::Alias)
     }
 

@@ -347,9 +347,7 @@ impl<'a> Parser<'a> {
     /// What stands behind a value is a space, a closing bracket, or nothing.
     fn boundary(&self) -> Parsed<()> {
         match self.peek() {
-            Some(c) if !c.is_whitespace() && c != ')' => {
-                Err(self.wrong(self.at, Problem::Joined))
-            }
+            Some(c) if !c.is_whitespace() && c != ')' => Err(self.wrong(self.at, Problem::Joined)),
             _ => Ok(()),
         }
     }

@@ -99,7 +99,8 @@ impl Chain {
         for (gap, pattern) in &self.rest {
             let gap = *gap as usize;
             let found = pattern.places(text);
-            places = found.filter(|at| is_near(&places, len, *at, pattern.words.len(), gap)).collect();
+            places =
+                found.filter(|at| is_near(&places, len, *at, pattern.words.len(), gap)).collect();
             len = pattern.words.len();
         }
         !places.is_empty()
@@ -189,7 +190,9 @@ mod tests {
         let near = |first: &str, gap, second: &str| {
             Chain { first: pattern(first), rest: vec![(gap, pattern(second))] }.is_in(&text)
         };
-        assert!(near("a", 0, "b") && near("b", 0, "a") && near("c", 1, "a b c".get(..1).unwrap_or("")));
+        assert!(
+            near("a", 0, "b") && near("b", 0, "a") && near("c", 1, "a b c".get(..1).unwrap_or(""))
+        );
         assert!(near("a", 1, "c") && !near("b", 1, "e") && near("b", 2, "e") && near("e", 2, "b"));
         assert!(near("a b", 1, "d e") && !near("a b", 0, "d e") && !near("a b", 5, "b c"));
         assert!(near("a", 5, "a") && !near("a", 4, "a") && !near("b", 100, "b"));

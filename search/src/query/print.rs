@@ -46,7 +46,8 @@ impl Display for Expr {
 impl Expr {
     /// An operator with one plain value.
     fn named(&self) -> String {
-        let op = |name: &str, value: &dyn Display| format!("{name}:{}", written(&value.to_string()));
+        let op =
+            |name: &str, value: &dyn Display| format!("{name}:{}", written(&value.to_string()));
         match self {
             Self::Attachment(media) => format!("attachment:{media}"),
             Self::In(name) => op("in", name),

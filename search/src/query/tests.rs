@@ -51,22 +51,50 @@ fn queries_read_and_print() {
         ("SUBJECT:re:x", "subject:\"re:x\""),
         ("header[X-Mailer]:mutt HEADER[x-a]:*", "header[X-Mailer]:mutt header[x-a]:*"),
         ("header[X-A]:(a NEAR(1) b)", "header[X-A]:(a NEAR(1) b)"),
-        ("from:bob@example.org to:@x.org cc:bob@ bcc:*@x.org", "from:bob@example.org to:@x.org cc:bob@ bcc:@x.org"),
+        (
+            "from:bob@example.org to:@x.org cc:bob@ bcc:*@x.org",
+            "from:bob@example.org to:@x.org cc:bob@ bcc:@x.org",
+        ),
         ("from:\"Bob Miller\" from:mill*", "from:\"Bob Miller\" from:mill*"),
-        ("attachment:PDF attachment:docx attachment:image/* attachment:text/CSV attachment:any",
-            "attachment:pdf attachment:word attachment:image/* attachment:text/csv attachment:any"),
-        ("has:attachment is:unseen is:READ flag:\\Seen flag:unseen flag:$Later",
-            "has:attachment is:unread is:read is:read is:unread keyword:$Later"),
-        ("tag:urgent in:\"Work/2026 Büro\" under:INBOX", "keyword:urgent in:\"Work/2026 Büro\" under:INBOX"),
-        ("date:2026-11-01..2026-11-20 before:2026 after:2026-11", "date:2026-11-01..2026-11-20 before:2026 after:2026-11"),
-        ("since:-7D on:Yesterday older:1Y newer:1d12H", "since:-7d on:yesterday older:1y newer:1d12h"),
-        ("sent:\"2026-11-20 14:00\" received:2026-11-20T14:00:05+0100", "sent:2026-11-20T14:00 received:2026-11-20T14:00:05+01:00"),
+        (
+            "attachment:PDF attachment:docx attachment:image/* attachment:text/CSV attachment:any",
+            "attachment:pdf attachment:word attachment:image/* attachment:text/csv attachment:any",
+        ),
+        (
+            "has:attachment is:unseen is:READ flag:\\Seen flag:unseen flag:$Later",
+            "has:attachment is:unread is:read is:read is:unread keyword:$Later",
+        ),
+        (
+            "tag:urgent in:\"Work/2026 Büro\" under:INBOX",
+            "keyword:urgent in:\"Work/2026 Büro\" under:INBOX",
+        ),
+        (
+            "date:2026-11-01..2026-11-20 before:2026 after:2026-11",
+            "date:2026-11-01..2026-11-20 before:2026 after:2026-11",
+        ),
+        (
+            "since:-7D on:Yesterday older:1Y newer:1d12H",
+            "since:-7d on:yesterday older:1y newer:1d12h",
+        ),
+        (
+            "sent:\"2026-11-20 14:00\" received:2026-11-20T14:00:05+0100",
+            "sent:2026-11-20T14:00 received:2026-11-20T14:00:05+01:00",
+        ),
         ("size:1k..2m larger:10 smaller:10 size:5", "size:1024..2097152 size:11.. size:..9 size:5"),
         ("uid:7,10..20,30: modseq:5.. modseq:7", "uid:7,10..20,30.. modseq:5.. modseq:7"),
         ("msgid:<a@b> emailid:e1F-0 threadid:t1f-0", "msgid:a@b emailid:e1f-0 threadid:t1f-0"),
-        ("existed:2026 deleted:-7d.. deleted:any deletedby:uid=0", "existed:2026 deleted:-7d.. deleted:any deletedby:uid=0"),
-        ("deletedby:alice@x.org deletedby:MTA movedfrom:INBOX", "deletedby:alice@x.org deletedby:mta movedfrom:INBOX"),
-        ("held:YES held:no held:7 indexed:none indexed:full", "held:yes held:no held:7 indexed:none indexed:full"),
+        (
+            "existed:2026 deleted:-7d.. deleted:any deletedby:uid=0",
+            "existed:2026 deleted:-7d.. deleted:any deletedby:uid=0",
+        ),
+        (
+            "deletedby:alice@x.org deletedby:MTA movedfrom:INBOX",
+            "deletedby:alice@x.org deletedby:mta movedfrom:INBOX",
+        ),
+        (
+            "held:YES held:no held:7 indexed:none indexed:full",
+            "held:yes held:no held:7 indexed:none indexed:full",
+        ),
         ("a zone:UTC OR b asof:@77", "a OR b zone:UTC asof:@77"),
         ("zone:+01:00", "zone:\"+01:00\""),
         ("asof:-1h", "asof:\"2026-11-20T13:10:00.000Z\""),
@@ -150,7 +178,11 @@ fn what_an_index_is_asked() {
         ("is:unread subject:x", text(Field::Subject, word("x")), false),
         ("is:unread OR subject:x", Ask::All, false),
         ("date:1970", Ask::Received(0, 31_536_000_000), true),
-        ("from:bob@x", Ask::And(vec![text(Field::From, word("bob")), text(Field::From, word("x"))]), false),
+        (
+            "from:bob@x",
+            Ask::And(vec![text(Field::From, word("bob")), text(Field::From, word("x"))]),
+            false,
+        ),
         ("envfrom:bob", Ask::All, false),
         ("sent:2026", Ask::All, false),
     ] {
@@ -162,15 +194,29 @@ fn what_an_index_is_asked() {
 /// Queries out of pieces that fit, and some that do not.
 fn pieces() -> impl Strategy<Value = String> {
     let word = prop_oneof![
-        "[a-zé]{1,4}", "\"[a-z ()*:\\-]{1,8}\"", "[a-z]{1,3}\\*", "\\*[a-z]{1,3}",
-        Just("12:30".to_owned()), Just("日本".to_owned()), Just(r#""a\"b\\""#.to_owned()),
+        "[a-zé]{1,4}",
+        "\"[a-z ()*:\\-]{1,8}\"",
+        "[a-z]{1,3}\\*",
+        "\\*[a-z]{1,3}",
+        Just("12:30".to_owned()),
+        Just("日本".to_owned()),
+        Just(r#""a\"b\\""#.to_owned()),
     ];
     let name = prop::sample::select(ops::OPS.iter().map(|op| op.name).collect::<Vec<_>>());
     let value = prop_oneof![
-        "[a-z]{1,4}", "\"[a-z ]{1,6}\"", Just("2026-11-20..".to_owned()), Just("-7d".to_owned()),
-        Just("2026-11-20T10:00:01-05:30".to_owned()), Just("5..7".to_owned()), Just("7".to_owned()),
-        Just("bob@x.org".to_owned()), Just("unread".to_owned()), Just("any".to_owned()),
-        Just("e1f-a".to_owned()), Just("image/png".to_owned()), Just("(a NEAR(2) b)".to_owned()),
+        "[a-z]{1,4}",
+        "\"[a-z ]{1,6}\"",
+        Just("2026-11-20..".to_owned()),
+        Just("-7d".to_owned()),
+        Just("2026-11-20T10:00:01-05:30".to_owned()),
+        Just("5..7".to_owned()),
+        Just("7".to_owned()),
+        Just("bob@x.org".to_owned()),
+        Just("unread".to_owned()),
+        Just("any".to_owned()),
+        Just("e1f-a".to_owned()),
+        Just("image/png".to_owned()),
+        Just("(a NEAR(2) b)".to_owned()),
     ];
     let term = prop_oneof![
         3 => word,
@@ -181,7 +227,8 @@ fn pieces() -> impl Strategy<Value = String> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 1..4).prop_map(|all| all.join(" ")),
             prop::collection::vec(inner.clone(), 1..4).prop_map(|all| all.join(" OR ")),
-            prop::collection::vec(inner.clone(), 1..4).prop_map(|all| format!("({})", all.join(" "))),
+            prop::collection::vec(inner.clone(), 1..4)
+                .prop_map(|all| format!("({})", all.join(" "))),
             inner.clone().prop_map(|one| format!("-{one}")),
             inner.prop_map(|one| format!("NOT {one}")),
         ]

@@ -234,7 +234,8 @@ pub fn gone_places(
 ) -> Result<Vec<(MailboxId, Placement, Gone)>, StoreError> {
     let mut found = Vec::new();
     for (mailbox, uid) in places_ever(view, account, email)? {
-        let mut past = Past { uid: Some(uid), with_mailbox: names.gone(mailbox), ..Past::default() };
+        let mut past =
+            Past { uid: Some(uid), with_mailbox: names.gone(mailbox), ..Past::default() };
         for version in view.history(&Object::Placement(account, mailbox, uid))? {
             past.take(version.from, version.value.as_deref());
         }
