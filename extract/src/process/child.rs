@@ -135,8 +135,10 @@ fn end(mut process: process::Child) -> Option<Death> {
     let signal = status.signal()?;
     Some(match signal {
         libc::SIGXCPU => Death::Ended("it took too much processor time".into()),
-        libc::SIGABRT => Death::Ended("it took too much memory".into()),
-        libc::SIGSEGV | libc::SIGBUS => Death::Ended("its reader ran out of stack".into()),
+        // An allocation that fails aborts, and so does a stack that is full.
+        libc::SIGABRT | libc::SIGSEGV | libc::SIGBUS => {
+            Death::Ended("its reader ran out of memory or stack".into())
+        }
         libc::SIGILL | libc::SIGFPE | libc::SIGSYS | libc::SIGTRAP => {
             Death::Ended(format!("its reader was stopped by signal {signal}"))
         }

@@ -174,11 +174,11 @@ impl TextStore {
     /// The next piece of the log; `false` when there is none.
     fn turn(&self) -> Result<bool, TextsError> {
         let applied = self.0.mailstore.applied();
-        let position = self.0.state.lock().position;
-        let Some(position) = position.filter(|position| *position <= applied) else {
+        let Some(position) = self.0.state.lock().position else {
             return self.everything().map(|()| true);
         };
-        if position == applied {
+        // Behind it is a node that has only begun to apply what its log holds.
+        if position >= applied {
             return Ok(false);
         }
         let next = LogIndex(position.0 + 1);

@@ -2,6 +2,9 @@
 //! of them: a fuzzer finds more, but only where it is run.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+mod document;
+#[path = "../../../extract/tests/documents/mod.rs"]
+mod documents;
 mod imap;
 mod moment;
 mod peer;
@@ -103,11 +106,22 @@ fn the_seeds_read() {
     HEADERS.iter().for_each(|header| proxy::run(header));
     MOMENTS.iter().for_each(|text| moment::run(text.as_bytes()));
     QUERIES.iter().for_each(|text| query::run(text.as_bytes()));
+    documents::all().iter().for_each(|(_, _, octets)| document::run(&labelled(0, octets)));
     peer::run(&frame(6, b"", b""));
     assert_eq!(redoubt_log::raft::wire::read_any(&frame(6, b"", b"")), 1);
 }
 
+fn labelled(label: u8, octets: &[u8]) -> Vec<u8> {
+    [&[label], octets].concat()
+}
+
 proptest! {
+    #[test]
+    fn documents_take_any_octets(which in 0..26_usize, label in 0..6_u8, edits in edits()) {
+        let octets = documents::all().swap_remove(which).2;
+        document::run(&labelled(label, &edited(&octets, &edits)));
+    }
+
     #[test]
     fn imap_takes_any_octets(edits in edits(), from in 0..SESSION.len()) {
         imap::run(&edited(SESSION, &edits));
