@@ -58,6 +58,9 @@ pub enum Ask {
     },
     /// Received at or after the first and before the second, in milliseconds of Unix time.
     Received(i64, i64),
+    /// The Date field's day, as written there, at or after the first and before the second: days
+    /// since 1970-01-01.
+    Sent(i64, i64),
     /// Each of these.
     And(Vec<Ask>),
     /// Any of these.

@@ -7,6 +7,7 @@ pub mod export;
 pub mod facts;
 pub mod find;
 pub mod heads;
+pub mod index;
 pub mod query;
 pub mod texts;
 pub mod words;
