@@ -15,6 +15,7 @@ use redoubt_protocols::lmtp::{Lmtp, LmtpOptions, MailstoreDeliverer};
 use redoubt_protocols::server::{Address, Listen, Protocol, ProtocolStats, Server, TlsMode};
 use redoubt_protocols::socketmap::Socketmap;
 use redoubt_protocols::tls::{CertificateFiles, Tls};
+use redoubt_search::index::{self, Index};
 use redoubt_search::texts::{self, TextStore};
 use redoubt_snapshot::BaseDir;
 use redoubt_store::mailstore::{self, ArchiveGate, Mailstore, Options, Waits};
@@ -38,6 +39,7 @@ pub struct Running {
     cluster: Cluster,
     archive: Option<Archive>,
     texts: Option<TextStore>,
+    index: Option<Index>,
     servers: Vec<Server>,
     admin: Vec<JoinHandle<()>>,
     ended: CancellationToken,
@@ -86,8 +88,9 @@ impl Running {
         let ended = CancellationToken::new();
         let cluster = Cluster::new(mailstore.clone(), peering.way());
         wiring.let_peers_in(&mut peering, &cluster, &ended).await?;
+        let index = open_index(&wiring.config, &mailstore).await?;
         if !mailstore.is_light() {
-            wiring.protocols(&mailstore)?;
+            wiring.protocols(&mailstore, index.as_ref())?;
         }
         let texts = texts(&wiring.config, &mailstore)?;
         let (sender, wishes) = mpsc::channel(4);
@@ -103,6 +106,7 @@ impl Running {
             listen: listen.clone(),
             archive: archive.as_ref().map(Archive::watcher),
             texts: texts.clone(),
+            index: index.clone(),
             wishes: sender,
             started: Instant::now(),
         };
@@ -120,6 +124,7 @@ impl Running {
             cluster,
             archive,
             texts,
+            index,
             servers: wiring.servers,
             admin,
             ended,
@@ -190,6 +195,10 @@ impl Running {
         if let Some(texts) = self.texts {
             let _ = tokio::task::spawn_blocking(move || texts.close()).await;
         }
+        if let Some(index) = self.index {
+            // One that panicked holds nothing either.
+            let _ = tokio::task::spawn_blocking(move || index.close()).await;
+        }
         self.mailstore.shutdown().await;
         cut
     }
@@ -223,12 +232,12 @@ impl Wiring {
         take_seat(cluster.mailstore(), &way.address, crate::telemetry::still_starting).await
     }
 
-    fn protocols(&mut self, mailstore: &Mailstore) -> anyhow::Result<()> {
+    fn protocols(&mut self, mailstore: &Mailstore, index: Option<&Index>) -> anyhow::Result<()> {
         let config = self.config.clone();
         let listen = &config.listen;
         let start_tls = TlsMode::StartTls(self.tls.clone());
         let implicit = TlsMode::Implicit(self.tls.clone());
-        let imap = Imap::new(
+        let imap = Imap::with_index(
             mailstore.clone(),
             imap::Config {
                 default_domain: config.default_domain.clone(),
@@ -236,6 +245,7 @@ impl Wiring {
                 max_message: config.limits.message_bytes,
                 history: config.imap.history,
             },
+            index.cloned(),
         );
         let keys = [("imap", &listen.imap, start_tls.clone()), ("imaps", &listen.imaps, implicit)];
         self.start("imap", imap, &keys, self.limits.clone())?;
@@ -299,6 +309,22 @@ impl Wiring {
         }
         Ok(listeners)
     }
+}
+
+/// The index of a node that keeps one.
+async fn open_index(config: &Config, mailstore: &Mailstore) -> anyhow::Result<Option<Index>> {
+    if !config.search.index || mailstore.is_light() {
+        return Ok(None);
+    }
+    let options = index::Options {
+        own: config.search.own_index_emails,
+        wait: Duration::from_secs(config.search.wait_seconds),
+        terms: config.search.terms_memory_mib.saturating_mul(1024 * 1024),
+        ..index::Options::default()
+    };
+    let (mailstore, folder) = (mailstore.clone(), config.data.join("shards/0/index"));
+    let open = move || Index::open(mailstore, &folder, options);
+    Ok(Some(tokio::task::spawn_blocking(open).await??))
 }
 
 /// Where HTTPS is served, and whether behind PROXY headers.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use redoubt_log::id::AccountId;
 use redoubt_log::record::Actor;
+use redoubt_search::index::Index;
 use redoubt_store::changes::Watch;
 use redoubt_store::mailstore::{Access, Login, MailboxPath, Mailstore, StoreError};
 use redoubt_store::uids::UidSet;
@@ -57,12 +58,18 @@ pub struct Imap {
     pub(super) store: Mailstore,
     pub(super) config: Config,
     pub(super) rooms: Rooms,
+    pub(super) index: Option<Index>,
 }
 
 impl Imap {
     /// A service over a mailstore.
     pub fn new(store: Mailstore, config: Config) -> Arc<Self> {
-        Arc::new(Self { store, config, rooms: Rooms::default() })
+        Self::with_index(store, config, None)
+    }
+
+    /// The same, where an index makes searches fast.
+    pub fn with_index(store: Mailstore, config: Config, index: Option<Index>) -> Arc<Self> {
+        Arc::new(Self { store, config, rooms: Rooms::default(), index })
     }
 }
 

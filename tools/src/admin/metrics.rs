@@ -13,6 +13,7 @@ use redoubt_log::id::LogIndex;
 use redoubt_log::segment::LATENCY_BUCKETS_US;
 use redoubt_protocols::server::{Counter, ProtocolStats};
 use redoubt_search::texts::TextStore;
+use redoubt_search::index::Index;
 use redoubt_snapshot::archive::{ArchiveState, BaseState, Watcher};
 use redoubt_store::alarms::AlarmKind;
 use redoubt_store::mailstore::StoreStatus;
@@ -43,6 +44,7 @@ impl Collector for Numbers {
         scrub(&mut out, &status)?;
         archive(&mut out, &self.0)?;
         texts(&mut out, &self.0)?;
+        index_of(&mut out, &self.0)?;
         let cluster = self.0.mailstore.node().cluster();
         cluster_metrics::encode(&mut out, &cluster, self.0.cluster.elections())?;
         blobs(&mut out, &status.blobs)?;
@@ -138,6 +140,21 @@ fn texts(out: &mut Out<'_>, app: &App) -> Result<(), Error> {
     out.counter("texts_workers", "Processes started to read documents", workers)?;
     let stopped = stats.counts.slow + stats.counts.ended;
     out.counter("texts_workers_stopped", "Of these stopped at a limit", stopped)
+}
+
+/// Nothing where no index is kept.
+fn index_of(out: &mut Out<'_>, app: &App) -> Result<(), Error> {
+    let Some(status) = app.index.as_ref().map(Index::status) else { return Ok(()) };
+    let behind = status.accounts_behind as f64;
+    out.gauge("index_accounts_behind", "Accounts with something to be indexed", behind)?;
+    let help = "For how long the oldest of that has waited";
+    out.gauge("index_behind_seconds", help, status.behind_seconds)?;
+    out.counter("index_emails", "Emails indexed", status.emails)?;
+    out.counter("index_text_bytes", "Octets of their texts", status.text_bytes)?;
+    out.counter("index_commits", "Commits of indexes", status.commits)?;
+    out.counter("index_rebuilt", "Indexes found damaged and built anew", status.rebuilt)?;
+    out.counter("index_queries", "Searches that asked an index", status.queries)?;
+    out.gauge("index_disk_bytes", "Octets of all indexes", status.disk_bytes as f64)
 }
 
 fn scrub(out: &mut Out<'_>, status: &StoreStatus) -> Result<(), Error> {

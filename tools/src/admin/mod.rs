@@ -9,6 +9,7 @@ mod directory;
 mod error;
 pub mod forwarded;
 mod health;
+mod index;
 mod listen;
 mod mail;
 mod mailboxes;
@@ -30,6 +31,7 @@ use axum::serve::IncomingStream;
 use redoubt_log::record::Actor;
 use redoubt_protocols::server::ProtocolStats;
 use redoubt_search::texts::TextStore;
+use redoubt_search::index::Index;
 use redoubt_snapshot::archive::Watcher;
 use redoubt_store::mailstore::Mailstore;
 use tokio::net::UnixListener;
@@ -65,6 +67,8 @@ pub struct App {
     pub archive: Option<Watcher>,
     /// Texts of attachments, where they are extracted.
     pub texts: Option<TextStore>,
+    /// The indexes for search, where the node keeps any.
+    pub index: Option<Index>,
     /// Where wishes go.
     pub wishes: mpsc::Sender<Wish>,
     /// When it began to take connections.
@@ -87,6 +91,7 @@ pub fn router(app: App) -> Router {
     monitoring(app.clone())
         .merge(ops::routes(app.clone()))
         .merge(backup::routes(app.clone()))
+        .merge(index::routes(app.clone()))
         .merge(cluster::routes(app.clone()))
         .merge(directory::routes(app.clone()))
         .merge(mailboxes::routes(app.clone()))

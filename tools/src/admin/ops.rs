@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use redoubt_log::dump::rfc3339;
 use redoubt_log::id::{LogIndex, Timestamp};
+use redoubt_search::index::Index;
 use redoubt_snapshot::archive::Watcher;
 use redoubt_store::mailstore::{ScrubStatus, StoreStatus, Verdict};
 use serde::Deserialize;
@@ -52,6 +53,7 @@ async fn status(State(app): State<App>) -> Json<StatusBody> {
         store: store(&app.mailstore.status()),
         archive: app.archive.as_ref().map(Watcher::status),
         texts: app.texts.as_ref().map(|texts| super::texts::body(&texts.stats())),
+        index: app.index.as_ref().map(Index::status),
     })
 }
 

@@ -190,6 +190,17 @@ pub struct StatusBody {
     /// Texts of attachments, where they are extracted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub texts: Option<serde_json::Value>,
+    /// How the indexes for search are, where the node keeps any.
+    #[serde(default)]
+    pub index: Option<redoubt_search::index::Status>,
+}
+
+/// Indexes that are to be built anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RebuildIndex {
+    /// Address or id of the account; absent for all.
+    pub account: Option<String>,
 }
 
 /// Entries of the log, readable.

@@ -24,6 +24,8 @@ mod process;
 mod reclaim;
 mod report;
 mod restores;
+mod search;
+mod search_mail;
 mod server;
 pub mod wires;
 
@@ -85,6 +87,8 @@ pub enum Part {
     Reclaim,
     /// Restores from the history.
     Restores,
+    /// Searches with an index and without.
+    Search,
     /// The archive, a recovery, and `doveadm backup` beside them.
     Backup,
     /// Three nodes beside one, and what happens when they fail.
@@ -157,6 +161,8 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     let large = options.large;
     let with_large = options.parts.contains(&Part::Large);
     let with_past = options.parts.contains(&Part::Past);
+    let with_search = options.parts.contains(&Part::Search);
+    let (sizes, format) = ([options.emails, large], options.dovecot_format.clone());
     let with_restores = options.parts.contains(&Part::Restores);
     let bench = Bench::new(options, dir.clone());
     let report = tokio::task::spawn_blocking(move || bench.all()).await;
@@ -181,6 +187,13 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
                 match restores::measure(&dir.join("restores"), large).await {
                     Ok(table) => report.add(table),
                     Err(error) => report.fail("restores", &error),
+                }
+            }
+            if with_search {
+                say("searches");
+                match search::measure(&dir.join("search"), &sizes, &format).await {
+                    Ok(tables) => tables.into_iter().for_each(|table| report.add(table)),
+                    Err(error) => report.fail("searches", &error),
                 }
             }
             Ok(report)

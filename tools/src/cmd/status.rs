@@ -22,6 +22,10 @@ pub async fn run(common: &Common) -> anyhow::Result<Exit> {
         println!("  texts of attachments");
         print_facts("    ", texts);
     }
+    if let Some(index) = &status.index {
+        println!("  index");
+        print_facts("    ", &serde_json::to_value(index)?);
+    }
     if let Some(archive) = &status.archive {
         println!("  archive");
         super::backup_table::archive(archive, "    ");

@@ -45,6 +45,8 @@ pub struct Config {
     pub history: History,
     /// Text out of attachments.
     pub extract: Extract,
+    /// Indexes for search.
+    pub search: Search,
     /// What is logged and how.
     pub log: Log,
 }
@@ -66,6 +68,7 @@ impl Default for Config {
             backup: Backup::default(),
             history: History::default(),
             extract: Extract::default(),
+            search: Search::default(),
             log: Log::default(),
         }
     }
@@ -272,6 +275,23 @@ pub struct Store {
     pub scrub_hours: u64,
     pub scrub_mib_per_second: u64,
     pub compare_minutes: u64,
+}
+
+/// `[search]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Search {
+    pub index: bool,
+    pub own_index_emails: u64,
+    pub wait_seconds: u64,
+    pub terms_memory_mib: usize,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self { index: true, own_index_emails: 10_000, wait_seconds: 30, terms_memory_mib: 256 }
+    }
 }
 
 /// `[history]`

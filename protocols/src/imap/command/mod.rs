@@ -19,6 +19,7 @@ mod login;
 pub(super) mod logout;
 mod lsub;
 mod namespace;
+mod narrow;
 mod noop;
 mod rename;
 mod saved;

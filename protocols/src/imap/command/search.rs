@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use redoubt_log::id::{AccountId, ModSeq, Timestamp, Uid};
+use redoubt_search::index::Narrowed;
 use redoubt_store::mailstore::{MailboxRef, Mailstore, StoreError};
 use redoubt_store::search::{Candidate, Query, Scope};
 use redoubt_store::uids::UidSet;
 use redoubt_store::view::View;
 
+use super::narrow::{Few, narrow};
 use super::saved;
 use crate::imap::encode::{Found, esearch, search};
 use crate::imap::reply::{Answer, End, Reply, Trouble};
@@ -21,6 +23,8 @@ use crate::imap::updates::placements;
 const PAGE: usize = 2000;
 /// Messages judged at one time where they have to be opened.
 const PAGE_OPENED: usize = 32;
+/// The same where an index knows what most of them hold.
+const PAGE_KNOWN: usize = 500;
 
 /// What was found, rising.
 #[derive(Debug, Default)]
@@ -103,8 +107,12 @@ pub(super) async fn find(session: &Session, asked: &Search) -> Result<Hits, Trou
     };
     let query = Query::new(&asked.key, &scope).with_saved(selected.saved().clone());
     let query = Arc::new(query);
-    let uids = candidates(selected, &query);
-    let size = if query.opens_messages() { PAGE_OPENED } else { PAGE };
+    let Few { uids, known } = narrow(session, &query, candidates(selected, &query)).await?;
+    let size = match query.opens_messages() {
+        true if known.settles() => PAGE_KNOWN,
+        true => PAGE_OPENED,
+        false => PAGE,
+    };
     let mut hits = Hits::default();
     for page in uids.chunks(size) {
         // Between pages: a long search must not keep the server from stopping.
@@ -114,6 +122,7 @@ pub(super) async fn find(session: &Session, asked: &Search) -> Result<Hits, Trou
         let judge = Judge {
             store: session.imap.store.clone(),
             query: query.clone(),
+            known: known.clone(),
             mailbox: selected.mailbox,
             reader: selected.reader,
             snapshot: selected.uids().clone(),
@@ -157,6 +166,7 @@ fn candidates(selected: &Selected, query: &Query) -> Vec<Uid> {
 struct Judge {
     store: Mailstore,
     query: Arc<Query>,
+    known: Arc<Narrowed>,
     mailbox: MailboxRef,
     reader: AccountId,
     snapshot: Arc<UidSet>,
@@ -171,7 +181,7 @@ impl Judge {
             let Some(sequence) = self.snapshot.rank(placement.uid) else { continue };
             let recent = self.recent.contains(placement.uid);
             let candidate = Candidate { placement, sequence, recent };
-            if self.query.matches(&self.store, &candidate)? {
+            if self.query.matches_hinted(&self.store, &candidate, &*self.known)? {
                 let placement = &candidate.placement;
                 found.push((placement.uid, sequence, placement.modseq));
             }

@@ -1,0 +1,278 @@
+//! One index on the disk: a bucket that small accounts share, or that of one large account.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use redoubt_log::id::{AccountId, EmailId};
+use tantivy::directory::MmapDirectory;
+use tantivy::index::SegmentId;
+use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
+use tantivy::schema::Schema;
+use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, SegmentReader};
+
+use super::flat::Flat;
+use super::marks::Marks;
+use super::read::{Ids, ReadError};
+use super::schema::{self, Fields, VERSION};
+
+/// Accounts that share a bucket.
+const SHARING: u64 = 64;
+
+/// Which index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Home {
+    /// That of neighbouring accounts.
+    Bucket(u64),
+    /// An account's own.
+    Own(AccountId),
+}
+
+impl Home {
+    /// The bucket of an account.
+    pub(super) fn shared(account: AccountId) -> Self {
+        Self::Bucket(account.0 / SHARING)
+    }
+
+    /// The folder's name.
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Bucket(number) => format!("b-{number:x}"),
+            Self::Own(account) => format!("a-{:x}", account.0),
+        }
+    }
+
+    /// What [`Home::name`] gave.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let (kind, number) = name.split_at_checked(2)?;
+        let number = u64::from_str_radix(number, 16).ok()?;
+        match kind {
+            "b-" => Some(Self::Bucket(number)),
+            "a-" => Some(Self::Own(AccountId(number))),
+            _ => None,
+        }
+    }
+}
+
+/// What queries read: documents and marks of one commit, or documents of a later one.
+pub(super) struct Shown {
+    pub(super) searcher: Searcher,
+    pub(super) marks: Marks,
+}
+
+/// An open index.
+pub(super) struct Folder {
+    pub(super) home: Home,
+    pub(super) fields: Fields,
+    path: PathBuf,
+    index: Index,
+    reader: IndexReader,
+    shown: RwLock<Arc<Shown>>,
+    flats: Mutex<HashMap<SegmentId, Arc<Flat>>>,
+    broken: AtomicBool,
+}
+
+impl std::fmt::Debug for Folder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Folder").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Folder {
+    /// Opens an index; `None` when there is none. With `verify`, every octet of it is checked.
+    pub(super) fn open(
+        root: &Path,
+        home: Home,
+        lineage: &str,
+        verify: bool,
+    ) -> Result<Option<Self>, ReadError> {
+        let path = root.join(home.name());
+        if !path.exists() {
+            return Ok(None);
+        }
+        let index = Index::open(MmapDirectory::open(&path).map_err(tantivy::TantivyError::from)?)?;
+        if verify && !index.validate_checksum()?.is_empty() {
+            return Err(ReadError::Odd("a file is damaged"));
+        }
+        let (schema, fields) = schema::schema();
+        // As it is written: what a schema leaves unsaid reads otherwise than it was made.
+        let written = |schema: &Schema| serde_json::to_value(schema).ok();
+        if written(&index.schema()) != written(&schema) {
+            return Err(ReadError::Odd("another schema"));
+        }
+        Self::of(path, home, index, fields, lineage).map(Some)
+    }
+
+    /// Makes an index where there is none.
+    pub(super) fn create(root: &Path, home: Home, lineage: &str) -> Result<Self, ReadError> {
+        let path = root.join(home.name());
+        fs::create_dir_all(&path)?;
+        let (schema, fields) = schema::schema();
+        let directory = MmapDirectory::open(&path).map_err(tantivy::TantivyError::from)?;
+        let builder = Index::builder().schema(schema).settings(schema::settings());
+        let mut index = builder.open_or_create(directory)?;
+        schema::prepare(&mut index);
+        let marks = Marks { version: VERSION, lineage: lineage.to_owned(), ..Marks::default() };
+        let mut writer: IndexWriter = index.writer_with_num_threads(1, SMALL)?;
+        commit(&mut writer, &marks)?;
+        writer.wait_merging_threads()?;
+        Self::of(path, home, index, fields, lineage)
+    }
+
+    fn of(
+        path: PathBuf,
+        home: Home,
+        mut index: Index,
+        fields: Fields,
+        lineage: &str,
+    ) -> Result<Self, ReadError> {
+        schema::prepare(&mut index);
+        // Marks first: documents may be of a later commit, never marks.
+        let marks = believed(read_marks(&index)?, lineage)?;
+        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        let searcher = reader.searcher();
+        searcher.segment_readers().iter().try_for_each(fits)?;
+        let shown = RwLock::new(Arc::new(Shown { searcher, marks }));
+        Ok(Self {
+            home,
+            fields,
+            path,
+            index,
+            reader,
+            shown,
+            flats: Mutex::default(),
+            broken: AtomicBool::new(false),
+        })
+    }
+
+    /// How far an index has come by what its last commit says, without opening the rest of it.
+    pub(super) fn peek(root: &Path, home: Home, lineage: &str) -> Result<Option<Marks>, ReadError> {
+        let path = root.join(home.name());
+        if !path.exists() {
+            return Ok(None);
+        }
+        let directory = MmapDirectory::open(&path).map_err(tantivy::TantivyError::from)?;
+        let marks = read_marks(&Index::open(directory)?)?;
+        believed(marks, lineage).map(Some)
+    }
+
+    /// What queries read now.
+    pub(super) fn shown(&self) -> Arc<Shown> {
+        self.shown.read().clone()
+    }
+
+    /// Shows what was committed.
+    pub(super) fn reload(&self) -> Result<(), ReadError> {
+        let marks = read_marks(&self.index)?;
+        self.reader.reload()?;
+        let searcher = self.reader.searcher();
+        let there: Vec<SegmentId> =
+            searcher.segment_readers().iter().map(SegmentReader::segment_id).collect();
+        self.flats.lock().retain(|segment, _| there.contains(segment));
+        *self.shown.write() = Arc::new(Shown { searcher, marks });
+        Ok(())
+    }
+
+    /// A writer; `large` for much at once.
+    pub(super) fn writer(&self, large: bool) -> Result<IndexWriter, ReadError> {
+        let options = IndexWriterOptions::builder()
+            .num_worker_threads(1)
+            .num_merge_threads(1)
+            .memory_budget_per_thread(if large { LARGE } else { SMALL })
+            .build();
+        let writer: IndexWriter = self.index.writer_with_options(options)?;
+        let mut policy = LogMergePolicy::default();
+        policy.set_min_layer_size(64);
+        policy.set_min_num_segments(8);
+        policy.set_del_docs_ratio_before_merge(0.3);
+        writer.set_merge_policy(Box::new(policy));
+        Ok(writer)
+    }
+
+    /// The emails of an account that have documents.
+    pub(super) fn emails(&self, account: AccountId) -> Result<Vec<EmailId>, ReadError> {
+        let mut emails = Vec::new();
+        for reader in self.shown().searcher.segment_readers() {
+            let ids = Ids::open(reader)?;
+            let of = |doc: &u32| ids.account(*doc) == Some(account);
+            emails.extend(reader.doc_ids_alive().filter(of).filter_map(|doc| ids.email(doc)));
+        }
+        Ok(emails)
+    }
+
+    /// All terms of a segment in one stretch, made when first asked for.
+    pub(super) fn flat(&self, reader: &SegmentReader) -> Result<Arc<Flat>, ReadError> {
+        let segment = reader.segment_id();
+        if let Some(flat) = self.flats.lock().get(&segment) {
+            return Ok(flat.clone());
+        }
+        let flat = Arc::new(Flat::of(reader.inverted_index(self.fields.terms)?.terms())?);
+        self.flats.lock().insert(segment, flat.clone());
+        Ok(flat)
+    }
+
+    /// Octets of the flat lists of terms.
+    pub(super) fn flat_size(&self) -> usize {
+        self.flats.lock().values().map(|flat| flat.size()).sum()
+    }
+
+    /// Frees the flat lists of terms.
+    pub(super) fn forget_flats(&self) {
+        self.flats.lock().clear();
+    }
+
+    /// Nothing of it is believed any more.
+    pub(super) fn condemn(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was condemned.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+}
+
+/// Memory of a writer that takes in what comes: tantivy takes no less.
+pub(super) const SMALL: usize = 15_000_000;
+/// Memory of one that builds much at once.
+pub(super) const LARGE: usize = 100_000_000;
+
+/// Documents and marks, together or not at all.
+pub(super) fn commit(writer: &mut IndexWriter, marks: &Marks) -> Result<(), ReadError> {
+    let mut prepared = writer.prepare_commit()?;
+    prepared.set_payload(&marks.encode());
+    prepared.commit()?;
+    Ok(())
+}
+
+fn read_marks(index: &Index) -> Result<Marks, ReadError> {
+    let payload = index.load_metas()?.payload.unwrap_or_default();
+    Marks::decode(&payload).ok_or(ReadError::Odd("no marks, or damaged ones"))
+}
+
+fn believed(marks: Marks, lineage: &str) -> Result<Marks, ReadError> {
+    match marks.version == VERSION && marks.lineage == lineage {
+        true => Ok(marks),
+        false => Err(ReadError::Odd("it is of another layout or another history")),
+    }
+}
+
+/// Whether a segment has as many documents as it says.
+fn fits(reader: &SegmentReader) -> Result<(), ReadError> {
+    if Ids::open(reader)?.count() != reader.max_doc() {
+        return Err(ReadError::Odd("not as many documents as there should be"));
+    }
+    Ok(())
+}
+
+/// Throws an index away.
+pub(super) fn remove(root: &Path, home: Home) -> io::Result<()> {
+    match fs::remove_dir_all(root.join(home.name())) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,108 @@
+//! Files that are gone, damaged or half written: noticed, built anew, and right meanwhile.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::world::{World, patient};
+use crate::ask::{Ask, Field, Needle};
+use crate::index::Index;
+
+fn subject(text: &str) -> Ask {
+    Ask::Text { fields: vec![Field::Subject], needle: Needle::Substring(text.into()) }
+}
+
+fn files(world: &World) -> Vec<PathBuf> {
+    let folders = fs::read_dir(world.root()).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = folders
+        .flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()))
+        .filter(|file| !file.to_string_lossy().contains("lock"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Whatever the index says, no email is missing from it, and none is there twice.
+fn right(world: &World, index: &Index, count: usize) {
+    let found = world.ask(index, world.alice, &subject("umbe"));
+    let mut all: Vec<_> = found.candidates().collect();
+    all.sort_unstable();
+    let len = all.len();
+    all.dedup();
+    assert_eq!((all.len(), len), (count, count));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_file_may_be_damaged_or_gone() {
+    let world = World::new().await;
+    let index = world.open(patient());
+    world.add_numbered(world.alice, 0..20).await;
+    index.flush().unwrap();
+    index.close();
+    let count = files(&world).len();
+    assert!(count > 5, "{count}");
+    for at in 0..count * 2 {
+        let all = files(&world);
+        let Some(file) = all.get(at % count) else { continue };
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        match at < count {
+            true => fs::remove_file(file).unwrap(),
+            false => {
+                let mut octets = fs::read(file).unwrap();
+                let middle = octets.len() / 2;
+                octets[middle] ^= 0x10;
+                fs::write(file, octets).unwrap();
+            }
+        }
+        let index = world.open(patient());
+        right(&world, &index, 20);
+        index.flush().unwrap();
+        assert_eq!(world.exact(&index, world.alice, &subject("umbe")), 20, "{name}");
+        let harmless = name.starts_with('.');
+        assert!(harmless || index.status().rebuilt == 1, "{name} was not noticed");
+        index.close();
+    }
+    world.store.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_is_removed_while_it_is_used_comes_back() {
+    let world = World::new().await;
+    let index = world.open(patient());
+    world.add_numbered(world.alice, 0..20).await;
+    index.flush().unwrap();
+    fs::remove_dir_all(world.root()).unwrap();
+    right(&world, &index, 20);
+    world.add_numbered(world.alice, 20..25).await;
+    while index.flush().is_err() {}
+    assert_eq!(world.exact(&index, world.alice, &subject("umbe")), 25);
+    index.rebuild(None).unwrap();
+    right(&world, &index, 25);
+    index.flush().unwrap();
+    assert_eq!(world.exact(&index, world.alice, &subject("umbe")), 25);
+    index.rebuild(Some(world.alice)).unwrap();
+    right(&world, &index, 25);
+    index.flush().unwrap();
+    assert_eq!(world.exact(&index, world.alice, &subject("umbe")), 25);
+    index.close();
+    world.store.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_about_a_commit_loses_and_doubles_nothing() {
+    let world = World::new().await;
+    let mut count = 0;
+    for fault in ["before commit", "after commit", "before commit"] {
+        let index = world.open(patient());
+        world.add_numbered(world.alice, count..count + 10).await;
+        count += 10;
+        *index.inner.state.fault.lock() = Some(fault);
+        index.flush().unwrap_err();
+        index.close();
+        let index = world.open(patient());
+        right(&world, &index, count);
+        index.flush().unwrap();
+        assert_eq!(world.exact(&index, world.alice, &subject("umbe")), count, "{fault}");
+        index.close();
+    }
+    world.store.shutdown().await;
+}

@@ -1,0 +1,144 @@
+//! Whatever is asked, the index and the scan answer alike.
+
+use redoubt_store::search::{Day, SearchKey};
+
+use super::world::{World, patient};
+use crate::index::Options;
+
+/// Numbers from a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % end
+    }
+
+    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+        choices[self.below(choices.len())]
+    }
+}
+
+const WORDS: &[&str] = &[
+    "alpha",
+    "Alphabet",
+    "beta",
+    "gamma-ray",
+    "jörg",
+    "JÖRG",
+    "jorg",
+    "日本語",
+    "日",
+    "straße",
+    "foo@bar.example",
+    "x1",
+    "a",
+    "ﬁle",
+    "don't",
+    "co\u{ad}op",
+    "が",
+    "か",
+    "--",
+    "alphabeta",
+    "0123456789012345678901234567890123456789012345678901234567890123456789abcdefghij",
+    "Привет",
+];
+
+const BETWEEN: &[&str] = &[" ", " ", ", ", "-", "\r\n", "", ". "];
+
+fn text(dice: &mut Dice, words: usize) -> String {
+    let mut text = String::new();
+    for _ in 0..dice.below(words) + 1 {
+        text.push_str(dice.of(WORDS));
+        text.push_str(dice.of(BETWEEN));
+    }
+    text
+}
+
+fn mail(dice: &mut Dice) -> String {
+    let subject = text(dice, 3).replace("\r\n", " ");
+    let date =
+        ["", "Date: Tue, 1 Jul 2003 10:52:37 +0200\r\n", "Date: 5 Aug 2004 01:02:03 -0900\r\n"];
+    let html = dice.below(4) == 0;
+    let body = text(dice, 8);
+    let (kind, body) = match html {
+        true => ("text/html", format!("<p>{body}</p><b>{}</b>", text(dice, 3))),
+        false => ("text/plain", body),
+    };
+    let name = dice.of(&["Ann Beta", "Bob", "jörg"]);
+    format!(
+        "From: {name} <{}@example.net>\r\n{}Subject: {subject}\r\nX-Tag: {}\r\n\
+         Content-Type: {kind}; charset=utf-8\r\n\r\n{body}",
+        dice.of(&["ann", "bob.x1", "alpha"]),
+        dice.of(&date),
+        dice.of(WORDS).replace("\r\n", " "),
+    )
+}
+
+/// A stretch of what mails are made of, so that it is often found.
+fn needle(dice: &mut Dice) -> String {
+    let text = text(dice, 3);
+    let chars: Vec<char> = text.chars().collect();
+    let from = dice.below(chars.len());
+    let len = dice.below(chars.len() - from) + 1;
+    let needle: String = chars[from..from + len].iter().collect();
+    if dice.below(4) == 0 { needle.to_uppercase() } else { needle }
+}
+
+fn key(dice: &mut Dice, depth: usize) -> SearchKey {
+    let kinds = if depth == 0 { 10 } else { 13 };
+    match dice.below(kinds) {
+        0 | 1 => SearchKey::Body(needle(dice)),
+        2 | 3 => SearchKey::Text(needle(dice)),
+        4 => SearchKey::Subject(needle(dice)),
+        5 => SearchKey::From(needle(dice)),
+        6 => SearchKey::Header { name: "X-Tag".into(), value: needle(dice) },
+        7 => SearchKey::Header {
+            name: dice.of(&["Date", "X-Tag", "Tag", "Cc", "alpha"]).into(),
+            value: String::new(),
+        },
+        8 => SearchKey::SentSince(Day(12_234 + dice.below(500) as i32)),
+        9 => SearchKey::SentOn(Day(12_234)),
+        10 => SearchKey::Not(Box::new(key(dice, depth - 1))),
+        11 => SearchKey::And(vec![key(dice, depth - 1), key(dice, depth - 1)]),
+        _ => SearchKey::Or(Box::new(key(dice, depth - 1)), Box::new(key(dice, depth - 1))),
+    }
+}
+
+async fn compare(options: Options, seed: u64) {
+    let world = World::new().await;
+    let index = world.open(options);
+    let mut dice = Dice(seed);
+    let mails: Vec<String> = (0..120).map(|_| mail(&mut dice)).collect();
+    for part in mails[..90].chunks(30) {
+        world.add(world.alice, part).await;
+        world.add(world.bob, &part[..10]).await;
+        index.flush().unwrap();
+    }
+    // Some are not indexed yet.
+    world.add(world.alice, &mails[90..]).await;
+    let mut hits = 0;
+    for _ in 0..400 {
+        let key = key(&mut dice, 2);
+        for account in [world.alice, world.bob] {
+            let expected = world.scan(account, &key);
+            assert_eq!(world.search(&index, account, &key), expected, "{key:?} seed {seed}");
+            hits += expected.len();
+        }
+    }
+    assert!(hits > 1000, "{hits}");
+    index.close();
+    world.store.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_shared_bucket() {
+    compare(patient(), 0x9e37_79b9_7f4a_7c15).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_an_index_of_its_own() {
+    compare(Options { own: 40, ..patient() }, 0x2545_f491_4f6c_dd1d).await;
+}

@@ -1,0 +1,6 @@
+//! An index over a real store: right at any moment, whatever happens to its files.
+
+mod damage;
+mod equals_scan;
+mod following;
+mod world;
