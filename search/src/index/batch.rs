@@ -88,6 +88,7 @@ impl Batch {
 
 struct Writer {
     writer: IndexWriter,
+    large: bool,
     used: Instant,
 }
 
@@ -105,7 +106,7 @@ impl Writers {
     /// A writer for this folder is open.
     pub(super) fn open(&mut self, folder: &Arc<Folder>, large: bool) -> Result<(), ReadError> {
         if self.open.get(&folder.home).is_none() {
-            let writer = Writer { writer: folder.writer(large)?, used: Instant::now() };
+            let writer = Writer { writer: folder.writer(large)?, large, used: Instant::now() };
             self.open.push(folder.home, writer);
         }
         Ok(())
@@ -157,6 +158,16 @@ impl Writers {
     /// What was not committed is gone.
     pub(super) fn drop_of(&mut self, home: Home) {
         self.open.pop(&home);
+    }
+
+    /// Closes a writer with much memory when what it was opened for is done, and its merges are.
+    pub(super) fn finish_large(&mut self, home: Home) -> Result<(), ReadError> {
+        if self.open.peek(&home).is_some_and(|writer| writer.large)
+            && let Some(writer) = self.open.pop(&home)
+        {
+            writer.writer.wait_merging_threads()?;
+        }
+        Ok(())
     }
 
     /// Closes those that nothing was added to for a while.

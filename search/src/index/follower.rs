@@ -321,6 +321,7 @@ impl Follower {
         if let Home::Own(_) = home {
             self.commit(batch)?;
             self.leave_bucket(account)?;
+            self.writers.finish_large(home)?;
         }
         Ok(())
     }
@@ -361,8 +362,9 @@ impl Follower {
         if batch.home() != Some(home) {
             self.commit(batch)?;
             let folder = self.shelf.make(home)?;
-            self.writers.open(&folder, self.options.large)?;
             *batch = Batch::begin(&folder);
+            let is_new = batch.marks().emails() == 0;
+            self.writers.open(&folder, is_new && matches!(home, Home::Own(_)))?;
         }
         let data = view.email_ever(account, email)?;
         let content = match &data {

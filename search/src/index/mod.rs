@@ -62,8 +62,6 @@ pub struct Options {
     pub writers: NonZeroUsize,
     /// How long a writer stays open without work.
     pub idle: Duration,
-    /// Whether writers get much memory: for building much at once.
-    pub large: bool,
     /// Folders open at one time.
     pub folders: NonZeroUsize,
     /// Octets of memory for lists of terms in which substrings are looked for.
@@ -82,7 +80,6 @@ impl Default for Options {
             wait: Duration::from_secs(30),
             writers: FOUR,
             idle: Duration::from_secs(10),
-            large: false,
             folders: NonZeroUsize::MIN.saturating_add(255),
             terms: 256 * 1024 * 1024,
             collect: Duration::from_secs(3600),

@@ -1,6 +1,9 @@
 //! Whatever is asked, the index and the scan answer alike.
 
-use redoubt_store::search::{Day, SearchKey};
+use std::path::PathBuf;
+
+use redoubt_store::mime::parse;
+use redoubt_store::search::{Day, Named, Place, SearchKey, texts};
 
 use super::world::{World, patient};
 use crate::index::Options;
@@ -141,4 +144,67 @@ async fn in_a_shared_bucket() {
 #[tokio::test(flavor = "multi_thread")]
 async fn in_an_index_of_its_own() {
     compare(Options { own: 40, ..patient() }, 0x2545_f491_4f6c_dd1d).await;
+}
+
+/// Messages of the corpus that REDOUBT_CORPUS names; none without one.
+fn corpus() -> Vec<Vec<u8>> {
+    let Some(root) = std::env::var_os("REDOUBT_CORPUS") else { return Vec::new() };
+    let (mut folders, mut files) = (vec![PathBuf::from(root)], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let kind = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+            match path.is_dir() {
+                true => folders.push(path),
+                false if matches!(kind, "eml" | "txt" | "msg") => files.push(path),
+                false => {}
+            }
+        }
+    }
+    files.sort();
+    assert!(!files.is_empty(), "REDOUBT_CORPUS has no messages");
+    let every = files.len().div_ceil(300);
+    let some = files.into_iter().step_by(every);
+    some.map(|file| std::fs::read(file).unwrap()).filter(|mail| mail.len() < 300_000).collect()
+}
+
+/// A stretch of a text of a message, and where it stands.
+fn stretch(dice: &mut Dice, mails: &[Vec<u8>]) -> SearchKey {
+    let mail = &mails[dice.below(mails.len())];
+    let mut all = Vec::new();
+    texts(mail, &parse(mail), &mut |place, text| {
+        all.push((place, text.chars().take(20_000).collect::<Vec<char>>()));
+    });
+    all.retain(|(_, text)| !text.is_empty());
+    let Some((place, text)) = all.get(dice.below(all.len().max(1))) else { return SearchKey::All };
+    let from = dice.below(text.len());
+    let len = dice.below(24.min(text.len() - from)) + 1;
+    let needle: String = text[from..from + len].iter().collect();
+    match place {
+        Place::Body if dice.below(2) == 0 => SearchKey::Body(needle),
+        Place::Named(Named::Subject) => SearchKey::Subject(needle),
+        Place::Named(Named::From) => SearchKey::From(needle),
+        Place::Named(Named::To) => SearchKey::To(needle),
+        _ => SearchKey::Text(needle),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_the_corpus() {
+    let mails = corpus();
+    if mails.is_empty() {
+        return;
+    }
+    let world = World::new().await;
+    let index = world.open(patient());
+    world.add(world.alice, &mails).await;
+    index.flush().unwrap();
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    for _ in 0..300 {
+        let key = stretch(&mut dice, &mails);
+        let expected = world.scan(world.alice, &key);
+        assert_eq!(world.search(&index, world.alice, &key), expected, "{key:?}");
+    }
+    index.close();
+    world.store.shutdown().await;
 }

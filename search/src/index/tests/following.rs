@@ -121,3 +121,38 @@ async fn expunged_emails_stay_and_scopes_name_accounts() {
     index.close();
     world.store.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_history_lets_go_leaves_the_index() {
+    let world = World::that_keeps(Some(Duration::from_millis(1))).await;
+    let index = world.open(patient());
+    let mails = [mail("number one", "x"), mail("number two", "x"), mail("number three", "x")];
+    let arrivals = world.add(world.alice, &mails).await;
+    index.flush().unwrap();
+    let inbox = MailboxRef { account: world.alice, mailbox: INBOX };
+    let actor = Actor::account(world.alice, None);
+    world.store.expunge(&actor, inbox, vec![arrivals[1].uid], false).await.unwrap();
+    let trimmed = async {
+        let left = || world.store.local_view().unwrap().emails_ever(world.alice, None, 9).unwrap();
+        while left().len() > 2 {
+            // The clock of the log goes on with its records.
+            world.add_numbered(world.bob, 0..1).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(50), trimmed).await.unwrap();
+    let gone = arrivals[1].email;
+    let collected = async {
+        loop {
+            index.collect().unwrap();
+            let found = world.ask(&index, world.alice, &subject("number"));
+            if found.candidates().all(|email| email != gone) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(50), collected).await.unwrap();
+    assert_eq!(world.exact(&index, world.alice, &subject("number")), 2);
+    index.close();
+    world.store.shutdown().await;
+}

@@ -28,8 +28,14 @@ pub(super) fn patient() -> Options {
 
 impl World {
     pub(super) async fn new() -> Self {
+        Self::that_keeps(None).await
+    }
+
+    /// With a history that goes back so far.
+    pub(super) async fn that_keeps(keep_history: Option<std::time::Duration>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Mailstore::open(StoreOptions::new(folder.path().join("data"))).await.unwrap();
+        let options = StoreOptions::new(folder.path().join("data"));
+        let store = Mailstore::open(StoreOptions { keep_history, ..options }).await.unwrap();
         let add = DomainAdd { domain: "example.org".into(), settings: DomainSettings::default() };
         submit(&store, Change::DomainAdd(add)).await;
         let alice = account(&store, "alice").await;
@@ -45,13 +51,17 @@ impl World {
         Index::open(self.store.clone(), &self.root(), options).unwrap()
     }
 
-    pub(super) async fn add(&self, account: AccountId, mails: &[String]) -> Vec<Arrival> {
+    pub(super) async fn add(
+        &self,
+        account: AccountId,
+        mails: &[impl AsRef<[u8]>],
+    ) -> Vec<Arrival> {
         let mut arrivals = Vec::new();
         for mails in mails.chunks(100) {
             let mut items = Vec::new();
             for mail in mails {
                 let mut content = self.store.spool();
-                content.write(mail.as_bytes()).await.unwrap();
+                content.write(mail.as_ref()).await.unwrap();
                 items.push(NewMessage {
                     content,
                     received: None,
