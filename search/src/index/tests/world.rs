@@ -51,11 +51,7 @@ impl World {
         Index::open(self.store.clone(), &self.root(), options).unwrap()
     }
 
-    pub(super) async fn add(
-        &self,
-        account: AccountId,
-        mails: &[impl AsRef<[u8]>],
-    ) -> Vec<Arrival> {
+    pub(super) async fn add(&self, account: AccountId, mails: &[impl AsRef<[u8]>]) -> Vec<Arrival> {
         let mut arrivals = Vec::new();
         for mails in mails.chunks(100) {
             let mut items = Vec::new();
