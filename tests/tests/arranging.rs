@@ -143,7 +143,7 @@ proptest! {
         for post in &mail {
             let Letter { received, size, .. } = post.letter;
             let outline = &outline(post);
-            sorting.push(Sorted { received: Timestamp(received), size, outline }).unwrap();
+            sorting.push(Sorted { received: Timestamp(received), size, outline, relevancy: 100 }).unwrap();
         }
         let order: Vec<usize> = sorting.order().into_iter().map(|at| at as usize + 1).collect();
         prop_assert_eq!(order, arranging::sort(&letters(&mail), &named));

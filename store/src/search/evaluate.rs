@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use redoubt_log::id::Timestamp;
 
 use super::casemap::casemap;
+use super::fuzzy::Words;
 use super::query::{Node, Query};
 use super::texts::header_text;
 use super::{Candidate, Hints, NoHints, Reader};
@@ -86,13 +87,22 @@ impl Query {
     }
 
     fn look(&self, text: &str, is_header: bool, found: &mut [bool]) {
-        let text = casemap(text);
+        let mapped = casemap(text);
         for (needle, found) in self.needles.iter().zip(found) {
             if !*found && (needle.headers || !is_header) {
-                *found = needle.finder.find(text.as_bytes()).is_some();
+                *found = match &needle.words {
+                    Some(words) => words.score(text) > 0,
+                    None => needle.finder.find(mapped.as_bytes()).is_some(),
+                };
             }
         }
     }
+}
+
+/// How well one field of this name holds the words.
+pub(super) fn header_score(header: &[u8], name: &str, words: &Words) -> u8 {
+    let named = fields(header).filter(|field| field.is(name.as_bytes()));
+    named.map(|field| words.score(&decode_words(field.value))).max().unwrap_or(0)
 }
 
 impl Node {
@@ -105,6 +115,7 @@ impl Node {
                 all(nodes.iter().map(|node| node.judge(known).map(|a| !a))).map(|a| !a)
             }
             Self::Not(node) => node.judge(known).map(|answer| !answer),
+            Self::FuzzyHeader { .. } | Self::Content(_) => self.judge_content(known),
             Self::Leaf(leaf, node) => {
                 known.hints.of(*leaf, placement.email).or_else(|| node.judge_content(known))
             }
@@ -122,6 +133,9 @@ impl Node {
                 let mut named = fields(header).filter(|field| field.is(name.as_bytes()));
                 named.any(|f| finder.find(casemap(&decode_words(f.value)).as_bytes()).is_some())
             }),
+            Self::FuzzyHeader { name, words } => {
+                known.header.map(|header| header_score(header, name, words) > 0)
+            }
             Self::Content(needle) => known.found.and_then(|found| found.get(*needle).copied()),
             node => node.judge(known),
         }

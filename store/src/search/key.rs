@@ -25,6 +25,8 @@ pub enum SearchKey {
     Or(Box<SearchKey>, Box<SearchKey>),
     /// All but these.
     Not(Box<SearchKey>),
+    /// These, where strings need not stand exactly so (RFC 6203); of other keys it says nothing.
+    Fuzzy(Box<SearchKey>),
     /// Message sequence numbers.
     Sequence(SequenceSet),
     /// UIDs.
@@ -103,7 +105,7 @@ impl SearchKey {
             || match self {
                 Self::And(keys) => keys.iter().any(|key| key.any(matching)),
                 Self::Or(left, right) => left.any(matching) || right.any(matching),
-                Self::Not(key) => key.any(matching),
+                Self::Not(key) | Self::Fuzzy(key) => key.any(matching),
                 _ => false,
             }
     }

@@ -12,8 +12,10 @@
 
 mod casemap;
 mod evaluate;
+mod fuzzy;
 mod key;
 mod query;
+mod relevancy;
 mod set;
 mod sort;
 mod texts;

@@ -8,6 +8,7 @@ use redoubt_log::id::{EmailId, ModSeq, ThreadId, Timestamp};
 use redoubt_log::record::{Flags, Keyword};
 
 use super::casemap::casemap;
+use super::fuzzy::Words;
 use super::{Day, SearchKey};
 use crate::uids::UidSet;
 
@@ -87,6 +88,8 @@ pub(super) struct Needle {
     pub(super) finder: Finder<'static>,
     /// TEXT, and not only BODY.
     pub(super) headers: bool,
+    /// Instead of `finder`, where it is fuzzy.
+    pub(super) words: Option<Words>,
 }
 
 #[derive(Debug, Clone)]
@@ -114,6 +117,11 @@ pub(super) enum Node {
         name: String,
         finder: Box<Finder<'static>>,
     },
+    /// A field that is looked into by FUZZY.
+    FuzzyHeader {
+        name: String,
+        words: Box<Words>,
+    },
     /// One of the query's needles.
     Content(usize),
     /// One of the query's leaves.
@@ -139,7 +147,8 @@ impl Query {
     /// Makes a key ready. Its nesting is bounded by the grammar.
     pub fn new(key: &SearchKey, scope: &Scope) -> Self {
         let (mut needles, mut leaves) = (Vec::new(), Vec::new());
-        let root = Making { scope, needles: &mut needles, leaves: &mut leaves }.node(key);
+        let root =
+            Making { scope, needles: &mut needles, leaves: &mut leaves, fuzzy: false }.node(key);
         Self { root, needles, leaves, saved: Arc::default() }
     }
 
@@ -207,6 +216,7 @@ impl Node {
         match self {
             Self::And(nodes) | Self::Or(nodes) => nodes.iter().any(Self::asks_header),
             Self::Not(node) => node.asks_header(),
+            Self::FuzzyHeader { .. } => true,
             Self::Leaf(_, node) => matches!(**node, Self::Header { .. } | Self::Sent(_)),
             _ => false,
         }
@@ -234,6 +244,8 @@ struct Making<'a> {
     scope: &'a Scope,
     needles: &'a mut Vec<Needle>,
     leaves: &'a mut Vec<Leaf>,
+    /// Within FUZZY. An index knows nothing of what is looked for there.
+    fuzzy: bool,
 }
 
 impl Making<'_> {
@@ -243,6 +255,12 @@ impl Making<'_> {
             SearchKey::And(keys) => Node::And(keys.iter().map(|key| self.node(key)).collect()),
             SearchKey::Or(left, right) => Node::Or(vec![self.node(left), self.node(right)]),
             SearchKey::Not(key) => Node::Not(Box::new(self.node(key))),
+            SearchKey::Fuzzy(key) => {
+                let outside = std::mem::replace(&mut self.fuzzy, true);
+                let node = self.node(key);
+                self.fuzzy = outside;
+                node
+            }
             SearchKey::Bcc(value) => self.header("Bcc", value),
             SearchKey::Cc(value) => self.header("Cc", value),
             SearchKey::From(value) => self.header("From", value),
@@ -300,13 +318,20 @@ impl Making<'_> {
         if value.is_empty() {
             return Node::Always(true);
         }
-        self.needles.push(Needle { finder: finder(value), headers });
+        let words = self.fuzzy.then(|| Words::of(value));
+        self.needles.push(Needle { finder: finder(value), headers, words });
         let node = Node::Content(self.needles.len() - 1);
+        if self.fuzzy {
+            return node;
+        }
         let value = value.to_owned();
         self.leaf(if headers { Leaf::Text(value) } else { Leaf::Body(value) }, node)
     }
 
     fn header(&mut self, name: &str, value: &str) -> Node {
+        if self.fuzzy {
+            return Node::FuzzyHeader { name: name.to_owned(), words: Box::new(Words::of(value)) };
+        }
         let node = Node::Header { name: name.to_owned(), finder: Box::new(finder(value)) };
         self.leaf(Leaf::Header { name: name.to_owned(), value: value.to_owned() }, node)
     }

@@ -32,6 +32,8 @@ pub enum SortKey {
     DisplayFrom,
     /// Of To.
     DisplayTo,
+    /// How well FUZZY's strings are there, the best first (RFC 6203 section 5).
+    Relevancy,
 }
 
 /// A key and its direction.
@@ -46,7 +48,7 @@ pub struct SortCriterion {
 impl SortCriterion {
     /// Whether a message's header has to be known.
     pub fn asks_header(self) -> bool {
-        !matches!(self.key, SortKey::Arrival | SortKey::Size)
+        !matches!(self.key, SortKey::Arrival | SortKey::Size | SortKey::Relevancy)
     }
 }
 
@@ -59,6 +61,8 @@ pub struct Sorted<'a> {
     pub size: u64,
     /// What its header says; empty where no key asks for it.
     pub outline: &'a Outline,
+    /// How well it matches: from 1 to 100.
+    pub relevancy: u8,
 }
 
 /// Messages in the order of their sequence numbers, and what is compared of them: a column for
@@ -125,7 +129,9 @@ impl Sorting {
 impl Column {
     fn of(key: SortKey) -> Self {
         match key {
-            SortKey::Arrival | SortKey::Date | SortKey::Size => Self::Numbers(Vec::new()),
+            SortKey::Arrival | SortKey::Date | SortKey::Size | SortKey::Relevancy => {
+                Self::Numbers(Vec::new())
+            }
             _ => Self::Texts { octets: Vec::new(), ends: Vec::new() },
         }
     }
@@ -157,6 +163,7 @@ impl Column {
 fn number(key: SortKey, message: Sorted<'_>) -> i64 {
     match key {
         SortKey::Size => i64::try_from(message.size).unwrap_or(i64::MAX),
+        SortKey::Relevancy => -i64::from(message.relevancy),
         // RFC 5256 section 2.2
         SortKey::Date => message.outline.sent.unwrap_or(message.received).0,
         _ => message.received.0,
@@ -193,7 +200,12 @@ mod tests {
         let mut sorting = Sorting::new(criteria);
         for (received, size, subject) in messages {
             let outline = Outline { subject: (*subject).to_owned(), ..Outline::default() };
-            let message = Sorted { received: Timestamp(*received), size: *size, outline: &outline };
+            let message = Sorted {
+                received: Timestamp(*received),
+                size: *size,
+                outline: &outline,
+                relevancy: 100,
+            };
             sorting.push(message).unwrap();
         }
         sorting.order()

@@ -35,6 +35,7 @@ stories! {
     rfc5256_thread
     rfc5258_list
     rfc5267_esort
+    rfc6203_fuzzy
     rfc6851_move
     rfc7162_condstore
     rfc7162_qresync

@@ -10,7 +10,7 @@ use redoubt_store::search::{SearchKey, Sorted, Sorting, Threading, TooMuch};
 use redoubt_store::view::{Placement, View};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::search;
+use super::{relevancy, search};
 use crate::imap::reply::{End, Reply, Trouble};
 use crate::imap::session::Session;
 use crate::imap::types::{Numbering, Search};
@@ -87,17 +87,34 @@ fn too_much(error: TooMuch) -> Reply {
     Reply::no("LIMIT", error.to_string())
 }
 
+/// A message that was read.
+pub(super) struct Message<'a> {
+    placement: &'a Placement,
+    /// Empty where headers are not asked for.
+    outline: &'a Outline,
+    relevancy: u8,
+}
+
+/// What of messages is read beside what a view says of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked {
+    pub(super) headers: bool,
+    pub(super) relevancy: bool,
+}
+
 /// What takes messages in their sequence.
 pub(super) trait Arrange: Send + 'static {
-    /// Takes the next one; its outline is empty where headers are not asked for.
-    fn take(&mut self, placement: &Placement, outline: &Outline) -> Result<(), TooMuch>;
+    /// Takes the next one.
+    fn take(&mut self, message: Message<'_>) -> Result<(), TooMuch>;
     /// What it takes in memory, about.
     fn memory(&self) -> usize;
 }
 
 impl Arrange for Sorting {
-    fn take(&mut self, placement: &Placement, outline: &Outline) -> Result<(), TooMuch> {
-        self.push(Sorted { received: placement.received, size: placement.size, outline })
+    fn take(&mut self, message: Message<'_>) -> Result<(), TooMuch> {
+        let Message { placement, outline, relevancy } = message;
+        let Placement { received, size, .. } = *placement;
+        self.push(Sorted { received, size, outline, relevancy })
     }
     fn memory(&self) -> usize {
         Sorting::memory(self)
@@ -105,8 +122,8 @@ impl Arrange for Sorting {
 }
 
 impl Arrange for Threading {
-    fn take(&mut self, placement: &Placement, outline: &Outline) -> Result<(), TooMuch> {
-        self.push(placement.received, outline)
+    fn take(&mut self, message: Message<'_>) -> Result<(), TooMuch> {
+        self.push(message.placement.received, message.outline)
     }
     fn memory(&self) -> usize {
         Threading::memory(self)
@@ -121,28 +138,34 @@ pub(super) struct Gathered<A> {
     _room: Room,
 }
 
-/// Finds messages and hands them to `into`, with their headers if it wants them.
+/// Finds messages and hands them to `into`, with what is wanted of them.
 pub(super) async fn gather<A: Arrange>(
     session: &Session,
     key: SearchKey,
-    headers: bool,
+    wanted: Asked,
     into: A,
 ) -> Result<Gathered<A>, Trouble> {
     let asked = Search { numbering: Numbering::Uid, returns: None, key };
     let found = search::find(session, &asked).await?.numbers;
     let room = Room::enter(session, found.len()).await?;
     let mut all = Gathered { arranged: into, uids: Vec::new(), modseqs: Vec::new(), _room: room };
-    for page in found.chunks(if headers { PAGE_HEADERS } else { PAGE }) {
+    for page in found.chunks(if wanted.headers { PAGE_HEADERS } else { PAGE }) {
         if session.conn.is_shutting_down() {
             return Err(stopping());
         }
+        let uids: Vec<Uid> = page.iter().filter_map(|uid| Uid::new(*uid)).collect();
+        let scores = match wanted.relevancy {
+            true => relevancy::of(session, &asked.key, &uids).await?,
+            false => Vec::new(),
+        };
         let selected = session.selected()?;
         let page = Page {
             store: session.imap.store.clone(),
             mailbox: selected.mailbox,
             reader: selected.reader,
-            uids: page.iter().filter_map(|uid| Uid::new(*uid)).collect(),
-            headers,
+            uids,
+            scores,
+            headers: wanted.headers,
         };
         all = session.read_selected(move |view| page.read(view, all)).await?.map_err(too_much)?;
         all._room.grow(all.arranged.memory() + all.uids.len() * 12)?;
@@ -156,6 +179,8 @@ struct Page {
     mailbox: MailboxRef,
     reader: AccountId,
     uids: Vec<Uid>,
+    /// For each of them, if they were asked for.
+    scores: Vec<u8>,
     headers: bool,
 }
 
@@ -169,7 +194,10 @@ impl Page {
         let nothing = Arc::new(Outline::default());
         for placement in placements(view, self.mailbox, self.reader, &self.uids)? {
             let outline = if self.headers { self.outline(&placement)? } else { nothing.clone() };
-            if let Err(error) = all.arranged.take(&placement, &outline) {
+            let at = self.uids.binary_search(&placement.uid).ok();
+            let relevancy = at.and_then(|at| self.scores.get(at)).copied().unwrap_or(100);
+            let message = Message { placement: &placement, outline: &outline, relevancy };
+            if let Err(error) = all.arranged.take(message) {
                 return Ok(Err(error));
             }
             all.uids.push(placement.uid);

@@ -21,6 +21,7 @@ mod lsub;
 mod namespace;
 mod narrow;
 mod noop;
+mod relevancy;
 mod rename;
 mod saved;
 mod search;

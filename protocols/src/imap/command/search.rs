@@ -11,7 +11,7 @@ use redoubt_store::uids::UidSet;
 use redoubt_store::view::View;
 
 use super::narrow::{Few, narrow};
-use super::saved;
+use super::{relevancy, saved};
 use crate::imap::encode::{Found, esearch, search};
 use crate::imap::reply::{Answer, End, Reply, Trouble};
 use crate::imap::selected::Selected;
@@ -70,6 +70,7 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, asked: Search) -> Answ
         Err(trouble) => return Err(saved::forget(session, asked.returns, trouble)),
     };
     saved::keep(session, asked.returns, asked.numbering, &hits.numbers)?;
+    let scores = relevancy::told(session, &asked, &hits.numbers).await?;
     let modseq = asks_modseq && !hits.numbers.is_empty();
     let out = session.conn.output();
     match asked.returns {
@@ -80,7 +81,8 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, asked: Search) -> Answ
         Some(returns) if !returns.tells() => {}
         Some(returns) => {
             let modseq = modseq.then(|| hits.modseq(returns));
-            esearch(out, tag, asked.numbering, &found(&hits, returns, modseq));
+            let found = Found { relevancy: scores.as_deref(), ..found(&hits, returns, modseq) };
+            esearch(out, tag, asked.numbering, &found);
         }
     }
     Ok(Reply::ok("SEARCH done"))
@@ -94,17 +96,14 @@ fn found(hits: &Hits, returns: SearchReturn, modseq: Option<ModSeq>) -> Found<'_
         max: numbers.last().copied().filter(|_| returns.max),
         count: returns.count.then_some(count),
         all: returns.all.then_some(numbers.as_slice()),
+        relevancy: None,
         modseq,
     }
 }
 
 pub(super) async fn find(session: &Session, asked: &Search) -> Result<Hits, Trouble> {
     let selected = session.selected()?;
-    let scope = Scope {
-        highest_sequence: selected.exists(),
-        highest_uid: selected.uids().last().map_or(0, Uid::get),
-        now: Timestamp::now(),
-    };
+    let scope = scope(selected);
     let query = Query::new(&asked.key, &scope).with_saved(selected.saved().clone());
     let query = Arc::new(query);
     let Few { uids, known } = narrow(session, &query, candidates(selected, &query)).await?;
@@ -138,6 +137,15 @@ pub(super) async fn find(session: &Session, asked: &Search) -> Result<Hits, Trou
         }
     }
     Ok(hits)
+}
+
+/// What a search in this mailbox counts from.
+pub(super) fn scope(selected: &Selected) -> Scope {
+    Scope {
+        highest_sequence: selected.exists(),
+        highest_uid: selected.uids().last().map_or(0, Uid::get),
+        now: Timestamp::now(),
+    }
 }
 
 /// The messages that can match at all.
@@ -217,7 +225,8 @@ mod tests {
         let min = found(&hits, SearchReturn { min: true, ..SearchReturn::default() }, None);
         assert_eq!((min.min, min.max, min.count, min.all), (Some(2), None, None, None));
         let nothing = Hits::default();
-        let all = SearchReturn { min: true, max: true, all: true, count: true, save: false };
+        let all =
+            SearchReturn { min: true, max: true, all: true, count: true, ..Default::default() };
         let none = found(&nothing, all, None);
         assert_eq!((none.min, none.max, none.count), (None, None, Some(0)));
     }

@@ -2,10 +2,10 @@
 //! display names of RFC 5957.
 
 use redoubt_log::id::ModSeq;
-use redoubt_store::search::{SortCriterion, Sorting};
+use redoubt_store::search::{SortCriterion, SortKey, Sorting};
 
-use super::arrange::{Gathered, gather};
-use super::saved;
+use super::arrange::{Asked, Gathered, gather};
+use super::{relevancy, saved};
 use crate::imap::encode::{Found, esearch, numbers, search_end, sort_begin};
 use crate::imap::reply::{Answer, Reply, Trouble};
 use crate::imap::session::{Session, blocking};
@@ -43,7 +43,8 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, asked: Sort) -> Answer
         Some(returns) if !returns.tells() => {}
         Some(returns) => {
             let modseq = ordered.modseq(returns).filter(|_| asks_modseq);
-            let found = ordered.found(returns, modseq);
+            let scores = scores(session, &search, &ordered.numbers).await?;
+            let found = Found { relevancy: scores.as_deref(), ..ordered.found(returns, modseq) };
             esearch(session.conn.output(), tag, search.numbering, &found);
         }
     }
@@ -55,8 +56,11 @@ async fn order(
     search: &Search,
     criteria: &[SortCriterion],
 ) -> Result<Ordered, Trouble> {
-    let headers = criteria.iter().any(|criterion| criterion.asks_header());
-    let all = gather(session, search.key.clone(), headers, Sorting::new(criteria)).await?;
+    let wanted = Asked {
+        headers: criteria.iter().any(|criterion| criterion.asks_header()),
+        relevancy: criteria.iter().any(|criterion| criterion.key == SortKey::Relevancy),
+    };
+    let all = gather(session, search.key.clone(), wanted, Sorting::new(criteria)).await?;
     let (order, all) = blocking(move || Ok((all.arranged.order(), all))).await?;
     let selected = session.selected()?;
     let mut ordered = Ordered::default();
@@ -74,6 +78,22 @@ async fn order(
     Ok(ordered)
 }
 
+/// RELEVANCY, in the order that SORT made.
+async fn scores(
+    session: &Session,
+    search: &Search,
+    ordered: &[u32],
+) -> Result<Option<Vec<u8>>, Trouble> {
+    let mut rising = ordered.to_vec();
+    rising.sort_unstable();
+    let Some(scores) = relevancy::told(session, search, &rising).await? else { return Ok(None) };
+    let score = |number: &u32| {
+        let at = rising.binary_search(number).ok();
+        at.and_then(|at| scores.get(at)).copied().unwrap_or(1)
+    };
+    Ok(Some(ordered.iter().map(score).collect()))
+}
+
 impl Ordered {
     /// RFC 5267 section 3.1: MIN and MAX are the first and the last in the order.
     fn found(&self, returns: SearchReturn, modseq: Option<ModSeq>) -> Found<'_> {
@@ -83,6 +103,7 @@ impl Ordered {
             max: self.numbers.last().copied().filter(|_| returns.max),
             count: returns.count.then_some(count),
             all: returns.all.then_some(self.numbers.as_slice()),
+            relevancy: None,
             modseq,
         }
     }

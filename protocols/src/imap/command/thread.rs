@@ -3,7 +3,7 @@
 use redoubt_log::id::Uid;
 use redoubt_store::search::Threading;
 
-use super::arrange::gather;
+use super::arrange::{Asked, gather};
 use crate::imap::encode::{thread_begin, thread_step};
 use crate::imap::reply::{Answer, Reply};
 use crate::imap::session::{Session, blocking};
@@ -19,7 +19,8 @@ pub(crate) async fn run(session: &mut Session, asked: Thread) -> Answer {
         session.enable_condstore();
     }
     let threading = Threading::new(asked.algorithm);
-    let all = gather(session, asked.key, true, threading).await?;
+    let wanted = Asked { headers: true, relevancy: false };
+    let all = gather(session, asked.key, wanted, threading).await?;
     let (arranged, uids) = (all.arranged, all.uids);
     let forest = blocking(move || Ok(arranged.finish())).await?;
     let selected = session.selected()?;

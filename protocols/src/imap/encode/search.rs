@@ -66,6 +66,8 @@ pub struct Found<'a> {
     pub count: Option<u32>,
     /// Rising, or as SORT put them.
     pub all: Option<&'a [u32]>,
+    /// For each of what was found, in its order (RFC 6203 section 4).
+    pub relevancy: Option<&'a [u8]>,
     pub modseq: Option<ModSeq>,
 }
 
@@ -85,6 +87,14 @@ pub fn esearch(out: &mut BytesMut, tag: &Tag, numbering: Numbering, found: &Foun
     if let Some(all) = found.all.filter(|all| !all.is_empty()) {
         out.put_slice(b" ALL ");
         number_set(out, all.iter().copied());
+    }
+    if let Some(scores) = found.relevancy.filter(|scores| !scores.is_empty()) {
+        out.put_slice(b" RELEVANCY (");
+        for (at, score) in scores.iter().enumerate() {
+            let space = if at == 0 { "" } else { " " };
+            let _ = write!(out, "{space}{score}");
+        }
+        out.put_u8(b')');
     }
     if let Some(modseq) = found.modseq {
         let _ = write!(out, " MODSEQ {modseq}");

@@ -66,6 +66,8 @@ fn return_option(input: &mut Input<'_>) -> Parsed<fn(&mut SearchReturn)> {
         "COUNT" => Ok(|returns| returns.count = true),
         // RFC 5182 section 2.1
         "SAVE" => Ok(|returns| returns.save = true),
+        // RFC 6203 section 4
+        "RELEVANCY" => Ok(|returns| returns.relevancy = true),
         _ => expected(start, "a return option of SEARCH"),
     }
 }
@@ -150,6 +152,8 @@ fn named_key(input: &mut Input<'_>) -> Parsed<SearchKey> {
     }
     match name.as_str() {
         "NOT" => argument(input, key).map(not),
+        // RFC 6203 section 3
+        "FUZZY" => argument(input, key).map(|key| SearchKey::Fuzzy(Box::new(key))),
         "OR" => or(input),
         "UID" => argument(input, |input| in_set(input, SearchKey::Uid)),
         "KEYWORD" => argument(input, flag_keyword).map(SearchKey::Keyword),

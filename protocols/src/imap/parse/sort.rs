@@ -44,6 +44,8 @@ fn sort_key(input: &Input<'_>, name: &str) -> Parsed<SortKey> {
         "TO" => SortKey::To,
         "DISPLAYFROM" => SortKey::DisplayFrom,
         "DISPLAYTO" => SortKey::DisplayTo,
+        // RFC 6203 section 5
+        "RELEVANCY" => SortKey::Relevancy,
         name => return expected(input.current_token_start() - name.len(), "a sort criterion"),
     })
 }

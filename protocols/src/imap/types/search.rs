@@ -60,6 +60,8 @@ pub struct SearchReturn {
     pub count: bool,
     /// SAVE (RFC 5182): alone it also keeps the answer from being told.
     pub save: bool,
+    /// RELEVANCY (RFC 6203 section 4).
+    pub relevancy: bool,
 }
 
 impl SearchReturn {

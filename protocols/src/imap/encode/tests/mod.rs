@@ -183,11 +183,17 @@ fn searches_and_what_vanished() {
         max: Some(11),
         count: Some(3),
         all: Some(&[2, 10, 11]),
+        relevancy: Some(&[4, 99, 42]),
         modseq: Some(ModSeq(7)),
     };
     assert_eq!(
         written(|out| esearch(out, &tag, Numbering::Uid, &found)),
-        "* ESEARCH (TAG \"A282\") UID MIN 2 MAX 11 COUNT 3 ALL 2,10:11 MODSEQ 7\r\n"
+        "* ESEARCH (TAG \"A282\") UID MIN 2 MAX 11 COUNT 3 ALL 2,10:11 RELEVANCY (4 99 42) MODSEQ 7\r\n"
+    );
+    let sorted = Found { all: Some(&[5, 3, 4, 2, 1]), ..Found::default() };
+    assert_eq!(
+        written(|out| esearch(out, &tag, Numbering::Sequence, &sorted)),
+        "* ESEARCH (TAG \"A282\") ALL 5,3:4,2,1\r\n"
     );
     let nothing = Found { count: Some(0), all: Some(&[]), ..Found::default() };
     assert_eq!(

@@ -329,13 +329,15 @@ fn section() -> impl Strategy<Value = Section> {
 }
 
 fn search() -> impl Strategy<Value = Search> {
-    let returns = any::<[bool; 5]>().prop_map(|[min, max, all, count, save]| SearchReturn {
-        min,
-        max,
-        all: all || !(min || max || count || save),
-        count,
-        save,
-    });
+    let returns =
+        any::<[bool; 6]>().prop_map(|[min, max, all, count, save, relevancy]| SearchReturn {
+            min,
+            max,
+            all: all || !(min || max || count || save || relevancy),
+            count,
+            save,
+            relevancy,
+        });
     (numbering(), option::of(returns), key()).prop_map(|(numbering, returns, key)| Search {
         numbering,
         returns,
@@ -345,7 +347,7 @@ fn search() -> impl Strategy<Value = Search> {
 
 fn criterion() -> impl Strategy<Value = SortCriterion> {
     use SortKey::*;
-    let all = vec![Arrival, Cc, Date, From, Size, Subject, To, DisplayFrom, DisplayTo];
+    let all = vec![Arrival, Cc, Date, From, Size, Subject, To, DisplayFrom, DisplayTo, Relevancy];
     (prop::sample::select(all), any::<bool>())
         .prop_map(|(key, reverse)| SortCriterion { key, reverse })
 }
@@ -367,7 +369,8 @@ fn key() -> impl Strategy<Value = SearchKey> {
         prop_oneof![
             vec(inner.clone(), 2..4).prop_map(SearchKey::And),
             two,
-            inner.prop_map(|key| SearchKey::Not(Box::new(key))),
+            inner.clone().prop_map(|key| SearchKey::Not(Box::new(key))),
+            inner.prop_map(|key| SearchKey::Fuzzy(Box::new(key))),
         ]
     })
 }

@@ -401,9 +401,10 @@ impl Printer {
     }
 
     fn search_returns(&mut self, returns: Option<SearchReturn>) {
-        let Some(SearchReturn { min, max, all, count, save }) = returns else { return };
+        let Some(SearchReturn { min, max, all, count, save, relevancy }) = returns else { return };
         let mut words: Vec<&str> = Vec::new();
         words.extend(save.then_some("SAVE"));
+        words.extend(relevancy.then_some("RELEVANCY"));
         words.extend(min.then_some("MIN"));
         words.extend(max.then_some("MAX"));
         words.extend(all.then_some("ALL"));
@@ -427,6 +428,7 @@ impl Printer {
                 SortKey::To => "TO",
                 SortKey::DisplayFrom => "DISPLAYFROM",
                 SortKey::DisplayTo => "DISPLAYTO",
+                SortKey::Relevancy => "RELEVANCY",
             });
         });
         self.text(" UTF-8 ");
@@ -457,6 +459,10 @@ impl Printer {
             }
             SearchKey::Not(key) => {
                 self.text("NOT ");
+                self.key(key);
+            }
+            SearchKey::Fuzzy(key) => {
+                self.text("FUZZY ");
                 self.key(key);
             }
             SearchKey::Sequence(set) => self.text(&set.to_string()),

@@ -60,6 +60,8 @@ fn the_offending_octet_is_named() {
         ("a SEARCH SINCE 30-Feb-1994!\r\n", "a day of the calendar"),
         ("a SEARCH OR ALL!\r\n", "a space"),
         ("a SEARCH RETURN (!SAVED) ALL\r\n", "a return option of SEARCH"),
+        ("a SEARCH FUZZY!\r\n", "a space"),
+        ("a SEARCH FUZZY !FOO\r\n", "a search key"),
         ("a SEARCH $!1\r\n", "the end of the command"),
         ("a FETCH $!,1 FLAGS\r\n", "a space"),
         ("a FETCH 1,$!,2 FLAGS\r\n", "a space"),
