@@ -15,6 +15,7 @@ use redoubt_protocols::lmtp::{Lmtp, LmtpOptions, MailstoreDeliverer};
 use redoubt_protocols::server::{Address, Listen, Protocol, ProtocolStats, Server, TlsMode};
 use redoubt_protocols::socketmap::Socketmap;
 use redoubt_protocols::tls::{CertificateFiles, Tls};
+use redoubt_search::discover::{Jobs, JobsOptions};
 use redoubt_search::index::{self, Index};
 use redoubt_search::texts::{self, TextStore};
 use redoubt_snapshot::BaseDir;
@@ -40,6 +41,7 @@ pub struct Running {
     archive: Option<Archive>,
     texts: Option<TextStore>,
     index: Option<Index>,
+    jobs: Option<Jobs>,
     servers: Vec<Server>,
     admin: Vec<JoinHandle<()>>,
     ended: CancellationToken,
@@ -97,6 +99,7 @@ impl Running {
         let https = wiring.bind_https().await?;
         let socket = admin::bind_unix(&wiring.config.admin_socket())
             .with_context(|| wiring.config.admin_socket().display().to_string())?;
+        let jobs = jobs(&wiring.config, &mailstore, texts.clone())?;
         let listen = Arc::new(wiring.listen);
         let app = App {
             mailstore: mailstore.clone(),
@@ -107,6 +110,7 @@ impl Running {
             archive: archive.as_ref().map(Archive::watcher),
             texts: texts.clone(),
             index: index.clone(),
+            jobs: jobs.clone(),
             wishes: sender,
             started: Instant::now(),
         };
@@ -125,6 +129,7 @@ impl Running {
             archive,
             texts,
             index,
+            jobs,
             servers: wiring.servers,
             admin,
             ended,
@@ -192,6 +197,9 @@ impl Running {
         if let Some(archive) = self.archive {
             archive.end().await;
         }
+        if let Some(jobs) = self.jobs {
+            jobs.ended(self.grace).await;
+        }
         if let Some(texts) = self.texts {
             let _ = tokio::task::spawn_blocking(move || texts.close()).await;
         }
@@ -202,6 +210,20 @@ impl Running {
         self.mailstore.shutdown().await;
         cut
     }
+}
+
+/// A light voter has no views to search.
+fn jobs(
+    config: &Config,
+    mailstore: &Mailstore,
+    texts: Option<TextStore>,
+) -> anyhow::Result<Option<Jobs>> {
+    if mailstore.is_light() {
+        return Ok(None);
+    }
+    let (store, data) = (mailstore.clone(), config.data.clone());
+    let texts = texts.map(|texts| Arc::new(texts) as Arc<dyn texts::Texts>);
+    Ok(Some(Jobs::open(JobsOptions { store, data, texts })?))
 }
 
 impl Wiring {

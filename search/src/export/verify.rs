@@ -467,6 +467,9 @@ impl Check<'_> {
             self.wrong(format!("{control}: {what}"));
         }
         let (mut proven, mut why) = (false, None);
+        if item.records.is_empty() {
+            why = Some("its history was let go before it was exported".to_owned());
+        }
         for index in &item.records {
             match (self.records.get(index), self.named.get(index)) {
                 (Some(record), _) => {

@@ -6,6 +6,7 @@ pub mod client;
 mod cluster;
 mod cluster_metrics;
 mod directory;
+pub mod discovery;
 mod error;
 pub mod forwarded;
 mod health;
@@ -30,6 +31,7 @@ use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
 use redoubt_log::record::Actor;
 use redoubt_protocols::server::ProtocolStats;
+use redoubt_search::discover::Jobs;
 use redoubt_search::index::Index;
 use redoubt_search::texts::TextStore;
 use redoubt_snapshot::archive::Watcher;
@@ -69,6 +71,8 @@ pub struct App {
     pub texts: Option<TextStore>,
     /// The indexes for search, where the node keeps any.
     pub index: Option<Index>,
+    /// Searches over accounts and exports; a light voter has none.
+    pub jobs: Option<Jobs>,
     /// Where wishes go.
     pub wishes: mpsc::Sender<Wish>,
     /// When it began to take connections.
@@ -97,6 +101,7 @@ pub fn router(app: App) -> Router {
         .merge(mailboxes::routes(app.clone()))
         .merge(travel::routes(app.clone()))
         .merge(restores::routes(app.clone()))
+        .merge(discovery::routes(app.clone()))
         .merge(mail::routes(app))
 }
 

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod alias;
+pub mod audit;
 pub mod backup;
 mod backup_expire;
 mod backup_keys;
@@ -14,8 +15,10 @@ mod cluster_table;
 pub mod config;
 pub mod deliver;
 pub mod diff;
+pub mod discover;
 pub mod domain;
 pub mod dump;
+pub mod export;
 pub mod find;
 pub mod history;
 pub mod import;
@@ -156,6 +159,13 @@ enum Verb {
     Restore(restore::Restore),
     /// Take over mail from mbox, Maildir or EML files
     Import(import::Import),
+    /// Search many accounts, live and in history
+    Discover(discover::Discover),
+    /// Write out what a search found, with proofs
+    Export(export::Export),
+    /// Heads of the log that others can hold it to
+    #[command(subcommand)]
+    Audit(audit::AuditVerb),
     /// Check an export, without a server
     VerifyExport(verify_export::VerifyExport),
     /// Measure this machine's disk, and a fresh server on it
@@ -230,6 +240,9 @@ async fn client_verb(common: &Common, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Deliver(verb) => deliver::run(common, verb).await,
         Verb::Restore(verb) => restore::run(common, verb).await,
         Verb::Import(verb) => import::run(common, verb).await,
+        Verb::Discover(verb) => discover::run(common, verb).await,
+        Verb::Export(verb) => export::run(common, verb).await,
+        Verb::Audit(verb) => audit::run(common, verb).await,
         Verb::VerifyExport(verb) => verify_export::run(common, verb).await,
         Verb::Bench(verb) => bench::run(common, verb).await,
         Verb::Config(verb) => config::run(common, verb),

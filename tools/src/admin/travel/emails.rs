@@ -126,7 +126,8 @@ fn subject(parsed: &Parsed) -> String {
     decode_words(parsed.envelope.subject.as_deref().unwrap_or_default())
 }
 
-fn address(address: &EnvelopeAddress) -> String {
+/// An address as people read it.
+pub(crate) fn address(address: &EnvelopeAddress) -> String {
     let text = |part: &Option<Vec<u8>>| {
         part.as_deref().map(|octets| String::from_utf8_lossy(octets).into_owned())
     };

@@ -19,6 +19,7 @@ use redoubt_store::travel::Cursor;
 use redoubt_store::view::{Mailbox, View};
 
 use super::{ApiError, App};
+pub(super) use emails::address;
 
 /// Items of a page, if the caller does not say.
 const PAGE: usize = 500;
