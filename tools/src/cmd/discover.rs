@@ -9,7 +9,7 @@ use redoubt_search::discover::Phase;
 use redoubt_store::travel::Which;
 
 use super::Common;
-use super::past::{moment, short};
+use super::past::{Wish, short};
 use crate::admin::client::{Client, encode};
 use crate::admin::discovery::wire::{Begun, HitLine, Hits, JobLine, PurgedAnswer, SearchWish};
 use crate::exit::{Exit, Failure};
@@ -24,12 +24,12 @@ const SHOWN: usize = 100;
 /// Search many accounts, live and in history: first how many, then which. The search is a record
 /// in the log, is pinned to an index, goes on in the background, and survives a restart.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Discover {
     #[command(subcommand)]
     verb: Option<DiscoverVerb>,
     #[command(flatten)]
-    ask: Option<Ask>,
+    ask: Ask,
     /// Print at most so many of what was found.
     #[arg(long, value_name = "N", default_value_t = SHOWN)]
     limit: usize,
@@ -43,7 +43,7 @@ pub struct Discover {
 pub struct Ask {
     /// What to look for, in the language of docs/search.md: from:bob subject:"Q 3" after:2026-11-01,
     /// and plain words for any text; "" is everything.
-    query: String,
+    query: Option<String>,
     #[command(flatten)]
     scope: Scope,
     /// Why: it is kept with the record.
@@ -90,13 +90,14 @@ impl Scope {
             (_, true) => Some(Which::There),
             _ => None,
         };
+        let read = Wish::read(query.to_owned())?;
         Ok(SearchWish {
-            query: query.to_owned(),
-            zone: super::past::zone(),
+            as_of: read.at(self.as_of.as_deref())?,
+            query: read.query,
+            zone: Some(read.zone),
             accounts: self.account.clone(),
             domains: self.domain.clone(),
             all: self.all,
-            as_of: self.as_of.as_deref().map(moment).transpose()?,
             which,
             reason,
         })
@@ -139,10 +140,7 @@ struct Show {
 pub async fn run(common: &Common, verb: Discover) -> anyhow::Result<Exit> {
     let client = common.client()?;
     match verb.verb {
-        None => {
-            let ask = verb.ask.ok_or_else(|| Failure::usage("say what to look for"))?;
-            search(common, &client, &ask, verb.limit, verb.background).await
-        }
+        None => search(common, &client, &verb.ask, verb.limit, verb.background).await,
         Some(DiscoverVerb::List) => list(common, &client).await,
         Some(DiscoverVerb::Show(show)) if show.hits => {
             print_hits(common, &client, show.job, show.after, show.limit).await?;
@@ -182,7 +180,9 @@ async fn search(
     limit: usize,
     background: bool,
 ) -> anyhow::Result<Exit> {
-    let begun = begin(common, client, &ask.scope.wish(&ask.query, ask.reason.clone())?).await?;
+    let query = ask.query.as_deref();
+    let query = query.ok_or_else(|| Failure::usage("say what to look for; \"\" is everything"))?;
+    let begun = begin(common, client, &ask.scope.wish(query, ask.reason.clone())?).await?;
     if background {
         if common.json {
             output::json_lines([&begun])?;
