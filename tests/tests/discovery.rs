@@ -93,8 +93,7 @@ impl Scene {
 }
 
 fn subjects(found: &[Value]) -> Vec<&str> {
-    let mut subjects: Vec<&str> =
-        found.iter().filter_map(|hit| hit["subject"].as_str()).collect();
+    let mut subjects: Vec<&str> = found.iter().filter_map(|hit| hit["subject"].as_str()).collect();
     subjects.sort_unstable();
     subjects
 }
@@ -158,8 +157,7 @@ fn an_export_is_proven_without_the_server() {
     let formats = ["eml", "mbox", "dat", "csv"];
     for format in formats {
         let (dir, out) = scene.path(format);
-        let (code, said) =
-            scene.said(&["export", "", "--all", "--format", format, "--out", &out]);
+        let (code, said) = scene.said(&["export", "", "--all", "--format", format, "--out", &out]);
         assert_eq!(code, 0, "{said}");
         let emails = std::fs::read_to_string(dir.join("emails.jsonl")).unwrap();
         assert_eq!(emails.lines().count(), 3);

@@ -16,8 +16,8 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use super::export::Exporting;
 use super::folder::{Folder, Hit, Phase, State, io};
-use super::scan::Scan;
 use super::judge::read;
+use super::scan::Scan;
 use super::texts::Extracting;
 use super::{Asked, DiscoverError, ExportAsked, SearchAsked, Work};
 use crate::export::{Closed, Manifest};

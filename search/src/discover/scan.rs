@@ -56,7 +56,7 @@ impl Scan<'_> {
         self.asked.accounts.get(usize::try_from(state.accounts).ok()?).copied()
     }
 
-        /// One account. An email is found once, wherever it stands.
+    /// One account. An email is found once, wherever it stands.
     fn through(&self, account: AccountId, state: &mut State) -> Result<(), DiscoverError> {
         let mut seen: HashSet<EmailId> = HashSet::new();
         for hit in self.folder.lines(state.own, state.hits)? {

@@ -67,9 +67,8 @@ async fn with_jobs<T: Send + 'static>(
 ) -> Result<T, ApiError> {
     let jobs = jobs(app)?.clone();
     let done = tokio::task::spawn_blocking(move || work(&jobs)).await;
-    let gone = |e: tokio::task::JoinError| {
-        ApiError(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())
-    };
+    let gone =
+        |e: tokio::task::JoinError| ApiError(StatusCode::INTERNAL_SERVER_ERROR, e.to_string());
     Ok(done.map_err(gone)??)
 }
 

@@ -214,7 +214,9 @@ pub async fn wait(common: &Common, client: &Client, job: OperationId) -> anyhow:
         }
         let JobLine { accounts_done, accounts, looked, found, .. } = &line;
         bar.set_message(match line.work.as_str() {
-            "search" => format!("{accounts_done} of {accounts} accounts, {looked} looked at, {found} found"),
+            "search" => {
+                format!("{accounts_done} of {accounts} accounts, {looked} looked at, {found} found")
+            }
             _ => format!("{found} written"),
         });
         bar.tick();

@@ -140,9 +140,7 @@ impl From<Listed> for JobLine {
         };
         let (of, export): (SearchAsked, _) = match asked.work {
             Work::Search(search) => (search, None),
-            Work::Export(export) => {
-                (export.of, Some((export.search, export.form, export.out)))
-            }
+            Work::Export(export) => (export.of, Some((export.search, export.form, export.out))),
         };
         let (search, format, out) = match export {
             Some((search, format, out)) => (Some(search), Some(format), Some(out)),
