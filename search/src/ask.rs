@@ -38,8 +38,11 @@ pub enum Needle {
     Prefix(String),
     /// A word that ends so.
     Suffix(String),
-    /// Any stretch of the text, within words or over them (IMAP's substrings).
+    /// Any stretch of the text, within words or over them.
     Substring(String),
+    /// Any stretch of the text, octet by octet under i;unicode-casemap, with all that stands
+    /// between words: IMAP's substrings. Accents count.
+    Casemapped(String),
 }
 
 /// What an index is asked.

@@ -8,8 +8,9 @@ use redoubt_store::rows::EmailData;
 use redoubt_store::search::{Named, Place, casemap, texts};
 use tantivy::TantivyDocument;
 
-use super::schema::{Code, Fields, PARTIAL, Then, account_term, push_term};
+use super::schema::{ATTACHED, Code, Fields, PARTIAL, Then, account_term, push_term};
 use super::tokens::{PIECE, pieces, runs};
+use crate::facts::texts::{Attachment, People, Person, attachments};
 use crate::words;
 
 /// Stands before each text of a document, and in none.
@@ -49,6 +50,8 @@ pub(super) fn draft(
                 document.add_i64(fields.sent, date.days());
             }
             texts(content, &parsed, &mut |place, shown| text.add(code(place), shown));
+            text.add_people(&People::of(&parsed.envelope));
+            text.add_attachments(&attachments(&parsed));
         }
         None => text.partial = true,
     }
@@ -79,6 +82,7 @@ struct Text {
     /// Words without accents that are not terms as they are, by code.
     plain: HashSet<(Code, String)>,
     partial: bool,
+    attached: bool,
 }
 
 impl Text {
@@ -97,7 +101,7 @@ impl Text {
         }
         let odd = self.add_terms(code, &mapped);
         if odd || !text.is_ascii() {
-            self.add_plain(code, text, &mapped);
+            self.add_plain(code, text, &known(&mapped));
         }
         self.mapped.push(SEPARATOR);
         self.mapped.push(char::from(code.0));
@@ -124,17 +128,38 @@ impl Text {
         odd
     }
 
-    fn add_plain(&mut self, code: Code, text: &str, mapped: &str) {
-        let mut known = HashSet::new();
-        runs(mapped, &mut |from, to| {
-            known.insert(mapped.get(from..to).unwrap_or_default());
-        });
+    fn add_plain(&mut self, code: Code, text: &str, known: &HashSet<&str>) {
         let plain = &mut self.plain;
         words::each(text, &mut |word, _| {
             if !(word.is_ascii() && known.contains(word.to_ascii_uppercase().as_str())) {
                 plain.insert((code, word.to_owned()));
             }
         });
+    }
+
+    /// Names and addresses as they read when quotes and comments are taken away: mostly they hold
+    /// no other words.
+    fn add_people(&mut self, people: &People) {
+        let People { from, to, cc, bcc } = people;
+        let mapped = std::mem::take(&mut self.mapped);
+        for (code, people) in [(Code::FROM, from), (Code::TO, to), (Code::CC, cc), (Code::BCC, bcc)]
+        {
+            let texts = mapped.split(SEPARATOR).filter_map(|text| text.split_at_checked(1));
+            let own = texts.filter(|(of, _)| of.as_bytes() == [code.0]);
+            let mut words = HashSet::new();
+            own.for_each(|(_, text)| words.extend(known(text)));
+            for text in people.iter().flat_map(Person::texts) {
+                self.add_plain(code, &text, &words);
+            }
+        }
+        self.mapped = mapped;
+    }
+
+    fn add_attachments(&mut self, attachments: &[Attachment]) {
+        self.attached |= !attachments.is_empty();
+        for text in attachments.iter().flat_map(Attachment::texts) {
+            self.add(Code::ATTACHMENT, &text);
+        }
     }
 
     fn done(mut self, account: AccountId) -> (String, String) {
@@ -144,7 +169,11 @@ impl Text {
             push_term(&mut self.terms, code.plain(), &word, Then::Same);
         }
         let account = account_term(account);
-        let marks = [Some(account.as_str()), self.partial.then_some(PARTIAL)];
+        let marks = [
+            Some(account.as_str()),
+            self.partial.then_some(PARTIAL),
+            self.attached.then_some(ATTACHED),
+        ];
         for term in marks.into_iter().flatten() {
             let (code, rest) = term.split_at(1);
             let code = Code(code.bytes().next().unwrap_or_default());
@@ -152,4 +181,16 @@ impl Text {
         }
         (self.terms, self.mapped)
     }
+}
+
+/// The runs of a text that are terms as they are.
+fn known(mapped: &str) -> HashSet<&str> {
+    let mut known = HashSet::new();
+    runs(mapped, &mut |from, to| {
+        let run = mapped.get(from..to).unwrap_or_default();
+        if run.len() <= PIECE {
+            known.insert(run);
+        }
+    });
+    known
 }

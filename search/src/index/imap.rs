@@ -84,7 +84,7 @@ fn known(reader: &Reader, leaf: &Leaf) -> Option<Known> {
 fn ask(leaf: &Leaf) -> (Ask, bool) {
     let text = |fields: &[Field], text: &str| Ask::Text {
         fields: fields.to_vec(),
-        needle: Needle::Substring(text.to_owned()),
+        needle: Needle::Casemapped(text.to_owned()),
     };
     match leaf {
         Leaf::Body(value) => (text(&[Field::Body], value), true),

@@ -17,7 +17,7 @@ use tantivy::{DocSet, InvertedIndexReader, SegmentReader, TERMINATED, TantivyDoc
 
 use super::document::SEPARATOR;
 use super::flat::Flat;
-use super::schema::{Code, Fields, PARTIAL, account_term};
+use super::schema::{ATTACHED, Code, Fields, PARTIAL, account_term};
 use super::tokens::{self, Lie, Sought};
 use crate::ask::{Ask, Needle};
 use crate::words;
@@ -164,10 +164,10 @@ impl<'a> Segment<'a> {
     }
 
     fn text(&self, fields: &[crate::ask::Field], needle: &Needle) -> Result<Sets, ReadError> {
-        let codes: Option<Vec<Code>> = fields.iter().map(|field| Code::of(*field)).collect();
-        let Some(codes) = codes else { return Ok(Sets::unknown(self.all.clone())) };
+        let codes: Vec<Code> = fields.iter().filter_map(|field| Code::of(*field)).collect();
         let sets = match needle {
-            Needle::Substring(text) => self.substring(&codes, text)?,
+            Needle::Casemapped(text) => self.substring(&codes, text)?,
+            Needle::Substring(text) => self.words(&codes, text, Lie::Within)?,
             Needle::Word(text) => self.words(&codes, text, Lie::Whole)?,
             Needle::Prefix(text) => self.words(&codes, text, Lie::Start)?,
             Needle::Suffix(text) => self.words(&codes, text, Lie::End)?,
@@ -179,7 +179,11 @@ impl<'a> Segment<'a> {
                 sets
             }
         };
-        Ok(sets.or(&Sets::unknown(self.partial.clone())))
+        let mut unread = self.partial.clone();
+        if codes.len() < fields.len() {
+            unread |= self.docs_of(ATTACHED.as_bytes())? & &self.all;
+        }
+        Ok(sets.or(&Sets::unknown(unread)))
     }
 
     /// Words without accents, as the query language has them. Who asks for some confirms.
@@ -192,6 +196,11 @@ impl<'a> Segment<'a> {
             let lie = match lie {
                 Lie::Start if at < last => Lie::Whole,
                 Lie::End if at > 0 => Lie::Whole,
+                Lie::Within if last > 0 => match at {
+                    0 => Lie::End,
+                    at if at == last => Lie::Start,
+                    _ => Lie::Whole,
+                },
                 lie => lie,
             };
             sets = sets.and(&Sets::unknown(self.word(codes, word, lie)?));

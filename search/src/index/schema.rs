@@ -83,6 +83,7 @@ impl Code {
     pub(super) const BCC: Self = Self(b'B');
     pub(super) const HEADER: Self = Self(b'H');
     pub(super) const BODY: Self = Self(b'X');
+    pub(super) const ATTACHMENT: Self = Self(b'A');
 
     /// That of a field; `None` for one that is not in the index.
     pub(super) fn of(field: ask::Field) -> Option<Self> {
@@ -94,7 +95,8 @@ impl Code {
             ask::Field::Bcc => Self::BCC,
             ask::Field::Header => Self::HEADER,
             ask::Field::Body => Self::BODY,
-            ask::Field::Attachment | ask::Field::Extracted => return None,
+            ask::Field::Attachment => Self::ATTACHMENT,
+            ask::Field::Extracted => return None,
         })
     }
 
@@ -111,6 +113,10 @@ pub(super) fn account_term(account: AccountId) -> String {
 
 /// The term of documents that hold more than is indexed: candidates whatever is asked.
 pub(super) const PARTIAL: &str = "1";
+
+/// The term of documents whose emails have attachments. What is extracted from those is in no
+/// index: candidates whenever it is asked for.
+pub(super) const ATTACHED: &str = "2";
 
 /// What follows a term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::ask::{Ask, Field, Needle};
 use crate::index::Index;
 
 fn subject(text: &str) -> Ask {
-    Ask::Text { fields: vec![Field::Subject], needle: Needle::Substring(text.into()) }
+    Ask::Text { fields: vec![Field::Subject], needle: Needle::Casemapped(text.into()) }
 }
 
 fn files(world: &World) -> Vec<PathBuf> {

@@ -11,7 +11,7 @@ use crate::ask::{Ask, Field, Needle};
 use crate::index::{Discovery, Options, Scope};
 
 fn subject(text: &str) -> Ask {
-    Ask::Text { fields: vec![Field::Subject], needle: Needle::Substring(text.into()) }
+    Ask::Text { fields: vec![Field::Subject], needle: Needle::Casemapped(text.into()) }
 }
 
 fn word(text: &str) -> Ask {
@@ -153,6 +153,45 @@ async fn what_the_history_lets_go_leaves_the_index() {
     };
     tokio::time::timeout(Duration::from_secs(50), collected).await.unwrap();
     assert_eq!(world.exact(&index, world.alice, &subject("number")), 2);
+    index.close();
+    world.store.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_are_found_however_they_are_written() {
+    let world = World::new().await;
+    let index = world.open(patient());
+    let long = "x".repeat(100);
+    let attached = format!(
+        "From: \"Jo\\hn\" <j@example.net>\r\nSubject: one\r\n\
+         Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+         Content-Type: text/plain; charset=utf-8\r\n\r\nJörg {long}\r\n--b\r\n\
+         Content-Type: application/pdf; name=\"=?utf-8?q?M=C3=BCll?= report.pdf\"\r\n\r\nx\r\n--b--\r\n"
+    );
+    world.add(world.alice, &[attached, mail("two", "nothing")]).await;
+    index.flush().unwrap();
+    let ask = |field, needle| Ask::Text { fields: vec![field], needle };
+    let word = |text: &str| Needle::Word(text.into());
+    for (field, needle, expected) in [
+        (Field::Body, word(&long), 1),
+        (Field::Body, Needle::Prefix("xxx".into()), 1),
+        (Field::Body, Needle::Substring("org".into()), 1),
+        (Field::Body, Needle::Substring("ÖR".into()), 1),
+        (Field::Body, Needle::Substring("urg".into()), 0),
+        (Field::Body, Needle::Suffix("hing".into()), 1),
+        (Field::Body, Needle::Phrase(vec!["jorg".into(), long.clone()]), 1),
+        (Field::From, word("john"), 1),
+        (Field::Attachment, word("mull"), 1),
+        (Field::Attachment, word("pdf"), 1),
+        (Field::Attachment, word("zip"), 0),
+        // What is extracted is not in the index: only who has no attachment is out.
+        (Field::Extracted, word("zip"), 1),
+    ] {
+        let ask = ask(field, needle);
+        let found = world.ask(&index, world.alice, &ask);
+        assert_eq!(found.candidates().count(), expected, "{ask:?}");
+        assert!(found.tail.is_empty());
+    }
     index.close();
     world.store.shutdown().await;
 }
