@@ -79,6 +79,10 @@ pub(super) struct Core {
     /// The end of the last synced batch in that last segment.
     pub(super) written_to: u64,
     pub(super) spare: Option<Arc<SegmentFile>>,
+    /// The next segment is being made ahead.
+    pub(super) making_spare: bool,
+    /// When the next segment could not be made ahead.
+    pub(super) spare_failed: Option<Instant>,
     pub(super) committed_changed: bool,
     /// Whether the next batch is to begin a segment.
     pub(super) seal_wanted: bool,
@@ -105,6 +109,8 @@ impl Core {
             segments: found.segments.clone(),
             written_to: found.offset,
             spare: found.spare.clone(),
+            making_spare: false,
+            spare_failed: None,
             committed_changed: false,
             seal_wanted: false,
             closing: false,
@@ -238,6 +244,11 @@ impl Core {
     pub(super) fn in_tail(&self, index: LogIndex) -> Option<&LogEntry> {
         let place = index.0.checked_sub(self.tail_start()?.0)?;
         self.tail.get(usize::try_from(place).ok()?).map(|tailed| &tailed.entry)
+    }
+
+    /// Whether the next segment is there, or about to be: right behind a seal it is being made.
+    pub(super) fn has_spare(&self) -> bool {
+        self.spare.is_some() || self.making_spare
     }
 
     /// The id of an entry and the chain after it, if that needs no reading.

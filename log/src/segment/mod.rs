@@ -307,7 +307,7 @@ impl SegmentLog {
     pub fn reserve(&self) -> Reserve {
         let shared = &self.handle.shared;
         let space = shared.look_at_room();
-        shared.reserve(space, self.core().spare.is_some())
+        shared.reserve(space, self.core().has_spare())
     }
 
     /// Whether records that let the mail grow may be proposed. Blocks.
@@ -320,7 +320,7 @@ impl SegmentLog {
     pub fn growth_was_allowed(&self) -> (bool, Duration) {
         let (room, next_segment) = {
             let core = self.core();
-            (core.room, core.spare.is_some())
+            (core.room, core.has_spare())
         };
         let Some((space, at)) = room else { return (false, Duration::MAX) };
         (self.handle.shared.reserve(space, next_segment).growth_allowed(), at.elapsed())

@@ -54,6 +54,14 @@ fn wait(start: impl FnOnce(Done) -> Result<(), LogError>) -> Result<(), LogError
     receive.recv().expect("every callback is called")
 }
 
+fn eventually(mut is_so: impl FnMut() -> bool, else_what: &str) {
+    let began = std::time::Instant::now();
+    while !is_so() {
+        assert!(began.elapsed().as_secs() < 30, "{else_what}");
+        std::thread::yield_now();
+    }
+}
+
 fn append(log: &SegmentLog, term: u64, range: Range<u64>) {
     for index in range {
         wait(|done| log.append(vec![entry(term, index, &payload(index))], done)).unwrap();

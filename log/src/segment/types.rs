@@ -144,7 +144,7 @@ pub struct Reserve {
     pub free: u64,
     /// Bytes below which growth is refused.
     pub wanted: u64,
-    /// Whether the next segment is there, preallocated.
+    /// Whether the next segment is there, preallocated, or being made right now.
     pub next_segment: bool,
 }
 

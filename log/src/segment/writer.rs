@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::core::{Core, Task, Work};
 use super::file::SegmentFile;
 use super::format::{
-    BatchBuffer, BatchHeader, EntryFrame, Frame, SEGMENT_HEADER_BYTES, Seal, State,
+    BatchBuffer, BatchHeader, EntryFrame, Frame, SEGMENT_HEADER_BYTES, Seal, SegmentId, State,
 };
 use super::recovery::{Found, Segment, fresh_id};
 use super::scan::Runs;
@@ -60,6 +60,33 @@ impl Shared {
         let wanted = space.total / 100 * self.options.reserve_percent;
         Reserve { free: space.free, wanted, next_segment }
     }
+
+    /// Whether a segment is to be made ahead, which is then begun.
+    fn begins_spare(&self) -> bool {
+        let mut core = self.core.lock();
+        let begins = !core.has_spare();
+        core.making_spare |= begins;
+        begins
+    }
+
+    fn make_spare(&self, id: SegmentId) {
+        let made = self.make_segment(id);
+        let mut core = self.core.lock();
+        core.making_spare = false;
+        core.spare_failed = made.is_err().then(Instant::now);
+        match made {
+            Ok(spare) => core.spare = Some(spare),
+            Err(error) => {
+                tracing::warn!(%error, "no segment could be made ahead");
+                // An idle writer tries again.
+                self.wake.notify_one();
+            }
+        }
+    }
+
+    fn make_segment(&self, id: SegmentId) -> Result<Arc<SegmentFile>, LogError> {
+        SegmentFile::make(&*self.disk, &self.dir, id).map(Arc::new)
+    }
 }
 
 pub(super) struct Writer {
@@ -75,8 +102,8 @@ pub(super) struct Writer {
     /// Whether the last batch was a mark.
     marked: bool,
     buffer: BatchBuffer,
-    /// When the next segment could not be made ahead.
-    spare_failed: Option<Instant>,
+    /// Makes the next segment ahead.
+    making: Option<Worker<()>>,
 }
 
 /// What goes into one batch.
@@ -122,7 +149,7 @@ impl Writer {
         dir: &Path,
     ) -> Result<Worker<()>, LogError> {
         let empty = || LogError::Missing { file: dir.to_owned(), what: "no segment".into() };
-        let mut writer = Self {
+        let writer = Self {
             file: found.segments.last().ok_or_else(empty)?.file.clone(),
             offset: found.offset,
             next_batch: found.before.next_batch,
@@ -130,10 +157,10 @@ impl Writer {
             state: found.before.state,
             marked: found.marked,
             buffer: BatchBuffer::default(),
-            spare_failed: None,
+            making: None,
             shared,
         };
-        writer.make_spare();
+        writer.make_spare_now();
         world::worker("log", writer.run()).map_err(LogError::io(dir, "start the writer"))
     }
 
@@ -141,6 +168,7 @@ impl Writer {
         while let Some(load) = self.next_load().await {
             self.commit(load).await;
         }
+        self.spare_is_made().await;
     }
 
     /// Waits for work; `None` ends the writer.
@@ -173,9 +201,9 @@ impl Writer {
     async fn wait(&self) -> bool {
         let idle = self.shared.options.idle_mark;
         // Growth is refused until there is a spare: nothing else would make one.
-        let idle = match self.shared.core.lock().spare {
-            Some(_) => idle,
-            None => Some(idle.unwrap_or(SPARE_RETRY).min(SPARE_RETRY)),
+        let idle = match self.shared.core.lock().has_spare() {
+            true => idle,
+            false => Some(idle.unwrap_or(SPARE_RETRY).min(SPARE_RETRY)),
         };
         let woken = self.shared.wake.notified();
         match idle {
@@ -211,7 +239,12 @@ impl Writer {
     }
 
     async fn commit(&mut self, load: Load) {
-        let mut written = self.write(&load);
+        let fits = self.encode(&load) && !load.seal;
+        let rotates = !fits && self.offset > SEGMENT_HEADER_BYTES as u64;
+        if rotates {
+            self.spare_is_made().await;
+        }
+        let mut written = self.write(&load, rotates);
         if written.is_ok() {
             world::before_sync().await;
             written = written.and_then(|written| self.sync().map(|()| written));
@@ -223,9 +256,9 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, load: &Load) -> Result<Written, Failure> {
-        let fits = self.encode(load) && !load.seal;
-        if !fits && self.offset > SEGMENT_HEADER_BYTES as u64 {
+    /// Writes what is encoded, in the next segment if that is wanted.
+    fn write(&mut self, load: &Load, rotates: bool) -> Result<Written, Failure> {
+        if rotates {
             self.rotate()?;
             self.encode(load);
         }
@@ -330,7 +363,7 @@ impl Writer {
     /// Seals the segment and goes on in the next, which is made first: so a sealed
     /// segment that is the last proves that a file is missing.
     fn rotate(&mut self) -> Result<(), Failure> {
-        let spare = self.shared.core.lock().spare.take();
+        let spare = self.shared.core.lock().spare.clone();
         let next = match spare {
             Some(spare) => spare,
             None => self.make_next().map_err(Failure::of)?,
@@ -342,7 +375,7 @@ impl Writer {
         self.file = next.clone();
         self.offset = SEGMENT_HEADER_BYTES as u64;
         self.begin_segment(next);
-        self.make_spare();
+        self.make_spare_beside();
         Ok(())
     }
 
@@ -369,6 +402,7 @@ impl Writer {
             last.end = self.state.last.map(|last| last.index);
         }
         core.spare = None;
+        core.making_spare = true;
         core.written_to = self.offset;
         core.segments.push(Segment {
             file,
@@ -380,27 +414,42 @@ impl Writer {
         });
     }
 
+    /// The next segment's own number and id.
+    fn next_id(&self) -> SegmentId {
+        fresh_id(self.file.id.number + 1, self.file.id.id, &self.shared.options)
+    }
+
     fn make_next(&self) -> Result<Arc<SegmentFile>, LogError> {
-        let shared = &self.shared;
-        let id = fresh_id(self.file.id.number + 1, self.file.id.id, &shared.options);
-        SegmentFile::make(&*shared.disk, &shared.dir, id).map(Arc::new)
+        self.shared.make_segment(self.next_id())
     }
 
     /// The next segment is made ahead: it is the reserve for what shrinks when
     /// the disk is full. Failing is no failure yet.
-    fn make_spare(&mut self) {
-        if self.shared.core.lock().spare.is_some() {
-            return;
+    fn make_spare_now(&self) {
+        if self.shared.begins_spare() {
+            self.shared.make_spare(self.next_id());
         }
-        match self.make_next() {
-            Ok(spare) => {
-                self.shared.core.lock().spare = Some(spare);
-                self.spare_failed = None;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "no segment could be made ahead");
-                self.spare_failed = Some(Instant::now());
-            }
+    }
+
+    fn make_spare(&mut self) {
+        if self.shared.begins_spare() {
+            self.make_spare_beside();
+        }
+    }
+
+    /// Beside the batches: making a file waits for all that the file system has to write.
+    fn make_spare_beside(&mut self) {
+        let (shared, id) = (self.shared.clone(), self.next_id());
+        match world::worker("log-ahead", async move { shared.make_spare(id) }) {
+            Ok(worker) => self.making = Some(worker),
+            Err(_) => self.shared.make_spare(self.next_id()),
+        }
+    }
+
+    async fn spare_is_made(&mut self) {
+        if let Some(making) = self.making.take() {
+            // Whether there is one, the core says.
+            let _ = making.ended().await;
         }
     }
 
@@ -416,7 +465,8 @@ impl Writer {
         };
         self.state = written.state;
         self.remove(unused);
-        if self.spare_failed.is_some_and(|failed| failed.elapsed() >= SPARE_RETRY) {
+        let failed = self.shared.core.lock().spare_failed;
+        if failed.is_some_and(|failed| failed.elapsed() >= SPARE_RETRY) {
             self.make_spare();
         }
         load.tasks.into_iter().for_each(|task| (task.done)(Ok(())));
@@ -433,9 +483,7 @@ impl Writer {
                 return;
             }
         }
-        if shared.core.lock().spare.is_none() {
-            self.make_spare();
-        }
+        self.make_spare();
     }
 
     /// The disk is full: all that was promised is taken back.

@@ -68,6 +68,8 @@ fn options(cache: usize) -> Options {
     options.set_memtable_prefix_bloom_ratio(MEMORY_BLOOM);
     options.set_memtable_whole_key_filtering(true);
     options.set_keep_log_file_num(2);
+    // What is written at once holds up everybody's syncs.
+    options.set_bytes_per_sync(1 << 20);
     options
 }
 

@@ -59,5 +59,6 @@ async fn a_log_of_many_segments_and_a_torn_end_is_read() {
     let log = ReadOnlyLog::open(&disk.crash(), Path::new("/log")).unwrap();
     assert!(all(&log).len() >= 14);
     assert!(log.purged().is_none() && log.last() >= node.status().durable);
-    assert!(disk.files().len() > 3, "several segments: {:?}", disk.files());
+    // Two that are sealed, the one that is written to; the next is made beside.
+    assert!(disk.files().len() > 2, "several segments: {:?}", disk.files());
 }

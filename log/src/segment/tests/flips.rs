@@ -15,6 +15,8 @@ fn log(marked: bool) -> (SimDisk, Vec<LogEntry>) {
     wait(|done| log.truncate_after(Some(id(1, 17)), done)).unwrap();
     append(&log, 2, 18..60);
     let entries = all(&log);
+    // The next segment is made beside the batches.
+    eventually(|| log.core().spare.is_some(), "no spare was made");
     let image = disk.copy();
     log.close().unwrap();
     (if marked { disk.copy() } else { image }, entries)
