@@ -87,7 +87,7 @@ pub use login::{Access, Login, Revoked};
 pub use membership::{ClusterFile, Joining, Peers};
 pub use names::MailboxPath;
 pub use open::{Rebuilt, rebuild};
-pub use purge::{KeepLog, PurgePin};
+pub use purge::KeepLog;
 pub use recover::{Survivor, look_at_survivor, recover_alone};
 pub use renew::{Binding, Recovered, Recovery, Renewal, Replay, Tables, only_account, renewal};
 pub use request::{
@@ -129,7 +129,6 @@ struct Inner {
     keep_log_for: std::time::Duration,
     keep_history: Option<std::time::Duration>,
     opened: Instant,
-    purge_pins: parking_lot::Mutex<Vec<purge::PurgePin>>,
     identity: NodeFile,
     membership: parking_lot::Mutex<ClusterFile>,
     layout: Layout,
@@ -205,10 +204,6 @@ impl Mailstore {
     /// When the views cannot be read.
     pub fn local_view(&self) -> Result<View, StoreError> {
         self.inner.local_view()
-    }
-    /// From now on neither the log nor dead blobs go past what this one has.
-    pub fn pin_purge(&self, pin: PurgePin) {
-        self.inner.pin_purge(pin);
     }
     /// Whether this node serves, asked of a quorum: found out within `patience`.
     ///

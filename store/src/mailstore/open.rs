@@ -265,7 +265,6 @@ impl Inner {
             keep_log_for: options.keep_log_for,
             keep_history: options.keep_history.filter(|_| !membership.light),
             opened: std::time::Instant::now(),
-            purge_pins: Default::default(),
             identity,
             membership: parking_lot::Mutex::new(membership),
             layout,

@@ -1,7 +1,6 @@
 //! How far the log may be purged, where it is not kept for ever: to a verified
 //! checkpoint, and not past what anybody needs who may come back.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use redoubt_log::id::LogIndex;
@@ -24,51 +23,13 @@ pub enum KeepLog {
     SinceCheckpoint,
 }
 
-/// Somebody who needs the log, and the blobs that it names, from behind an index on.
-#[derive(Clone)]
-pub struct PurgePin {
-    /// Who, for people: an alarm says so.
-    pub name: &'static str,
-    /// The last index that it has; `None` while that is not known: then it needs everything.
-    /// Blocks for no longer than a look at the views.
-    pub has: Arc<dyn Fn() -> Option<LogIndex> + Send + Sync>,
-}
-
-impl std::fmt::Debug for PurgePin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PurgePin({})", self.name)
-    }
-}
-
 impl Inner {
-    /// From now on neither the log nor dead blobs go past what the pin's owner has.
-    pub(super) fn pin_purge(&self, pin: PurgePin) {
-        self.purge_pins.lock().push(pin);
-    }
-
-    /// The last index that all have who pin the log; `None` when nobody does.
-    pub(super) fn purge_pin(&self) -> Option<LogIndex> {
-        let pins = self.purge_pins.lock().clone();
-        pins.iter().map(|pin| (pin.has)().unwrap_or(LogIndex(0))).min()
-    }
-
-    /// What a pin keeps is nobody's fault but takes room: said when that becomes short.
-    fn watch_pins(&self, wanted: LogIndex) {
-        let pins = self.purge_pins.lock().clone();
-        let short = self.reserve.room().is_ok_and(|(free, reserve)| free < 2 * reserve);
-        for pin in pins {
-            let has = (pin.has)().unwrap_or(LogIndex(0));
-            let text = (short && has < wanted).then(|| {
-                format!(
-                    "the log is kept from entry {} on for the {}, and the disk is getting full: \
-                     see to it that the {} goes on, or enlarge the disk",
-                    has.0.saturating_add(1),
-                    pin.name,
-                    pin.name
-                )
-            });
-            self.alarms.set(AlarmKind::Disk, pin.name, text);
-        }
+    /// No further than the archive has the log and the blobs that it names. That takes room:
+    /// said when it becomes short.
+    pub(super) fn behind_the_archive(&self, wanted: LogIndex) -> LogIndex {
+        let has = self.archive_needs();
+        self.alarms.set(AlarmKind::Disk, "archive", kept_alarm(has, wanted, self.reserve.seen()));
+        wanted.min(has)
     }
 
     /// Purges what nobody needs any more, after a checkpoint was taken.
@@ -91,12 +52,24 @@ impl Inner {
         let needed = needed_by_members(&self.node.cluster(), absent, here)?;
         let floor = self.node.snapshot_floor().unwrap_or(base);
         let wanted = base.min(needed).min(floor);
-        self.watch_pins(wanted);
-        let pin = self.purge_pin().unwrap_or(wanted).min(self.archive_needs());
-        let upto = wanted.min(pin);
+        let upto = self.behind_the_archive(wanted);
         let purged = self.node.status().purged.map(|id| id.index);
         (Some(upto) > purged).then_some(upto)
     }
+}
+
+/// What an operator must know where the archive, which has the log up to an entry, keeps it
+/// from going up to another, with so many bytes free and so many kept.
+fn kept_alarm(has: LogIndex, wanted: LogIndex, room: (u64, u64)) -> Option<String> {
+    let (free, reserve) = room;
+    (has < wanted && free < reserve.saturating_mul(2)).then(|| {
+        format!(
+            "the log, and mail that nobody keeps any more, stay from entry {} on, for the backup \
+             repository has not got them, and the disk is getting full: see to it that the \
+             archive goes on (`redoubt archive status`), or enlarge the disk",
+            has.0.saturating_add(1)
+        )
+    })
 }
 
 /// The entry up to which every member has the log that is there, or was lately.
@@ -171,5 +144,14 @@ mod tests {
         // It was gone before this node came.
         let gone = vec![member(2, Some(50), Some(HOUR)), member(3, Some(9), None)];
         assert_eq!(needed_after(25 * HOUR, gone), Some(LogIndex(50)));
+    }
+
+    #[test]
+    fn what_the_archive_keeps_is_said_when_room_is_short() {
+        let alarm = |has, free| kept_alarm(LogIndex(has), LogIndex(9), (free, 100));
+        assert!(alarm(4, 199).is_some_and(|text| text.contains("from entry 5 on")));
+        assert_eq!(alarm(4, 200), None);
+        assert_eq!(alarm(9, 0), None);
+        assert_eq!(alarm(u64::MAX, 0), None);
     }
 }

@@ -177,7 +177,7 @@ impl Inner {
     }
 
     /// Up to which index blobs that died may go here: every image in `base/` that may be rebuilt
-    /// from or given away has their death, and all that pins the log has it.
+    /// from or given away has their death, and the archive has it.
     fn reclaimable(&self) -> Option<LogIndex> {
         let applied = self.progress.applied()?;
         let mut upto = applied;
@@ -186,7 +186,7 @@ impl Inner {
             upto = upto.min(oldest.unwrap_or(applied));
         }
         upto = upto.min(self.node.snapshot_floor().unwrap_or(applied));
-        Some(upto.min(self.purge_pin().unwrap_or(applied)).min(self.archive_needs()))
+        Some(self.behind_the_archive(upto))
     }
 }
 
