@@ -26,6 +26,18 @@ async fn build(data: &Path, emails: u64) -> anyhow::Result<Duration> {
     build_of(data, emails, |number| tiny(number).into_bytes()).await
 }
 
+/// Fills an INBOX of a new store with tiny emails, and measures it.
+pub(super) async fn with_tiny(
+    data: &Path,
+    emails: u64,
+    work: fn(&Path, u64) -> anyhow::Result<Table>,
+) -> anyhow::Result<Table> {
+    node::prepare(data).await?;
+    build(data, emails).await?;
+    let data = data.to_owned();
+    tokio::task::spawn_blocking(move || work(&data, emails)).await?
+}
+
 /// Fills the first account's INBOX with emails of this content; how long it took.
 pub(super) async fn build_of(
     data: &Path,

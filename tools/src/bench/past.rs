@@ -34,10 +34,7 @@ struct Opened {
 /// Fills an INBOX, changes the flags of all its emails again and again, expunges half of them,
 /// and opens it by IMAP as it was before, in between and after.
 pub(super) async fn measure(data: &Path, emails: u64) -> anyhow::Result<Table> {
-    node::prepare(data).await?;
-    large::build_of(data, emails, |number| large::tiny(number).into_bytes()).await?;
-    let data = data.to_owned();
-    tokio::task::spawn_blocking(move || work(&data, emails)).await?
+    large::with_tiny(data, emails, work).await
 }
 
 fn work(data: &Path, emails: u64) -> anyhow::Result<Table> {

@@ -18,10 +18,7 @@ const UNDELETED: u64 = 10_000;
 
 /// Fills an INBOX and brings back what was done to it.
 pub(super) async fn measure(data: &Path, emails: u64) -> anyhow::Result<Table> {
-    node::prepare(data).await?;
-    large::build_of(data, emails, |number| large::tiny(number).into_bytes()).await?;
-    let data = data.to_owned();
-    tokio::task::spawn_blocking(move || work(&data, emails)).await?
+    large::with_tiny(data, emails, work).await
 }
 
 fn work(data: &Path, emails: u64) -> anyhow::Result<Table> {

@@ -12,11 +12,13 @@ use super::super::report::{Cell, Table};
 use super::super::{millis, node, quantile, say};
 use super::nodes::Nodes;
 use super::traffic::{Answered, Traffic};
-use super::{UNDER_LOAD, longest_pause};
+use super::{UNDER_LOAD, longest_pause, pauses};
 use crate::config::KeepLog;
 
 /// How long the load goes on before a node joins: what it is compared with.
 const BEFORE: Duration = Duration::from_secs(15);
+/// A pause that is told of one by one.
+const LONG: Duration = Duration::from_millis(70);
 /// About how many octets an email has.
 const SIZE: usize = 2048;
 /// The log is purged up to the older of so many checkpoints.
@@ -190,6 +192,9 @@ fn join(
     let answered = traffic.answered();
     let before = Course::of(&answered, began, joins).row(&format!("before {what}"));
     let during = Course::of(&answered, joins, joined).row(&format!("while {what}"));
+    for (at, long) in pauses(&answered, joins).filter(|(_, long)| *long >= LONG) {
+        say(&format!("    {:.1} s after the join began: {:.0} ms", at.as_secs_f64(), millis(long)));
+    }
     let given = given(took, size(data));
     let nothing = [Cell::Nothing, Cell::Nothing, Cell::Nothing];
     Ok([[before, nothing.into()].concat(), [during, given.into()].concat()])

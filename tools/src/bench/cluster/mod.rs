@@ -235,11 +235,16 @@ fn first_after(traffic: &Traffic, began: Instant) -> Option<Instant> {
 
 /// The longest time without an acknowledgement that touches what comes after `began`.
 fn longest_pause(answered: &[Answered], began: Instant) -> Duration {
-    let times: Vec<Instant> = answered.iter().map(|one| one.answered).collect();
-    let first = times.partition_point(|time| *time < began).saturating_sub(1);
-    let tail = times.get(first..).unwrap_or_default();
-    let pauses = tail.iter().zip(tail.iter().skip(1)).map(|(one, next)| *next - *one);
-    pauses.max().unwrap_or_default()
+    pauses(answered, began).map(|(_, long)| long).max().unwrap_or_default()
+}
+
+/// How long after `began` each pause between two answers began, and how long it was.
+fn pauses(answered: &[Answered], began: Instant) -> impl Iterator<Item = (Duration, Duration)> {
+    let first = answered.partition_point(|one| one.answered < began).saturating_sub(1);
+    let tail = answered.get(first..).unwrap_or_default();
+    tail.iter().zip(tail.iter().skip(1)).map(move |(one, next)| {
+        (one.answered.saturating_duration_since(began), next.answered - one.answered)
+    })
 }
 
 // ------------------------------------------------------------------- tables
