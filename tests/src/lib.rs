@@ -10,6 +10,7 @@ pub mod lmtp;
 pub mod maildir;
 pub mod messages;
 pub mod model;
+pub mod packs;
 pub mod process;
 pub mod programs;
 pub mod room;

@@ -284,6 +284,30 @@ impl Bucket {
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
+
+    /// A server with an account that archives into a folder of it, encrypted.
+    fn fed_by(&self, home: &Path, folder: &str, settings: &[(&str, &str)]) -> Redoubt {
+        let path = |name: &str| home.join(name).display().to_string();
+        let (key, credentials) = (path("key"), path("credentials"));
+        let (url, repository) = (self.url(), format!("s3://mail/{folder}"));
+        let secret = "access_key_id = \"any\"\nsecret_access_key = \"thing\"\n";
+        fs::write(&credentials, secret).unwrap();
+        let init = Command::new(binary()).args(["backup", "keys", "init", &key]).output().unwrap();
+        done("init", &init);
+        let mut environment = vec![
+            ("REDOUBT_BACKUP_REPOSITORY", repository.as_str()),
+            ("REDOUBT_BACKUP_ENDPOINT", &url),
+            ("REDOUBT_BACKUP_REGION", "us-east-1"),
+            ("REDOUBT_BACKUP_CREDENTIALS_FILE", &credentials),
+            ("REDOUBT_BACKUP_KEY_FILE", &key),
+            ("REDOUBT_BACKUP_INTERVAL_MS", "20"),
+        ];
+        environment.extend_from_slice(settings);
+        let server = Redoubt::start_with(&home.join("data"), &environment);
+        server.domain("example.org");
+        server.account(ALICE);
+        server
+    }
 }
 
 impl Drop for Bucket {
@@ -296,22 +320,9 @@ impl Drop for Bucket {
 #[test]
 fn a_bucket_that_hangs_stops_no_mail_and_gets_all_of_it_later() {
     let (home, bucket) = (tempfile::tempdir().unwrap(), Bucket::start());
-    let path = |name: &str| home.path().join(name).display().to_string();
-    let (key, credentials, url) = (path("key"), path("credentials"), bucket.url());
-    fs::write(&credentials, "access_key_id = \"any\"\nsecret_access_key = \"thing\"\n").unwrap();
-    done("init", &Command::new(binary()).args(["backup", "keys", "init", &key]).output().unwrap());
-    let environment = [
-        ("REDOUBT_BACKUP_REPOSITORY", "s3://mail/a/b"),
-        ("REDOUBT_BACKUP_ENDPOINT", url.as_str()),
-        ("REDOUBT_BACKUP_REGION", "us-east-1"),
-        ("REDOUBT_BACKUP_CREDENTIALS_FILE", &credentials),
-        ("REDOUBT_BACKUP_KEY_FILE", &key),
-        ("REDOUBT_BACKUP_INTERVAL_MS", "20"),
-        ("REDOUBT_BACKUP_ALARM_LAG_SECONDS", "0"),
-    ];
-    let mut server = Redoubt::start_with(&home.path().join("data"), &environment);
-    server.domain("example.org");
-    server.account(ALICE);
+    let settings = [("REDOUBT_BACKUP_ALARM_LAG_SECONDS", "0")];
+    let mut server = bucket.fed_by(home.path(), "a/b", &settings);
+    let new = home.path().join("new").display().to_string();
     deliver(&server, "before");
     until("all is archived", || is_archived(&server));
     bucket.signal(Signal::STOP);
@@ -325,7 +336,6 @@ fn a_bucket_that_hangs_stops_no_mail_and_gets_all_of_it_later() {
     let before = inbox(&server);
     assert_eq!(before.len(), 6);
     server.kill();
-    let new = path("new");
     done("recover", &server.run(&["recover", "--into", &new, "--yes"]));
     assert_eq!(inbox(&Redoubt::start(Path::new(&new))), before);
 }
@@ -335,21 +345,7 @@ fn a_bucket_that_hangs_stops_no_mail_and_gets_all_of_it_later() {
 #[test]
 fn a_base_that_is_killed_or_hangs_is_there_in_the_end() {
     let (home, bucket) = (tempfile::tempdir().unwrap(), Bucket::start());
-    let path = |name: &str| home.path().join(name).display().to_string();
-    let (key, credentials, url) = (path("key"), path("credentials"), bucket.url());
-    fs::write(&credentials, "access_key_id = \"any\"\nsecret_access_key = \"thing\"\n").unwrap();
-    done("init", &Command::new(binary()).args(["backup", "keys", "init", &key]).output().unwrap());
-    let environment = [
-        ("REDOUBT_BACKUP_REPOSITORY", "s3://mail/c"),
-        ("REDOUBT_BACKUP_ENDPOINT", url.as_str()),
-        ("REDOUBT_BACKUP_REGION", "us-east-1"),
-        ("REDOUBT_BACKUP_CREDENTIALS_FILE", &credentials),
-        ("REDOUBT_BACKUP_KEY_FILE", &key),
-        ("REDOUBT_BACKUP_INTERVAL_MS", "20"),
-    ];
-    let mut server = Redoubt::start_with(&home.path().join("data"), &environment);
-    server.domain("example.org");
-    server.account(ALICE);
+    let mut server = bucket.fed_by(home.path(), "c", &[]);
     (0..5).for_each(|n| deliver(&server, &format!("before{n}")));
     until("all is archived", || is_archived(&server));
     let base = |server: &Redoubt| archive(server)["base"].clone();

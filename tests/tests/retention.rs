@@ -1,32 +1,14 @@
 //! A real server with a short horizon: what was expunged leaves its files, what lives stays.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
 
-use std::path::Path;
 use std::time::Duration;
 
-use redoubt_log::id::BlobId;
 use redoubt_tests::cluster::until;
 use redoubt_tests::imap::Imap;
+use redoubt_tests::packs::{is_in_packs, planted};
 use redoubt_tests::process::Redoubt;
 
 const PATIENCE: Duration = Duration::from_secs(120);
-
-fn mail(n: usize) -> Vec<u8> {
-    let body: String = (0..300).map(|line| format!("planted {n} in line {line}\r\n")).collect();
-    format!("From: a@example.net\r\nSubject: {n}\r\n\r\n{body}").into_bytes()
-}
-
-/// Every frame carries its blob's id, however its octets are compressed.
-fn is_in_packs(data: &Path, message: &[u8]) -> bool {
-    let id = BlobId::of(message);
-    std::fs::read_dir(data.join("shards/0/blobs")).unwrap().any(|file| {
-        let path = file.unwrap().path();
-        let pack = path.extension().is_some_and(|extension| extension == "pack");
-        // One that is removed right now is not there any more.
-        let octets = if pack { std::fs::read(&path).unwrap_or_default() } else { Vec::new() };
-        octets.windows(32).any(|window| window == id.0)
-    })
-}
 
 #[test]
 fn expunged_mail_leaves_the_packs_and_live_mail_stays() {
@@ -37,9 +19,9 @@ fn expunged_mail_leaves_the_packs_and_live_mail_stays() {
     server.account("alice@example.org");
     let mut imap = Imap::login(server.imap(), "alice@example.org").unwrap();
     for n in 0..8 {
-        assert!(imap.append("INBOX", "", &mail(n)).unwrap().is_ok());
+        assert!(imap.append("INBOX", "", &planted(n)).unwrap().is_ok());
     }
-    assert!((0..8).all(|n| is_in_packs(&data, &mail(n))));
+    assert!((0..8).all(|n| is_in_packs(&data, &planted(n))));
     imap.ok("SELECT INBOX").unwrap();
     imap.ok("STORE 1:5 +FLAGS.SILENT (\\Deleted)").unwrap();
     imap.ok("EXPUNGE").unwrap();
@@ -49,7 +31,7 @@ fn expunged_mail_leaves_the_packs_and_live_mail_stays() {
         flagged = !flagged;
         let sign = if flagged { '+' } else { '-' };
         imap.ok(&format!("STORE 1 {sign}FLAGS.SILENT (\\Flagged)")).unwrap();
-        (0..5).all(|n| !is_in_packs(&data, &mail(n))).then_some(())
+        (0..5).all(|n| !is_in_packs(&data, &planted(n))).then_some(())
     });
     assert!(gone.is_some(), "expunged mail is still in the packs");
     for restarted in [false, true] {
@@ -62,7 +44,7 @@ fn expunged_mail_leaves_the_packs_and_live_mail_stays() {
         for n in 1..=3 {
             let reply = imap.ok(&format!("FETCH {n} BODY.PEEK[]")).unwrap();
             let whole = reply.untagged.concat();
-            let body = mail(n + 4);
+            let body = planted(n + 4);
             assert!(whole.windows(body.len()).any(|window| window == body), "mail {n}");
         }
         assert!(server.run(&["check"]).status.success());

@@ -1,5 +1,5 @@
 //! An object store that fails as it is told.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, dead_code, unreachable_pub, missing_docs)]
 
 use std::fmt;
 use std::ops::Range;
@@ -169,5 +169,32 @@ impl ObjectStore for Faulty {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.inner.copy_opts(from, to, options).await
+    }
+}
+
+/// Each object removed, cut and flipped in turn, and put back: its name, and whether it is there.
+/// But for a last range of the log that is gone: where the log ends only the server knows.
+pub async fn each_damaged(objects: &Objects, mut then: impl AsyncFnMut(&str, bool)) {
+    let listed = objects.list("", None).await.unwrap();
+    let newest = listed.iter().rfind(|object| object.name.starts_with("log/"));
+    let newest = newest.unwrap().name.clone();
+    for object in listed {
+        let whole = objects.get(&object.name).await.unwrap();
+        let middle = whole.len() / 2;
+        let mut flipped = whole.to_vec();
+        flipped[middle] ^= 0x10;
+        for bad in [None, Some(whole.slice(..middle)), Some(flipped.into())] {
+            if bad.is_none() && object.name == newest {
+                continue;
+            }
+            objects.delete(&object.name).await.unwrap();
+            let there = bad.is_some();
+            if let Some(bad) = bad {
+                objects.create(&object.name, bad).await.unwrap();
+            }
+            then(&object.name, there).await;
+        }
+        objects.delete(&object.name).await.unwrap();
+        objects.create(&object.name, whole).await.unwrap();
     }
 }
