@@ -5,32 +5,33 @@ use redoubt_store::search::Reader;
 use redoubt_store::travel::{Gone, Judge};
 use redoubt_store::view::{Placement, View};
 
-use crate::facts::{Account, Email, FactsError, Known, PartTexts};
+use crate::facts::{Account, Email, FactsError, Known};
 use crate::query::Query;
+use crate::texts::Texts;
 
 /// A query, and what it is asked of.
 #[derive(Debug)]
-pub struct Finder<'a, R, T> {
+pub struct Finder<'a, R> {
     query: &'a Query,
     account: Account<'a>,
     reader: &'a R,
-    texts: &'a T,
+    texts: &'a dyn Texts,
 }
 
-impl<'a, R: Reader, T: PartTexts> Finder<'a, R, T> {
+impl<'a, R: Reader> Finder<'a, R> {
     /// Of an account, as of a view.
     pub fn new(
         query: &'a Query,
         view: &'a View,
         account: AccountId,
         reader: &'a R,
-        texts: &'a T,
+        texts: &'a dyn Texts,
     ) -> Self {
         Self { query, account: Account::new(view, account), reader, texts }
     }
 }
 
-impl<R: Reader, T: PartTexts> Judge for Finder<'_, R, T> {
+impl<R: Reader> Judge for Finder<'_, R> {
     type Error = FactsError;
 
     fn opens_messages(&self) -> bool {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use redoubt_search::query::{ALIASES, Context, Query, operators};
-use redoubt_tests::cluster::said;
+use redoubt_tests::cluster::{PATIENCE, said, until};
 use redoubt_tests::imap::Imap;
 use redoubt_tests::process::Redoubt;
 use serde_json::Value;
@@ -53,7 +53,9 @@ fn message(row: &[String]) -> String {
         let (name, kind) = part.trim_start_matches('`').split_once("` ").unwrap();
         let kind = kind.split(',').next().unwrap().trim();
         parts += &format!("--b\r\nContent-Type: {kind}\r\n");
-        parts += &format!("Content-Disposition: attachment; filename=\"{name}\"\r\n\r\nx\r\n");
+        let octets = if part.contains("damaged") { "%PDF-1.7 broken" } else { "x" };
+        parts +=
+            &format!("Content-Disposition: attachment; filename=\"{name}\"\r\n\r\n{octets}\r\n");
     }
     if more.contains("30,000 octets") {
         parts += &"x".repeat(70).repeat(430);
@@ -131,10 +133,20 @@ impl Scene {
         }
         imap.ok("SELECT Work").unwrap();
         imap.ok("MOVE 1 INBOX").unwrap();
-        let status: Value = serde_json::from_str(&self.server.verb(&["status", "--json"])).unwrap();
-        self.words.insert("BEFORE", format!("@{}", status["store"]["applied"]));
+        let before = self.applied();
+        self.words.insert("BEFORE", format!("@{before}"));
+        let tried = || self.status()["texts"]["position"].as_u64().filter(|at| *at >= before);
+        until(PATIENCE, tried).expect("texts are extracted");
         imap.ok("SELECT INBOX").unwrap();
         imap.ok("EXPUNGE").unwrap();
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.server.verb(&["status", "--json"])).unwrap()
+    }
+
+    fn applied(&self) -> u64 {
+        self.status()["store"]["applied"].as_u64().unwrap()
     }
 
     fn lines(&self, query: &str) -> Vec<Value> {

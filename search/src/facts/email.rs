@@ -10,46 +10,22 @@ use redoubt_store::search::Reader;
 
 use super::texts::{self, Attachment, HeaderField, People};
 use super::{
-    Account, AccountFacts, Envelope, Extraction, Facts, FactsError, Known, Mailbox, Source,
-    Standing, Texts,
+    Account, AccountFacts, Envelope, Facts, FactsError, Known, Mailbox, Source, Standing, TextWords,
 };
+use crate::texts::{Indexed, PartText, Texts};
 use crate::words::Words;
+
+/// What was extracted of all attachments, if all were tried.
+type Extracted = Option<Arc<Vec<PartText>>>;
 
 /// Octets of salt before an envelope.
 const SALT: usize = 16;
-
-/// What was extracted from an attachment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PartText {
-    /// The text; empty where there is none.
-    pub text: String,
-    /// Whether all of it was read.
-    pub whole: bool,
-    /// Whether anything was read: `false` of what failed, is encrypted or was left out.
-    pub read: bool,
-}
-
-/// Texts of attachments, as far as they are there.
-pub trait PartTexts {
-    /// The text of a part of a message; `None` while it was not looked at.
-    fn of(&self, message: &BlobId, part: &Attachment) -> Option<PartText>;
-}
-
-/// No attachment was ever read.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoTexts;
-
-impl PartTexts for NoTexts {
-    fn of(&self, _: &BlobId, _: &Attachment) -> Option<PartText> {
-        None
-    }
-}
 
 /// An email, with what was read of it so far.
 pub struct Email<'a, 'v> {
     account: &'a mut Account<'v>,
     reader: &'a dyn Reader,
-    texts: &'a dyn PartTexts,
+    texts: &'a dyn Texts,
     known: Known,
     standings: Arc<Vec<Standing>>,
     parsed: Option<Arc<Parsed>>,
@@ -57,8 +33,8 @@ pub struct Email<'a, 'v> {
     headers: Option<Arc<Vec<HeaderField>>>,
     people: Option<Arc<People>>,
     attachments: Option<Arc<Vec<Attachment>>>,
-    extracted: Option<Arc<Vec<Option<PartText>>>>,
-    words: BTreeMap<Source, Texts>,
+    extracted: Option<Extracted>,
+    words: BTreeMap<Source, TextWords>,
 }
 
 impl std::fmt::Debug for Email<'_, '_> {
@@ -72,7 +48,7 @@ impl<'a, 'v> Email<'a, 'v> {
     pub fn new(
         account: &'a mut Account<'v>,
         reader: &'a dyn Reader,
-        texts: &'a dyn PartTexts,
+        texts: &'a dyn Texts,
         known: Known,
         standings: Vec<Standing>,
     ) -> Self {
@@ -110,18 +86,13 @@ impl<'a, 'v> Email<'a, 'v> {
         Ok(content)
     }
 
-    /// By attachment; the text of attached text is a body.
-    fn extracted(&mut self) -> Result<Arc<Vec<Option<PartText>>>, FactsError> {
+    fn extracted(&mut self) -> Result<Extracted, FactsError> {
         if let Some(extracted) = &self.extracted {
             return Ok(extracted.clone());
         }
-        let attachments = self.attachments()?;
-        let blob = self.known.blob;
-        let text = |part: &Attachment| self.texts.of(&blob, part);
-        let found: Vec<Option<PartText>> = attachments.iter().map(text).collect();
-        let found = Arc::new(found);
-        self.extracted = Some(found.clone());
-        Ok(found)
+        let extracted = self.texts.of(&self.known.blob)?.map(Arc::new);
+        self.extracted = Some(extracted.clone());
+        Ok(extracted)
     }
 
     fn texts(&mut self, source: Source) -> Result<Vec<Words>, FactsError> {
@@ -139,19 +110,11 @@ impl<'a, 'v> Email<'a, 'v> {
             }
             Source::Extracted => {
                 let extracted = self.extracted()?;
-                extracted.iter().flatten().map(|part| Words::of(&part.text)).collect()
+                let parts = extracted.iter().flat_map(|parts| parts.iter());
+                parts.map(|part| Words::of(&part.extracted.text)).collect()
             }
         })
     }
-}
-
-/// Kinds of parts of which nobody expects text.
-fn has_no_text(attachment: &Attachment) -> bool {
-    let kind = attachment.media_type.split_once('/').map_or("", |(kind, _)| kind);
-    attachment.is_text
-        || !attachment.shown
-        || matches!(kind, "image" | "audio" | "video" | "font" | "model")
-        || matches!(attachment.media_type.as_str(), "message/rfc822" | "message/global")
 }
 
 impl Facts for Email<'_, '_> {
@@ -228,7 +191,7 @@ impl Facts for Email<'_, '_> {
         Ok(headers)
     }
 
-    fn words(&mut self, source: Source) -> Result<Texts, FactsError> {
+    fn words(&mut self, source: Source) -> Result<TextWords, FactsError> {
         if let Some(words) = self.words.get(&source) {
             return Ok(words.clone());
         }
@@ -237,17 +200,11 @@ impl Facts for Email<'_, '_> {
         Ok(words)
     }
 
-    fn extraction(&mut self) -> Result<Extraction, FactsError> {
-        let (attachments, extracted) = (self.attachments()?, self.extracted()?);
-        let mut told = Extraction::default();
-        for (attachment, text) in attachments.iter().zip(extracted.iter()) {
-            match text {
-                _ if has_no_text(attachment) => {}
-                Some(text) if text.read => told.partial |= !text.whole,
-                _ => told.none = true,
-            }
+    fn extraction(&mut self) -> Result<Indexed, FactsError> {
+        match texts::extractable(&*self.parsed()?) {
+            true => Ok(Indexed::of(self.extracted()?.as_deref().map(Vec::as_slice))),
+            false => Ok(Indexed::All),
         }
-        Ok(told)
     }
 
     fn moved_from(&mut self) -> Result<Arc<Vec<Mailbox>>, FactsError> {

@@ -13,10 +13,11 @@ use redoubt_log::record::{Address, Flags, Keyword, SpecialUse};
 use redoubt_store::mailstore::StoreError;
 pub use redoubt_store::travel::Gone;
 
+use crate::texts::{Indexed, TextsError};
 use crate::words::Words;
 
 pub use account::Account;
-pub use email::{Email, NoTexts, PartText, PartTexts};
+pub use email::Email;
 
 /// What is known of an email by whoever lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,15 +90,6 @@ pub struct Envelope {
     pub recipients: Vec<String>,
 }
 
-/// How much text could be had of an email's attachments.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Extraction {
-    /// There is one of which only a part was read.
-    pub partial: bool,
-    /// There is one of which nothing was read, or not yet.
-    pub none: bool,
-}
-
 /// Which texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
@@ -114,14 +106,17 @@ pub enum Source {
 }
 
 /// Words of some texts.
-pub type Texts = Arc<Vec<Words>>;
+pub type TextWords = Arc<Vec<Words>>;
 
 /// Something that has to be known cannot be read.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum FactsError {
     /// Of the state or the content.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Of texts that were extracted.
+    #[error(transparent)]
+    Texts(#[from] TextsError),
     /// The account is not there.
     #[error("account {0} is not there at this moment")]
     NoAccount(AccountId),
@@ -158,9 +153,9 @@ pub trait Facts {
     /// Every field of its headers.
     fn headers(&mut self) -> Result<Arc<Vec<texts::HeaderField>>, FactsError>;
     /// Words of its texts.
-    fn words(&mut self, source: Source) -> Result<Texts, FactsError>;
+    fn words(&mut self, source: Source) -> Result<TextWords, FactsError>;
     /// How much of its attachments' text there is.
-    fn extraction(&mut self) -> Result<Extraction, FactsError>;
+    fn extraction(&mut self) -> Result<Indexed, FactsError>;
     /// Mailboxes that it was moved out of, as they were called then.
     fn moved_from(&mut self) -> Result<Arc<Vec<Mailbox>>, FactsError>;
     /// Whether its thread has no other email.

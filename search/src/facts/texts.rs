@@ -124,8 +124,6 @@ pub struct Attachment {
     pub name: Option<String>,
     /// Whether a reader would call it one: no signature, no picture that the text shows.
     pub shown: bool,
-    /// Whether its text is among the bodies, as that of attached text is.
-    pub is_text: bool,
 }
 
 impl Attachment {
@@ -141,6 +139,11 @@ pub fn attachments(parsed: &Parsed) -> Vec<Attachment> {
     let mut found = Vec::new();
     inside(&parsed.structure, &[], &mut found);
     found
+}
+
+/// Whether there is any part whose text is extracted.
+pub(super) fn extractable(parsed: &Parsed) -> bool {
+    !crate::texts::attachments(&parsed.structure).is_empty()
 }
 
 /// A message's body: its parts, or itself as its part 1.
@@ -186,7 +189,6 @@ fn attachment(part: &Part, number: &[u32], related: bool) -> Attachment {
         part: number.to_vec(),
         name: file_name(part),
         shown: !signature && !in_text,
-        is_text: part.is("text", None) || part.is("message", None) && part.message.is_none(),
         media_type,
     }
 }
@@ -273,17 +275,17 @@ mod tests {
             .iter()
             .map(|a| {
                 let name = a.name.clone().unwrap_or_default();
-                format!("{:?} {} {name} {} {}", a.part, a.media_type, a.shown, a.is_text)
+                format!("{:?} {} {name} {}", a.part, a.media_type, a.shown)
             })
             .collect();
         assert_eq!(
             told,
             [
-                "[2] application/pdf Müll.pdf true false",
-                "[3, 2] image/png  false false",
-                "[4] text/plain a b.txt true true",
-                "[5] message/rfc822  true false",
-                "[5, 1] image/gif  true false",
+                "[2] application/pdf Müll.pdf true",
+                "[3, 2] image/png  false",
+                "[4] text/plain a b.txt true",
+                "[5] message/rfc822  true",
+                "[5, 1] image/gif  true",
             ]
         );
         let alone = parse(b"Content-Type: image/png\r\n\r\nx");

@@ -7,7 +7,7 @@ use redoubt_store::search::casemap;
 use super::ast::{Clock, Expr, Held, Indexed, Place, Role, State, Who};
 use super::pattern::{Chain, Person};
 use crate::facts::texts;
-use crate::facts::{AccountFacts, Extraction, Facts, FactsError, Gone, Mailbox, Source, Standing};
+use crate::facts::{AccountFacts, Facts, FactsError, Gone, Mailbox, Source, Standing};
 use crate::words::Words;
 
 type Judged = Result<bool, FactsError>;
@@ -82,9 +82,9 @@ fn of_account(expr: &Expr, facts: &mut dyn Facts, at: &Standing) -> Judged {
         Expr::Indexed(wanted) => {
             let extraction = facts.extraction()?;
             match wanted {
-                Indexed::Full => extraction == Extraction::default(),
-                Indexed::Partial => extraction.partial,
-                Indexed::None => extraction.none,
+                Indexed::Full => extraction == crate::texts::Indexed::All,
+                Indexed::Partial => extraction == crate::texts::Indexed::Partial,
+                Indexed::None => extraction == crate::texts::Indexed::None,
             }
         }
         // All others are judged above.

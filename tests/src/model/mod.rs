@@ -9,6 +9,7 @@ pub mod arranging;
 mod directory;
 mod emails;
 mod mailboxes;
+mod queries;
 mod restore;
 mod retention;
 mod texts;
@@ -20,6 +21,7 @@ use redoubt_log::id::*;
 use redoubt_log::record::*;
 
 pub use agree::{agree, agree_above};
+pub use queries::{Asked, Doings, queries};
 pub use texts::{result_without_texts, without_texts};
 pub use travel::travels;
 

@@ -14,12 +14,12 @@ use super::*;
 const PAIRS: usize = 6;
 
 /// Where something stands, with what can change of it.
-type Shown = BTreeMap<(MailboxId, Uid), (EmailId, Vec<String>)>;
+pub(super) type Shown = BTreeMap<(MailboxId, Uid), (EmailId, Vec<String>)>;
 
 /// One account at all moments up to one.
-struct Story<'a> {
-    id: AccountId,
-    moments: Vec<(LogIndex, &'a AccountM)>,
+pub(super) struct Story<'a> {
+    pub(super) id: AccountId,
+    pub(super) moments: Vec<(LogIndex, &'a AccountM)>,
 }
 
 /// Panics where the history and the model's memory differ.
@@ -44,7 +44,7 @@ pub fn travels(now: &View, model: &Model) {
 }
 
 /// `None` for an account that was away meanwhile, or whose history begins later than itself.
-fn story(model: &Model, id: AccountId, index: LogIndex) -> Option<Story<'_>> {
+pub(super) fn story(model: &Model, id: AccountId, index: LogIndex) -> Option<Story<'_>> {
     if model.floors.contains_key(&id) {
         return None;
     }
@@ -55,7 +55,7 @@ fn story(model: &Model, id: AccountId, index: LogIndex) -> Option<Story<'_>> {
     Some(Story { id, moments: moments.collect::<Option<_>>()? })
 }
 
-fn shown(account: &AccountM) -> Shown {
+pub(super) fn shown(account: &AccountM) -> Shown {
     let live = account.mailboxes.iter().filter(|m| m.stage == Stage::Live);
     let all = live.flat_map(|m| {
         m.messages
@@ -65,7 +65,7 @@ fn shown(account: &AccountM) -> Shown {
     all.collect()
 }
 
-fn is_live(account: &AccountM, mailbox: MailboxId) -> bool {
+pub(super) fn is_live(account: &AccountM, mailbox: MailboxId) -> bool {
     account.mailboxes.iter().any(|m| m.id == mailbox && m.stage == Stage::Live)
 }
 
@@ -76,13 +76,13 @@ fn sorted(mut flags: Vec<String>) -> Vec<String> {
 
 impl Story<'_> {
     /// What each record showed before and after.
-    fn steps(&self) -> impl Iterator<Item = (LogIndex, Shown, Shown, &AccountM)> {
+    pub(super) fn steps(&self) -> impl Iterator<Item = (LogIndex, Shown, Shown, &AccountM)> {
         let before = self.moments.iter().map(|(_, account)| shown(account));
         let before = std::iter::once(Shown::new()).chain(before);
         before.zip(&self.moments).map(|(was, (at, is))| (*at, was, shown(is), *is))
     }
 
-    fn now(&self) -> &AccountM {
+    pub(super) fn now(&self) -> &AccountM {
         self.moments.last().unwrap().1
     }
 }

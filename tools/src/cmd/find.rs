@@ -15,8 +15,8 @@ use crate::exit::Exit;
 pub struct Find {
     /// Whose: an address or id.
     account: String,
-    /// What to look for; nothing is everything.
-    #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+    /// What to look for; nothing is everything. What begins with - stands behind --
+    #[arg(value_name = "QUERY")]
     query: Vec<String>,
     /// When.
     #[command(flatten)]

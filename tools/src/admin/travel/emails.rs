@@ -7,9 +7,10 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use redoubt_log::dump::rfc3339;
 use redoubt_log::id::{AccountId, EmailId, MailboxId, Uid};
-use redoubt_search::facts::{FactsError, NoTexts};
+use redoubt_search::facts::FactsError;
 use redoubt_search::find::Finder;
 use redoubt_search::query::{self, Context};
+use redoubt_search::texts::{NoTexts, Texts};
 use redoubt_store::mailstore::{Mailstore, StoreError};
 use redoubt_store::mime::{EnvelopeAddress, Parsed, decode_words};
 use redoubt_store::moment::Then;
@@ -165,8 +166,9 @@ pub(super) async fn find(
     let query = asked.query()?;
     let at = asked.at.clone().or_else(|| query.as_of().map(|at| at.to_string()));
     let account = account_of(&app, &account, &[at.as_ref()]).await?;
-    let store = app.mailstore.clone();
+    let (store, texts) = (app.mailstore.clone(), app.texts.clone());
     app.read(move |now| {
+        let texts: &dyn Texts = texts.as_ref().map_or(&NoTexts, |texts| texts);
         let (view, then) = view_at(now, account, at.as_deref())?;
         let mailboxes = match &asked.mailbox {
             Some(name) => wanted(&view, account, name, asked.which, &then)?,
@@ -174,7 +176,7 @@ pub(super) async fn find(
         };
         let search = Search { view: &view, account, mailboxes: &mailboxes, which: asked.which };
         let after = cursor(asked.after.as_deref())?;
-        let mut finder = Finder::new(&query, &view, account, &store, &NoTexts);
+        let mut finder = Finder::new(&query, &view, account, &store, texts);
         let found = search.piece(&mut finder, after, page_size(asked.limit))?;
         let items = found.hits.iter().map(|hit| found_line(&store, now, hit));
         let items = items.collect::<Result<_, _>>()?;
@@ -199,7 +201,9 @@ impl From<FactsError> for ApiError {
         match error {
             FactsError::Store(error) => error.into(),
             FactsError::NoAccount(_) => Self::not_found(error.to_string()),
-            FactsError::Envelope(_) => StoreError::Views(error.to_string()).into(),
+            FactsError::Envelope(_) | FactsError::Texts(_) => {
+                StoreError::Stopped(error.to_string()).into()
+            }
         }
     }
 }
