@@ -171,6 +171,7 @@ fn what_an_index_is_asked() {
         ("subject:Report", text(Field::Subject, word("report")), true),
         ("subject:jörg", text(Field::Subject, word("jörg")), false),
         ("subject:re*", text(Field::Subject, Needle::Prefix("re".into())), true),
+        ("subject:*re*", text(Field::Subject, Needle::Substring("re".into())), true),
         ("subject:a-b", text(Field::Subject, Needle::Phrase(vec!["a".into(), "b".into()])), true),
         ("-subject:x", Ask::Not(Box::new(text(Field::Subject, word("x")))), true),
         ("-subject:é", Ask::All, false),
