@@ -9,7 +9,6 @@ use redoubt_store::travel::{Gone, Judge};
 use redoubt_store::view::Placement;
 
 use super::DiscoverError;
-use super::texts::Extracting;
 use crate::facts::FactsError;
 use crate::find::Finder;
 use crate::query::{Context, Query, QueryError, zone_named};
@@ -31,7 +30,7 @@ pub type Unread = Box<QueryError>;
 /// Asks of one placement after the other, each email once. What cannot be read is noted, and the
 /// search goes on.
 pub(super) struct Careful<'a> {
-    pub(super) finder: Finder<'a, Mailstore, Extracting>,
+    pub(super) finder: Finder<'a, Mailstore>,
     pub(super) seen: &'a mut HashSet<EmailId>,
     pub(super) stop: &'a AtomicBool,
     pub(super) looked: u64,

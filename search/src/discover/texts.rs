@@ -7,23 +7,25 @@ use redoubt_log::id::BlobId;
 use redoubt_store::mime::Part;
 
 use crate::export::{AttachmentText, Text};
-use crate::facts::texts::Attachment;
-use crate::facts::{PartText, PartTexts};
-use crate::texts::Texts;
+use crate::texts::{NoTexts, PartText, Texts, TextsError};
 
 /// Texts, where extraction is on.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Extracting(pub(super) Option<Arc<dyn Texts>>);
 
-impl PartTexts for Extracting {
-    fn of(&self, message: &BlobId, part: &Attachment) -> Option<PartText> {
-        let all = self.0.as_ref()?.now(message).ok()?;
-        let one = all.into_iter().find(|text| text.number == part.part)?.extracted;
-        Some(PartText {
-            text: one.text.clone(),
-            whole: one.status == Status::Ok,
-            read: matches!(one.status, Status::Ok | Status::Partial),
-        })
+impl Texts for Extracting {
+    fn of(&self, message: &BlobId) -> Result<Option<Vec<PartText>>, TextsError> {
+        Ok(self.0.as_ref().and_then(|texts| texts.now(message).ok()))
+    }
+
+    fn now(&self, message: &BlobId) -> Result<Vec<PartText>, TextsError> {
+        self.0.as_ref().map_or_else(|| NoTexts.now(message), |texts| texts.now(message))
+    }
+
+    fn of_octets(&self, part: &Part, octets: &[u8]) -> Result<Arc<Extracted>, TextsError> {
+        let texts = self.0.as_ref();
+        let none = || NoTexts.of_octets(part, octets);
+        texts.map_or_else(none, |texts| texts.of_octets(part, octets))
     }
 }
 
