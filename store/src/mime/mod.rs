@@ -157,6 +157,12 @@ pub const MAX_ADDRESSES: usize = 20_000;
 /// Octets of field values kept of one message, in its envelopes and structure.
 pub const MAX_VALUES: usize = 4 * 1024 * 1024;
 
+/// The beginning of a text: at most so many octets, and whole characters.
+pub(crate) fn cut(text: &str, octets: usize) -> &str {
+    let end = (0..=octets.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
 /// Takes a message apart. Total: any bytes give an answer, in time that rises
 /// with their number and in memory bounded by the limits here.
 pub fn parse(message: &[u8]) -> Parsed {

@@ -7,7 +7,7 @@ use super::encoded_word::decode_words;
 use super::structure::considered;
 use super::subject::{base_subject, is_reply_or_forward};
 use super::thread::{message_id, references};
-use super::{EnvelopeAddress, Parsed, sent_date};
+use super::{EnvelopeAddress, Parsed, cut, sent_date};
 use crate::search::casemap;
 
 /// Octets of a name or an address that are compared.
@@ -115,7 +115,7 @@ fn display(addresses: &[EnvelopeAddress]) -> String {
 }
 
 fn mapped(text: &str) -> String {
-    casemap(text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap_or(text))
+    casemap(cut(text, MAX_TEXT))
 }
 
 #[cfg(test)]
@@ -133,6 +133,11 @@ mod tests {
         let o = outline("From: Zoe <Bob@x>, al@x\nTo: Friends: carol@x;\nCc: \n\n");
         assert_eq!((o.from.as_str(), o.to.as_str(), o.cc.as_str()), ("BOB", "FRIENDS", ""));
         assert_eq!((o.display_from.as_str(), o.display_to.as_str()), ("ZOE", "FRIENDS"));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!((cut("aé", 2), cut("aé", 3), cut("aé", 9), cut("é", 1)), ("a", "aé", "aé", ""));
     }
 
     #[test]

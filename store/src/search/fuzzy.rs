@@ -5,6 +5,7 @@ use memchr::memmem::Finder;
 use unicode_normalization::char::is_combining_mark;
 
 use super::casemap::casemap;
+use crate::mime::cut;
 
 /// Words that are looked at of a string; what is behind them counts only in the whole.
 const MAX_WORDS: usize = 32;
@@ -84,8 +85,7 @@ impl Words {
 impl Word {
     fn score(&self, text: &str) -> u8 {
         let mut best = if self.part.find(text.as_bytes()).is_some() { PART } else { 0 };
-        let head = text.get(..text.floor_char_boundary(MAX_SPLIT)).unwrap_or(text);
-        for word in split(head) {
+        for word in split(cut(text, MAX_SPLIT)) {
             let score = match word {
                 word if best >= PART => self.as_beginning(word),
                 word => self.with_errors(word),
