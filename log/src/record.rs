@@ -11,6 +11,7 @@
 mod cluster;
 mod discovery;
 mod lineage;
+mod mailbox;
 mod outcome;
 mod restore;
 mod retention;
@@ -23,6 +24,9 @@ use serde::{Deserialize, Serialize};
 pub use cluster::{NodeAdd, NodeRemove, TokenAdd};
 pub use discovery::{DiscoveryBegin, DiscoveryEnd, DiscoveryEnded, DiscoveryWork, HeadKey};
 pub use lineage::{Archived, NewLineage, PART, Renumber};
+pub use mailbox::{
+    MailboxCreate, MailboxDelete, MailboxNamed, MailboxRename, NamedChange, SpecialUse, Subscribe,
+};
 pub use outcome::{Arrival, Done, Outcome, Rejection};
 pub use restore::{
     AccountDelete, AccountSweep, RestoreAudit, RestoreBegin, RestoreCounts, RestoreEmail,
@@ -489,100 +493,6 @@ pub struct CredentialRemove {
     pub account: AccountId,
     /// Its name.
     pub name: String,
-}
-
-// ------------------------------------------------------------------ mailbox
-
-/// The use of a mailbox (RFC 6154).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SpecialUse {
-    /// `\Archive`
-    Archive,
-    /// `\Drafts`
-    Drafts,
-    /// `\Junk`
-    Junk,
-    /// `\Sent`
-    Sent,
-    /// `\Trash`
-    Trash,
-}
-
-/// See [`Change::MailboxCreate`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MailboxCreate {
-    /// In which account.
-    pub account: AccountId,
-    /// Under which mailbox, `None` for the top.
-    pub parent: Option<MailboxId>,
-    /// Its own name without its parents', NFC, without `/`.
-    pub name: String,
-    /// Its use, if any.
-    pub special_use: Option<SpecialUse>,
-}
-
-/// See [`Change::MailboxRename`]. Children follow, since they name their parent by id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MailboxRename {
-    /// In which account.
-    pub account: AccountId,
-    /// Which mailbox.
-    pub mailbox: MailboxId,
-    /// Under which mailbox from now on; never one below itself.
-    pub parent: Option<MailboxId>,
-    /// Its own name from now on.
-    pub name: String,
-}
-
-/// See [`Change::MailboxDelete`]. A mailbox with children stays as a name that
-/// cannot be selected (RFC 9051 section 6.3.5).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MailboxDelete {
-    /// In which account.
-    pub account: AccountId,
-    /// Which mailbox.
-    pub mailbox: MailboxId,
-}
-
-/// See [`Change::MailboxNamed`]. Clients mean names: between the look at a name and the record,
-/// another record may have given the mailbox another one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MailboxNamed {
-    /// In which account.
-    pub account: AccountId,
-    /// Which mailbox had the name.
-    pub mailbox: MailboxId,
-    /// The whole name that it must still have, with its parents', `/` between.
-    pub name: String,
-    /// What is done to it.
-    pub then: NamedChange,
-}
-
-/// What is done to a mailbox of a name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum NamedChange {
-    /// As [`MailboxRename`].
-    Rename {
-        /// Under which mailbox from now on.
-        parent: Option<MailboxId>,
-        /// Its own name from now on.
-        name: String,
-    },
-    /// As [`MailboxDelete`].
-    Delete,
-}
-
-/// See [`Change::Subscribe`]. Names, not mailboxes: a subscription may outlive
-/// its mailbox (RFC 9051 section 6.3.7).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subscribe {
-    /// In which account.
-    pub account: AccountId,
-    /// The whole name with its parents', `/` between.
-    pub name: String,
-    /// Subscribed from now on, or not.
-    pub subscribed: bool,
 }
 
 // -------------------------------------------------------------------- email
