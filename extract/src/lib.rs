@@ -119,3 +119,9 @@ impl Default for Limits {
         }
     }
 }
+
+/// As many whole characters from the beginning as fit into so many octets.
+pub fn cut(text: &str, octets: usize) -> &str {
+    let end = (0..=octets.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
+}

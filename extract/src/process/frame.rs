@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 
-use crate::{Document, Extracted, Limits, Status};
+use crate::{Document, Extracted, Limits, Status, cut};
 
 /// What a worker is told first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,8 +94,7 @@ impl Request {
 pub(super) fn ask(to: &mut impl Write, document: &Document, content: &[u8]) -> io::Result<()> {
     to.write_all(&[EXTRACT])?;
     for field in [&document.media_type, &document.name, &document.charset] {
-        let kept = field.get(..field.floor_char_boundary(MAX_FIELD as usize)).unwrap_or_default();
-        put(to, kept.as_bytes())?;
+        put(to, cut(field, MAX_FIELD as usize).as_bytes())?;
     }
     put(to, content)?;
     to.flush()

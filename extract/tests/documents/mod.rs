@@ -122,11 +122,9 @@ pub fn pdf_encrypted() -> Vec<u8> {
 const TYPES: &[u8] = b"<?xml version=\"1.0\"?><Types xmlns=\"http://schemas.openxmlformats.org/package/2006/content-types\"/>";
 
 pub fn docx() -> Vec<u8> {
-    let body = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><w:document xmlns:w=\"w\"><w:body><w:p><w:r>\
+    let body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><w:document xmlns:w=\"w\"><w:body><w:p><w:r>\
          <w:t>Der Brücken</w:t></w:r><w:r><w:t>pfeiler &amp; mehr</w:t></w:r></w:p><w:p><w:r>\
-         <w:t>Zweiter</w:t><w:tab/><w:t>Absatz</w:t></w:r></w:p></w:body></w:document>"
-    );
+         <w:t>Zweiter</w:t><w:tab/><w:t>Absatz</w:t></w:r></w:p></w:body></w:document>";
     let notes = "<w:footnotes xmlns:w=\"w\"><w:t>in a footnote</w:t></w:footnotes>";
     let core = "<cp:coreProperties xmlns:cp=\"c\" xmlns:dc=\"d\"><dc:title>A title</dc:title></cp:coreProperties>";
     zip(&[
@@ -305,11 +303,9 @@ pub fn calendar() -> Vec<u8> {
 }
 
 pub fn contact() -> Vec<u8> {
-    let text = format!(
-        "BEGIN:VCARD\r\nVERSION:2.1\r\nN:Doe;Jo\r\nNOTE;ENCODING=QUOTED-PRINTABLE;CHARSET=utf-8:\
-         Br=C3=BCcken=\r\npfeiler\r\nPHOTO;ENCODING=b:QUJD\r\nEND:VCARD\r\n"
-    );
-    text.into_bytes()
+    let text = "BEGIN:VCARD\r\nVERSION:2.1\r\nN:Doe;Jo\r\nNOTE;ENCODING=QUOTED-PRINTABLE;CHARSET=utf-8:\
+         Br=C3=BCcken=\r\npfeiler\r\nPHOTO;ENCODING=b:QUJD\r\nEND:VCARD\r\n";
+    text.as_bytes().to_vec()
 }
 
 /// A message with a text and an attachment.
@@ -326,7 +322,7 @@ pub fn message() -> Vec<u8> {
 /// One of each kind, with its media type and its file's name.
 pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let word = format!("{WORD}\n");
-    let html = format!("<html><body><p>Der Br&uuml;cken<b>pfeiler</b></p></body></html>");
+    let html = "<html><body><p>Der Br&uuml;cken<b>pfeiler</b></p></body></html>";
     let flat = format!("<?xml version=\"1.0\"?><a><b>{WORD}</b></a>");
     let latin: Vec<u8> = word.chars().map(|c| c as u8).collect();
     let inner = zip(&[("notes.txt", word.as_bytes())]);
@@ -335,7 +331,7 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("text/plain", "latin.txt", latin),
         ("text/csv", "a.csv", format!("name;{WORD}\n").into_bytes()),
         ("text/plain", "wide.txt", [b"\xff\xfe".to_vec(), wide(&word)].concat()),
-        ("text/html", "a.html", html.into_bytes()),
+        ("text/html", "a.html", html.as_bytes().to_vec()),
         ("text/xml", "a.xml", flat.into_bytes()),
         ("application/pdf", "a.pdf", pdf()),
         ("application/octet-stream", "a.docx", docx()),

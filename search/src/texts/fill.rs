@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
-use redoubt_extract::{Counts, Extracted, InForce, Pool, PoolError, Status, class};
+use redoubt_extract::{Counts, Extracted, InForce, Pool, PoolError, Status, class, cut};
 use redoubt_log::id::{BlobId, LogIndex};
 use redoubt_log::raft::{EntryKind, LogEntry, record_of};
 use redoubt_log::record::Change;
@@ -427,7 +427,7 @@ fn count(kept: &mut [u64; 5], status: Status) {
 /// What is over the bound of one message is cut off, and told.
 fn bounded(mut extracted: Extracted, left: &mut usize) -> Extracted {
     if extracted.text.len() > *left {
-        extracted.text.truncate(extracted.text.floor_char_boundary(*left));
+        extracted.text.truncate(cut(&extracted.text, *left).len());
         extracted.status = extracted.status.max(Status::Partial);
         extracted.why.get_or_insert_with(|| "the message has more text than is read".into());
     }

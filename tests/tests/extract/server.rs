@@ -54,6 +54,15 @@ fn mail_is_delivered_and_counted_whatever_is_attached() {
     assert!(bounds.contains(&"seccomp".into()) && bounds.contains(&"rlimits".into()), "{texts}");
     assert!(server.runs() && server.pid() == pid);
 
+    // Queries find it, and name what they could not look into.
+    let found = |query: &str| {
+        let page = server.verb(&["find", ALICE, query, "--json"]);
+        page.lines().filter(|line| line.contains("\"email_id\"")).count()
+    };
+    assert_eq!(found(&format!("content:{}", documents::WORD)), bad.len());
+    assert_eq!(found("content:nowheretobefound"), 0);
+    assert_eq!(found("indexed:none") + found("indexed:partial"), bad.len());
+
     // What was kept is there after a restart, and nothing is extracted again.
     server.stop();
     server.start_again();
