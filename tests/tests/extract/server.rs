@@ -56,7 +56,7 @@ fn mail_is_delivered_and_counted_whatever_is_attached() {
 
     // Queries find it, and name what they could not look into.
     let found = |query: &str| {
-        let page = server.verb(&["find", ALICE, query, "--json"]);
+        let page = server.verb(&["--json", "find", ALICE, query]);
         page.lines().filter(|line| line.contains("\"email_id\"")).count()
     };
     assert_eq!(found(&format!("content:{}", documents::WORD)), bad.len());
