@@ -3,7 +3,7 @@
 //!
 //! A query is read with the moment and the zone in which it was written, so that `-7d` and
 //! `2026-11-20` mean what their writer meant. It is judged of one email at a time, out of
-//! [`Facts`](crate::facts::Facts), and what can be looked up before that is asked of an index.
+//! [`Facts`], and what can be looked up before that is asked of an index.
 
 mod ask;
 mod ast;
