@@ -1,11 +1,14 @@
 //! A query asked of one placement after the other, as `redoubt find` and restores do.
 
-use redoubt_log::id::{AccountId, MailboxId};
+use redoubt_log::id::{AccountId, EmailId, MailboxId};
+use redoubt_store::mailstore::StoreError;
 use redoubt_store::search::Reader;
 use redoubt_store::travel::{Gone, Judge};
 use redoubt_store::view::{Placement, View};
 
+use crate::ask::Ask;
 use crate::facts::{Account, Email, FactsError, Known};
+use crate::index::{Found, Index, Scope};
 use crate::query::Query;
 use crate::texts::Texts;
 
@@ -29,6 +32,29 @@ impl<'a, R: Reader> Finder<'a, R> {
     ) -> Self {
         Self { query, account: Account::new(view, account), reader, texts }
     }
+}
+
+/// Emails beyond which each is no longer looked up by itself.
+const MOST: usize = 10_000;
+
+/// The emails of an account that a query can mean, by an index; `None` where that are too many,
+/// or nothing narrows them down. Of a view that was taken before. Blocks.
+///
+/// # Errors
+/// The state cannot be read.
+pub fn among(
+    index: Option<&Index>,
+    query: &Query,
+    account: AccountId,
+) -> Result<Option<Vec<EmailId>>, StoreError> {
+    let ask = query.ask();
+    let Some(index) = index.filter(|_| ask != Ask::All) else { return Ok(None) };
+    let answer = index.answer(&Scope::account(account), &ask)?;
+    let mut emails: Vec<EmailId> =
+        answer.accounts.iter().flat_map(Found::candidates).take(MOST + 1).collect();
+    emails.sort_unstable();
+    emails.dedup();
+    Ok(Some(emails).filter(|emails| emails.len() <= MOST))
 }
 
 impl<R: Reader> Judge for Finder<'_, R> {

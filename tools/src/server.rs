@@ -99,7 +99,7 @@ impl Running {
         let https = wiring.bind_https().await?;
         let socket = admin::bind_unix(&wiring.config.admin_socket())
             .with_context(|| wiring.config.admin_socket().display().to_string())?;
-        let jobs = jobs(&wiring.config, &mailstore, texts.clone())?;
+        let jobs = jobs(&wiring.config, &mailstore, texts.clone(), index.clone())?;
         let listen = Arc::new(wiring.listen);
         let app = App {
             mailstore: mailstore.clone(),
@@ -217,13 +217,14 @@ fn jobs(
     config: &Config,
     mailstore: &Mailstore,
     texts: Option<TextStore>,
+    index: Option<Index>,
 ) -> anyhow::Result<Option<Jobs>> {
     if mailstore.is_light() {
         return Ok(None);
     }
     let (store, data) = (mailstore.clone(), config.data.clone());
     let texts = texts.map(|texts| Arc::new(texts) as Arc<dyn texts::Texts>);
-    Ok(Some(Jobs::open(JobsOptions { store, data, texts })?))
+    Ok(Some(Jobs::open(JobsOptions { store, data, texts, index })?))
 }
 
 impl Wiring {

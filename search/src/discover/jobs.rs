@@ -22,6 +22,7 @@ use super::texts::Extracting;
 use super::{Asked, DiscoverError, ExportAsked, SearchAsked, Work};
 use crate::export::{Closed, Manifest};
 use crate::heads::{Prover, Signer};
+use crate::index::Index;
 use crate::texts::Texts;
 
 /// Jobs that work at one time; more wait.
@@ -39,6 +40,8 @@ pub struct JobsOptions {
     pub data: PathBuf,
     /// Where texts of attachments come from, where they are extracted.
     pub texts: Option<Arc<dyn Texts>>,
+    /// What narrows searches down, where there is one.
+    pub index: Option<Index>,
 }
 
 /// The jobs of one node. Clones are one.
@@ -52,6 +55,7 @@ struct Inner {
     data: PathBuf,
     folder: PathBuf,
     texts: Extracting,
+    index: Option<Index>,
     prover: Prover,
     signer: OnceCell<Arc<Signer>>,
     turns: Semaphore,
@@ -109,7 +113,7 @@ impl Jobs {
     /// # Errors
     /// The folder of jobs cannot be made or read.
     pub fn open(options: JobsOptions) -> Result<Self, DiscoverError> {
-        let JobsOptions { store, data, texts } = options;
+        let JobsOptions { store, data, texts, index } = options;
         let folder = data.join("discovery");
         super::folder::make_private(&folder)?;
         let jobs = Self {
@@ -119,6 +123,7 @@ impl Jobs {
                 data,
                 folder,
                 texts: Extracting(texts),
+                index,
                 signer: OnceCell::new(),
                 turns: Semaphore::new(AT_ONCE),
                 running: Mutex::default(),
@@ -407,8 +412,8 @@ impl Inner {
         let query = read(&search.query, asked.begun, search.zone.as_deref())?;
         let told = |state: &State| *running.state.lock() = Some(state.clone());
         let (store, stop) = (&self.store, &*running.stop);
-        let (query, texts) = (&query, &self.texts);
-        Scan { store, asked: search, query, texts, folder, stop, told: &told }.run(state)
+        let (query, texts, index) = (&query, &self.texts, self.index.as_ref());
+        Scan { store, asked: search, query, texts, index, folder, stop, told: &told }.run(state)
     }
 
     fn export(

@@ -13,7 +13,8 @@ use super::folder::{Folder, Gone, Hit, NotSearched, State};
 use super::judge::Careful;
 use super::texts::Extracting;
 use super::{DiscoverError, SearchAsked};
-use crate::find::Finder;
+use crate::find::{Finder, among};
+use crate::index::Index;
 use crate::query::Query;
 
 /// Placements of one piece.
@@ -25,6 +26,7 @@ pub(super) struct Scan<'a> {
     pub(super) asked: &'a SearchAsked,
     pub(super) query: &'a Query,
     pub(super) texts: &'a Extracting,
+    pub(super) index: Option<&'a Index>,
     pub(super) folder: &'a Folder,
     pub(super) stop: &'a AtomicBool,
     /// Told after each piece.
@@ -62,10 +64,11 @@ impl Scan<'_> {
         for hit in self.folder.lines(state.own, state.hits)? {
             seen.insert(hit?.email);
         }
+        let among = among(self.index, self.query, account)?;
         loop {
             let view = self.store.local_view()?.at(self.asked.as_of);
             view.reaches(account, self.asked.as_of)?;
-            let next = self.piece(&view, account, &mut seen, state)?;
+            let next = self.piece(&view, account, among.as_deref(), &mut seen, state)?;
             self.folder.save(state)?;
             (self.told)(state);
             if next.is_none() {
@@ -78,13 +81,15 @@ impl Scan<'_> {
         &self,
         view: &View,
         account: AccountId,
+        among: Option<&[EmailId]>,
         seen: &mut HashSet<EmailId>,
         state: &mut State,
     ) -> Result<Option<Cursor>, DiscoverError> {
         let finder = Finder::new(self.query, view, account, self.store, self.texts);
         let (stop, unreadable) = (self.stop, Vec::new());
         let mut careful = Careful { finder, seen, stop, looked: 0, unreadable };
-        let search = Search { view, account, mailboxes: &[], which: self.asked.which };
+        let which = self.asked.which;
+        let search = Search { view, account, mailboxes: &[], which, among };
         let piece = search.piece(&mut careful, state.after, PIECE)?;
         state.looked += careful.looked;
         for (email, why) in careful.unreadable {

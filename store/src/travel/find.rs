@@ -91,6 +91,8 @@ pub struct Search<'a> {
     pub mailboxes: &'a [MailboxId],
     /// Which emails.
     pub which: Which,
+    /// Only these, where it is known that no others can be meant.
+    pub among: Option<&'a [EmailId]>,
 }
 
 /// Candidates, and the last UID looked at if there may be more.
@@ -109,10 +111,12 @@ impl Search<'_> {
         limit: usize,
     ) -> Result<Looked, J::Error> {
         let names = Names::read(self.view, self.account)?;
+        if let Some(emails) = self.among {
+            return self.piece_among(emails, &names, judge, after, limit);
+        }
         let mut hits = Vec::new();
         let batch = if judge.opens_messages() { BATCH_OPENED } else { BATCH };
-        let is_wanted = |id: &MailboxId| self.mailboxes.is_empty() || self.mailboxes.contains(id);
-        for mailbox in names.ids().filter(is_wanted) {
+        for mailbox in names.ids().filter(|id| self.is_wanted(*id)) {
             let Some(first) = Cursor::first_in(after, mailbox) else { continue };
             let (candidates, last) = self.candidates(&names, mailbox, first, batch)?;
             for (placement, gone) in candidates {
@@ -131,6 +135,65 @@ impl Search<'_> {
             }
         }
         Ok(Looked { hits, next: None })
+    }
+
+    fn is_wanted(&self, mailbox: MailboxId) -> bool {
+        self.mailboxes.is_empty() || self.mailboxes.contains(&mailbox)
+    }
+
+    /// A piece where it is known which emails can be meant.
+    fn piece_among<J: Judge>(
+        &self,
+        emails: &[EmailId],
+        names: &Names,
+        judge: &mut J,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Looked, J::Error> {
+        let mut hits = Vec::new();
+        let mut left = if judge.opens_messages() { BATCH_OPENED } else { BATCH };
+        for (cursor, placement, gone) in self.standings(emails, names, after)? {
+            if judge.is_meant(cursor.mailbox, &placement, gone.as_ref())? {
+                hits.push(self.hit(names, cursor.mailbox, placement, gone));
+            }
+            left -= 1;
+            if left == 0 || hits.len() >= limit {
+                return Ok(Looked { hits, next: Some(cursor) });
+            }
+        }
+        Ok(Looked { hits, next: None })
+    }
+
+    /// Where these emails stand or stood, behind a place, by mailbox and UID.
+    fn standings(
+        &self,
+        emails: &[EmailId],
+        names: &Names,
+        after: Option<Cursor>,
+    ) -> Result<Vec<(Cursor, Placement, Option<Gone>)>, StoreError> {
+        let (view, account) = (self.view, self.account);
+        let mut found = Vec::new();
+        let mut add = |mailbox: MailboxId, placement: Placement, gone: Option<Gone>| {
+            let cursor = Cursor { mailbox, uid: placement.uid.get() };
+            if self.is_wanted(mailbox) && after.is_none_or(|after| after < cursor) {
+                found.push((cursor, placement, gone));
+            }
+        };
+        for email in emails {
+            if self.which != Which::Expunged {
+                for (mailbox, uid) in view.placements_of(account, *email)? {
+                    let placement = view.placement(account, mailbox, account, uid)?;
+                    placement.into_iter().for_each(|placement| add(mailbox, placement, None));
+                }
+            }
+            if self.which != Which::There {
+                for (mailbox, placement, gone) in gone_places(view, account, *email, names)? {
+                    add(mailbox, placement, Some(gone));
+                }
+            }
+        }
+        found.sort_by_key(|(cursor, ..)| *cursor);
+        Ok(found)
     }
 
     fn hit(

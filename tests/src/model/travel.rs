@@ -220,7 +220,7 @@ fn found(view: &View, story: &Story<'_>) {
     let there = there.into_iter().map(|(place, (email, f))| (place, (email, sorted(f), None)));
     let there: BTreeMap<_, _> = there.collect();
     let look = |which| {
-        let search = Search { view, account: story.id, mailboxes: &[], which };
+        let search = Search { view, account: story.id, mailboxes: &[], which, among: None };
         let (mut all, mut after) = (BTreeMap::new(), None::<Cursor>);
         loop {
             let page = search.piece(&mut Everything, after, 3).unwrap();

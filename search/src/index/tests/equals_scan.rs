@@ -9,22 +9,26 @@ use super::world::{World, patient};
 use crate::index::Options;
 
 /// Numbers from a seed.
-struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
-    fn below(&mut self, end: usize) -> usize {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 11) as usize % end
     }
 
-    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+    pub(super) fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
         choices[self.below(choices.len())]
     }
 }
 
-const WORDS: &[&str] = &[
+pub(super) const WORDS: &[&str] = &[
     "alpha",
     "Alphabet",
     "beta",
@@ -60,7 +64,7 @@ fn text(dice: &mut Dice, words: usize) -> String {
     text
 }
 
-fn mail(dice: &mut Dice) -> String {
+pub(super) fn mail(dice: &mut Dice) -> String {
     let subject = text(dice, 3).replace("\r\n", " ");
     let date =
         ["", "Date: Tue, 1 Jul 2003 10:52:37 +0200\r\n", "Date: 5 Aug 2004 01:02:03 -0900\r\n"];
@@ -81,7 +85,7 @@ fn mail(dice: &mut Dice) -> String {
 }
 
 /// A stretch of what mails are made of, so that it is often found.
-fn needle(dice: &mut Dice) -> String {
+pub(super) fn needle(dice: &mut Dice) -> String {
     let text = text(dice, 3);
     let chars: Vec<char> = text.chars().collect();
     let from = dice.below(chars.len());

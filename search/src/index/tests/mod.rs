@@ -3,4 +3,5 @@
 mod damage;
 mod equals_scan;
 mod following;
+mod queries;
 mod world;

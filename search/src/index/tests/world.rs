@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use redoubt_log::id::{AccountId, EmailId, OperationId, Timestamp};
+use redoubt_log::id::{AccountId, EmailId, OperationId, Timestamp, Uid};
 use redoubt_log::record::{
     AccountAdd, AccountSettings, Actor, Address, Arrival, Change, DomainAdd, DomainSettings, Done,
     Flags,
@@ -77,6 +77,12 @@ impl World {
     pub(super) async fn add_numbered(&self, account: AccountId, numbers: std::ops::Range<usize>) {
         let mails: Vec<String> = numbers.map(|n| mail(&format!("number n{n}x"), "text")).collect();
         self.add(account, &mails).await;
+    }
+
+    pub(super) async fn expunge(&self, account: AccountId, uids: std::ops::RangeInclusive<u32>) {
+        let inbox = MailboxRef { account, mailbox: INBOX };
+        let uids = uids.filter_map(Uid::new).collect();
+        self.store.expunge(&Actor::account(account, None), inbox, uids, false).await.unwrap();
     }
 
     /// The emails of an account's INBOX that match, by scan.

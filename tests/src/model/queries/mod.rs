@@ -484,7 +484,7 @@ fn compare(view: &View, scene: &Scene<'_>, asked: &Asked) -> bool {
     let context = Context { now: Timestamp(0), ..Context::utc() };
     let query = Query::parse(&text, &context).unwrap_or_else(|error| panic!("{error}"));
     let account = scene.story.id;
-    let search = Search { view, account, mailboxes: &[], which: Which::Both };
+    let search = Search { view, account, mailboxes: &[], which: Which::Both, among: None };
     let mut finder = Finder::new(&query, view, account, scene.mails, scene.mails);
     let (mut found, mut after) = (Found::new(), None::<Cursor>);
     loop {

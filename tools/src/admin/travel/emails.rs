@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use redoubt_log::dump::rfc3339;
 use redoubt_log::id::{AccountId, EmailId, MailboxId, Uid};
 use redoubt_search::facts::FactsError;
-use redoubt_search::find::Finder;
+use redoubt_search::find::{Finder, among};
 use redoubt_search::query::{self, Context};
 use redoubt_search::texts::{NoTexts, Texts};
 use redoubt_store::mailstore::{Mailstore, StoreError};
@@ -166,7 +166,7 @@ pub(super) async fn find(
     let query = asked.query()?;
     let at = asked.at.clone().or_else(|| query.as_of().map(|at| at.to_string()));
     let account = account_of(&app, &account, &[at.as_ref()]).await?;
-    let (store, texts) = (app.mailstore.clone(), app.texts.clone());
+    let (store, index, texts) = (app.mailstore.clone(), app.index.clone(), app.texts.clone());
     app.read(move |now| {
         let texts: &dyn Texts = texts.as_ref().map_or(&NoTexts, |texts| texts);
         let (view, then) = view_at(now, account, at.as_deref())?;
@@ -174,7 +174,9 @@ pub(super) async fn find(
             Some(name) => wanted(&view, account, name, asked.which, &then)?,
             None => Vec::new(),
         };
-        let search = Search { view: &view, account, mailboxes: &mailboxes, which: asked.which };
+        let among = among(index.as_ref(), &query, account)?;
+        let (which, among) = (asked.which, among.as_deref());
+        let search = Search { view: &view, account, mailboxes: &mailboxes, which, among };
         let after = cursor(asked.after.as_deref())?;
         let mut finder = Finder::new(&query, &view, account, &store, texts);
         let found = search.piece(&mut finder, after, page_size(asked.limit))?;
