@@ -85,7 +85,7 @@ fn work(data: &Path, emails: u64, format: &str) -> anyhow::Result<[Table; 2]> {
 }
 
 /// What indexing took.
-struct Built {
+pub(super) struct Built {
     took: Duration,
     cpu: Duration,
     text: u64,
@@ -93,7 +93,7 @@ struct Built {
 }
 
 /// Starts a server and waits until everything is indexed.
-fn indexed(data: &Path, emails: u64) -> anyhow::Result<(Server, Built)> {
+pub(super) fn indexed(data: &Path, emails: u64) -> anyhow::Result<(Server, Built)> {
     let began = Instant::now();
     let server = node::start(data)?;
     let before = process::cpu(server.pid());
