@@ -11,6 +11,7 @@ pub mod maildir;
 pub mod messages;
 pub mod model;
 pub mod packs;
+pub mod page;
 pub mod process;
 pub mod programs;
 pub mod room;

@@ -1,17 +1,16 @@
 //! docs/discovery.md, told by its own commands: every line of it is typed here.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::path::Path;
-
 use redoubt_tests::imap::Imap;
 use redoubt_tests::messages::message;
+use redoubt_tests::page::{Page, types};
 use redoubt_tests::process::Redoubt;
 use serde_json::Value;
 
 struct Scene {
     server: Redoubt,
     folder: tempfile::TempDir,
-    page: String,
+    page: Page,
     typed: std::collections::BTreeSet<String>,
 }
 
@@ -27,34 +26,15 @@ impl Scene {
                 assert!(imap.append("INBOX", "", &message(token, 600)).unwrap().is_ok());
             }
         }
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/discovery.md");
-        let page = std::fs::read_to_string(path).unwrap();
+        let page = Page::read("discovery.md");
         Self { server, folder, page, typed: Default::default() }
-    }
-
-    fn commands(&self, heading: &str) -> Vec<String> {
-        let below = self.page.split(&format!("\n## {heading}\n")).nth(1).expect(heading);
-        let below = below.split("\n## ").next().unwrap();
-        let lines = below.lines().filter_map(|line| line.strip_prefix("$ redoubt "));
-        lines.map(str::to_owned).collect()
     }
 
     /// Types a command of the page; its exit code and what it says.
     fn types(&mut self, command: &str, words: &[(&str, &str)]) -> (i32, String) {
         self.typed.insert(command.to_owned());
-        let mut line = command.replace("OUT/", &format!("{}/", self.folder.path().display()));
-        for (word, value) in words {
-            line = line.replace(word, value);
-        }
-        let mut arguments: Vec<String> = Vec::new();
-        for (n, part) in line.split('"').enumerate() {
-            match n % 2 {
-                0 => arguments.extend(part.split_whitespace().map(str::to_owned)),
-                _ => arguments.push(part.to_owned()),
-            }
-        }
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        redoubt_tests::cluster::said(&self.server.run(&arguments))
+        let out = format!("{}/", self.folder.path().display());
+        types(&self.server, command, &[&[("OUT/", out.as_str())], words].concat())
     }
 
     fn done(&mut self, command: &str, words: &[(&str, &str)]) -> String {
@@ -78,14 +58,14 @@ fn the_page_says_what_is() {
     imap.ok("STORE 1 +FLAGS (\\Deleted)").unwrap();
     imap.ok("EXPUNGE").unwrap();
 
-    let search = scene.commands("A search");
+    let search = scene.page.commands("A search");
     assert!(scene.done(&search[0], &[]).contains("4 emails found"));
     assert!(scene.done(&search[1], &[]).contains("3 emails found"));
     assert!(scene.done(&search[2], &[]).contains("1 email found"));
     let said = scene.done(&search[3], &[("MOMENT", &then)]);
     assert!(said.contains("4 emails found") && said.contains("mail as of entry"), "{said}");
 
-    let look = scene.commands("Looking at searches");
+    let look = scene.page.commands("Looking at searches");
     let begun = scene.done(&look[0], &[]);
     let job = begun.split([' ', ':']).nth(1).unwrap().to_owned();
     let words = [("JOB", job.as_str())];
@@ -94,23 +74,23 @@ fn the_page_says_what_is() {
     assert!(scene.done(&look[3], &words).contains("more: redoubt discover show"));
     assert!(scene.done(&look[4], &words).contains("0 emails of what it found"));
 
-    let cancel = scene.commands("Stopping one");
+    let cancel = scene.page.commands("Stopping one");
     let (code, said) = scene.types(&cancel[0], &words);
     assert_eq!((code, said.contains("has ended already")), (1, true), "{said}");
 
-    for command in scene.commands("An export") {
+    for command in scene.page.commands("An export") {
         let said = scene.done(&command, &words);
         assert!(said.contains("4 emails exported") && said.contains("is whole"), "{said}");
     }
     let head = scene.folder.path().join("eml/proof/head.txt");
     std::fs::copy(head, scene.folder.path().join("eml-head.txt")).unwrap();
-    let check = scene.commands("Checking an export");
+    let check = scene.page.commands("Checking an export");
     for command in &check[..4] {
         scene.done(command, &[]);
     }
     let (code, said) = scene.types(&check[4], &[]);
     assert_eq!((code, said.contains("origin not proven")), (3, true), "{said}");
 
-    let all = scene.page.lines().filter(|line| line.starts_with("$ redoubt ")).count();
+    let all = scene.page.text().lines().filter(|line| line.starts_with("$ redoubt ")).count();
     assert_eq!(scene.typed.len(), all, "every command is typed");
 }

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use redoubt_tests::imap::{Imap, item};
 use redoubt_tests::messages::message;
+use redoubt_tests::page::{Page, types};
 use redoubt_tests::process::Redoubt;
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ const CAROL: &str = "carol@example.org";
 struct Scene {
     server: Redoubt,
     _folder: tempfile::TempDir,
-    page: String,
+    page: Page,
 }
 
 impl Scene {
@@ -24,8 +24,8 @@ impl Scene {
         let server = Redoubt::start(&folder.path().join("data"));
         server.domain("example.org");
         [ALICE, CAROL, "bob@example.org"].iter().for_each(|name| server.account(name));
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/restore.md");
-        Self { server, _folder: folder, page: std::fs::read_to_string(path).unwrap() }
+        let page = Page::read("restore.md");
+        Self { server, _folder: folder, page }
     }
 
     fn imap(&self, account: &str) -> Imap {
@@ -45,29 +45,9 @@ impl Scene {
         format!("@{}", status["store"]["applied"])
     }
 
-    /// The commands below a heading, in their order.
-    fn commands(&self, heading: &str) -> Vec<String> {
-        let below = self.page.split(&format!("\n## {heading}\n")).nth(1).expect(heading);
-        let below = below.split("\n## ").next().unwrap();
-        let lines = below.lines().filter_map(|line| line.strip_prefix("$ redoubt "));
-        lines.map(str::to_owned).collect()
-    }
-
     /// Types a command of the page; its exit code and what it says.
     fn types(&self, command: &str, words: &[(&str, &str)]) -> (i32, String) {
-        let mut line = command.to_owned();
-        for (word, value) in words {
-            line = line.replace(word, value);
-        }
-        let mut arguments: Vec<String> = Vec::new();
-        for (n, part) in line.split('"').enumerate() {
-            match n % 2 {
-                0 => arguments.extend(part.split_whitespace().map(str::to_owned)),
-                _ => arguments.push(part.to_owned()),
-            }
-        }
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        redoubt_tests::cluster::said(&self.server.run(&arguments))
+        types(&self.server, command, words)
     }
 
     fn done(&self, command: &str, words: &[(&str, &str)]) -> String {
@@ -120,7 +100,7 @@ fn one_email() {
     imap.ok("STORE 1 +FLAGS (\\Deleted)").unwrap();
     imap.ok("EXPUNGE").unwrap();
     let words = [("EMAILID", id.as_str()), ("UID", &uid), ("MOMENT", &then)];
-    let commands = scene.commands("One email");
+    let commands = scene.page.commands("One email");
     assert_eq!(commands.len(), 4);
     let mut session = scene.imap(ALICE);
     session.ok("SELECT INBOX").unwrap();
@@ -149,7 +129,7 @@ fn one_email() {
 #[test]
 fn deleted_mail() {
     let scene = Scene::new();
-    let commands = scene.commands("Deleted mail");
+    let commands = scene.page.commands("Deleted mail");
     assert_eq!(commands.len(), 4);
     scene.fill(ALICE, "INBOX", &["a", "b", "c"]);
     let mut imap = scene.imap(ALICE);
@@ -201,7 +181,7 @@ fn deleted_mail() {
 #[test]
 fn back_to_a_moment() {
     let scene = Scene::new();
-    let commands = scene.commands("Back to a moment");
+    let commands = scene.page.commands("Back to a moment");
     assert_eq!(commands.len(), 4);
     scene.fill(ALICE, "INBOX", &["a", "b", "c", "d"]);
     let mut imap = scene.imap(ALICE);
@@ -254,7 +234,7 @@ fn back_to_a_moment() {
 #[test]
 fn a_deleted_account() {
     let scene = Scene::new();
-    let commands = scene.commands("A deleted account");
+    let commands = scene.page.commands("A deleted account");
     scene.server.verb(&["alias", "add", "cc@example.org", CAROL]);
     scene.fill(CAROL, "INBOX", &["a", "b"]);
     scene.fill(CAROL, "Sent", &["c"]);
@@ -296,7 +276,7 @@ fn a_copy_and_the_list() {
     let then = scene.moment();
     empty(&mut imap, "INBOX");
     imap.ok("DELETE Trash").unwrap();
-    let command = scene.commands("A copy beside the original").remove(0);
+    let command = scene.page.commands("A copy beside the original").remove(0);
     let (code, plan) = scene.types(&command.replace(" --yes", ""), &[("MOMENT", &then)]);
     assert_eq!(code, 6, "{plan}");
     assert!(plan.contains("alice-then@example.org") && plan.contains("Gesendet"), "{plan}");
@@ -318,7 +298,7 @@ fn a_copy_and_the_list() {
     let first: Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
     assert_eq!((&first["mode"], &first["state"]), (&"copy".into(), &"completed".into()));
     let id = first["id"].as_str().unwrap();
-    for command in scene.commands("Looking after restores") {
+    for command in scene.page.commands("Looking after restores") {
         let said = scene.done(&command, &[("RESTORE", id)]);
         assert!(command.contains("--problems") || said.contains(id), "{command}: {said}");
     }
