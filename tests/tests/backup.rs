@@ -106,8 +106,11 @@ fn what_was_acknowledged_outlives_the_only_disk() {
         !recovered.verb(&["status", "--json"]).contains("\"kind\":\"archive\"")
     });
     let listed = recovered.verb(&["backup", "list", "--json"]);
-    let base: Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
-    assert!(base["counts"]["emails"].as_u64() >= Some(8), "{base}");
+    // The history before may have had one as well, from before any mail.
+    let bases: Vec<Value> =
+        listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let whole = |base: &Value| base["counts"]["emails"].as_u64() >= Some(8);
+    assert!(bases.iter().any(whole), "{bases:?}");
     for file in files(Path::new(&repository)) {
         let octets = fs::read(&file).unwrap();
         assert!(!octets.windows(7).any(|text| text == b"Subject"), "{}", file.display());

@@ -293,6 +293,9 @@ impl Group {
         if !self.within(Duration::from_secs(60), self.agreement()).await {
             return self.ledger().violation("a healed group does not agree within a minute");
         }
+        if !self.within(Duration::from_secs(60), self.repaired()).await {
+            return self.ledger().violation("peers do not give within a minute what is missing");
+        }
         self.0.over.store(true, Ordering::Relaxed);
         if self.ledger().broken().is_none() {
             self.check_end();
@@ -346,6 +349,22 @@ impl Group {
                 return;
             }
             self.main().rest(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// What a node took a snapshot without, since its source could not read it, it asks others
+    /// for, as a store does.
+    async fn repaired(&self) {
+        // What may be dead is nobody's to repair here.
+        for machine in self.machines().into_iter().filter(|_| !self.0.plan.retaining) {
+            while self.ledger().broken().is_none() {
+                let bad = machine.running().and_then(|running| running.blobs.damaged(1).pop());
+                let Some(bad) = bad else { break };
+                machine
+                    .with(|_, running| async move { running.node.fetch_blob(bad.id).await })
+                    .await;
+                self.main().rest(Duration::from_millis(10)).await;
+            }
         }
     }
 

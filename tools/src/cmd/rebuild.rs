@@ -49,13 +49,14 @@ pub async fn run(common: &Common, verb: Rebuild) -> anyhow::Result<Exit> {
 async fn indexes(common: &Common, account: Option<String>, wait: bool) -> anyhow::Result<Exit> {
     let client = common.client()?;
     let wish = RebuildIndex { account };
-    let first: Status = client.send(Method::POST, "/v1/index/rebuild", &wish).await?;
-    let mut status = first.clone();
+    // Asked before: when the answer comes, some may be indexed again.
+    let before: Status = client.get("/v1/index").await?;
+    let mut status: Status = client.send(Method::POST, "/v1/index/rebuild", &wish).await?;
     while wait && status.accounts_behind > 0 {
         tokio::time::sleep(LOOK).await;
         status = client.get("/v1/index").await?;
     }
-    let emails = status.emails.saturating_sub(first.emails);
+    let emails = status.emails.saturating_sub(before.emails);
     if common.json {
         output::json_lines([
             json!({ "emails": emails, "accounts_behind": status.accounts_behind }),
