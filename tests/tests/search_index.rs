@@ -127,6 +127,8 @@ fn damaged_or_removed_it_is_built_anew_and_searches_go_on() {
     all_found(&node, 30);
     append(&node, 30..60);
     all_found(&node, 60);
+    let noticed = until(PATIENCE, || (index(&node)["rebuilt"] == 2).then_some(()));
+    assert!(noticed.is_some(), "{:#}", index(&node));
     indexed(&node);
     all_found(&node, 60);
     for arguments in [&["rebuild", "--index"][..], &["rebuild", "--index", "alice@example.org"]] {
