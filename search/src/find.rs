@@ -8,7 +8,7 @@ use redoubt_store::view::{Placement, View};
 
 use crate::ask::Ask;
 use crate::facts::{Account, Email, FactsError, Known};
-use crate::index::{Found, Index, Scope};
+use crate::index::Index;
 use crate::query::Query;
 use crate::texts::Texts;
 
@@ -49,9 +49,8 @@ pub fn among(
 ) -> Result<Option<Vec<EmailId>>, StoreError> {
     let ask = query.ask();
     let Some(index) = index.filter(|_| ask != Ask::All) else { return Ok(None) };
-    let answer = index.answer(&Scope::account(account), &ask)?;
-    let mut emails: Vec<EmailId> =
-        answer.accounts.iter().flat_map(Found::candidates).take(MOST + 1).collect();
+    let Some(found) = index.answer_unless_behind(account, &ask, MOST)? else { return Ok(None) };
+    let mut emails: Vec<EmailId> = found.candidates().take(MOST + 1).collect();
     emails.sort_unstable();
     emails.dedup();
     Ok(Some(emails).filter(|emails| emails.len() <= MOST))

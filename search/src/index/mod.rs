@@ -196,6 +196,26 @@ impl Index {
         Ok(Answer { accounts })
     }
 
+    /// What matches in one account, where no more than so many emails wait to be indexed: else
+    /// nothing is looked up, and there is no answer. Blocks.
+    ///
+    /// # Errors
+    /// As [`Index::answer`].
+    pub fn answer_unless_behind(
+        &self,
+        account: AccountId,
+        ask: &Ask,
+        most: usize,
+    ) -> Result<Option<Found>, StoreError> {
+        let view = self.inner.store.local_view()?;
+        let through = self.reader(account).through();
+        if view.emails_ever(account, through, most.saturating_add(1))?.len() > most {
+            self.inner.state.want(account);
+            return Ok(None);
+        }
+        self.found(&view, account, ask).map(Some)
+    }
+
     fn found(&self, view: &View, account: AccountId, ask: &Ask) -> Result<Found, StoreError> {
         let reader = self.reader(account);
         let (through, found) = match reader.answer(ask) {

@@ -20,6 +20,9 @@ const TIMES: u64 = 100;
 /// The same where every message is looked through.
 const TIMES_SCANNED: u64 = 3;
 
+/// How long it may take to index everything.
+const PATIENCE: Duration = Duration::from_secs(1800);
+
 /// What is searched, with a needle by number.
 type Search = (&'static str, fn(u64) -> String);
 
@@ -106,6 +109,9 @@ pub(super) fn indexed(data: &Path, emails: u64) -> anyhow::Result<(Server, Built
             let text = number("text_bytes").unwrap_or_default();
             let disk = octets(&data.join("shards/0/index"));
             return Ok((server, Built { took, cpu, text, disk }));
+        }
+        if began.elapsed() > PATIENCE {
+            bail!("{emails} emails are not indexed after {} s", PATIENCE.as_secs());
         }
         std::thread::sleep(Duration::from_millis(100));
     }
