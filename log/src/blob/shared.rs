@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use parking_lot::{Condvar, Mutex, RwLock};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::draft::{Draft, WriteFailure};
 use super::error::BlobError;
@@ -27,7 +27,7 @@ use super::recipe::Step;
 use super::reclaim::Doom;
 use super::stats::SyncHistogram;
 use crate::id::BlobId;
-use crate::world;
+use crate::world::{self, watch};
 
 /// A pack that is written to, or waits to be sealed.
 #[derive(Debug)]

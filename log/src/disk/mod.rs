@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use crate::world::watch;
 
 mod real;
 #[cfg(any(test, feature = "sim"))]

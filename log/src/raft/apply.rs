@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use openraft::alias::{SnapshotMetaOf, SnapshotOf};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::chain::Head;
 use crate::id::LogIndex;
@@ -23,7 +23,7 @@ use crate::raft::types::{
 };
 use crate::record::{Change, Record};
 use crate::segment::{EntryKind, LogEntry, LogId};
-use crate::world::{self, Mutation, Worker, worker};
+use crate::world::{self, Mutation, Worker, watch, worker};
 
 /// The most entries that are handed to the apply thread at once.
 const BATCH: usize = 256;

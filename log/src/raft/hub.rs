@@ -11,7 +11,7 @@ use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::id::{NodeId, Term};
@@ -38,7 +38,7 @@ use crate::raft::wire::{
     Answer, CallFailure, Hello, Lane, NEWEST, OLDEST, Refusal, Request, Welcome,
 };
 use crate::segment::{LogId, SegmentLog};
-use crate::world;
+use crate::world::{self, watch};
 
 /// Who answers calls, by topic.
 pub(crate) type Services = HashMap<u16, Arc<dyn Service>>;

@@ -4,7 +4,6 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::id::NodeId;
@@ -12,6 +11,7 @@ use crate::raft::conn::{Conn, GreetError, greet};
 use crate::raft::hub::Hub;
 use crate::raft::seen::Life;
 use crate::raft::wire::{Lane, Refusal};
+use crate::world::watch;
 
 /// How long a stream may take to come.
 const CONNECT: Duration = Duration::from_millis(1000);

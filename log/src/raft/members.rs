@@ -13,7 +13,7 @@ use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{MutexGuard, watch};
+use tokio::sync::MutexGuard;
 use tokio::time::{Instant, timeout_at};
 
 use crate::codec;
@@ -28,6 +28,7 @@ use crate::raft::serve::serve;
 use crate::raft::types::{Member, TypeConfig};
 use crate::raft::wire::Lane;
 use crate::segment::LogEntry;
+use crate::world::watch;
 
 /// How long a change of the members may take to be committed.
 const CHANGE: Duration = Duration::from_secs(30);
@@ -338,7 +339,7 @@ impl Hub {
         raft.trigger().transfer_leader(to.0).await.map_err(|error| stopped(&error))?;
         let other = async {
             let done = leader.wait_for(|now| now.is_some_and(|now| now != self.me())).await;
-            done.ok().and_then(|now| *now)
+            done.ok().flatten()
         };
         match timeout_at(Instant::now() + TRANSFER, other).await {
             Ok(Some(now)) if now == to => Ok(()),

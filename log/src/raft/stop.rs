@@ -1,7 +1,6 @@
 //! Why a replica stopped: said once, by whoever noticed first.
 
-use tokio::sync::watch;
-
+use crate::world::watch;
 /// Why a replica stopped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Stopped {
@@ -50,8 +49,8 @@ impl StopCell {
     /// Resolves when a reason is set.
     pub(crate) async fn wait(&self) -> Stopped {
         let mut seen = self.cell.subscribe();
-        let reason = seen.wait_for(Option::is_some).await.ok();
+        let reason = seen.wait_for(Option::is_some).await;
         // The cell holds the sender, so that the channel does not close while we wait.
-        reason.and_then(|reason| reason.clone()).unwrap_or(Stopped::Shutdown)
+        reason.ok().flatten().unwrap_or(Stopped::Shutdown)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::core::{Core, Task, Work};
@@ -20,7 +20,7 @@ use super::scan::Runs;
 use super::{LogEntry, LogError, Reserve, SegmentOptions};
 use crate::disk::{Disk, Space};
 use crate::id::LogIndex;
-use crate::world::{self, Mutation, Worker};
+use crate::world::{self, Mutation, Worker, watch};
 
 /// How long after a failure the next segment is tried again.
 const SPARE_RETRY: Duration = Duration::from_secs(1);

@@ -18,6 +18,7 @@ use crate::id::Timestamp;
 
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+pub mod watch;
 mod worker;
 
 pub(crate) use worker::{Worker, worker};

@@ -16,7 +16,7 @@ use redoubt_log::raft::Node;
 use redoubt_log::record::{Actor, Change, TokenAdd};
 use redoubt_store::mailstore::Mailstore;
 
-use tokio::sync::watch;
+use redoubt_log::world::watch;
 
 use crate::peers::{PeerTls, Token};
 use changes::Seats;

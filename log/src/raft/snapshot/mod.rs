@@ -25,7 +25,6 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
 use self::fetch::Fetch;
 use self::lease::Leases;
@@ -41,7 +40,7 @@ use crate::raft::images::Images;
 use crate::raft::peers::Service;
 use crate::raft::state_machine::Checkpoint;
 use crate::segment::LogId;
-use crate::world::{self, Abort};
+use crate::world::{self, Abort, watch};
 
 /// How long an offer waits before it says how far it is.
 const SAY_AFTER: Duration = Duration::from_secs(1);
@@ -236,9 +235,7 @@ impl Shared {
         let (bytes, mut done) = self.join(from, vote.clone(), id);
         let ended = tokio::time::timeout(SAY_AFTER, done.wait_for(Option::is_some)).await;
         let fetching = Offered::Fetching { bytes: bytes.load(Ordering::Relaxed) };
-        let Ok(ended) = ended.map(|ended| ended.map(|result| result.clone())) else {
-            return fetching;
-        };
+        let Ok(ended) = ended else { return fetching };
         // Closed without a word: it panicked.
         let over =
             |work: &mut Work| work.done.borrow().is_some() || work.done.has_changed().is_err();
@@ -297,7 +294,7 @@ impl Shared {
         let task = world::spawn(async move {
             tracing::info!(%source, index = %id.index, "fetching a snapshot");
             let done = shared.bring(ours).await;
-            drop(tell.send(Some(done)));
+            tell.send_replace(Some(done));
         });
         Work { fetch, vote: Vec::new(), installing: false, done, abort: task.abort_handle() }
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
-use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::Instant;
 
 use super::group::{
