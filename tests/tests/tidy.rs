@@ -113,7 +113,7 @@ fn each_tool_stays_where_it_belongs() {
 /// Else a simulation would not be a function of its seed.
 #[test]
 fn the_log_takes_threads_time_and_randomness_from_one_place() {
-    const WORLD: [&str; 6] = [
+    const WORLD: [&str; 7] = [
         "tokio::spawn",
         "spawn_blocking(",
         "thread::Builder",
