@@ -51,6 +51,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod types;
+mod watching;
 pub mod wire;
 
 pub use cluster::{Cluster, ClusterMember, Role};

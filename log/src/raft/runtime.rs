@@ -46,7 +46,7 @@ impl AsyncRuntime for WorldRuntime {
     type Timeout<R, T: Future<Output = R> + Send> = <Tokio as AsyncRuntime>::Timeout<R, T>;
     type ThreadLocalRng = Dice;
     type Mpsc = <Tokio as AsyncRuntime>::Mpsc;
-    type Watch = crate::world::watch::Ordered;
+    type Watch = crate::raft::watching::Ordered;
     type Oneshot = <Tokio as AsyncRuntime>::Oneshot;
     type Mutex<T: Send + 'static> = <Tokio as AsyncRuntime>::Mutex<T>;
 

@@ -7,8 +7,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use openraft::async_runtime::watch::{RecvError, SendError, Watch, WatchReceiver, WatchSender};
-use openraft::{OptionalSend, OptionalSync};
 use parking_lot::{RwLock, RwLockReadGuard};
 use tokio::sync::Notify;
 
@@ -65,6 +63,11 @@ impl<T> Sender<T> {
     /// The value.
     pub fn borrow(&self) -> Ref<'_, T> {
         self.0.value.read()
+    }
+
+    /// Whether nobody looks.
+    pub fn is_alone(&self) -> bool {
+        Arc::strong_count(&self.0) == self.0.senders.load(Ordering::Acquire)
     }
 
     /// Another value in the place of the one that is given back.
@@ -212,56 +215,6 @@ impl<T: fmt::Debug> fmt::Debug for Sender<T> {
 impl<T: fmt::Debug> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Receiver").field(&*self.borrow()).finish()
-    }
-}
-
-/// What openraft watches with.
-#[derive(Debug)]
-pub(crate) struct Ordered;
-
-impl Watch for Ordered {
-    type Sender<T: OptionalSend + OptionalSync> = Sender<T>;
-    type Receiver<T: OptionalSend + OptionalSync> = Receiver<T>;
-    type Ref<'a, T: OptionalSend + 'a> = Ref<'a, T>;
-
-    fn channel<T: OptionalSend + OptionalSync>(init: T) -> (Sender<T>, Receiver<T>) {
-        channel(init)
-    }
-}
-
-impl<T: OptionalSend + OptionalSync> WatchSender<Ordered, T> for Sender<T> {
-    fn send(&self, value: T) -> Result<(), SendError<T>> {
-        if Arc::strong_count(&self.0) == self.0.senders.load(Ordering::Acquire) {
-            return Err(SendError(value));
-        }
-        self.send_replace(value);
-        Ok(())
-    }
-
-    fn send_if_modified<F: FnOnce(&mut T) -> bool>(&self, modify: F) -> bool {
-        Self::send_if_modified(self, modify)
-    }
-
-    fn borrow_watched(&self) -> Ref<'_, T> {
-        self.borrow()
-    }
-
-    fn subscribe(&self) -> Receiver<T> {
-        Self::subscribe(self)
-    }
-}
-
-impl<T: OptionalSend + OptionalSync> WatchReceiver<Ordered, T> for Receiver<T> {
-    async fn changed(&mut self) -> Result<(), RecvError> {
-        Self::changed(self).await.map_err(|Closed| RecvError(()))
-    }
-
-    fn borrow_watched(&self) -> Ref<'_, T> {
-        self.borrow()
-    }
-
-    fn borrow_and_update(&mut self) -> Ref<'_, T> {
-        Self::borrow_and_update(self)
     }
 }
 
