@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use redoubt_log::id::{AccountId, EmailId};
-use tantivy::directory::MmapDirectory;
 use tantivy::index::SegmentId;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::schema::Schema;
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, SegmentReader};
 
 use super::flat::Flat;
+use super::gentle::Gentle;
 use super::marks::Marks;
 use super::read::{Ids, ReadError};
 use super::schema::{self, Fields, VERSION};
@@ -94,7 +94,7 @@ impl Folder {
         if !path.exists() {
             return Ok(None);
         }
-        let index = Index::open(MmapDirectory::open(&path).map_err(tantivy::TantivyError::from)?)?;
+        let index = Index::open(Gentle::open(&path)?)?;
         if verify && !index.validate_checksum()?.is_empty() {
             return Err(ReadError::Odd("a file is damaged"));
         }
@@ -112,7 +112,7 @@ impl Folder {
         let path = root.join(home.name());
         fs::create_dir_all(&path)?;
         let (schema, fields) = schema::schema();
-        let directory = MmapDirectory::open(&path).map_err(tantivy::TantivyError::from)?;
+        let directory = Gentle::open(&path)?;
         let builder = Index::builder().schema(schema).settings(schema::settings());
         let mut index = builder.open_or_create(directory)?;
         schema::prepare(&mut index);
@@ -155,8 +155,7 @@ impl Folder {
         if !path.exists() {
             return Ok(None);
         }
-        let directory = MmapDirectory::open(&path).map_err(tantivy::TantivyError::from)?;
-        let marks = read_marks(&Index::open(directory)?)?;
+        let marks = read_marks(&Index::open(Gentle::open(&path)?)?)?;
         believed(marks, lineage).map(Some)
     }
 

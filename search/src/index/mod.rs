@@ -12,6 +12,7 @@ mod document;
 mod flat;
 mod folder;
 mod follower;
+mod gentle;
 mod imap;
 mod marks;
 mod read;

@@ -1,0 +1,140 @@
+//! The files of an index, written so that the log does not wait for them: a little at a time, each
+//! piece on the disk before the next. What tantivy writes at one go, a merge of many segments
+//! above all, would else be one burst, and all the disk had to do before the log's next sync.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
+use tantivy::directory::{
+    AntiCallToken, Directory, DirectoryLock, FileHandle, Lock, MmapDirectory, TerminatingWrite,
+    WatchCallback, WatchHandle, WritePtr,
+};
+
+/// Octets that may wait for the disk.
+const PIECE: usize = 1024 * 1024;
+/// The longest rest behind a piece.
+const LONGEST: Duration = Duration::from_millis(100);
+
+/// A folder whose files are written piece by piece; everything else is [`MmapDirectory`]'s.
+#[derive(Debug, Clone)]
+pub(super) struct Gentle {
+    inner: MmapDirectory,
+    root: PathBuf,
+}
+
+impl Gentle {
+    /// # Errors
+    /// The folder is none, or cannot be read.
+    pub(super) fn open(root: &Path) -> tantivy::Result<Self> {
+        Ok(Self { inner: MmapDirectory::open(root)?, root: root.to_owned() })
+    }
+}
+
+/// A file that is being written.
+struct Pieces {
+    file: File,
+    waiting: usize,
+}
+
+impl Pieces {
+    /// As long as the disk had to do, it is left to others.
+    fn put_down(&mut self) -> io::Result<()> {
+        let begun = Instant::now();
+        self.file.sync_data()?;
+        self.waiting = 0;
+        sleep(begun.elapsed().min(LONGEST));
+        Ok(())
+    }
+}
+
+impl Write for Pieces {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(octets.get(..PIECE).unwrap_or(octets))?;
+        self.waiting += written;
+        if self.waiting >= PIECE {
+            self.put_down()?;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl TerminatingWrite for Pieces {
+    fn terminate_ref(&mut self, _: AntiCallToken) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+impl Directory for Gentle {
+    fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
+        let made = OpenOptions::new().write(true).create_new(true).open(self.root.join(path));
+        let file = made.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => OpenWriteError::FileAlreadyExists(path.to_owned()),
+            _ => OpenWriteError::wrap_io_error(error, path.to_owned()),
+        })?;
+        Ok(BufWriter::new(Box::new(Pieces { file, waiting: 0 })))
+    }
+
+    fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
+        self.inner.get_file_handle(path)
+    }
+
+    fn delete(&self, path: &Path) -> Result<(), DeleteError> {
+        self.inner.delete(path)
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool, OpenReadError> {
+        self.inner.exists(path)
+    }
+
+    fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
+        self.inner.atomic_read(path)
+    }
+
+    fn atomic_write(&self, path: &Path, octets: &[u8]) -> io::Result<()> {
+        self.inner.atomic_write(path, octets)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.inner.sync_directory()
+    }
+
+    fn acquire_lock(&self, lock: &Lock) -> Result<DirectoryLock, LockError> {
+        self.inner.acquire_lock(lock)
+    }
+
+    fn watch(&self, changed: WatchCallback) -> tantivy::Result<WatchHandle> {
+        self.inner.watch(changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_in_pieces_is_what_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Gentle::open(root.path()).unwrap();
+        let octets: Vec<u8> = (0..5 * PIECE / 2).map(|n| (n % 251) as u8).collect();
+        let mut file = folder.open_write(Path::new("some")).unwrap();
+        for part in octets.chunks(PIECE / 3 + 7) {
+            file.write_all(part).unwrap();
+        }
+        file.terminate().unwrap();
+        assert_eq!(
+            folder.open_read(Path::new("some")).unwrap().read_bytes().unwrap().as_slice(),
+            octets
+        );
+        let again = folder.open_write(Path::new("some")).err();
+        assert!(matches!(again, Some(OpenWriteError::FileAlreadyExists(_))), "{again:?}");
+    }
+}
