@@ -122,6 +122,8 @@ pub struct Options {
     pub failovers: usize,
     /// Emails of the node that another joins under load.
     pub joining: u64,
+    /// Where those that join write, where that is not with the others.
+    pub others: Option<PathBuf>,
     /// How long three nodes are under full load.
     pub steady: Duration,
     /// Dovecot's mailbox format.
@@ -248,7 +250,8 @@ impl Bench {
         }
         if self.wants(Part::Joining) {
             say("nodes join under load");
-            cluster::joining(&self.dir.join("joining"), self.options.joining, &mut self.report);
+            let (dir, others) = (self.dir.join("joining"), self.options.others.clone());
+            cluster::joining(&dir, others.as_deref(), self.options.joining, &mut self.report);
         }
         self.part(Part::Steady, "three nodes under load for long", Self::steady);
         self.part(Part::Reclaim, "dead mail", Self::reclaim);

@@ -37,6 +37,9 @@ pub struct Bench {
     /// Emails that a cluster has when another node joins it under load.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     joining: u64,
+    /// Where nodes that join under load write, on a disk of their own.
+    #[arg(long, value_name = "DIR")]
+    others: Option<PathBuf>,
     /// Three nodes under full load for so many seconds, elections counted; an hour with
     /// `--only steady` alone.
     #[arg(long, value_name = "N")]
@@ -74,6 +77,7 @@ pub async fn run(common: &Common, verb: Bench) -> anyhow::Result<Exit> {
         large: verb.large,
         failovers: verb.failovers,
         joining: verb.joining,
+        others: verb.others,
         steady: Duration::from_secs(verb.steady.unwrap_or(3600)),
         dovecot_format: verb.dovecot_format,
         cyrus: verb.cyrus,

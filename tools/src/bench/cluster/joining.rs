@@ -113,15 +113,27 @@ fn given(took: Duration, bytes: u64) -> [Cell; 3] {
 
 /// Fills a node, then lets two others join, one after the other, while mail comes in; once for
 /// each way. The table, and how many were acknowledged.
-pub(super) fn measure(dir: &Path, emails: u64) -> anyhow::Result<(Table, String)> {
-    let (mut table, mut counted) = (table(emails), (0_u64, 0_u64));
+pub(super) fn measure(
+    dir: &Path,
+    others: Option<&Path>,
+    emails: u64,
+) -> anyhow::Result<(Table, String)> {
+    let (mut table, mut counted) = (table(emails, others.is_some()), (0_u64, 0_u64));
     for way in Way::ALL {
-        let dir = dir.join(format!("{way:?}").to_lowercase());
-        let (rows, (answered, again)) = measure_way(&dir, emails, way)?;
+        let name = format!("{way:?}").to_lowercase();
+        let own = dir.join(&name);
+        let apart = others.map_or_else(|| own.clone(), |others| others.join(&name));
+        if others.is_some() {
+            std::fs::create_dir(&apart).with_context(|| format!("{}", apart.display()))?;
+        }
+        let measured = measure_way(&own, &apart, emails, way);
+        // The disk need not have room for both.
+        for dir in [&own, &apart].into_iter().filter(|dir| dir.exists()) {
+            std::fs::remove_dir_all(dir)?;
+        }
+        let (rows, (answered, again)) = measured?;
         rows.into_iter().for_each(|row| table.row(row));
         counted = (counted.0 + answered, counted.1 + again);
-        // The disk need not have room for both.
-        std::fs::remove_dir_all(&dir)?;
     }
     let (answered, again) = counted;
     let counted = format!(
@@ -133,14 +145,15 @@ pub(super) fn measure(dir: &Path, emails: u64) -> anyhow::Result<(Table, String)
 /// Rows of the table, and how many messages were acknowledged and tried again.
 type Measured = (Vec<Vec<Cell>>, (u64, u64));
 
-fn measure_way(dir: &Path, emails: u64, way: Way) -> anyhow::Result<Measured> {
-    let [first, others @ ..] = ["j0", "j1", "j2"].map(|name| dir.join(name));
+fn measure_way(dir: &Path, others: &Path, emails: u64, way: Way) -> anyhow::Result<Measured> {
+    let first = dir.join("j0");
+    let others = ["j1", "j2"].map(|name| others.join(name));
     say(&format!("  a node of {emails} emails is filled; others join {}", way.name()));
     fill(&first, emails, way).context("filling it")?;
     let mut nodes = Nodes::found(&first)?;
     let traffic = Traffic::start_sharing(UNDER_LOAD, vec![Some(nodes.server(0)?.lmtp)]);
     let rows = others.iter().enumerate().map(|(at, data)| {
-        if !has_room_for_another(&first) {
+        if !has_room_for_another(&first, data) {
             say(&format!("  node {} does not join: the disk has no room for it", at + 2));
             return Ok(Vec::new());
         }
@@ -200,12 +213,12 @@ fn join(
     Ok([[before, nothing.into()].concat(), [during, given.into()].concat()])
 }
 
-/// Whether another like this one would leave some of the disk free, beyond what nodes keep in
+/// Whether another like the first would leave some of the disk free, beyond what nodes keep in
 /// reserve.
-fn has_room_for_another(data: &Path) -> bool {
-    let Ok(disk) = rustix::fs::statvfs(data) else { return true };
+fn has_room_for_another(first: &Path, other: &Path) -> bool {
+    let Ok(disk) = rustix::fs::statvfs(other.parent().unwrap_or(other)) else { return true };
     let (free, whole) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
-    free > size(data) + size(data) / 4 + whole / 10
+    free > size(first) + size(first) / 4 + whole / 10
 }
 
 /// Octets on the disk of what a node that joined was given.
@@ -224,13 +237,14 @@ fn folder_size(dir: &Path) -> u64 {
     entries.filter_map(Result::ok).map(size).sum()
 }
 
-fn table(emails: u64) -> Table {
+fn table(emails: u64, apart: bool) -> Table {
+    let disk = if apart { ", those that join on a disk of their own" } else { " and its disk" };
     let note = format!(
         "A node of {emails} emails of some {SIZE} octets takes mail over {UNDER_LOAD} connections, \
          of fifty messages 49 with an attachment that others have too; a second node joins it, then a third; once with a log that begins at a checkpoint, once with a log that is whole. Before: {} s. While: from the start of the new \
          node's process until it votes. The pause is the longest time between two 250s. MB are \
          what the new node then has on its disk in packs, views and log. All nodes share this \
-         machine's processors and its disk.",
+         machine's processors{disk}.",
         BEFORE.as_secs()
     );
     let columns = [

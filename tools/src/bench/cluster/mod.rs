@@ -42,8 +42,8 @@ pub(super) fn measure(dir: &Path, wish: &Wish, report: &mut Report) {
 }
 
 /// Lets nodes join one that has many emails and takes load.
-pub(super) fn joining(dir: &Path, emails: u64, report: &mut Report) {
-    match joining::measure(dir, emails) {
+pub(super) fn joining(dir: &Path, others: Option<&Path>, emails: u64, report: &mut Report) {
+    match joining::measure(dir, others, emails) {
         Ok((table, counted)) => {
             report.add(table);
             report.remark(counted);
