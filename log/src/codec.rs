@@ -225,6 +225,7 @@ bodies! {
     0x0602 => DiscoveryBegin,
     0x0603 => DiscoveryEnd,
     0x0604 => HeadKey,
+    0x0605 => DiscoveryRemove,
     0x0401 => HistoryFloor,
     0x0402 => HistoryTrim,
     0x0403 => HoldSet,

@@ -293,6 +293,7 @@ fn describe_audit(change: &Change) -> (&'static str, String) {
             let (found, failed, ended) = (end.found, end.failed, end.ended);
             ("discovery-end", format!("{}: {ended:?}, {found} found, {failed} failed", end.job))
         }
+        Change::DiscoveryRemove(gone) => ("discovery-remove", gone.job.to_string()),
         Change::HeadKey(key) => ("head-key", format!("node {}: {}", key.node, key.key)),
         _ => describe_system(change),
     }

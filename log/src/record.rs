@@ -22,7 +22,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{NodeAdd, NodeRemove, TokenAdd};
-pub use discovery::{DiscoveryBegin, DiscoveryEnd, DiscoveryEnded, DiscoveryWork, HeadKey};
+pub use discovery::{DiscoveryBegin, DiscoveryEnd, DiscoveryEnded, DiscoveryRemove, DiscoveryWork, HeadKey};
 pub use lineage::{Archived, NewLineage, PART, Renumber};
 pub use mailbox::{
     MailboxCreate, MailboxDelete, MailboxNamed, MailboxRename, NamedChange, SpecialUse, Subscribe,
@@ -180,6 +180,8 @@ pub enum Change {
     DiscoveryEnd(DiscoveryEnd),
     /// A key by which a node signs heads of the log from now on.
     HeadKey(HeadKey),
+    /// Somebody removes what a node keeps of a search or export: the list of what was found.
+    DiscoveryRemove(DiscoveryRemove),
     /// History below an index is none any more, of one account or the directory.
     HistoryFloor(HistoryFloor),
     /// Rows that the history floor lets go: the work behind [`Change::HistoryFloor`].
@@ -246,6 +248,7 @@ impl Change {
             Self::DiscoveryBegin(_) => 0x0602,
             Self::DiscoveryEnd(_) => 0x0603,
             Self::HeadKey(_) => 0x0604,
+            Self::DiscoveryRemove(_) => 0x0605,
             Self::HistoryFloor(_) => 0x0401,
             Self::HistoryTrim(_) => 0x0402,
             Self::HoldSet(_) => 0x0403,
@@ -274,6 +277,7 @@ impl Change {
             Self::RestoreBegin(_) | Self::RestorePiece(_) | Self::RestoreNow(_) => 3,
             Self::RestoreAudit(_) => 3,
             Self::DiscoveryBegin(_) | Self::DiscoveryEnd(_) | Self::HeadKey(_) => 3,
+            Self::DiscoveryRemove(_) => 3,
             Self::HistoryFloor(_)
             | Self::HistoryTrim(_)
             | Self::HoldSet(_)

@@ -218,6 +218,7 @@ fn changes() -> Vec<Change> {
             manifest: Some(Hash([4; 32])),
         }),
         Change::HeadKey(HeadKey { node: NodeId(300), key: Hash([5; 32]) }),
+        Change::DiscoveryRemove(DiscoveryRemove { job: OperationId([9; 16]) }),
         Change::Version(Version { apply: 2 }),
         Change::CheckpointMark(CheckpointMark { index: LogIndex(9), state: Hash([6; 32]) }),
         Change::TokenAdd(TokenAdd { token: Hash([7; 32]), expires: Timestamp(-1), light: true }),

@@ -28,6 +28,7 @@ fn asked() -> impl Strategy<Value = Asked> {
         1 => small().prop_map(Asked::Keyword),
         2 => small().prop_map(Asked::Is),
         3 => (small(), small(), small()).prop_map(|(clock, from, to)| Asked::Time(clock, from, to)),
+        1 => (small(), small()).prop_map(|(clock, day)| Asked::Day(clock, day)),
         1 => (0..60u64, 0..60u64).prop_map(|(least, most)| Asked::Size(least, most)),
         1 => (1..6u32, 0..4u32).prop_map(|(first, more)| Asked::Uid(first, more)),
         1 => (0..120u64).prop_map(Asked::ModSeq),

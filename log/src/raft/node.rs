@@ -408,6 +408,7 @@ pub(crate) fn grows(change: &Change) -> bool {
         | Change::DiscoveryBegin(_)
         | Change::DiscoveryEnd(_)
         | Change::HeadKey(_)
+        | Change::DiscoveryRemove(_)
         | Change::AliasRemove(_)
         | Change::CredentialSet(_)
         | Change::CredentialRemove(_)

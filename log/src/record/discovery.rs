@@ -57,6 +57,13 @@ pub enum DiscoveryEnded {
     Failed,
 }
 
+/// See [`Change::DiscoveryRemove`](super::Change::DiscoveryRemove).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoveryRemove {
+    /// Which search or export.
+    pub job: OperationId,
+}
+
 /// See [`Change::HeadKey`](super::Change::HeadKey).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadKey {

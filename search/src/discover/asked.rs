@@ -67,6 +67,9 @@ pub struct ExportAsked {
     pub out: PathBuf,
     /// The time zone of a load file.
     pub zone: String,
+    /// Whether what the log's records say stays out of it.
+    #[serde(default)]
+    pub without_records: bool,
     /// What the search was asked.
     pub of: SearchAsked,
 }

@@ -6,21 +6,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use jiff::tz::TimeZone;
 use redoubt_log::dump::rfc3339;
-use redoubt_log::id::{AccountId, BlobId, Timestamp};
+use redoubt_log::id::{AccountId, BlobId, LogIndex, Timestamp};
 use redoubt_log::record::Principal;
 use redoubt_store::mailstore::{Mailstore, StoreError};
 use redoubt_store::rows::EmailData;
 use redoubt_store::travel::{Names, Which, life};
-use redoubt_store::view::View;
+use redoubt_store::view::{Account, View};
 
 use super::folder::{Folder, Hit, State};
+use super::pace::Effort;
 use super::{Asked, DiscoverError, ExportAsked};
-use crate::export::{About, AttachmentText, Closed, Export, Expunged, Item};
+use crate::export::{About, AttachmentText, Closed, Export, Expunged, Item, brings};
 
 /// Emails between two looks at the state.
 const PIECE: u64 = 200;
 /// Accounts that are named as having the same octets.
 const CUSTODIANS: usize = 1000;
+/// Octets of the log that are read for one record.
+const ENTRY: usize = 1 << 20;
 
 /// An export at work.
 pub(super) struct Exporting<'a> {
@@ -44,6 +47,8 @@ struct Whose {
     account: AccountId,
     address: String,
     names: Names,
+    /// What its sequence is above the log's index.
+    base: Option<u64>,
 }
 
 impl Exporting<'_> {
@@ -55,6 +60,8 @@ impl Exporting<'_> {
         let mut addresses = BTreeMap::new();
         let mut whose: Option<Whose> = None;
         let mut count = 0_u64;
+        state.effort = Effort { done: 0, all: self.search.found };
+        (self.told)(state);
         for hit in self.found.lines(0, self.search.hits)? {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(DiscoverError::Stopped);
@@ -76,6 +83,7 @@ impl Exporting<'_> {
             count += 1;
             if count.is_multiple_of(PIECE) {
                 (state.found, state.failed) = (out.counts().exported, out.counts().failed);
+                state.effort.done = count;
                 (self.told)(state);
             }
         }
@@ -85,7 +93,8 @@ impl Exporting<'_> {
 
     fn whose(&self, view: &View, account: AccountId) -> Result<Whose, StoreError> {
         let names = Names::read(view, account)?;
-        Ok(Whose { account, address: address(view, account)?, names })
+        let base = ever(view, account)?.map(|account| account.base);
+        Ok(Whose { account, address: address(view, account)?, names, base })
     }
 
     fn email(
@@ -111,7 +120,7 @@ impl Exporting<'_> {
         let mut item = plain(whose, hit, &data);
         item.envelope = envelope;
         item.custodians = self.custodians(view, &data, hit.account, addresses)?;
-        item.records = self.records(view, whose, hit)?;
+        item.records = self.records(view, whose, hit, &data)?;
         Ok(Ok((item, data.received, octets)))
     }
 
@@ -150,13 +159,32 @@ impl Exporting<'_> {
     }
 
     /// The records that brought it and did something to it, up to the pinned index.
-    fn records(&self, view: &View, whose: &Whose, hit: &Hit) -> Result<Vec<u64>, StoreError> {
+    fn records(
+        &self,
+        view: &View,
+        whose: &Whose,
+        hit: &Hit,
+        data: &EmailData,
+    ) -> Result<Vec<u64>, StoreError> {
         let events = life(view, hit.account, hit.email, &whose.names)?;
         let mut records: Vec<u64> = events.iter().map(|event| event.by.index.0).collect();
+        records.extend(self.origin(whose, hit, data).map(|index| index.0));
         records.retain(|index| *index <= self.export.of.pinned.0);
         records.sort_unstable();
         records.dedup();
         Ok(records)
+    }
+
+    /// The record that brought it, by its id: the history may be cut, the log not. One that the
+    /// log has and that brought something else is not it.
+    fn origin(&self, whose: &Whose, hit: &Hit, data: &EmailData) -> Option<LogIndex> {
+        let index = LogIndex(hit.email.sequence.0.checked_sub(whose.base?)?);
+        let node = self.store.node();
+        if node.status().purged.is_some_and(|purged| index <= purged.index) {
+            return Some(index);
+        }
+        let entry = node.read(index..LogIndex(index.0 + 1), ENTRY).ok()?.pop()?;
+        brings(&entry.payload, &data.blob, hit.account).then_some(index)
     }
 
     fn about(&self) -> About {
@@ -189,17 +217,22 @@ impl Exporting<'_> {
             begun: rfc3339(self.asked.begun),
             time_zone: self.export.zone.clone(),
             extractor: self.texts.version(),
+            without_records: self.export.without_records,
         }
     }
 }
 
-/// An account's address, also of one that is deleted.
-fn address(view: &View, account: AccountId) -> Result<String, StoreError> {
+/// An account, also one that is deleted.
+fn ever(view: &View, account: AccountId) -> Result<Option<Account>, StoreError> {
     if let Some(found) = view.account(account)? {
-        return Ok(found.address.to_string());
+        return Ok(Some(found));
     }
     let deleted = view.deleted_accounts()?;
-    let found = deleted.iter().find(|deleted| deleted.id == account);
+    Ok(deleted.into_iter().find(|deleted| deleted.id == account))
+}
+
+fn address(view: &View, account: AccountId) -> Result<String, StoreError> {
+    let found = ever(view, account)?;
     Ok(found.map_or_else(|| format!("account-{account}"), |found| found.address.to_string()))
 }
 

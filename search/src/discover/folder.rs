@@ -12,6 +12,7 @@ use redoubt_store::travel::Cursor;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::pace::Effort;
 use super::{Asked, DiscoverError};
 
 /// The most octets of a line of hits.
@@ -47,6 +48,7 @@ impl Phase {
 
 /// How far a job has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct State {
     /// How far it is.
     pub phase: Phase,
@@ -66,8 +68,12 @@ pub struct State {
     pub found: u64,
     /// Emails that an export could not have.
     pub failed: u64,
+    /// Emails of an export of which some record is not proven.
+    pub unproven: u64,
     /// Placements looked at.
     pub looked: u64,
+    /// How much of it is done.
+    pub effort: Effort,
     /// Accounts and emails that could not be looked at, the first thousand of them.
     pub not_searched: Vec<NotSearched>,
     /// How many these are in all.
@@ -152,6 +158,14 @@ impl Folder {
         self.replace("asked.json", asked)?;
         let above = self.path.parent().unwrap_or(Path::new("."));
         File::open(above).and_then(|above| above.sync_all()).map_err(io(above))
+    }
+
+    /// Removes it; a crash leaves what is none any more.
+    pub(super) fn remove(&self) -> Result<(), DiscoverError> {
+        let asked = self.file("asked.json");
+        fs::remove_file(&asked).map_err(io(&asked))?;
+        File::open(&self.path).and_then(|folder| folder.sync_all()).map_err(io(&self.path))?;
+        fs::remove_dir_all(&self.path).map_err(io(&self.path))
     }
 
     fn replace(&self, name: &str, object: &impl Serialize) -> Result<(), DiscoverError> {
@@ -261,6 +275,19 @@ impl Iterator for Lines {
     fn next(&mut self) -> Option<Self::Item> {
         self.read().transpose()
     }
+}
+
+/// Removes what has the name of a job and is none: one that was half made, or half removed.
+pub(super) fn sweep(jobs: &Path) -> Result<(), DiscoverError> {
+    for entry in fs::read_dir(jobs).map_err(io(jobs))? {
+        let entry = entry.map_err(io(jobs))?;
+        let is_job = entry.file_name().to_str().is_some_and(|n| n.parse::<OperationId>().is_ok());
+        let path = entry.path();
+        if is_job && !path.join("asked.json").try_exists().map_err(io(&path))? {
+            fs::remove_dir_all(&path).map_err(io(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a folder that only its owner can read.

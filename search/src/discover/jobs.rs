@@ -1,34 +1,28 @@
 //! The jobs of one node: begun, listed, shown, stopped, and gone on with after a restart.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redoubt_log::id::{Hash, LogIndex, OperationId, Timestamp};
-use redoubt_log::record::{DiscoveryEnd, DiscoveryEnded, DiscoveryWork};
-use redoubt_store::mailstore::{DiscoveryAsked, Mailstore};
+use redoubt_log::id::{Hash, LogIndex, OperationId};
+use redoubt_log::record::Actor;
+use redoubt_store::mailstore::Mailstore;
 use serde::Serialize;
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::export::Exporting;
 use super::folder::{Folder, Hit, Phase, State, io};
 use super::judge::read;
-use super::scan::Scan;
+use super::pace::Pace;
 use super::texts::Extracting;
-use super::{Asked, DiscoverError, ExportAsked, SearchAsked, Work};
-use crate::export::{Closed, Manifest};
-use crate::heads::{Prover, Signer};
+use super::work::{AT_ONCE, Inner, Running, blocking};
+use super::{Asked, DiscoverError, SearchAsked, Work};
+use crate::heads::{HeadError, Prover, Signer};
 use crate::index::Index;
 use crate::texts::Texts;
 
-/// Jobs that work at one time; more wait.
-const AT_ONCE: usize = 2;
-/// How long to wait when there is no leader, or this node is behind.
-const RETRY: Duration = Duration::from_secs(2);
 /// Hits of which one call says whether they were purged.
 const MAX_PAGE: usize = 5000;
 
@@ -50,27 +44,6 @@ pub struct Jobs {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    store: Mailstore,
-    data: PathBuf,
-    folder: PathBuf,
-    texts: Extracting,
-    index: Option<Index>,
-    prover: Prover,
-    signer: OnceCell<Arc<Signer>>,
-    turns: Semaphore,
-    running: Mutex<HashMap<OperationId, Running>>,
-    ending: AtomicBool,
-}
-
-/// A job that works.
-#[derive(Clone, Default)]
-struct Running {
-    stop: Arc<AtomicBool>,
-    cancelled: Arc<AtomicBool>,
-    state: Arc<Mutex<Option<State>>>,
-}
-
 impl std::fmt::Debug for Jobs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Jobs").field("folder", &self.inner.folder).finish_non_exhaustive()
@@ -85,6 +58,8 @@ pub struct Listed {
     pub asked: Asked,
     /// How far it is.
     pub state: State,
+    /// How fast it goes, while it works.
+    pub pace: Option<Pace>,
 }
 
 /// Part of what a search found.
@@ -116,6 +91,7 @@ impl Jobs {
         let JobsOptions { store, data, texts, index } = options;
         let folder = data.join("discovery");
         super::folder::make_private(&folder)?;
+        super::folder::sweep(&folder)?;
         let jobs = Self {
             inner: Arc::new(Inner {
                 prover: Prover::new(store.clone()),
@@ -127,7 +103,7 @@ impl Jobs {
                 signer: OnceCell::new(),
                 turns: Semaphore::new(AT_ONCE),
                 running: Mutex::default(),
-                ending: AtomicBool::new(false),
+                ending: Default::default(),
             }),
         };
         for listed in jobs.list()?.into_iter().rev() {
@@ -209,12 +185,14 @@ impl Jobs {
         let folder = Folder::of(&self.inner.folder, job);
         let asked = folder.asked()?.ok_or(DiscoverError::NoSuchJob(job))?;
         let running = self.inner.running.lock().get(&job).cloned();
-        let told = running.and_then(|running| running.state.lock().clone());
+        let told = running.as_ref().and_then(|running| running.state.lock().clone());
         let state = match told {
             Some(state) => state,
             None => folder.state()?,
         };
-        Ok(Listed { asked, state })
+        let begun = running.and_then(|running| *running.begun.lock());
+        let pace = begun.and_then(|begun| Pace::of(begun, state.effort));
+        Ok(Listed { asked, state, pace })
     }
 
     /// What a search found, from a place on, at most `limit`. Blocks.
@@ -283,248 +261,71 @@ impl Jobs {
         }
     }
 
+    /// Removes what this node keeps of a job that has ended, the list of what was found; a record
+    /// says so before. What an export wrote stays where it is.
+    ///
+    /// # Errors
+    /// [`DiscoverError::NoSuchJob`]; [`DiscoverError::NotNow`] while it works, or an export that
+    /// works is of it; [`DiscoverError::Write`].
+    pub async fn remove(&self, actor: &Actor, job: OperationId) -> Result<(), DiscoverError> {
+        let jobs = self.clone();
+        blocking(move || jobs.can_go(job)).await?;
+        self.inner.store.discovery_goes(actor, job).await?;
+        let folder = Folder::of(&self.inner.folder, job);
+        blocking(move || folder.remove()).await
+    }
+
+    fn can_go(&self, job: OperationId) -> Result<(), DiscoverError> {
+        let not = |why: String| Err(DiscoverError::NotNow(why));
+        if !self.show(job)?.state.phase.has_ended() {
+            return not(format!("{job} works: `redoubt discover cancel {job}` stops it"));
+        }
+        let at_work: Vec<OperationId> = self.inner.running.lock().keys().copied().collect();
+        for export in at_work {
+            if let Ok(Asked { work: Work::Export(of), .. }) = self.show(export).map(|it| it.asked)
+                && of.search == job
+            {
+                return not(format!("export {export} writes out what {job} found: it comes first"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The hashes that show that the tree of so many leaves with this root is the beginning of
+    /// that after an entry (RFC 9162 section 2.1.4). Blocks.
+    ///
+    /// # Errors
+    /// [`DiscoverError::NotNow`] where it is not, or this node's log does not say any more.
+    pub fn consistency(
+        &self,
+        old: (u64, Hash),
+        upto: LogIndex,
+    ) -> Result<Vec<Hash>, DiscoverError> {
+        let not = |what: &str| Err(DiscoverError::NotNow(what.to_owned()));
+        let head = self.inner.store.node().head_at(upto);
+        let head = head.map_err(|error| HeadError::Log(error.to_string()))?;
+        let (size, root) = (head.tree.size(), head.root());
+        if old.0 > size {
+            return not("the head is newer than the entry that it is to be proven for");
+        }
+        let Some(path) = self.inner.prover.consistency(old.0, upto)? else {
+            return not(
+                "this node's log does not reach back to that head any more: ask another node, or \
+                 one that keeps its log (store.keep_log)",
+            );
+        };
+        match redoubt_log::chain::verify_consistency(old.0, &old.1, size, &root, &path) {
+            true => Ok(path),
+            false => not("that head is of another history: this log never had such a tree"),
+        }
+    }
+
     /// The key by which this node signs heads, made and made known at first use.
     ///
     /// # Errors
     /// [`DiscoverError::Head`].
     pub async fn signer(&self) -> Result<Arc<Signer>, DiscoverError> {
         self.inner.signer().await
-    }
-}
-
-impl Inner {
-    async fn signer(&self) -> Result<Arc<Signer>, DiscoverError> {
-        let made = self.signer.get_or_try_init(|| async {
-            let (data, lineage) = (self.data.clone(), self.store.identity().lineage.clone());
-            let signer = blocking(move || Ok(Signer::load_or_make(&data, &lineage)?)).await?;
-            signer.make_known(&self.store).await?;
-            Ok::<_, DiscoverError>(Arc::new(signer))
-        });
-        made.await.cloned()
-    }
-
-    /// A job, to its end, or until the server ends.
-    async fn work(self: &Arc<Self>, asked: Asked, running: &Running) {
-        let Ok(_turn) = self.turns.acquire().await else { return };
-        loop {
-            let Err(error) = self.attempt(&asked, running).await else { return };
-            if self.ending.load(Ordering::Relaxed) {
-                return;
-            }
-            let folder = Folder::of(&self.folder, asked.job);
-            if !error.passes() {
-                tracing::warn!(job = %asked.job, %error, "a search or export does not go on");
-                discard(&asked);
-                let noted = note_failure(&folder, &error, running);
-                if noted.is_err() || self.end(&asked, &folder, None).await.is_ok() {
-                    return;
-                }
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    }
-
-    async fn attempt(self: &Arc<Self>, asked: &Asked, running: &Running) -> Done {
-        let folder = Folder::of(&self.folder, asked.job);
-        if is_published(asked) {
-            return self.ended(&folder, Phase::Completed);
-        }
-        if folder.state()?.phase == Phase::Asked {
-            self.begin(asked, &folder).await?;
-        }
-        let mut manifest = None;
-        if folder.state()?.phase == Phase::Running {
-            manifest = self.run(asked, &folder, running).await?;
-        }
-        match manifest {
-            Some(closed) => self.publish(asked, &folder, closed).await,
-            None => self.end(asked, &folder, None).await.map(drop),
-        }
-    }
-
-    /// The record comes before anything is looked at. A retry after a crash is recognised.
-    async fn begin(&self, asked: &Asked, folder: &Folder) -> Done {
-        let (work, of) = match &asked.work {
-            Work::Search(_) => (DiscoveryWork::Search, None),
-            Work::Export(export) => (DiscoveryWork::Export, Some(export.search)),
-        };
-        let text = serde_json::to_vec(asked);
-        let text = text.map_err(|error| DiscoverError::NotNow(error.to_string()))?;
-        let (job, pinned) = (asked.job, asked.work.pinned());
-        let asked_of_log = DiscoveryAsked { job, work, of, asked: text, pinned };
-        let outcome = self.store.discovery_begins(&asked.actor, asked_of_log).await?;
-        let mut state = folder.state()?;
-        (state.phase, state.record) = (Phase::Running, Some(outcome.index));
-        folder.save(&state)
-    }
-
-    /// The work itself; the export that it made, if it is one.
-    async fn run(
-        self: &Arc<Self>,
-        asked: &Asked,
-        folder: &Folder,
-        running: &Running,
-    ) -> Result<Option<Closed>, DiscoverError> {
-        let (inner, asked, folder, running) =
-            (self.clone(), asked.clone(), folder.clone(), running.clone());
-        blocking(move || {
-            let mut state = folder.state()?;
-            let done = match &asked.work {
-                Work::Search(search) => {
-                    inner.scan(&asked, search, &folder, &running, &mut state).map(|()| None)
-                }
-                Work::Export(export) => {
-                    inner.export(&asked, export, &running, &mut state).map(Some)
-                }
-            };
-            let done = match done {
-                Err(DiscoverError::Stopped) if running.cancelled.load(Ordering::Relaxed) => {
-                    state = Folder::state(&folder)?;
-                    state.ends = Phase::Cancelled;
-                    discard(&asked);
-                    None
-                }
-                done => {
-                    let closed = done?;
-                    state.ends = Phase::Completed;
-                    closed
-                }
-            };
-            // An export that is not published yet is begun again after a crash.
-            if done.is_none() {
-                state.phase = Phase::Ending;
-            }
-            folder.save(&state)?;
-            *running.state.lock() = None;
-            Ok(done)
-        })
-        .await
-    }
-
-    fn scan(
-        &self,
-        asked: &Asked,
-        search: &SearchAsked,
-        folder: &Folder,
-        running: &Running,
-        state: &mut State,
-    ) -> Done {
-        let query = read(&search.query, asked.begun, search.zone.as_deref())?;
-        let told = |state: &State| *running.state.lock() = Some(state.clone());
-        let (store, stop) = (&self.store, &*running.stop);
-        let (query, texts, index) = (&query, &self.texts, self.index.as_ref());
-        Scan { store, asked: search, query, texts, index, folder, stop, told: &told }.run(state)
-    }
-
-    fn export(
-        &self,
-        asked: &Asked,
-        export: &ExportAsked,
-        running: &Running,
-        state: &mut State,
-    ) -> Result<Closed, DiscoverError> {
-        let found = Folder::of(&self.folder, export.search);
-        let search = found.state()?;
-        let told = |state: &State| *running.state.lock() = Some(state.clone());
-        let exporting = Exporting {
-            store: &self.store,
-            lineage: &self.store.identity().lineage,
-            asked,
-            export,
-            found: &found,
-            search: &search,
-            texts: &self.texts,
-            stop: &running.stop,
-            told: &told,
-        };
-        exporting.run(state)
-    }
-
-    /// The manifest's hash goes into the log, and then everything is proven under a head.
-    async fn publish(self: &Arc<Self>, asked: &Asked, folder: &Folder, closed: Closed) -> Done {
-        let signer = self.signer().await?;
-        let own = self.say(asked, &folder.state()?, Some(closed.manifest())).await?;
-        let inner = self.clone();
-        blocking(move || {
-            let head = signer.head(&inner.store, own)?;
-            closed.publish(&head, own.0, |index| match inner.ending.load(Ordering::Relaxed) {
-                true => Err(DiscoverError::Stopped),
-                false => Ok(inner.prover.prove(LogIndex(index), own)?),
-            })
-        })
-        .await?;
-        self.ended(folder, Phase::Completed)
-    }
-
-    /// Says in the log how a job ended, and notes it.
-    async fn end(&self, asked: &Asked, folder: &Folder, manifest: Option<Hash>) -> Done {
-        let state = folder.state()?;
-        if state.phase.has_ended() {
-            return Ok(());
-        }
-        self.say(asked, &state, manifest).await?;
-        self.ended(folder, state.ends)
-    }
-
-    async fn say(
-        &self,
-        asked: &Asked,
-        state: &State,
-        manifest: Option<Hash>,
-    ) -> Result<LogIndex, DiscoverError> {
-        let ended = match state.ends {
-            Phase::Cancelled => DiscoveryEnded::Cancelled,
-            Phase::Failed => DiscoveryEnded::Failed,
-            _ => DiscoveryEnded::Completed,
-        };
-        let failed = match asked.work {
-            Work::Search(_) => state.not_searched_count,
-            Work::Export(_) => state.failed,
-        };
-        let end = DiscoveryEnd { job: asked.job, found: state.found, failed, ended, manifest };
-        Ok(self.store.discovery_ends(&asked.actor, end).await?.index)
-    }
-
-    fn ended(&self, folder: &Folder, how: Phase) -> Done {
-        let mut state = folder.state()?;
-        (state.phase, state.ended) = (how, Some(Timestamp::now()));
-        folder.save(&state)
-    }
-}
-
-type Done = Result<(), DiscoverError>;
-
-/// Whether an export is whole and has its name: the server was killed before it was noted.
-fn is_published(asked: &Asked) -> bool {
-    let Work::Export(export) = &asked.work else { return false };
-    let manifest = fs::read(export.out.join("manifest.json")).unwrap_or_default();
-    let manifest: Option<Manifest> = serde_json::from_slice(&manifest).ok();
-    manifest.is_some_and(|manifest| manifest.about.job == asked.job.to_string())
-}
-
-/// What an export that is stopped has written is of no use.
-fn discard(asked: &Asked) {
-    let Work::Export(export) = &asked.work else { return };
-    let beside = crate::export::partial(&export.out, &asked.job.to_string());
-    if let Err(error) = fs::remove_dir_all(&beside) {
-        tracing::debug!(%error, path = %beside.display(), "nothing of an export to be removed");
-    }
-}
-
-fn note_failure(folder: &Folder, error: &DiscoverError, running: &Running) -> Done {
-    let mut state = folder.state()?;
-    (state.phase, state.ends) = (Phase::Ending, Phase::Failed);
-    state.why = Some(error.to_string());
-    *running.state.lock() = None;
-    folder.save(&state)
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, DiscoverError> + Send + 'static,
-) -> Result<T, DiscoverError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(gone) => Err(DiscoverError::NotNow(format!("the work broke off: {gone}"))),
     }
 }
 

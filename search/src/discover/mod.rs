@@ -11,13 +11,16 @@ mod export;
 mod folder;
 mod jobs;
 mod judge;
+mod pace;
 mod scan;
 mod texts;
+mod work;
 
 pub use asked::{Asked, ExportAsked, SearchAsked, Work};
 pub use folder::{Gone, Hit, NotSearched, Phase, State};
 pub use jobs::{HitsPage, Jobs, JobsOptions, Listed, Purged, check_place};
 pub use judge::{Unread, read};
+pub use pace::{Effort, Pace};
 
 use redoubt_log::id::OperationId;
 use redoubt_store::mailstore::{StoreError, WriteError};

@@ -11,6 +11,7 @@ use redoubt_store::view::View;
 
 use super::folder::{Folder, Gone, Hit, NotSearched, State};
 use super::judge::Careful;
+use super::pace::{Effort, weights};
 use super::texts::Extracting;
 use super::{DiscoverError, SearchAsked};
 use crate::find::{Finder, among};
@@ -36,8 +37,12 @@ pub(super) struct Scan<'a> {
 impl Scan<'_> {
     /// Goes on from where the state says, to the end.
     pub(super) fn run(&self, state: &mut State) -> Result<(), DiscoverError> {
-        while let Some(account) = self.account(state) {
-            if let Err(error) = self.through(account, state) {
+        let weights = weights(&self.store.local_view()?, &self.asked.accounts)?;
+        while let Some((account, weight)) = self.account(state, &weights) {
+            let done = weights.iter().take(usize::try_from(state.accounts).unwrap_or(0)).sum();
+            state.effort = Effort { done, all: weights.iter().sum() };
+            (self.told)(state);
+            if let Err(error) = self.through(account, (done, weight), state) {
                 match error {
                     DiscoverError::Store(error @ StoreError::BelowFloor { .. }) => {
                         let why = error.to_string();
@@ -48,18 +53,27 @@ impl Scan<'_> {
             }
             state.accounts += 1;
             (state.after, state.own) = (None, state.hits);
+            state.effort.done = done + weight;
             self.folder.save(state)?;
             (self.told)(state);
         }
         Ok(())
     }
 
-    fn account(&self, state: &State) -> Option<AccountId> {
-        self.asked.accounts.get(usize::try_from(state.accounts).ok()?).copied()
+    /// The account that is next, and what it weighs.
+    fn account(&self, state: &State, weights: &[u64]) -> Option<(AccountId, u64)> {
+        let next = usize::try_from(state.accounts).ok()?;
+        self.asked.accounts.get(next).copied().zip(weights.get(next).copied())
     }
 
     /// One account. An email is found once, wherever it stands.
-    fn through(&self, account: AccountId, state: &mut State) -> Result<(), DiscoverError> {
+    fn through(
+        &self,
+        account: AccountId,
+        (done, weight): (u64, u64),
+        state: &mut State,
+    ) -> Result<(), DiscoverError> {
+        let looked = state.looked;
         let mut seen: HashSet<EmailId> = HashSet::new();
         for hit in self.folder.lines(state.own, state.hits)? {
             seen.insert(hit?.email);
@@ -69,6 +83,7 @@ impl Scan<'_> {
             let view = self.store.local_view()?.at(self.asked.as_of);
             view.reaches(account, self.asked.as_of)?;
             let next = self.piece(&view, account, among.as_deref(), &mut seen, state)?;
+            state.effort.done = done + (state.looked - looked).min(weight);
             self.folder.save(state)?;
             (self.told)(state);
             if next.is_none() {

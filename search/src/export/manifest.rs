@@ -73,6 +73,10 @@ pub struct About {
     pub time_zone: String,
     /// The version of what extracted texts; 0 for none.
     pub extractor: u32,
+    /// Whether what the log's records say was left out: that they are there is proven, and not
+    /// what is in them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_records: bool,
 }
 
 /// What came of an export.

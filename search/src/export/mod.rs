@@ -7,22 +7,26 @@
 //! records, and that which names the manifest's hash, each with its way to that head's root.
 //! docs/format.md, "Exports".
 
+mod brought;
 mod dat;
 mod files;
 mod item;
 mod list;
 mod manifest;
 mod mbox;
+mod publish;
 mod text;
 mod verify;
 mod write;
 
 pub use files::{Digests, FileLine};
 pub use item::{Envelope, Expunged, Item, PartLine};
+pub use brought::brings;
 pub use manifest::{About, Counts, FORMAT, Manifest, VERSION};
+pub use publish::{Closed, Whole};
 pub use text::{AttachmentText, NoText, Text};
 pub use verify::{Report, Trust, Verdict, verify};
-pub use write::{Closed, Export, partial};
+pub use write::{Export, partial};
 
 use std::path::Path;
 

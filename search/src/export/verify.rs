@@ -9,17 +9,17 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Component, Path};
 
-use redoubt_log::codec::decode_record;
 use redoubt_log::id::{AccountId, BlobId, Hash, LogIndex};
-use redoubt_log::record::{Change, DiscoveryEnd, RestoreStep};
+use redoubt_log::record::{Change, DiscoveryEnd};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::brought::{Brought, brought, record_of};
 use super::files::Hasher;
 use super::manifest::MAX_MANIFEST;
 use super::{Digests, FORMAT, FileLine, Item, Manifest, VERSION, mbox};
 use crate::heads::note::MAX_NOTE;
-use crate::heads::{Proven, PublicKey, SignedHead};
+use crate::heads::{Checkpoint, Consistency, Proven, PublicKey, SignedHead};
 
 /// The most octets of a line: an entry of the log in base64, with its proof.
 const MAX_LINE: u64 = 8 << 20;
@@ -27,8 +27,6 @@ const MAX_LINE: u64 = 8 << 20;
 const MAX_MESSAGE: u64 = 4 << 30;
 /// What is told of one kind of trouble; the rest is counted.
 const TOLD: usize = 1000;
-/// Octets of salt before an entry's record.
-const SALT: usize = 16;
 /// Files that `files.jsonl` does not name.
 const OWN: [&str; 4] = ["manifest.json", "files.jsonl", "proof/head.txt", "proof/records.jsonl"];
 
@@ -39,6 +37,8 @@ pub enum Trust {
     Keys(Vec<PublicKey>),
     /// It must be this one.
     Head(Box<SignedHead>),
+    /// The log that it is of must have become the one with this later head.
+    Later(Box<Consistency>),
     /// By nothing.
     Nobody,
 }
@@ -120,9 +120,6 @@ impl Told {
         }
     }
 }
-
-/// What a record says of emails: octets, and whose they are.
-type Brought = Vec<(BlobId, Vec<AccountId>)>;
 
 struct Check<'a> {
     dir: &'a Path,
@@ -359,15 +356,17 @@ impl Check<'_> {
             Trust::Head(known) => {
                 let same = known.checkpoint == head.checkpoint;
                 if !same {
-                    let (is, was) = (&head.checkpoint, &known.checkpoint);
-                    self.wrong(format!(
-                        "proof/head.txt is another head than the given one: {} at {} leaves, not \
-                         {} at {}",
-                        is.origin, is.size, was.origin, was.size
-                    ));
+                    self.other(&head.checkpoint, &known.checkpoint);
                 }
                 same
             }
+            Trust::Later(later) => match later.shows(&head.checkpoint) {
+                Ok(()) => true,
+                Err(error) => {
+                    self.wrong(format!("proof/head.txt: {error}"));
+                    false
+                }
+            },
         };
         let lineage = self.manifest.as_ref().map(|(m, _)| crate::heads::origin(&m.about.lineage));
         if lineage.is_some_and(|lineage| lineage != head.checkpoint.origin) {
@@ -375,6 +374,19 @@ impl Check<'_> {
         }
         self.head = Some(head);
         trusted
+    }
+
+    fn other(&mut self, is: &Checkpoint, known: &Checkpoint) {
+        let (Checkpoint { origin, size, .. }, was) = (is, known);
+        let hint = match origin == &was.origin && *size < was.size {
+            true => "; `redoubt audit consistency` shows whether the one is the other's beginning",
+            false => "",
+        };
+        self.wrong(format!(
+            "proof/head.txt is another head than the given one: {origin} at {size} leaves, not \
+             {} at {}{hint}",
+            was.origin, was.size
+        ));
     }
 
     fn records(&mut self) {
@@ -415,8 +427,10 @@ impl Check<'_> {
             return self.wrong(format!("record {index} is not in the log that the head is of"));
         }
         self.proven += 1;
-        let octets = proof.octets().unwrap_or_default();
-        let Ok(record) = decode_record(octets.get(SALT..).unwrap_or_default()) else {
+        if proof.content.is_some() {
+            return self.withheld(index);
+        }
+        let Some(record) = record_of(&proof.octets().unwrap_or_default()) else {
             return self.wrong(format!("record {index} does not read: use a newer program"));
         };
         if let Change::DiscoveryEnd(end) = &record.change
@@ -425,6 +439,15 @@ impl Check<'_> {
             self.own.insert(index);
         }
         self.records.insert(index, brought(&record.change));
+    }
+
+    /// That it is there is proven; what it says was left out.
+    fn withheld(&mut self, index: u64) {
+        if self.manifest.as_ref().is_some_and(|(manifest, _)| !manifest.about.without_records) {
+            let what = "the manifest does not say that records were left out";
+            return self.wrong(format!("proof/records.jsonl was altered: record {index}: {what}"));
+        }
+        self.named.insert(index, "it is in the log; what it says was left out".to_owned());
     }
 
     /// Whether this is the record that says what the export's manifest is.
@@ -486,7 +509,8 @@ impl Check<'_> {
         match (proven, why) {
             (_, Some(why)) => self.unproven.tell(format!("{control}: {why}")),
             (false, None) => {
-                self.wrong(format!("{control}: no record of the log has these octets for it"));
+                let why = "the record that brought it was let go from the history before";
+                self.unproven.tell(format!("{control}: {why}"));
             }
             (true, None) => {}
         }
@@ -524,29 +548,4 @@ fn read_line<T: DeserializeOwned + Serialize>(line: &[u8]) -> Option<T> {
 fn is_below(name: &str) -> bool {
     let plain = |part: Component<'_>| matches!(part, Component::Normal(_));
     !name.is_empty() && Path::new(name).components().all(plain)
-}
-
-/// The emails that a record brings.
-fn brought(change: &Change) -> Brought {
-    match change {
-        Change::Deliver(deliver) => {
-            let accounts = deliver.recipients.iter().map(|to| to.account).collect();
-            vec![(deliver.message.blob, accounts)]
-        }
-        Change::Append(append) => {
-            let one = |item: &redoubt_log::record::AppendItem| item.message.blob;
-            append.items.iter().map(|item| (one(item), vec![append.account])).collect()
-        }
-        Change::RestorePiece(piece) => restored(&piece.steps, piece.account),
-        Change::RestoreNow(now) => restored(&now.steps, now.account),
-        _ => Vec::new(),
-    }
-}
-
-fn restored(steps: &[RestoreStep], account: AccountId) -> Brought {
-    let email = |step: &RestoreStep| match step {
-        RestoreStep::Email(email) => Some((email.blob, vec![account])),
-        _ => None,
-    };
-    steps.iter().filter_map(email).collect()
 }

@@ -2,8 +2,7 @@
 //! a bitmap of records.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
@@ -18,9 +17,9 @@ use sha2::{Digest, Sha256};
 use super::dat::{self, Sums};
 use super::files::{Files, Writing, hex};
 use super::manifest::{About, Counts, FORMAT, Manifest, VERSION};
+use super::publish::Closed;
 use super::text::{self, AttachmentText};
 use super::{ExportError, Form, Item, PartLine, list, mbox};
-use crate::heads::{Proven, SignedHead};
 
 /// Files of one folder.
 const FOLDER: u64 = 1000;
@@ -48,6 +47,8 @@ pub struct Export {
     reasons: BTreeMap<String, u64>,
     control: u64,
     records: RoaringTreemap,
+    /// Emails that name no record.
+    bare: u64,
 }
 
 impl std::fmt::Debug for Export {
@@ -97,6 +98,7 @@ impl Export {
             reasons: BTreeMap::new(),
             control: 0,
             records: RoaringTreemap::new(),
+            bare: 0,
         };
         if export.about.form == Form::Dat {
             let mut load = export.files.open("export.dat")?;
@@ -139,6 +141,7 @@ impl Export {
             Form::Dat => self.dat(&mut item, octets, &parsed, texts)?,
         }
         self.records.extend(item.records.iter().copied());
+        self.bare += u64::from(item.records.is_empty());
         self.counts.found += 1;
         self.counts.exported += 1;
         list::email(&mut self.list, &item)?;
@@ -285,73 +288,9 @@ impl Export {
         text.push(b'\n');
         write(&root.join("manifest.json"), &text)?;
         let hash = Hash(*blake3::hash(&text).as_bytes());
-        Ok(Closed { dir, root, hash, counts: self.counts, records: self.records })
-    }
-}
-
-/// An export without its proof.
-#[derive(Debug)]
-pub struct Closed {
-    dir: PathBuf,
-    root: PathBuf,
-    hash: Hash,
-    counts: Counts,
-    records: RoaringTreemap,
-}
-
-impl Closed {
-    /// BLAKE3 of its manifest: what the log is told.
-    pub fn manifest(&self) -> Hash {
-        self.hash
-    }
-
-    /// What came of it.
-    pub fn counts(&self) -> Counts {
-        self.counts
-    }
-
-    /// Writes the proof, and gives the folder its name. `own` is the record that has the
-    /// manifest's hash; `prove` gives records by rising index.
-    ///
-    /// # Errors
-    /// [`ExportError`], and that of `prove`.
-    pub fn publish<E: From<ExportError>>(
-        mut self,
-        head: &SignedHead,
-        own: u64,
-        mut prove: impl FnMut(u64) -> Result<Proven, E>,
-    ) -> Result<PathBuf, E> {
-        self.records.insert(own);
-        let folder = self.root.join("proof");
-        fs::create_dir(&folder).map_err(ExportError::io(&folder))?;
-        let path = folder.join("records.jsonl");
-        let file = File::create(&path).map_err(ExportError::io(&path))?;
-        let mut file = std::io::BufWriter::new(file);
-        for index in &self.records {
-            let mut line = serde_json::to_vec(&prove(index)?).map_err(ExportError::from)?;
-            line.push(b'\n');
-            file.write_all(&line).map_err(ExportError::io(&path))?;
-        }
-        file.flush().map_err(ExportError::io(&path))?;
-        write(&folder.join("head.txt"), head.to_string().as_bytes())?;
-        Ok(self.rename()?)
-    }
-
-    /// Everything is on the disk before the folder has its name.
-    fn rename(self) -> Result<PathBuf, ExportError> {
-        let Self { dir, root, .. } = self;
-        let folder = File::open(&root).map_err(ExportError::io(&root))?;
-        let synced = rustix::fs::syncfs(&folder).map_err(std::io::Error::from);
-        synced.map_err(ExportError::io(&root))?;
-        if dir.symlink_metadata().is_ok() {
-            return Err(ExportError::Exists(dir.display().to_string()));
-        }
-        fs::rename(&root, &dir).map_err(ExportError::io(&dir))?;
-        let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
-        let above = above.unwrap_or(Path::new("."));
-        let synced = File::open(above).and_then(|above| above.sync_all());
-        synced.map_err(ExportError::io(above))?;
-        Ok(dir)
+        let (counts, records, bare) = (self.counts, self.records, self.bare);
+        let without_records = manifest.about.without_records;
+        Ok(Closed { dir, root, hash, counts, records, bare, without_records })
     }
 }
 

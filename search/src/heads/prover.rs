@@ -45,21 +45,40 @@ pub struct Proof {
     /// Its place among the leaves.
     pub position: u64,
     /// Salt and encoded record, in base64.
-    pub payload: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+    /// In place of the payload: its hash, which does not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Hash>,
     /// The hashes beside the way to the root, the lowest first, in hexadecimal.
     pub path: Vec<Hash>,
 }
 
 impl Proof {
-    /// The payload's octets; `None` where it does not read.
+    /// The payload's octets; `None` where it is left out, or does not read.
     pub fn octets(&self) -> Option<Vec<u8>> {
-        STANDARD.decode(&self.payload).ok()
+        STANDARD.decode(self.payload.as_ref()?).ok()
+    }
+
+    /// Leaves the payload out: what is left shows that there is such a record, and not what it
+    /// says.
+    pub fn withhold(&mut self) {
+        if let Some(octets) = self.octets() {
+            (self.payload, self.content) = (None, Some(chain::content(&octets)));
+        }
+    }
+
+    fn leaf_content(&self) -> Option<Hash> {
+        match (&self.payload, self.content) {
+            (None, Some(content)) => Some(content),
+            (Some(_), None) => self.octets().map(|octets| chain::content(&octets)),
+            _ => None,
+        }
     }
 
     /// Whether this is the entry with this index under a root over so many leaves.
     pub fn holds(&self, index: LogIndex, size: u64, root: &Hash) -> bool {
-        let Some(octets) = self.octets() else { return false };
-        let content = chain::content(&octets);
+        let Some(content) = self.leaf_content() else { return false };
         let leaf = chain::leaf(Term(self.term), index, self.kind, Timestamp(self.time), &content);
         chain::verify_inclusion(&leaf, self.position, size, &self.path, root)
     }
@@ -249,7 +268,8 @@ fn proof(entry: &LogEntry, path: Vec<Hash>) -> Proof {
         kind: entry.kind as u8,
         time: entry.time.0,
         position: entry.position,
-        payload: STANDARD.encode(&entry.payload),
+        payload: Some(STANDARD.encode(&entry.payload)),
+        content: None,
         path,
     }
 }

@@ -60,7 +60,7 @@ impl Log {
         let path = self.grove.inclusion(index, all.len() as u64, &mut of).unwrap().unwrap();
         let payload = &self.payloads[usize::try_from(index).unwrap()];
         let payload = base64::engine::general_purpose::STANDARD.encode(payload);
-        let proof = Proof { term: 1, kind: 2, time: 5, position: index, payload, path };
+        let proof = Proof { term: 1, kind: 2, time: 5, position: index, payload: Some(payload), content: None, path };
         Proven { index, proof: Some(proof), unproven: None }
     }
 }
@@ -102,6 +102,7 @@ pub(crate) fn about(form: Form) -> About {
         begun: "2026-11-22T00:00:00Z".into(),
         time_zone: "UTC".into(),
         extractor: 0,
+        without_records: false,
     }
 }
 
@@ -194,6 +195,7 @@ pub(crate) fn write(dir: &Path, form: Form, signer: &Signer) -> SignedHead {
     }));
     let head = signer.sign(log.head());
     let proven = |index| Ok::<_, ExportError>(log.prove(index));
-    assert_eq!(closed.publish(&head, end, proven).unwrap(), dir);
+    let whole = closed.prove(&head, end, proven).unwrap();
+    assert_eq!(whole.publish().unwrap(), dir);
     head
 }

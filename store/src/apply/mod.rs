@@ -236,7 +236,9 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         }
         Change::RestoreAudit(r) => restore::audit(work, r),
         // The record itself is the audit.
-        Change::DiscoveryBegin(_) | Change::DiscoveryEnd(_) => Ok(Done::Unit),
+        Change::DiscoveryBegin(_) | Change::DiscoveryEnd(_) | Change::DiscoveryRemove(_) => {
+            Ok(Done::Unit)
+        }
         Change::HeadKey(r) => cluster::head_key(work, *r),
         Change::HistoryFloor(r) => history::floor(work, r),
         Change::HistoryTrim(r) => history::trim(work, r),

@@ -2,7 +2,8 @@
 
 use redoubt_log::id::{BlobId, Hash, LogIndex, NodeId, OperationId};
 use redoubt_log::record::{
-    Actor, Change, DiscoveryBegin, DiscoveryEnd, DiscoveryWork, HeadKey, Outcome,
+    Actor, Change, DiscoveryBegin, DiscoveryEnd, DiscoveryRemove, DiscoveryWork, HeadKey,
+    Outcome,
 };
 
 use super::{Inner, Mailstore, StoreError, WriteError};
@@ -39,7 +40,8 @@ impl Mailstore {
         self.inner.discovery_begins(actor, asked).await
     }
 
-    /// Puts into the log what came of a search or export.
+    /// Puts into the log what came of a search or export. A retry with the same end gets the first
+    /// outcome.
     ///
     /// # Errors
     /// [`WriteError`].
@@ -48,7 +50,17 @@ impl Mailstore {
         actor: &Actor,
         end: DiscoveryEnd,
     ) -> Result<Outcome, WriteError> {
-        self.inner.propose(actor, OperationId::random(), Change::DiscoveryEnd(end)).await
+        let operation = end_of(&end);
+        self.inner.propose(actor, operation, Change::DiscoveryEnd(end)).await
+    }
+
+    /// Puts into the log that what a node keeps of a search or export goes.
+    ///
+    /// # Errors
+    /// [`WriteError`]: then it stays.
+    pub async fn discovery_goes(&self, actor: &Actor, job: OperationId) -> Result<(), WriteError> {
+        let change = Change::DiscoveryRemove(DiscoveryRemove { job });
+        self.inner.propose(actor, OperationId::random(), change).await.map(drop)
     }
 
     /// Makes known by which key this node signs heads of the log.
@@ -69,6 +81,13 @@ impl Mailstore {
         let octets = self.inner.blob(blob)?;
         Ok(octets.get(SALT..).unwrap_or_default().to_vec())
     }
+}
+
+/// The operation by which an end is known: who does not know whether it was taken tries again.
+fn end_of(end: &DiscoveryEnd) -> OperationId {
+    let text = format!("discovery ends: {end:?}");
+    let [hash @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = BlobId::of(text.as_bytes()).0;
+    OperationId(hash)
 }
 
 impl Inner {

@@ -310,6 +310,7 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         | Change::DiscoveryBegin(_)
         | Change::DiscoveryEnd(_)
         | Change::HeadKey(_)
+        | Change::DiscoveryRemove(_)
         | Change::HistoryFloor(_)
         | Change::HistoryTrim(_)
         | Change::HoldSet(_)

@@ -115,7 +115,7 @@ impl By {
             0x0306 => "expunged",
             0x0400..=0x04ff => "retention",
             0x0500..=0x05ff => "restored",
-            0x0602 | 0x0603 => "discovery",
+            0x0602 | 0x0603 | 0x0605 => "discovery",
             0x0604 => "head key",
             0x0700..=0x07ff => "system",
             _ => "unknown",

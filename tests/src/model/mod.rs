@@ -212,6 +212,7 @@ impl Model {
             | Change::DiscoveryBegin(_)
             | Change::DiscoveryEnd(_)
             | Change::HeadKey(_)
+            | Change::DiscoveryRemove(_)
             | Change::TokenAdd(_)
             | Change::NodeAdd(_)
             | Change::NodeRemove(_)

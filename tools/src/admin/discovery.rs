@@ -9,10 +9,11 @@ use axum::{Json, Router};
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 use redoubt_log::dump::rfc3339;
-use redoubt_log::id::{AccountId, LogIndex, OperationId, Timestamp};
+use redoubt_log::id::{AccountId, Hash, LogIndex, OperationId, Timestamp};
 use redoubt_search::discover::{
     Asked, DiscoverError, ExportAsked, Hit, Jobs, Listed, SearchAsked, Work, check_place, read,
 };
+use redoubt_search::heads::Consistency;
 use redoubt_search::heads::keys::known;
 use redoubt_store::mailstore::Mailstore;
 use redoubt_store::mime::decode_words;
@@ -33,11 +34,12 @@ pub(super) fn routes(app: App) -> Router {
         .route("/v1/discovery/searches", post(search))
         .route("/v1/discovery/exports", post(export))
         .route("/v1/discovery/jobs", get(list))
-        .route("/v1/discovery/jobs/{job}", get(show))
+        .route("/v1/discovery/jobs/{job}", get(show).delete(remove))
         .route("/v1/discovery/jobs/{job}/hits", get(hits))
         .route("/v1/discovery/jobs/{job}/purged", get(purged))
         .route("/v1/discovery/jobs/{job}/cancel", post(cancel))
         .route("/v1/heads/keys", get(keys))
+        .route("/v1/heads/consistency", get(consistency))
         .route("/v1/heads", get(head))
         .with_state(app)
 }
@@ -183,11 +185,11 @@ async fn export(
     ConnectInfo(caller): ConnectInfo<Caller>,
     Json(wish): Json<ExportWish>,
 ) -> Result<Json<OperationId>, ApiError> {
-    let ExportWish { search, format, out, zone, reason } = wish;
+    let ExportWish { search, format, out, zone, without_records, reason } = wish;
     let place = out.clone();
     let of = with_jobs(&app, move |jobs| {
         check_place(&place)?;
-        let Listed { asked, state } = jobs.show(search)?;
+        let Listed { asked, state, .. } = jobs.show(search)?;
         if state.phase != redoubt_search::discover::Phase::Completed {
             let text = format!("{search} has not found all: `redoubt discover show {search}`");
             return Err(DiscoverError::NotNow(text));
@@ -200,7 +202,7 @@ async fn export(
     .await?;
     TimeZone::get(&zone).map_err(|error| ApiError::bad(error.to_string()))?;
     let job = OperationId::random();
-    let export = ExportAsked { search, form: format, out, zone, of };
+    let export = ExportAsked { search, form: format, out, zone, without_records, of };
     let (actor, begun, work) = (caller.0, Timestamp::now(), Work::Export(export));
     jobs(&app)?.begin(Asked { job, actor, begun, reason, work }).await?;
     Ok(Json(job))
@@ -222,6 +224,14 @@ async fn show(
 
 async fn cancel(State(app): State<App>, Path(job): Path<OperationId>) -> Result<(), ApiError> {
     with_jobs(&app, move |jobs| jobs.cancel(job)).await
+}
+
+async fn remove(
+    State(app): State<App>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Path(job): Path<OperationId>,
+) -> Result<(), ApiError> {
+    Ok(jobs(&app)?.remove(&caller.0, job).await?)
 }
 
 /// Which part of a listing.
@@ -322,6 +332,31 @@ async fn head(State(app): State<App>, Query(which): Query<Which>) -> Result<Stri
         let index = which.index.map_or(view.index(), LogIndex);
         let head = signer.head(&store, index).map_err(DiscoverError::from)?;
         Ok(head.to_string())
+    })
+    .await
+}
+
+/// Of which head, and up to which entry.
+#[derive(Debug, Deserialize)]
+struct Between {
+    old: u64,
+    root: Hash,
+    index: Option<u64>,
+}
+
+/// What shows that a head is the beginning of the newest one, or of that after an entry.
+async fn consistency(
+    State(app): State<App>,
+    Query(asked): Query<Between>,
+) -> Result<String, ApiError> {
+    let jobs = jobs(&app)?.clone();
+    let signer = jobs.signer().await?;
+    let store = app.mailstore.clone();
+    app.read(move |view| {
+        let index = asked.index.map_or(view.index(), LogIndex);
+        let path = jobs.consistency((asked.old, asked.root), index)?;
+        let head = signer.head(&store, index).map_err(DiscoverError::from)?;
+        Ok(Consistency { old: asked.old, path, head }.to_string())
     })
     .await
 }

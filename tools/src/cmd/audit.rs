@@ -1,11 +1,14 @@
 //! `redoubt audit head|keys`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use redoubt_log::disk::replace_private;
+use redoubt_search::heads::{Checkpoint, Consistency};
 
 use super::Common;
+use super::verify_export::head_of;
+use crate::admin::client::Client;
 use crate::exit::{Exit, Failure};
 
 /// What is kept outside, to hold the log to it.
@@ -20,6 +23,18 @@ pub enum AuditVerb {
         #[arg(long, value_name = "INDEX")]
         index: Option<u64>,
     },
+    /// Prove that a head is the beginning of a later one (RFC 9162 section 2.1.4)
+    Consistency {
+        /// The older head: an export's `proof/head.txt`, or one that was kept outside.
+        #[arg(value_name = "HEAD")]
+        old: PathBuf,
+        /// The later one; without it the newest head is signed.
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+        /// To this file.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Print the keys that sign heads, or write them to a file
     Keys {
         /// To this file.
@@ -29,15 +44,19 @@ pub enum AuditVerb {
 }
 
 /// # Errors
-/// Those of the server, and files that cannot be written.
+/// Those of the server, and files that cannot be read or written.
 pub async fn run(common: &Common, verb: AuditVerb) -> anyhow::Result<Exit> {
     let client = common.client()?;
-    let (path, out) = match verb {
-        AuditVerb::Head { out, index: None } => ("/v1/heads".to_owned(), out),
-        AuditVerb::Head { out, index: Some(index) } => (format!("/v1/heads?index={index}"), out),
-        AuditVerb::Keys { out } => ("/v1/heads/keys".to_owned(), out),
+    let (text, out) = match verb {
+        AuditVerb::Head { out, index: None } => (client.text("/v1/heads").await?, out),
+        AuditVerb::Head { out, index: Some(index) } => {
+            (client.text(&format!("/v1/heads?index={index}")).await?, out)
+        }
+        AuditVerb::Keys { out } => (client.text("/v1/heads/keys").await?, out),
+        AuditVerb::Consistency { old, checkpoint, out } => {
+            (consistency(&client, &old, checkpoint.as_deref()).await?, out)
+        }
     };
-    let text = client.text(&path).await?;
     match out {
         None => print!("{text}"),
         Some(path) => {
@@ -47,4 +66,27 @@ pub async fn run(common: &Common, verb: AuditVerb) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// The server's proof, checked here before it is given out.
+async fn consistency(
+    client: &Client,
+    old: &Path,
+    new: Option<&Path>,
+) -> anyhow::Result<String> {
+    let old = head_of(old)?;
+    let new = new.map(head_of).transpose()?;
+    let Checkpoint { size, root, .. } = &old.checkpoint;
+    let mut path = format!("/v1/heads/consistency?old={size}&root={root}");
+    if let Some(new) = &new {
+        path += &format!("&index={}", new.checkpoint.index);
+    }
+    let text = client.text(&path).await?;
+    let failed = |what: String| Failure::new(Exit::Failed, what);
+    let proof = Consistency::read(&text).map_err(|error| failed(error.to_string()))?;
+    proof.shows(&old.checkpoint).map_err(|error| failed(format!("the head: {error}")))?;
+    match new.is_some_and(|new| new.checkpoint != proof.head.checkpoint) {
+        true => Err(failed("the later head is of another history than this log".to_owned()).into()),
+        false => Ok(text),
+    }
 }

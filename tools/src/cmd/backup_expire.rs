@@ -34,7 +34,7 @@ pub struct Expire {
     force: bool,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?}: write 90d, 12w or 36h");
     let unit = text.chars().last().ok_or_else(wrong)?;
     let hours = match unit {

@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use hyper::Method;
-use redoubt_log::id::OperationId;
+use redoubt_log::dump::rfc3339;
+use redoubt_log::id::{OperationId, Timestamp};
 use redoubt_search::discover::Phase;
 use redoubt_store::travel::Which;
 
 use super::Common;
+use super::backup_expire::duration;
+use super::discover_wait::{so_far, wait};
 use super::past::{Wish, short};
 use crate::admin::client::{Client, encode};
 use crate::admin::discovery::wire::{Begun, HitLine, Hits, JobLine, PurgedAnswer, SearchWish};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
-/// How often the server is asked how far it is.
-const ASK_SOON: Duration = Duration::from_millis(50);
-const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Hits that are printed if nobody says how many.
 const SHOWN: usize = 100;
 
@@ -115,6 +115,18 @@ enum DiscoverVerb {
         /// By its id.
         job: OperationId,
     },
+    /// Remove what this node keeps of searches and exports that have ended
+    Remove(Remove),
+}
+
+#[derive(Debug, Args)]
+struct Remove {
+    /// By their ids.
+    #[arg(required_unless_present = "ended_before")]
+    jobs: Vec<OperationId>,
+    /// All that ended so long ago: 90d, 12w, 36h.
+    #[arg(long, value_name = "AGE", value_parser = duration)]
+    ended_before: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -153,7 +165,37 @@ pub async fn run(common: &Common, verb: Discover) -> anyhow::Result<Exit> {
             let (): () = client.send(Method::POST, &path, &()).await?;
             show_job(common, &client, job).await
         }
+        Some(DiscoverVerb::Remove(remove)) => removed(common, &client, &remove).await,
     }
+}
+
+fn before(age: Duration) -> Timestamp {
+    let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    Timestamp(Timestamp::now().0.saturating_sub(age))
+}
+
+/// Removes jobs that have ended, by id or by age.
+async fn removed(common: &Common, client: &Client, remove: &Remove) -> anyhow::Result<Exit> {
+    let mut jobs = remove.jobs.clone();
+    if let Some(age) = remove.ended_before {
+        let bound = rfc3339(before(age));
+        let all: Vec<JobLine> = client.get("/v1/discovery/jobs").await?;
+        let old = |job: &&JobLine| job.ended.as_ref().is_some_and(|ended| *ended < bound);
+        jobs.extend(all.iter().filter(old).map(|job| job.job));
+    }
+    if jobs.is_empty() {
+        output::object(common.json, &serde_json::json!({ "removed": 0 }))?;
+        return Ok(Exit::Done);
+    }
+    let names: Vec<String> = jobs.iter().map(ToString::to_string).collect();
+    let plan = format!("what was found and kept here goes, of {}", names.join(", "));
+    output::confirm(&plan, common.yes)?;
+    for job in &jobs {
+        let path = format!("/v1/discovery/jobs/{job}");
+        client.send::<_, ()>(Method::DELETE, &path, &()).await?;
+    }
+    output::object(common.json, &serde_json::json!({ "removed": jobs.len() }))?;
+    Ok(Exit::Done)
 }
 
 /// Begins a search; says what it is pinned to.
@@ -195,36 +237,6 @@ async fn search(
     Ok(exit_of(&job))
 }
 
-/// Waits for the end of a job.
-///
-/// # Errors
-/// Those of the server.
-pub async fn wait(common: &Common, client: &Client, job: OperationId) -> anyhow::Result<JobLine> {
-    let bar = if common.json {
-        indicatif::ProgressBar::hidden()
-    } else {
-        indicatif::ProgressBar::new_spinner()
-    };
-    let mut pause = ASK_SOON;
-    loop {
-        let line: JobLine = client.get(&format!("/v1/discovery/jobs/{job}")).await?;
-        if line.phase.has_ended() {
-            bar.finish_and_clear();
-            return Ok(line);
-        }
-        let JobLine { accounts_done, accounts, looked, found, .. } = &line;
-        bar.set_message(match line.work.as_str() {
-            "search" => {
-                format!("{accounts_done} of {accounts} accounts, {looked} looked at, {found} found")
-            }
-            _ => format!("{found} written"),
-        });
-        bar.tick();
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(ASK_EVERY);
-    }
-}
-
 /// What came of a job.
 ///
 /// # Errors
@@ -237,6 +249,10 @@ pub fn told(common: &Common, job: &JobLine) -> anyhow::Result<()> {
     println!("{} {what}", counted(job.found, "email"));
     if job.failed > 0 {
         println!("{} not exported: failed.jsonl says which and why", counted(job.failed, "email"));
+    }
+    if job.unproven > 0 {
+        let emails = counted(job.unproven, "email");
+        println!("{emails} not proven in all: `redoubt verify-export` says which and why");
     }
     for what in &job.not_searched {
         let email = what.email.map_or_else(String::new, |email| format!(", email {email}"));
@@ -259,12 +275,12 @@ pub fn exit_of(job: &JobLine) -> Exit {
     match job.phase {
         Phase::Failed => Exit::Failed,
         Phase::Cancelled => Exit::Partly,
-        _ if job.failed > 0 || job.not_searched_count > 0 => Exit::Partly,
+        _ if job.failed + job.not_searched_count + job.unproven > 0 => Exit::Partly,
         _ => Exit::Done,
     }
 }
 
-fn counted(count: u64, what: &str) -> String {
+pub(super) fn counted(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
@@ -312,6 +328,9 @@ async fn show_job(common: &Common, client: &Client, job: OperationId) -> anyhow:
         println!("asked {} by {}", job.begun, job.by);
         if let Some(reason) = &job.reason {
             println!("reason {reason:?}");
+        }
+        if !job.phase.has_ended() {
+            println!("{}", so_far(&job));
         }
         if let (Some(search), Some(out)) = (job.search, &job.out) {
             println!("of search {search}, to {}", out.display());

@@ -8,7 +8,8 @@ use redoubt_log::id::OperationId;
 use redoubt_search::discover::Phase;
 
 use super::Common;
-use super::discover::{Scope, begin, exit_of, told, wait};
+use super::discover::{Scope, begin, exit_of, told};
+use super::discover_wait::wait;
 use crate::admin::discovery::wire::ExportWish;
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -30,6 +31,10 @@ pub struct Export {
     /// The time zone of a load file's dates, such as Europe/Berlin.
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     zone: String,
+    /// Leave out what the log's records say, such as the ids of a delivery's other recipients:
+    /// that they are in the log is proven, not that they brought these emails.
+    #[arg(long)]
+    without_records: bool,
     /// Why: it is kept with the record.
     #[arg(long)]
     reason: Option<String>,
@@ -61,7 +66,8 @@ pub async fn run(common: &Common, verb: Export) -> anyhow::Result<Exit> {
         }
     };
     let format = serde_json::from_value(serde_json::Value::String(verb.format))?;
-    let wish = ExportWish { search, format, out, zone: verb.zone, reason: verb.reason };
+    let Export { zone, without_records, reason, .. } = verb;
+    let wish = ExportWish { search, format, out, zone, without_records, reason };
     let job: OperationId = client.send(Method::POST, "/v1/discovery/exports", &wish).await?;
     if verb.background {
         output::object(common.json, &serde_json::json!({ "job": job }))?;

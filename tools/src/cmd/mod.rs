@@ -16,6 +16,7 @@ pub mod config;
 pub mod deliver;
 pub mod diff;
 pub mod discover;
+mod discover_wait;
 pub mod domain;
 pub mod dump;
 pub mod export;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use redoubt_search::export::{Report, Trust, Verdict, verify};
-use redoubt_search::heads::{NoteError, PublicKey, SignedHead};
+use redoubt_search::heads::{Consistency, NoteError, PublicKey, SignedHead};
 
 use super::Common;
 use crate::exit::{Exit, Failure};
@@ -28,6 +28,10 @@ pub struct VerifyExport {
     /// A head of the log that is known from elsewhere, as `redoubt audit head` writes it.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
+    /// What shows that the export's head is the beginning of that of --checkpoint, as
+    /// `redoubt audit consistency` writes it.
+    #[arg(long, value_name = "FILE", requires = "checkpoint")]
+    consistency: Option<PathBuf>,
 }
 
 /// # Errors
@@ -61,11 +65,33 @@ fn trust(verb: &VerifyExport) -> anyhow::Result<Trust> {
             Trust::Keys(keys)
         }
         (None, Some(path)) => {
-            let head = SignedHead::read(&text(path)?).map_err(|error| wrong(path, error))?;
-            Trust::Head(Box::new(head))
+            let head = head_of(path)?;
+            match &verb.consistency {
+                None => Trust::Head(Box::new(head)),
+                Some(path) => later(path, &head)?,
+            }
         }
         (None, None) => Trust::Nobody,
     })
+}
+
+/// A signed head, from a file.
+///
+/// # Errors
+/// Wrong usage, where it is none.
+pub(super) fn head_of(path: &Path) -> anyhow::Result<SignedHead> {
+    let wrong = |error| Failure::usage(format!("{}: {error}", path.display()));
+    Ok(SignedHead::read(&text(path)?).map_err(wrong)?)
+}
+
+/// A consistency proof, which must lead to the head that is known from elsewhere.
+fn later(path: &Path, known: &SignedHead) -> anyhow::Result<Trust> {
+    let wrong = |what: String| Failure::usage(format!("{}: {what}", path.display()));
+    let proof = Consistency::read(&text(path)?).map_err(|error| wrong(error.to_string()))?;
+    match proof.head.checkpoint == known.checkpoint {
+        true => Ok(Trust::Later(Box::new(proof))),
+        false => Err(wrong("it leads to another head than that of --checkpoint".into()).into()),
+    }
 }
 
 fn text(path: &Path) -> anyhow::Result<String> {

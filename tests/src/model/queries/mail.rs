@@ -72,6 +72,7 @@ impl Mail {
         header.extend((!cc.is_empty()).then(|| ("Cc", list(&cc))));
         header.extend((part(17, 3) == 0).then(|| ("X-Berry", words(seed >> 8, 2))));
         header.extend(sent.map(|sent| ("Date", date(sent))));
+        header.extend((part(35, 3) == 0).then(|| ("List-Id", format!("<{}.list>", words(seed >> 36, 1)))));
         header.push(("Message-ID", format!("<{}@mail>", part(20, 7))));
         let body = words(seed >> 6, part(21, 8));
         let (text, why) = (words(seed >> 9, 2), None);
@@ -149,9 +150,19 @@ fn date(seconds: i64) -> String {
 #[derive(Debug)]
 pub(super) struct Mails {
     pub(super) addresses: Vec<String>,
+    /// Blobs that are envelopes.
+    pub(super) envelopes: BTreeSet<BlobId>,
 }
 
 impl Mails {
+    /// Sender and recipients of an envelope; the sender of some is the null path.
+    pub(super) fn envelope(&self, blob: &BlobId) -> (String, Vec<String>) {
+        let seed = u64::from_le_bytes(blob.0[..8].try_into().unwrap());
+        let one = |n: u32| self.addresses[(seed >> n) as usize % self.addresses.len()].clone();
+        let sender = if seed.is_multiple_of(5) { String::new() } else { one(3) };
+        (sender, (0..1 + (seed >> 13) % 3).map(|n| one(17 + 8 * n as u32)).collect())
+    }
+
     pub(super) fn of(&self, blob: &BlobId) -> Mail {
         Mail::of(blob, &self.addresses)
     }
@@ -163,7 +174,12 @@ impl Reader for Mails {
     }
 
     fn content(&self, blob: &BlobId) -> Result<bytes::Bytes, StoreError> {
-        Ok(Mails::of(self, blob).octets.into())
+        if !self.envelopes.contains(blob) {
+            return Ok(Mails::of(self, blob).octets.into());
+        }
+        let (sender, recipients) = self.envelope(blob);
+        let text = serde_json::json!({"sender": sender, "recipients": recipients}).to_string();
+        Ok([&[7; 16], text.as_bytes()].concat().into())
     }
 }
 

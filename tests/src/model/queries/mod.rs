@@ -3,6 +3,8 @@
 
 mod mail;
 
+use std::cell::Cell;
+
 use mail::{Mail, Mails, Wanted, near, tokens};
 use redoubt_extract::Status;
 use redoubt_log::dump::rfc3339;
@@ -31,6 +33,8 @@ pub enum Asked {
     Keyword(u8),
     Is(u8),
     Time(u8, u8, u8),
+    /// A day in the query's zone.
+    Day(u8, u8),
     Size(u64, u64),
     Uid(u32, u32),
     ModSeq(u64),
@@ -43,7 +47,7 @@ pub enum Asked {
     Indexed(u8),
 }
 
-const PLACES: [&str; 8] = [
+const PLACES: [&str; 9] = [
     "",
     "content:",
     "subject:",
@@ -52,10 +56,25 @@ const PLACES: [&str; 8] = [
     "header[X-Berry]:",
     "filename:",
     "header[From]:",
+    "list:",
 ];
-const ROLES: [&str; 9] =
-    ["from", "to", "cc", "bcc", "tofrom", "tocc", "fromcc", "tofromcc", "participants"];
-const STATES: [&str; 13] = [
+const ROLES: [&str; 11] = [
+    "from",
+    "to",
+    "cc",
+    "bcc",
+    "tofrom",
+    "tocc",
+    "fromcc",
+    "tofromcc",
+    "participants",
+    "envfrom",
+    "envto",
+];
+/// Zones of queries, and what their clocks are ahead in milliseconds.
+const ZONES: [(&str, i64); 3] = [("UTC", 0), ("+05:30", 19_800_000), ("-08:00", -28_800_000)];
+const DAYS: [&str; 4] = ["date", "sent", "existed", "deleted"];
+const STATES: [&str; 15] = [
     "read",
     "unread",
     "flagged",
@@ -69,6 +88,8 @@ const STATES: [&str; 13] = [
     "ccme",
     "solo",
     "anywhere",
+    "sent",
+    "received",
 ];
 const KINDS: [&str; 5] = ["pdf", "image/png", "word", "application/*", "any"];
 const KEYWORDS: [&str; 4] = ["$Forwarded", "WORK", "y", "none"];
@@ -100,6 +121,8 @@ struct Scene<'a> {
     times: Vec<i64>,
     ids: Vec<EmailId>,
     moved: BTreeMap<EmailId, Vec<(String, Option<SpecialUse>)>>,
+    /// What the clocks of the query's zone are ahead, in milliseconds.
+    ahead: Cell<i64>,
 }
 
 fn pick<T>(list: &[T], n: u8) -> &T {
@@ -159,6 +182,11 @@ impl Scene<'_> {
                     clock => format!("{clock}:{}..{}", time(from), time(to)),
                 }
             }
+            Asked::Day(clock, day) => {
+                let local = pick(&self.times, *day) + self.ahead.get();
+                let day = rfc3339(Timestamp(local)).chars().take(10).collect::<String>();
+                format!("{}:{day}", pick(&DAYS, *clock))
+            }
             Asked::Size(least, most) => format!("size:{least}..{}", least + most),
             Asked::Uid(first, more) => format!("uid:1,{first}..{}", first + more),
             Asked::ModSeq(least) => format!("modseq:{least}.."),
@@ -202,7 +230,7 @@ impl Scene<'_> {
             }
             Asked::Has(0) => at.mail.attached.is_some(),
             Asked::Has(_) => !at.mail.named("X-Berry").is_empty(),
-            Asked::Person(role, how, who) => self.corresponds(*role, *how, *who, &at.mail),
+            Asked::Person(role, how, who) => self.corresponds(*role, *how, *who, at),
             Asked::Kind(kind) => at.mail.attached.as_ref().is_some_and(|(name, media, _)| {
                 match *pick(&KINDS, *kind) {
                     "pdf" => *media == "application/pdf" || name.ends_with(".pdf"),
@@ -219,7 +247,14 @@ impl Scene<'_> {
             }
             Asked::Is(state) => self.is(pick::<&str>(&STATES, *state), at),
             Asked::Time(clock, from, to) => {
-                self.within(pick::<&str>(&CLOCKS, *clock), *from, *to, at)
+                let second = |n: u8| pick(&self.times, n).div_euclid(1000) * 1000;
+                self.within(pick::<&str>(&CLOCKS, *clock), second(*from), second(*to) + 1000, at)
+            }
+            Asked::Day(clock, day) => {
+                const DAY: i64 = 86_400_000;
+                let local = pick(&self.times, *day) + self.ahead.get();
+                let from = local.div_euclid(DAY) * DAY - self.ahead.get();
+                self.within(pick::<&str>(&DAYS, *clock), from, from + DAY, at)
             }
             Asked::Size(least, most) => *least <= at.data.size && at.data.size <= least + most,
             Asked::Uid(first, more) => {
@@ -263,7 +298,16 @@ impl Scene<'_> {
         }
     }
 
-    fn corresponds(&self, role: u8, how: u8, who: u8, mail: &Mail) -> bool {
+    fn corresponds(&self, role: u8, how: u8, who: u8, at: &At<'_>) -> bool {
+        let envelope = at.data.envelope.map(|blob| self.mails.envelope(&blob));
+        let (sender, recipients) = envelope.unzip();
+        let unnamed = |address: String| (String::new(), address);
+        let of_envelope: Option<Vec<(String, String)>> = match *pick(&ROLES, role) {
+            "envfrom" => Some(sender.into_iter().map(unnamed).collect()),
+            "envto" => Some(recipients.into_iter().flatten().map(unnamed).collect()),
+            _ => None,
+        };
+        let people = |list: &usize| at.mail.people[*list].clone();
         let lists: &[usize] = match *pick(&ROLES, role) {
             "from" => &[0],
             "to" => &[1],
@@ -278,7 +322,8 @@ impl Scene<'_> {
         let wanted = pick(&self.mails.addresses, who).to_lowercase();
         let (local, domain) = wanted.split_once('@').unwrap();
         let word = Wanted::new(who);
-        lists.iter().flat_map(|list| &mail.people[*list]).any(|(name, address)| {
+        let people = of_envelope.unwrap_or_else(|| lists.iter().flat_map(people).collect());
+        people.iter().any(|(name, address)| {
             let address = address.to_lowercase();
             match how % 4 {
                 0 => address == wanted,
@@ -315,6 +360,8 @@ impl Scene<'_> {
             "deleted" => flag(8),
             "draft" => flag(16),
             "fromme" => mine(0),
+            "sent" => mine(0) && !flag(16),
+            "received" => at.data.envelope.is_some(),
             "tome" => mine(1),
             "ccme" => mine(2),
             "solo" => {
@@ -329,9 +376,7 @@ impl Scene<'_> {
         }
     }
 
-    fn within(&self, clock: &str, from: u8, to: u8, at: &At<'_>) -> bool {
-        let second = |n: u8| pick(&self.times, n).div_euclid(1000) * 1000;
-        let (from, to) = (second(from), second(to) + 1000);
+    fn within(&self, clock: &str, from: i64, to: i64, at: &At<'_>) -> bool {
         let gone = at.gone.map(|index| self.doings[&index].1.0);
         match clock {
             "before" => at.data.received.0 < from,
@@ -354,6 +399,7 @@ fn texts(mail: &Mail, place: u8) -> Vec<String> {
         "filename:" => mail.file_names(),
         "header[X-Berry]:" => mail.named("X-Berry"),
         "header[From]:" => mail.named("From"),
+        "list:" => mail.named("List-Id"),
         _ => [mail.lines(), body, mail.file_names(), mail.extracted()].concat(),
     }
 }
@@ -386,14 +432,16 @@ pub fn queries(
             state.accounts.values().map(|a| a.address.to_string()).collect();
         addresses.extend(state.aliases.keys().map(ToString::to_string));
         addresses.extend(["bob@else.test".into(), "apple@d0.test".into()]);
-        let mails = Mails { addresses };
+        let emails = model.past.values().flat_map(|s| s.accounts.values()).flat_map(|a| a.emails.values());
+        let envelopes = emails.filter_map(|email| email.envelope).collect();
+        let mails = Mails { addresses, envelopes };
         for id in state.accounts.keys() {
             let Some(story) = story(model, *id, *index) else { continue };
             let held = model.holds.values().any(|account| account == id);
             let scene = scene(&story, state, doings, &mails, held);
             let view = now.at(*index);
-            for asked in asked {
-                counts[usize::from(!compare(&view, &scene, asked))] += 1;
+            for (n, asked) in asked.iter().enumerate() {
+                counts[usize::from(!compare(&view, &scene, asked, n))] += 1;
             }
         }
     }
@@ -430,7 +478,7 @@ fn scene<'a>(
     }
     let times = doings.values().map(|(_, time)| time.0).chain([0, 4_000_000_000_000]).collect();
     let (names, ids) = (names.into_iter().collect(), ids.into_iter().collect());
-    Scene { story, state, doings, mails, held, names, times, ids, moved }
+    Scene { story, state, doings, mails, held, names, times, ids, moved, ahead: Cell::new(0) }
 }
 
 fn named(account: &AccountM, mailbox: MailboxId) -> (String, Option<SpecialUse>) {
@@ -479,10 +527,15 @@ fn standing<'a>(
     At { place, email, message, data, mailbox: named(account, place.0), gone, mail }
 }
 
-fn compare(view: &View, scene: &Scene<'_>, asked: &Asked) -> bool {
-    let text = scene.text(asked);
+/// The moment and the zone of a query stand in the query itself.
+fn compare(view: &View, scene: &Scene<'_>, asked: &Asked, n: usize) -> bool {
+    let (zone, ahead) = ZONES[n % ZONES.len()];
+    scene.ahead.set(ahead);
+    let text = format!("zone:\"{zone}\" asof:@{} {}", view.index(), scene.text(asked));
     let context = Context { now: Timestamp(0), ..Context::utc() };
     let query = Query::parse(&text, &context).unwrap_or_else(|error| panic!("{error}"));
+    let moment = query.as_of().unwrap().resolve(view, Timestamp(0)).unwrap();
+    let view = &view.at(moment.index);
     let account = scene.story.id;
     let search = Search { view, account, mailboxes: &[], which: Which::Both, among: None };
     let mut finder = Finder::new(&query, view, account, scene.mails, scene.mails);

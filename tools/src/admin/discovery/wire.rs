@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use redoubt_log::dump::rfc3339;
 use redoubt_log::id::OperationId;
 use redoubt_log::record::Principal;
-use redoubt_search::discover::{Listed, NotSearched, Phase, SearchAsked, Work};
+use redoubt_search::discover::{Effort, Listed, NotSearched, Phase, SearchAsked, Work};
 use redoubt_search::export::Form;
 use redoubt_store::travel::Which;
 use serde::{Deserialize, Serialize};
@@ -71,12 +71,15 @@ pub struct ExportWish {
     pub out: PathBuf,
     /// The time zone of a load file.
     pub zone: String,
+    /// Whether what the log's records say stays out of it.
+    #[serde(default)]
+    pub without_records: bool,
     /// Why.
     pub reason: Option<String>,
 }
 
 /// A search or export.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobLine {
     /// By which it is asked for.
     pub job: OperationId,
@@ -104,8 +107,16 @@ pub struct JobLine {
     pub found: u64,
     /// Emails that an export could not have.
     pub failed: u64,
+    /// Of an export: emails of which some record is not proven.
+    pub unproven: u64,
     /// Placements looked at.
     pub looked: u64,
+    /// How much there is to do, and how much of it is done: emails, about.
+    pub effort: Effort,
+    /// Of these a second, while it works.
+    pub per_second: Option<f64>,
+    /// Seconds until it is done, if it goes on so.
+    pub seconds_left: Option<u64>,
     /// What could not be looked at: the first thousand.
     pub not_searched: Vec<NotSearched>,
     /// How much could not.
@@ -131,7 +142,7 @@ pub struct JobLine {
 }
 
 impl From<Listed> for JobLine {
-    fn from(Listed { asked, state }: Listed) -> Self {
+    fn from(Listed { asked, state, pace }: Listed) -> Self {
         let by = match asked.actor.principal {
             Principal::LocalUser(uid) => format!("uid {uid}"),
             Principal::Account(account) => format!("account {account}"),
@@ -160,7 +171,11 @@ impl From<Listed> for JobLine {
             phase: state.phase,
             found: state.found,
             failed: state.failed,
+            unproven: state.unproven,
             looked: state.looked,
+            effort: state.effort,
+            per_second: pace.map(|pace| pace.per_second),
+            seconds_left: pace.map(|pace| pace.seconds_left),
             not_searched: state.not_searched,
             not_searched_count: state.not_searched_count,
             why: state.why,
