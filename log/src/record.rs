@@ -22,7 +22,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{NodeAdd, NodeRemove, TokenAdd};
-pub use discovery::{DiscoveryBegin, DiscoveryEnd, DiscoveryEnded, DiscoveryRemove, DiscoveryWork, HeadKey};
+pub use discovery::{
+    DiscoveryBegin, DiscoveryEnd, DiscoveryEnded, DiscoveryRemove, DiscoveryWork, HeadKey,
+};
 pub use lineage::{Archived, NewLineage, PART, Renumber};
 pub use mailbox::{
     MailboxCreate, MailboxDelete, MailboxNamed, MailboxRename, NamedChange, SpecialUse, Subscribe,

@@ -219,12 +219,11 @@ impl Inner {
         let (inner, noted) = (self.clone(), folder.clone());
         blocking(move || {
             let head = signer.head(&inner.store, own)?;
-            let proven = closed.prove(&head, own.0, |index| {
-                match inner.ending.load(Ordering::Relaxed) {
+            let proven =
+                closed.prove(&head, own.0, |index| match inner.ending.load(Ordering::Relaxed) {
                     true => Err(DiscoverError::Stopped),
                     false => Ok(inner.prover.prove(LogIndex(index), own)?),
-                }
-            })?;
+                })?;
             let mut state = noted.state()?;
             state.unproven = proven.unproven();
             noted.save(&state)?;
@@ -305,4 +304,3 @@ pub(super) async fn blocking<T: Send + 'static>(
         Err(gone) => Err(DiscoverError::NotNow(format!("the work broke off: {gone}"))),
     }
 }
-

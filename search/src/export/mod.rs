@@ -19,9 +19,9 @@ mod text;
 mod verify;
 mod write;
 
+pub use brought::brings;
 pub use files::{Digests, FileLine};
 pub use item::{Envelope, Expunged, Item, PartLine};
-pub use brought::brings;
 pub use manifest::{About, Counts, FORMAT, Manifest, VERSION};
 pub use publish::{Closed, Whole};
 pub use text::{AttachmentText, NoText, Text};

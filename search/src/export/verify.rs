@@ -100,6 +100,7 @@ pub fn verify(dir: &Path, trust: &Trust, progress: &mut dyn FnMut(u64)) -> std::
         own: BTreeSet::new(),
         emails: 0,
         proven: 0,
+        buffer: vec![0; 128 * 1024],
         progress,
     };
     let trusted = check.all(trust);
@@ -137,6 +138,7 @@ struct Check<'a> {
     own: BTreeSet<u64>,
     emails: u64,
     proven: u64,
+    buffer: Vec<u8>,
     progress: &'a mut dyn FnMut(u64),
 }
 
@@ -263,12 +265,12 @@ impl Check<'_> {
             return None;
         }
         let mut file = File::open(path).ok()?;
-        let (mut hasher, mut buffer) = (Hasher::default(), vec![0; 128 * 1024]);
+        let mut hasher = Hasher::default();
         loop {
-            match file.read(&mut buffer) {
+            match file.read(&mut self.buffer) {
                 Ok(0) => return Some(hasher.digests()),
                 Ok(read) => {
-                    hasher.update(buffer.get(..read).unwrap_or_default());
+                    hasher.update(self.buffer.get(..read).unwrap_or_default());
                     (self.progress)(read as u64);
                 }
                 Err(error) => {

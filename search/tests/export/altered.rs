@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use redoubt_search::export::{ExportError, Form, Trust, Verdict, partial, verify};
-use redoubt_search::heads::{SignedHead, Signer};
+use redoubt_log::id::Timestamp;
+use redoubt_search::export::{Export, ExportError, Form, NoText, Trust, Verdict, partial, verify};
+use redoubt_search::heads::{Consistency, ConsistencyError, SignedHead, Signer};
 
-use crate::world::{JOB, Log, Made, about, write};
+use crate::world::{JOB, LINEAGE, Log, Made, about, delivered, ended, item, messages, write};
 
 const FORMS: [Form; 4] = [Form::Eml, Form::Mbox, Form::Dat, Form::Csv];
 
@@ -46,32 +47,61 @@ fn what_is_whole_is_proven_by_key_and_by_head_and_by_nothing_else() {
     }
 }
 
-/// Every octet of what is small, and some of all else.
-#[test]
-fn an_octet_that_is_altered_is_found_in_every_file() {
-    for form in FORMS {
-        let made = Made::new(form);
-        for file in files(&made.dir) {
-            let octets = fs::read(&file).unwrap();
-            let step = (octets.len() / 25).max(1);
-            for at in (0..octets.len()).step_by(step).chain(octets.len().checked_sub(1)) {
-                let mut altered = octets.clone();
-                altered[at] ^= if at % 2 == 0 { 1 } else { 0x20 };
-                fs::write(&file, &altered).unwrap();
-                names(&made, &name(&made.dir, &file), &format!("octet {at}"));
-            }
-            for altered in
-                [[octets.as_slice(), b"\n"].concat(), octets[..octets.len() / 2].to_vec()]
-            {
-                if altered != octets {
-                    fs::write(&file, &altered).unwrap();
-                    names(&made, &name(&made.dir, &file), "its length");
-                }
-            }
-            fs::write(&file, &octets).unwrap();
+/// Files that exports of every form have: they are altered in an export of the list alone.
+const COMMON: [&str; 7] = [
+    "emails.jsonl",
+    "failed.jsonl",
+    "files.jsonl",
+    "list.csv",
+    "manifest.json",
+    "proof/head.txt",
+    "proof/records.jsonl",
+];
+
+/// Each octet of each file of a small export, and lengths.
+fn every_octet_counts(form: Form) {
+    let made = Made::with(about(form), &messages()[3..4], &NoText);
+    for file in files(&made.dir) {
+        let (octets, name) = (fs::read(&file).unwrap(), name(&made.dir, &file));
+        if form != Form::Csv && COMMON.contains(&name.as_str()) {
+            continue;
         }
-        assert_eq!(made.by_key().verdict, Verdict::Proven);
+        for at in 0..octets.len() {
+            let mut altered = octets.clone();
+            altered[at] ^= 1 << (at % 8);
+            fs::write(&file, &altered).unwrap();
+            names(&made, &name, &format!("octet {at}"));
+        }
+        let half = octets[..octets.len() / 2].to_vec();
+        for altered in [[octets.as_slice(), b"\n"].concat(), half] {
+            if altered != octets {
+                fs::write(&file, &altered).unwrap();
+                names(&made, &name, "its length");
+            }
+        }
+        fs::write(&file, &octets).unwrap();
     }
+    assert_eq!(made.by_key().verdict, Verdict::Proven);
+}
+
+#[test]
+fn every_octet_of_eml_files_counts() {
+    every_octet_counts(Form::Eml);
+}
+
+#[test]
+fn every_octet_of_an_mbox_counts() {
+    every_octet_counts(Form::Mbox);
+}
+
+#[test]
+fn every_octet_of_a_load_file_counts() {
+    every_octet_counts(Form::Dat);
+}
+
+#[test]
+fn every_octet_of_a_list_counts() {
+    every_octet_counts(Form::Csv);
 }
 
 /// The check fails, and says of the file or of the record in it what is wrong.
@@ -120,7 +150,7 @@ fn an_export_rewritten_without_the_key_is_not_signed() {
     fs::create_dir(theirs.path().join("keys")).unwrap();
     let signer = Signer::load_or_make(theirs.path(), crate::world::LINEAGE).unwrap();
     let forged = theirs.path().join("forged");
-    write(&forged, Form::Eml, &signer);
+    write(&forged, about(Form::Eml), &messages(), &NoText, &signer);
     let keys = Trust::Keys(vec![made.key.clone()]);
     let report = verify(&forged, &keys, &mut |_| {}).unwrap();
     assert_eq!(report.verdict, Verdict::Broken);
@@ -174,4 +204,103 @@ fn what_a_crash_left_goes_and_what_is_there_stays() {
     fs::create_dir(&dir).unwrap();
     let taken = redoubt_search::export::Export::begin(&dir, about(Form::Eml), zone());
     assert!(matches!(taken, Err(ExportError::Exists(_))));
+}
+
+/// A head that was signed long after the export proves it, as long as its log goes on from it.
+#[test]
+fn a_later_head_of_the_same_log_proves_an_export() {
+    let mut made = Made::new(Form::Csv);
+    let size = made.head.checkpoint.size;
+    for n in 0..40_u8 {
+        made.log.push(delivered(&[n], 3));
+        let proof = made.log.consistency(size, &made.signer);
+        let read = Consistency::read(&proof.to_string()).unwrap();
+        assert_eq!(read, proof);
+        let report = made.check(&Trust::Later(Box::new(read)));
+        assert_eq!((report.verdict, report.problems), (Verdict::Proven, vec![]));
+    }
+    let text = made.log.consistency(size, &made.signer).to_string();
+    for at in 0..text.len() {
+        let mut altered = text.clone().into_bytes();
+        altered[at] ^= 1;
+        let Ok(altered) = String::from_utf8(altered) else { continue };
+        let same_head = |read: &Consistency| read.head.checkpoint == made.log.head();
+        let Some(read) = Consistency::read(&altered).ok().filter(same_head) else { continue };
+        let of_signature = at > text.find("time ").unwrap();
+        let report = made.check(&Trust::Later(Box::new(read)));
+        let expected = if of_signature { Verdict::Proven } else { Verdict::Broken };
+        assert_eq!(report.verdict, expected, "octet {at}");
+    }
+}
+
+#[test]
+fn a_head_of_another_history_proves_nothing() {
+    let made = Made::new(Form::Csv);
+    let size = made.head.checkpoint.size;
+    let mut other = Log::default();
+    for n in 0..40_u8 {
+        other.push(delivered(&[n], 3));
+    }
+    let proof = other.consistency(size, &made.signer);
+    let known = made.head.checkpoint.clone();
+    assert_eq!(proof.shows(&known), Err(ConsistencyError::Unlike));
+    let report = made.check(&Trust::Later(Box::new(proof)));
+    assert_eq!(report.verdict, Verdict::Broken);
+    assert!(report.problems[0].contains("another history"), "{report:?}");
+    let of_another = made.log.consistency(size - 1, &made.signer);
+    assert_eq!(of_another.shows(&known), Err(ConsistencyError::OtherSize(size, size - 1)));
+    let mut young = Log::default();
+    young.push(delivered(b"x", 1));
+    let young = young.consistency(1, &made.signer);
+    assert_eq!(young.shows(&known), Err(ConsistencyError::Older(size, 1)));
+    let mut elsewhere = made.log.consistency(size, &made.signer);
+    elsewhere.head.checkpoint.origin = "redoubt/ff/0".to_owned();
+    assert!(matches!(elsewhere.shows(&known), Err(ConsistencyError::Origin(..))));
+}
+
+/// The other recipients' ids are in no file, and what is left does not prove the emails.
+#[test]
+fn records_can_be_left_out() {
+    let mut wish = about(Form::Eml);
+    wish.without_records = true;
+    let made = Made::with(wish, &messages(), &NoText);
+    let report = made.by_key();
+    assert_eq!((report.verdict, report.problems), (Verdict::PartlyProven, vec![]));
+    assert_eq!((report.unproven_count, report.records), (6, 7));
+    assert!(report.unproven[0].contains("was left out"), "{:?}", report.unproven);
+    let text = fs::read_to_string(made.dir.join("proof/records.jsonl")).unwrap();
+    assert_eq!(text.matches("\"payload\"").count(), 1, "only that of the manifest");
+    // Who leaves them out of another export is found out.
+    let other = Made::new(Form::Eml);
+    let path = other.dir.join("proof/records.jsonl");
+    let mut lines: Vec<redoubt_search::heads::Proven> = fs::read_to_string(&path)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    lines[0].proof.as_mut().unwrap().withhold();
+    let lines = lines.iter().map(|line| serde_json::to_string(line).unwrap() + "\n");
+    fs::write(&path, lines.collect::<String>()).unwrap();
+    let report = other.by_key();
+    assert_eq!(report.verdict, Verdict::Broken);
+    assert!(report.problems[0].contains("record 0"), "{report:?}");
+}
+
+/// An email that was moved, and whose history before that was cut: all is as it was written, and
+/// it is told that nothing proves where it came from.
+#[test]
+fn an_email_without_its_first_record_is_not_called_altered() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("keys")).unwrap();
+    let signer = Signer::load_or_make(folder.path(), LINEAGE).unwrap();
+    let (dir, mut log) = (folder.path().join("out"), Log::default());
+    let moved = log.push(delivered(b"somebody else's", 9));
+    let zone = jiff::tz::TimeZone::UTC;
+    let mut export = Export::begin(&dir, about(Form::Eml), zone).unwrap();
+    export.email(item(b"x", 1, moved), Timestamp(0), b"x", &NoText).unwrap();
+    ended(export, log, &signer, &dir);
+    let keys = Trust::Keys(vec![signer.public().clone()]);
+    let report = verify(&dir, &keys, &mut |_| {}).unwrap();
+    assert_eq!((report.verdict, report.unproven_count), (Verdict::PartlyProven, 1));
+    assert!(report.unproven[0].contains("let go from the history"), "{report:?}");
 }

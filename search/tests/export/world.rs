@@ -9,10 +9,10 @@ use redoubt_log::codec::encode_record;
 use redoubt_log::id::*;
 use redoubt_log::record::*;
 use redoubt_search::export::{
-    About, Export, ExportError, Form, Item, NoText, Report, Trust, verify,
+    About, AttachmentText, Export, ExportError, Form, Item, NoText, Report, Trust, verify,
 };
 use redoubt_search::heads::prover::Proof;
-use redoubt_search::heads::{Checkpoint, Proven, PublicKey, SignedHead, Signer};
+use redoubt_search::heads::{Checkpoint, Consistency, Proven, PublicKey, SignedHead, Signer};
 
 pub(crate) const LINEAGE: &str = "00112233445566778899aabbccddeeff";
 pub(crate) const JOB: OperationId = OperationId([7; 16]);
@@ -44,6 +44,18 @@ impl Log {
         index
     }
 
+    /// What shows that its first `old` leaves are its beginning, under a head of all.
+    pub(crate) fn consistency(&self, old: u64, signer: &Signer) -> Consistency {
+        let all = &self.leaves;
+        let mut of = |range: std::ops::Range<u64>| {
+            let range: std::ops::Range<usize> =
+                range.start.try_into().unwrap()..range.end.try_into().unwrap();
+            Ok::<_, ()>(all[range].to_vec())
+        };
+        let path = self.grove.consistency(old, all.len() as u64, &mut of).unwrap().unwrap();
+        Consistency { old, path, head: signer.sign(self.head()) }
+    }
+
     pub(crate) fn head(&self) -> Checkpoint {
         let size = self.leaves.len() as u64;
         let root = chain::root_of(&self.leaves);
@@ -60,7 +72,15 @@ impl Log {
         let path = self.grove.inclusion(index, all.len() as u64, &mut of).unwrap().unwrap();
         let payload = &self.payloads[usize::try_from(index).unwrap()];
         let payload = base64::engine::general_purpose::STANDARD.encode(payload);
-        let proof = Proof { term: 1, kind: 2, time: 5, position: index, payload: Some(payload), content: None, path };
+        let proof = Proof {
+            term: 1,
+            kind: 2,
+            time: 5,
+            position: index,
+            payload: Some(payload),
+            content: None,
+            path,
+        };
         Proven { index, proof: Some(proof), unproven: None }
     }
 }
@@ -147,18 +167,27 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
 pub(crate) struct Made {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) dir: PathBuf,
+    pub(crate) signer: Signer,
     pub(crate) key: PublicKey,
     pub(crate) head: SignedHead,
+    /// The log, up to the export's head.
+    pub(crate) log: Log,
 }
 
 impl Made {
     pub(crate) fn new(form: Form) -> Self {
+        Self::with(about(form), &messages(), &NoText)
+    }
+
+    /// Of these messages.
+    pub(crate) fn with(about: About, messages: &[Vec<u8>], texts: &dyn AttachmentText) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("keys")).unwrap();
         let signer = Signer::load_or_make(folder.path(), LINEAGE).unwrap();
         let dir = folder.path().join("out");
-        let head = write(&dir, form, &signer);
-        Self { folder, dir, key: signer.public().clone(), head }
+        let log = write(&dir, about, messages, texts, &signer);
+        let (key, head) = (signer.public().clone(), signer.sign(log.head()));
+        Self { folder, dir, signer, key, head, log }
     }
 
     pub(crate) fn check(&self, trust: &Trust) -> Report {
@@ -171,19 +200,29 @@ impl Made {
 }
 
 /// Two accounts, each with half of the messages, and one email that could not be read.
-pub(crate) fn write(dir: &Path, form: Form, signer: &Signer) -> SignedHead {
+pub(crate) fn write(
+    dir: &Path,
+    about: About,
+    messages: &[Vec<u8>],
+    texts: &dyn AttachmentText,
+    signer: &Signer,
+) -> Log {
     let mut log = Log::default();
-    let messages = messages();
     let half = messages.len().div_ceil(2);
-    let mut export = Export::begin(dir, about(form), TimeZone::UTC).unwrap();
+    let mut export = Export::begin(dir, about, TimeZone::UTC).unwrap();
     for (n, octets) in messages.iter().enumerate() {
         let account = if n < half { 1 } else { 2 };
         let record = log.push(delivered(octets, account));
         log.push(delivered(b"somebody else's", 9));
         let received = Timestamp(1_700_000_000_000);
-        export.email(item(octets, account, record), received, octets, &NoText).unwrap();
+        export.email(item(octets, account, record), received, octets, texts).unwrap();
     }
     export.failed("b/ob@example.org", "e77-0", "damaged", "its blob does not hash right").unwrap();
+    ended(export, log, signer, dir)
+}
+
+/// The end of an export: the record of its manifest, and its proof.
+pub(crate) fn ended(export: Export, mut log: Log, signer: &Signer, dir: &Path) -> Log {
     let closed = export.finish(0).unwrap();
     let counts = closed.counts();
     let end = log.push(Change::DiscoveryEnd(DiscoveryEnd {
@@ -196,6 +235,6 @@ pub(crate) fn write(dir: &Path, form: Form, signer: &Signer) -> SignedHead {
     let head = signer.sign(log.head());
     let proven = |index| Ok::<_, ExportError>(log.prove(index));
     let whole = closed.prove(&head, end, proven).unwrap();
-    assert_eq!(whole.publish().unwrap(), dir);
-    head
+    assert_eq!((whole.unproven(), whole.publish().unwrap()), (0, dir.to_owned()));
+    log
 }

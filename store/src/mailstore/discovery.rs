@@ -2,8 +2,7 @@
 
 use redoubt_log::id::{BlobId, Hash, LogIndex, NodeId, OperationId};
 use redoubt_log::record::{
-    Actor, Change, DiscoveryBegin, DiscoveryEnd, DiscoveryRemove, DiscoveryWork, HeadKey,
-    Outcome,
+    Actor, Change, DiscoveryBegin, DiscoveryEnd, DiscoveryRemove, DiscoveryWork, HeadKey, Outcome,
 };
 
 use super::{Inner, Mailstore, StoreError, WriteError};

@@ -69,11 +69,7 @@ pub async fn run(common: &Common, verb: AuditVerb) -> anyhow::Result<Exit> {
 }
 
 /// The server's proof, checked here before it is given out.
-async fn consistency(
-    client: &Client,
-    old: &Path,
-    new: Option<&Path>,
-) -> anyhow::Result<String> {
+async fn consistency(client: &Client, old: &Path, new: Option<&Path>) -> anyhow::Result<String> {
     let old = head_of(old)?;
     let new = new.map(head_of).transpose()?;
     let Checkpoint { size, root, .. } = &old.checkpoint;

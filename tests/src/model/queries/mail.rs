@@ -72,7 +72,9 @@ impl Mail {
         header.extend((!cc.is_empty()).then(|| ("Cc", list(&cc))));
         header.extend((part(17, 3) == 0).then(|| ("X-Berry", words(seed >> 8, 2))));
         header.extend(sent.map(|sent| ("Date", date(sent))));
-        header.extend((part(35, 3) == 0).then(|| ("List-Id", format!("<{}.list>", words(seed >> 36, 1)))));
+        header.extend(
+            (part(35, 3) == 0).then(|| ("List-Id", format!("<{}.list>", words(seed >> 36, 1)))),
+        );
         header.push(("Message-ID", format!("<{}@mail>", part(20, 7))));
         let body = words(seed >> 6, part(21, 8));
         let (text, why) = (words(seed >> 9, 2), None);

@@ -432,7 +432,8 @@ pub fn queries(
             state.accounts.values().map(|a| a.address.to_string()).collect();
         addresses.extend(state.aliases.keys().map(ToString::to_string));
         addresses.extend(["bob@else.test".into(), "apple@d0.test".into()]);
-        let emails = model.past.values().flat_map(|s| s.accounts.values()).flat_map(|a| a.emails.values());
+        let emails =
+            model.past.values().flat_map(|s| s.accounts.values()).flat_map(|a| a.emails.values());
         let envelopes = emails.filter_map(|email| email.envelope).collect();
         let mails = Mails { addresses, envelopes };
         for id in state.accounts.keys() {
