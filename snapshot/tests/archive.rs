@@ -17,7 +17,8 @@ use redoubt_log::disk::RealDisk;
 use redoubt_log::id::{AccountId, LogIndex};
 use redoubt_snapshot::BaseDir;
 use redoubt_snapshot::archive::{
-    ArchiveState, Archiver, Checks, Feeder, Rolled, Settings, Watcher, reached, roll_up, run,
+    ArchiveState, Archiver, Checks, Expiring, Feeder, Rolled, Settings, Watcher, reached, roll_up,
+    run,
 };
 use redoubt_snapshot::plan::{PlanError, Target, lineage, plan};
 use redoubt_snapshot::recover::{RecoverError, Wishes, recover};
@@ -206,6 +207,7 @@ fn settings(key: KeyWish) -> Settings {
         mark_every: Duration::ZERO,
         base_every: Duration::ZERO,
         checks: Checks::default(),
+        expiring: Expiring::default(),
     }
 }
 

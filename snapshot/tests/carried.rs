@@ -17,7 +17,9 @@ use faults::{Faulty, each_damaged};
 use redoubt_log::disk::RealDisk;
 use redoubt_log::id::AccountId;
 use redoubt_snapshot::BaseDir;
-use redoubt_snapshot::archive::{BaseState, BaseWatcher, Checks, Feeder, Settings, Watcher, run};
+use redoubt_snapshot::archive::{
+    BaseState, BaseWatcher, Checks, Expiring, Feeder, Settings, Watcher, run,
+};
 use redoubt_snapshot::plan::{Target, plan};
 use redoubt_snapshot::recover::{Done, RecoverError, Wishes, recover};
 use redoubt_snapshot::repo::base::Description;
@@ -294,6 +296,7 @@ async fn a_node_whose_log_begins_late_takes_a_base_by_itself_and_others_when_ask
         mark_every: Duration::from_secs(60),
         base_every: Duration::ZERO,
         checks: Checks::default(),
+        expiring: Expiring::default(),
     };
     let work = run(store.clone(), settings, watcher.clone(), None, Some(there.objects()));
     let work = tokio::spawn(work);

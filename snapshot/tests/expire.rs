@@ -15,13 +15,15 @@ use faults::Faulty;
 use redoubt_log::disk::RealDisk;
 use redoubt_log::id::{AccountId, LogIndex};
 use redoubt_snapshot::BaseDir;
-use redoubt_snapshot::archive::{Archiver, roll_up};
+use redoubt_snapshot::archive::{
+    ArchiveStatus, Archiver, Checks, Expiring, Feeder, Settings, Watcher, roll_up, run as archive,
+};
 use redoubt_snapshot::expire::{ExpireError, Keep, Plan, Wishes, expire, plan};
 use redoubt_snapshot::plan::{self as recovery, Target};
 use redoubt_snapshot::recover::recover;
 use redoubt_snapshot::repo::base::Description;
 use redoubt_snapshot::repo::sweep::GRACE;
-use redoubt_snapshot::repo::{KeyWish, Repository};
+use redoubt_snapshot::repo::{KeyWish, Place, Repository};
 use redoubt_snapshot::verify::{Level, Status, verify_restored};
 use redoubt_store::mailstore::Mailstore;
 use support::*;
@@ -250,6 +252,70 @@ async fn nothing_goes_where_what_would_stay_is_damaged() {
     let refused = run(&there, &key, &newest(1)).await;
     assert!(refused.is_err(), "{refused:?}");
     assert_eq!(names(&there, "").await, before);
+}
+
+/// Lets an archive work until its status is as wanted.
+async fn works(
+    store: &Mailstore,
+    (there, key): (&Faulty, &KeyWish),
+    checks: Checks,
+    expiring: Expiring,
+    wanted: impl Fn(&ArchiveStatus) -> bool,
+) -> ArchiveStatus {
+    let watcher = Watcher::default();
+    let settings = Settings {
+        place: Place::path("/nowhere"),
+        key: key.clone(),
+        interval: Duration::from_millis(1),
+        feeder: Feeder::Any,
+        alarm_lag: Duration::from_secs(60),
+        mark_every: Duration::from_secs(60),
+        base_every: Duration::ZERO,
+        checks,
+        expiring,
+    };
+    let work = archive(store.clone(), settings, watcher.clone(), None, Some(there.objects()));
+    let reached = async {
+        while !wanted(&watcher.status()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(60), async {
+        tokio::select! {
+            () = work => {}
+            () = reached => {}
+        }
+    });
+    in_time.await.unwrap();
+    watcher.status()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_need_not_stay_goes_by_itself_but_not_while_damage_was_found() {
+    let (world, there, (_dir, key)) = (world(), Faulty::new(), key());
+    let (store, _, bases) = three_bases(&world, &there, &key).await;
+    let place = (&there, &key);
+    let checks = |millis| Checks { every: Duration::from_millis(millis), ..Checks::default() };
+    let keep = Keep { window: None, bases: Some(1) };
+    let expiring = Expiring { every: Duration::from_millis(1), keep };
+    // Of a base that may go.
+    let newest: BTreeSet<String> = bases[2].pieces().map(|piece| piece.name.name()).collect();
+    let pieces = bases[1].pieces().map(|piece| piece.name.name());
+    let lost = pieces.into_iter().find(|piece| !newest.contains(piece)).unwrap();
+    let octets = there.objects().get(&lost).await.unwrap();
+    there.objects().delete(&lost).await.unwrap();
+    let found =
+        |status: &ArchiveStatus| status.verify.last.as_ref().is_some_and(|last| last.findings > 0);
+    works(&store, place, checks(1), Expiring::default(), found).await;
+    let before = names(&there, "bases").await;
+    let waits = |status: &ArchiveStatus| status.expire.error.is_some();
+    let status = works(&store, place, checks(3_600_000), expiring, waits).await;
+    assert_eq!((status.expire.last, names(&there, "bases").await), (None, before.clone()));
+    there.objects().create(&lost, octets).await.unwrap();
+    let ran = |status: &ArchiveStatus| status.expire.last.is_some();
+    let status = works(&store, place, checks(1), expiring, ran).await;
+    assert_eq!((before.len(), names(&there, "bases").await.len()), (3, 1), "{status:?}");
+    assert_eq!(store.alarms().active(), []);
 }
 
 #[tokio::test]

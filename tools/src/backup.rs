@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use redoubt_snapshot::archive::{ArchiveState, Checks, Settings, Watcher, run};
+use redoubt_snapshot::archive::{ArchiveState, Checks, Expiring, Settings, Watcher, run};
 use redoubt_snapshot::repo::{KeyWish, MasterKey, Place};
 use redoubt_store::mailstore::{ArchiveGate, Mailstore};
 use serde::Deserialize;
@@ -116,6 +116,7 @@ impl Archive {
                 level: backup.verify_level,
                 scratch: data.join("scratch"),
             },
+            expiring: Expiring { every: hours(backup.expire_every_hours), keep: backup.keep() },
         };
         let watcher = Watcher::default();
         let task = tokio::spawn(run(mailstore.clone(), settings, watcher.clone(), gate, None));

@@ -13,6 +13,7 @@ use redoubt_store::mailstore::{ArchiveGate, Mailstore};
 use serde::{Deserialize, Serialize};
 
 use super::checks::{CheckSchedule, CheckWatcher};
+use super::expiring::{ExpireSchedule, ExpireStatus, ExpireWatcher, Expiring};
 use super::rollup::RollUp;
 use super::schedule::Schedule;
 use super::{Archiver, BaseRun, BaseWatcher, CheckStatus, Checks, Reached, Step};
@@ -62,6 +63,8 @@ pub struct Settings {
     pub base_every: Duration,
     /// When the repository is verified.
     pub checks: Checks,
+    /// When what need not stay goes.
+    pub expiring: Expiring,
 }
 
 /// How the archive is, as this node knows it.
@@ -113,11 +116,14 @@ pub struct ArchiveStatus {
     /// What came of verifying the repository.
     #[serde(default)]
     pub verify: CheckStatus,
+    /// What went by itself.
+    #[serde(default)]
+    pub expire: ExpireStatus,
 }
 
 /// What is shared with whoever asks how the archive is.
 #[derive(Debug, Clone, Default)]
-pub struct Watcher(Arc<Mutex<Watched>>, BaseWatcher, CheckWatcher);
+pub struct Watcher(Arc<Mutex<Watched>>, BaseWatcher, CheckWatcher, ExpireWatcher);
 
 #[derive(Debug, Default)]
 struct Watched {
@@ -157,7 +163,8 @@ impl Watcher {
         let lag = watched.behind().map_or(0, |since| since.elapsed().as_millis());
         let lag_ms = u64::try_from(lag).unwrap_or(u64::MAX);
         let (base, verify) = (self.1.status(), self.2.lock().clone());
-        ArchiveStatus { lag_ms, base, verify, ..watched.status.clone() }
+        let expire = self.3.lock().clone();
+        ArchiveStatus { lag_ms, base, verify, expire, ..watched.status.clone() }
     }
 
     /// Bases, and how to ask for one.
@@ -216,6 +223,7 @@ struct Worker {
     archiver: Option<Archiver>,
     schedule: Schedule,
     checks: CheckSchedule,
+    expiring: ExpireSchedule,
     roll_up: RollUp,
     objects: Option<Objects>,
     marked: Instant,
@@ -234,6 +242,8 @@ pub async fn run(
     let (archiver, marked, news) = (None, Instant::now(), false);
     let schedule = Schedule::new(watcher.bases().clone(), settings.base_every);
     let checks = CheckSchedule::new(settings.checks.clone(), watcher.2.clone());
+    let (expired, checked) = (watcher.3.clone(), watcher.2.clone());
+    let expiring = ExpireSchedule::new(settings.expiring, expired, checked);
     let roll_up = RollUp::new();
     let mut worker = Worker {
         store,
@@ -243,6 +253,7 @@ pub async fn run(
         archiver,
         schedule,
         checks,
+        expiring,
         roll_up,
         objects,
         marked,
@@ -394,6 +405,7 @@ impl Worker {
             if let Some(archiver) = &self.archiver {
                 self.schedule.look(archiver).await?;
                 self.checks.look(archiver).await?;
+                self.expiring.look(archiver);
                 self.roll_up.look(archiver);
             }
             if step.entries == 0 || reached.is_some_and(|at| at.index >= end) {

@@ -108,6 +108,10 @@ fn archive(out: &mut Out<'_>, app: &App) -> Result<(), Error> {
     let running = if status.base.state == BaseState::Running { 1.0 } else { 0.0 };
     out.gauge("backup_base_running", "Whether this node takes a base", running)?;
     out.gauge("backup_base_index", "The entry of its last base", index(status.base.index))?;
+    if let Some(last) = &status.expire.last {
+        let help = "When it was expired";
+        out.gauge("backup_expired_seconds", help, last.ended as f64 / 1e3)?;
+    }
     let Some(last) = &status.verify.last else { return Ok(()) };
     out.gauge(
         "backup_verified_seconds",

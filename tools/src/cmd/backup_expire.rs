@@ -54,16 +54,13 @@ impl Expire {
         if asked || self.keep_for.is_some() || self.keep_bases.is_some() {
             return Ok(Keep { window: self.keep_for, bases: self.keep_bases });
         }
-        let backup = common.config()?.backup;
-        let days = Some(backup.keep_for_days).filter(|days| *days > 0);
-        let window = days.map(|days| Duration::from_secs(days.saturating_mul(86_400)));
-        let bases = Some(backup.keep_bases).filter(|bases| *bases > 0);
-        if window.is_none() && bases.is_none() {
+        let keep = common.config()?.backup.keep();
+        if keep.window.is_none() && keep.bases.is_none() {
             let text = "what is to stay? say --keep-for or --keep-bases, or set \
                         backup.keep_for_days or backup.keep_bases";
             return Err(Failure::usage(text).into());
         }
-        Ok(Keep { window, bases })
+        Ok(keep)
     }
 }
 

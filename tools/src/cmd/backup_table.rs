@@ -195,4 +195,11 @@ pub(super) fn archive(status: &ArchiveStatus, indent: &str) {
         let found = last.first.as_deref().unwrap_or("nothing was found");
         println!("{indent}verified    {when}, {level:?}: {found}");
     }
+    if let Some(last) = &status.expire.last {
+        let (when, freed) = (moment(Some(last.ended)), output::bytes(last.bytes));
+        println!("{indent}expired     {when}: {} bases, {freed}", last.bases);
+    }
+    if let Some(error) = &status.expire.error {
+        println!("{indent}not expired {error}");
+    }
 }

@@ -6,8 +6,10 @@ mod load;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use redoubt_snapshot::archive::Feeder;
+use redoubt_snapshot::expire::Keep;
 use redoubt_snapshot::verify::Level;
 use serde::{Deserialize, Serialize};
 
@@ -383,6 +385,18 @@ pub struct Backup {
     pub verify_level: Level,
     pub keep_for_days: u64,
     pub keep_bases: usize,
+    pub expire_every_hours: u64,
+}
+
+impl Backup {
+    /// What is to stay when the repository is expired and nothing else is said.
+    pub fn keep(&self) -> Keep {
+        let days = Some(self.keep_for_days).filter(|days| *days > 0);
+        Keep {
+            window: days.map(|days| Duration::from_secs(days.saturating_mul(86_400))),
+            bases: Some(self.keep_bases).filter(|bases| *bases > 0),
+        }
+    }
 }
 
 impl Default for Backup {
@@ -403,6 +417,7 @@ impl Default for Backup {
             verify_level: Level::Chain,
             keep_for_days: 0,
             keep_bases: 0,
+            expire_every_hours: 24,
         }
     }
 }
