@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::file::SegmentFile;
-use super::format::State;
+use super::format::{Run, State};
 use super::recovery::{Found, Segment};
 use super::scan::leaf_of;
 use super::types::SegmentStats;
@@ -314,6 +314,12 @@ impl Core {
         self.queue.drain(..).collect()
     }
 
+    /// About how many octets an entry takes near an index.
+    pub(super) fn density(&self, index: LogIndex) -> Option<f64> {
+        let mut segments = self.segments.iter().rev();
+        segments.find_map(|segment| density(segment.runs.as_slice(), index))
+    }
+
     /// Where the batch with an entry that is not in the tail stands, and the first entry that is to
     /// be looked for elsewhere; `None` when no segment has it.
     pub(super) fn place_of(&self, index: LogIndex) -> Option<Place> {
@@ -334,6 +340,17 @@ impl Core {
     }
 }
 
+/// Octets of an entry between the starts of runs about an index; a run whose end is not known is
+/// like the one before it. `None` for an index before them all, or where there is only one.
+fn density(runs: &[Run], index: LogIndex) -> Option<f64> {
+    let behind = runs.partition_point(|run| run.first <= index);
+    let end = behind.min(runs.len().checked_sub(1)?);
+    let start = end.checked_sub(1)?;
+    let (from, to) = (runs.get(start)?, runs.get(end)?);
+    let entries = to.first.0.checked_sub(from.first.0).filter(|entries| *entries > 0)?;
+    Some(to.offset.saturating_sub(from.offset) as f64 / entries as f64)
+}
+
 /// Where to read.
 pub(super) struct Place {
     pub(super) file: Arc<SegmentFile>,
@@ -347,4 +364,23 @@ pub(super) fn index_of(id: Option<LogId>) -> Option<LogIndex> {
 
 fn earlier(a: Option<LogId>, b: Option<LogId>) -> Option<LogId> {
     if index_of(a) <= index_of(b) { a } else { b }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_as_large_as_those_about_them() {
+        let run = |first, offset| Run { first: LogIndex(first), offset };
+        let runs = [run(10, 100), run(20, 1100), run(22, 9100)];
+        let at = |index| density(&runs, LogIndex(index));
+        assert_eq!(at(9), None);
+        assert_eq!((at(10), at(19)), (Some(100.0), Some(100.0)));
+        assert_eq!((at(20), at(21)), (Some(4000.0), Some(4000.0)));
+        // Where the last run ends is not known.
+        assert_eq!(at(5000), Some(4000.0));
+        assert_eq!(density(&runs[..1], LogIndex(15)), None);
+        assert_eq!(density(&[run(5, 100), run(5, 900)], LogIndex(5)), None);
+    }
 }

@@ -337,6 +337,12 @@ impl SegmentLog {
         }
     }
 
+    /// About how many octets an entry takes in the log near an index; `None` where too little was
+    /// written to say.
+    pub fn density(&self, index: LogIndex) -> Option<f64> {
+        self.core().density(index)
+    }
+
     /// Writes and syncs what is queued, marks the log as completely synced and
     /// ends the writer. Later calls fail with [`LogError::Closed`]. Blocks.
     ///
