@@ -343,6 +343,8 @@ async fn open_index(config: &Config, mailstore: &Mailstore) -> anyhow::Result<Op
         own: config.search.own_index_emails,
         wait: Duration::from_secs(config.search.wait_seconds),
         terms: config.search.terms_memory_mib.saturating_mul(1024 * 1024),
+        scrub: Duration::from_secs(config.store.scrub_hours.saturating_mul(3600)),
+        scrub_rate: config.store.scrub_mib_per_second.saturating_mul(1024 * 1024),
         ..index::Options::default()
     };
     let (mailstore, folder) = (mailstore.clone(), config.data.join("shards/0/index"));

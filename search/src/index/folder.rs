@@ -62,6 +62,15 @@ impl Home {
 pub(super) struct Shown {
     pub(super) searcher: Searcher,
     pub(super) marks: Marks,
+    /// The files that they are read from.
+    pub(super) files: Vec<Part>,
+}
+
+/// A file of an index, as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    name: PathBuf,
+    pub(super) len: u64,
 }
 
 /// An open index.
@@ -95,8 +104,8 @@ impl Folder {
             return Ok(None);
         }
         let index = Index::open(Gentle::open(&path)?)?;
-        if verify && !index.validate_checksum()?.is_empty() {
-            return Err(ReadError::Odd("a file is damaged"));
+        if verify {
+            parts(&path, &index)?.iter().try_for_each(|part| check(&path, &index, part))?;
         }
         let (schema, fields) = schema::schema();
         // As it is written: what a schema leaves unsaid reads otherwise than it was made.
@@ -136,7 +145,8 @@ impl Folder {
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let searcher = reader.searcher();
         searcher.segment_readers().iter().try_for_each(fits)?;
-        let shown = RwLock::new(Arc::new(Shown { searcher, marks }));
+        let files = parts(&path, &index)?;
+        let shown = RwLock::new(Arc::new(Shown { searcher, marks, files }));
         Ok(Self {
             home,
             fields,
@@ -172,8 +182,24 @@ impl Folder {
         let there: Vec<SegmentId> =
             searcher.segment_readers().iter().map(SegmentReader::segment_id).collect();
         self.flats.lock().retain(|segment, _| there.contains(segment));
-        *self.shown.write() = Arc::new(Shown { searcher, marks });
+        let files = parts(&self.path, &self.index)?;
+        *self.shown.write() = Arc::new(Shown { searcher, marks, files });
         Ok(())
+    }
+
+    /// Reads a file of it whole. One that a merge did away with meanwhile is none of it any more.
+    pub(super) fn check(&self, part: &Part) -> Result<(), ReadError> {
+        check(&self.path, &self.index, part)
+    }
+
+    /// Whether all its files are there, as long as they were.
+    pub(super) fn is_whole(&self) -> Result<bool, ReadError> {
+        let shown = self.shown();
+        let mut changed = shown.files.iter().filter(|part| !part.is_there(&self.path));
+        match changed.next() {
+            None => Ok(true),
+            Some(part) => Ok(!is_listed(&self.index, part)?),
+        }
     }
 
     /// A writer; `large` for much at once.
@@ -246,6 +272,39 @@ pub(super) fn commit(writer: &mut IndexWriter, marks: &Marks) -> Result<(), Read
     prepared.set_payload(&marks.encode());
     prepared.commit()?;
     Ok(())
+}
+
+impl Part {
+    fn is_there(&self, folder: &Path) -> bool {
+        fs::metadata(folder.join(&self.name)).is_ok_and(|meta| meta.len() == self.len)
+    }
+}
+
+/// The files of the last commit, without those that it might have and has not.
+fn parts(folder: &Path, index: &Index) -> Result<Vec<Part>, ReadError> {
+    let mut parts = Vec::new();
+    for name in index.load_metas()?.list_segment_files() {
+        match fs::metadata(folder.join(&name)) {
+            Ok(meta) => parts.push(Part { name, len: meta.len() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(parts)
+}
+
+fn is_listed(index: &Index, part: &Part) -> Result<bool, ReadError> {
+    Ok(index.load_metas()?.list_segment_files().contains(&part.name))
+}
+
+/// Length first: what is mapped beyond a file's end must not be read.
+fn check(folder: &Path, index: &Index, part: &Part) -> Result<(), ReadError> {
+    let whole = part.is_there(folder)
+        && index.directory().validate_checksum(&part.name).is_ok_and(|is_right| is_right);
+    match whole || !is_listed(index, part)? {
+        true => Ok(()),
+        false => Err(ReadError::Odd("a file is damaged, or gone")),
+    }
 }
 
 fn read_marks(index: &Index) -> Result<Marks, ReadError> {

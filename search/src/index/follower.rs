@@ -19,6 +19,7 @@ use super::document::draft;
 use super::folder::Home;
 use super::read::ReadError;
 use super::schema::account_term;
+use super::scrub::{Scrub, missing};
 use super::shelf::{Shelf, guarded};
 use super::state::State;
 
@@ -40,6 +41,8 @@ pub(super) enum Command {
     Flush(Done),
     /// Delete documents of emails that the history has let go.
     Collect(Done),
+    /// Check every octet.
+    Scrub(Done),
 }
 
 /// Where it says that a command is done.
@@ -86,6 +89,7 @@ pub(super) struct Follower {
     due: BTreeMap<Home, Due>,
     collected: Instant,
     looked: Instant,
+    scrub: Scrub,
     /// Floors that were there when documents were collected last.
     floors: HashMap<AccountId, LogIndex>,
     applied: LogIndex,
@@ -102,6 +106,7 @@ impl Follower {
         let touched = store.follow();
         let writers = Writers::new(options.writers, options.idle);
         let now = Instant::now();
+        let scrub = Scrub::new(options.scrub, options.scrub_rate);
         Self {
             store,
             shelf,
@@ -113,6 +118,7 @@ impl Follower {
             due: BTreeMap::new(),
             collected: now,
             looked: now,
+            scrub,
             floors: HashMap::new(),
             applied: LogIndex(0),
         }
@@ -138,6 +144,11 @@ impl Follower {
             Command::Rebuild(account, done) => (self.rebuild(account), done),
             Command::Flush(done) => (self.flush(), done),
             Command::Collect(done) => (self.collect(), done),
+            Command::Scrub(done) => {
+                missing(&self.shelf);
+                Scrub::all(&self.shelf);
+                (Ok(()), done)
+            }
         };
         self.tell();
         // Who asked may be gone.
@@ -160,9 +171,10 @@ impl Follower {
         }
         if self.looked.elapsed() >= LOOK {
             self.looked = now;
-            self.missing();
+            missing(&self.shelf);
             self.state.set_size(self.shelf.size());
         }
+        self.scrub.turn(&self.shelf);
         self.writers.close_idle();
         self.tell();
     }
@@ -307,6 +319,7 @@ impl Follower {
             if self.is_large(view, home, account, through, emails.len())? {
                 // What the bucket has serves until the account's own index has come as far.
                 self.shelf.make(Home::Own(account))?;
+                self.state.fault("own made")?;
                 self.is_touched(account, u32::MAX);
                 return Ok(());
             }
@@ -320,7 +333,9 @@ impl Follower {
         }
         if let Home::Own(_) = home {
             self.commit(batch)?;
+            self.state.fault("before leaving")?;
             self.leave_bucket(account)?;
+            self.state.fault("after leaving")?;
             self.writers.finish_large(home)?;
         }
         Ok(())
@@ -444,15 +459,6 @@ impl Follower {
                 all.filter(|account| Home::shared(*account) == home).collect()
             }
         })
-    }
-
-    /// Folders that somebody removed.
-    fn missing(&self) {
-        for home in self.shelf.known() {
-            if !self.shelf.is_there(home) {
-                self.shelf.condemn(home, &ReadError::Odd("its files are gone"));
-            }
-        }
     }
 
     fn rebuild(&mut self, account: Option<AccountId>) -> Result<(), FollowError> {

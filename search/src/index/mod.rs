@@ -18,6 +18,7 @@ mod marks;
 mod read;
 mod schema;
 mod scope;
+mod scrub;
 mod shelf;
 mod state;
 #[cfg(test)]
@@ -69,6 +70,10 @@ pub struct Options {
     pub terms: usize,
     /// How often documents of emails that the history let go are looked for.
     pub collect: Duration,
+    /// How long after every octet of the indexes was checked that begins again; zero is never.
+    pub scrub: Duration,
+    /// Octets a second that it reads.
+    pub scrub_rate: u64,
 }
 
 impl Default for Options {
@@ -84,6 +89,8 @@ impl Default for Options {
             folders: NonZeroUsize::MIN.saturating_add(255),
             terms: 256 * 1024 * 1024,
             collect: Duration::from_secs(3600),
+            scrub: Duration::from_secs(7 * 24 * 3600),
+            scrub_rate: 8 * 1024 * 1024,
         }
     }
 }
@@ -265,6 +272,15 @@ impl Index {
     /// [`FollowError`]; it is tried again behind the scene.
     pub fn collect(&self) -> Result<(), FollowError> {
         self.order(Command::Collect)
+    }
+
+    /// Checks every octet of the indexes that are in use, which is done now and then anyway, and
+    /// slowly. What is damaged is built anew behind the scene. Blocks.
+    ///
+    /// # Errors
+    /// [`FollowError`].
+    pub fn scrub(&self) -> Result<(), FollowError> {
+        self.order(Command::Scrub)
     }
 
     fn order(&self, command: impl FnOnce(Done) -> Command) -> Result<(), FollowError> {

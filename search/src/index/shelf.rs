@@ -166,6 +166,11 @@ impl Shelf {
         self.open.lock().pop(&home);
     }
 
+    /// An index that is open, without using it.
+    pub(super) fn opened(&self, home: Home) -> Option<Arc<Folder>> {
+        self.open.lock().peek(&home).cloned()
+    }
+
     /// Those that were opened since the start.
     pub(super) fn known(&self) -> Vec<Home> {
         self.verified.lock().iter().copied().collect()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use redoubt_store::mime::parse;
 use redoubt_store::search::{Day, Named, Place, SearchKey, texts};
 
-use super::world::{World, patient};
+use super::world::{World, both_ways, patient};
 use crate::index::Options;
 
 /// Numbers from a seed.
@@ -141,13 +141,10 @@ async fn compare(options: Options, seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_a_shared_bucket() {
-    compare(patient(), 0x9e37_79b9_7f4a_7c15).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn in_an_index_of_its_own() {
-    compare(Options { own: 40, ..patient() }, 0x2545_f491_4f6c_dd1d).await;
+async fn the_index_and_the_scan_answer_alike() {
+    for (options, seed) in both_ways() {
+        compare(options, seed).await;
+    }
 }
 
 /// Messages of the corpus that REDOUBT_CORPUS names; none without one.

@@ -5,7 +5,7 @@ use redoubt_log::id::{AccountId, EmailId};
 use redoubt_store::travel::{Cursor, Search, Which};
 
 use super::equals_scan::{Dice, WORDS, mail, needle};
-use super::world::{World, patient};
+use super::world::{World, both_ways};
 use crate::find::{Finder, among};
 use crate::index::Options;
 use crate::query::{Context, Query};
@@ -103,11 +103,8 @@ async fn compare(options: Options, seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_a_shared_bucket() {
-    compare(patient(), 0x9e37_79b9_7f4a_7c15).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn in_an_index_of_its_own() {
-    compare(Options { own: 40, ..patient() }, 0x2545_f491_4f6c_dd1d).await;
+async fn an_index_names_all_that_match() {
+    for (options, seed) in both_ways() {
+        compare(options, seed).await;
+    }
 }

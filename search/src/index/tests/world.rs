@@ -26,6 +26,12 @@ pub(super) fn patient() -> Options {
     Options { wait: hour, least: u32::MAX, ..Options::default() }
 }
 
+/// In a bucket with others and in an index of its own, each with a seed.
+pub(super) fn both_ways() -> [(Options, u64); 2] {
+    let own = Options { own: 40, ..patient() };
+    [(patient(), 0x9e37_79b9_7f4a_7c15), (own, 0x2545_f491_4f6c_dd1d)]
+}
+
 impl World {
     pub(super) async fn new() -> Self {
         Self::that_keeps(None).await
@@ -41,6 +47,10 @@ impl World {
         let alice = account(&store, "alice").await;
         let bob = account(&store, "bob").await;
         Self { folder, store, alice, bob }
+    }
+
+    pub(super) async fn another(&self, local: &str) -> AccountId {
+        account(&self.store, local).await
     }
 
     pub(super) fn root(&self) -> PathBuf {
