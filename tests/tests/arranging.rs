@@ -145,7 +145,7 @@ proptest! {
             let outline = &outline(post);
             sorting.push(Sorted { received: Timestamp(received), size, outline, relevancy: 100 }).unwrap();
         }
-        let order: Vec<usize> = sorting.order().into_iter().map(|at| at as usize + 1).collect();
+        let order: Vec<usize> = sorting.order(&|| false).unwrap().into_iter().map(|at| at as usize + 1).collect();
         prop_assert_eq!(order, arranging::sort(&letters(&mail), &named));
     }
 

@@ -47,3 +47,52 @@ async fn esearch_returns_what_was_asked_for() {
     assert!(modseq.contains("* SEARCH 1 2 3 4 (MODSEQ "), "{modseq}");
     world.stop().await;
 }
+
+/// RFC 9394: whatever page is asked for, it is that of the whole list.
+#[tokio::test]
+async fn pages_are_parts_of_what_is_found() {
+    let world = World::new().await;
+    let mut alice = world.inbox(7).await;
+    alice.ok("STORE 2,5 +FLAGS (\\Deleted)").await;
+    alice.ok("STORE 3 +FLAGS (\\Flagged)").await;
+    let mut pages = 0;
+    for keys in ["ALL", "UNFLAGGED", "BODY body", "DELETED", "FLAGGED DELETED"] {
+        let all = alice.ok(&format!("UID SEARCH {keys}")).await;
+        let line = all.lines().find_map(|line| line.strip_prefix("* SEARCH")).unwrap();
+        let all: Vec<u32> = line.split_whitespace().map(|uid| uid.parse().unwrap()).collect();
+        for (first, last) in [(1, 1), (1, 3), (4, 2), (7, 7), (8, 9), (1, 4_294_967_295)] {
+            let (low, high) = (usize::min(first, last) - 1, usize::max(first, last).min(all.len()));
+            let forward: Vec<u32> = all.iter().copied().take(high).skip(low).collect();
+            let mut back: Vec<u32> = all.iter().rev().copied().take(high).skip(low).collect();
+            back.reverse();
+            for (range, page) in
+                [(format!("{first}:{last}"), forward), (format!("-{first}:-{last}"), back)]
+            {
+                let asked = format!("UID SEARCH RETURN (PARTIAL {range} SAVE) {keys}");
+                let said = alice.ok(&asked).await;
+                let told = said.split_once(&format!("UID PARTIAL ({range} ")).unwrap().1;
+                let told = told.split_once(')').unwrap().0;
+                assert_eq!(numbers(told), page, "{asked}: {said}");
+                let saved = alice.ok("UID SEARCH $").await;
+                let saved = saved.lines().find_map(|line| line.strip_prefix("* SEARCH")).unwrap();
+                let saved: Vec<u32> =
+                    saved.split_whitespace().map(|uid| uid.parse().unwrap()).collect();
+                assert_eq!(saved, page, "{asked}");
+                pages += usize::from(!page.is_empty());
+            }
+        }
+    }
+    assert!(pages > 30, "{pages}");
+    world.stop().await;
+}
+
+fn numbers(set: &str) -> Vec<u32> {
+    if set == "NIL" {
+        return Vec::new();
+    }
+    let range = |range: &str| {
+        let (first, last) = range.split_once(':').unwrap_or((range, range));
+        first.parse::<u32>().unwrap()..=last.parse().unwrap()
+    };
+    set.split(',').flat_map(range).collect()
+}

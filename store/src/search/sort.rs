@@ -11,6 +11,9 @@ use crate::mime::Outline;
 /// Octets of texts that one SORT compares. A million subjects are a fifth of it.
 pub const MAX_SORT_TEXT: usize = 256 << 20;
 
+/// Messages that are sorted without asking whether to stop.
+const STRETCH: usize = 8192;
+
 /// What messages are compared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SortKey {
@@ -110,11 +113,24 @@ impl Sorting {
     }
 
     /// The messages, each by its place among those that were added (from 0), in order; what is
-    /// equal by all keys by its place, also under REVERSE (RFC 5256 section 3).
-    pub fn order(&self) -> Vec<u32> {
+    /// equal by all keys by its place, also under REVERSE (RFC 5256 section 3). `None` if it was
+    /// stopped, which is asked now and then.
+    pub fn order(&self, is_stopped: &dyn Fn() -> bool) -> Option<Vec<u32>> {
         let mut order: Vec<u32> = (0..self.len).collect();
-        order.sort_by(|a, b| self.compare(*a, *b));
-        order
+        let mut width = STRETCH;
+        loop {
+            for stretch in order.chunks_mut(width) {
+                if is_stopped() {
+                    return None;
+                }
+                // Of two halves that are sorted the library's sort only merges.
+                stretch.sort_by(|a, b| self.compare(*a, *b));
+            }
+            if width >= order.len() {
+                return Some(order);
+            }
+            width = width.saturating_mul(2);
+        }
     }
 
     fn compare(&self, a: u32, b: u32) -> Ordering {
@@ -208,7 +224,7 @@ mod tests {
             };
             sorting.push(message).unwrap();
         }
-        sorting.order()
+        sorting.order(&|| false).unwrap()
     }
 
     const SOME: [(i64, u64, &str); 4] = [(5, 10, "B"), (5, 30, "A"), (4, 30, ""), (9, 20, "B")];
@@ -222,6 +238,30 @@ mod tests {
         );
         // Without a Date that reads it is INTERNALDATE.
         assert_eq!(sorted(&[by(SortKey::Date, true)], &SOME), [3, 0, 1, 2]);
+    }
+
+    #[test]
+    fn many_are_sorted_in_stretches_and_stop_when_they_are_told() {
+        let mut sorting = Sorting::new(&[by(SortKey::Size, false), by(SortKey::Arrival, true)]);
+        let mut all = Vec::new();
+        let mut dice = 7_u64;
+        for place in 0..5 * STRETCH as u32 + 3 {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let (size, received) = (dice >> 54, (dice >> 40) as i64 % 50);
+            all.push((size, -received, place));
+            let outline = Outline::default();
+            let received = Timestamp(received);
+            let message = Sorted { received, size, outline: &outline, relevancy: 100 };
+            sorting.push(message).unwrap();
+        }
+        all.sort_unstable();
+        let places: Vec<u32> = all.into_iter().map(|(.., place)| place).collect();
+        assert_eq!(sorting.order(&|| false).unwrap(), places);
+        for looks in 0..9_u32 {
+            let left = std::cell::Cell::new(looks);
+            let is_stopped = || left.replace(left.get().saturating_sub(1)) == 0;
+            assert_eq!(sorting.order(&is_stopped), None, "{looks}");
+        }
     }
 
     #[test]

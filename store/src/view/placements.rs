@@ -134,6 +134,49 @@ impl View {
         Ok(self.placements(account, mailbox, reader, uid, uid, 1)?.pop())
     }
 
+    /// The placements of some UIDs, in their order; those that are not there are left out.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn placements_at(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        reader: AccountId,
+        uids: &[Uid],
+    ) -> Result<Vec<Placement>, StoreError> {
+        let mut found = Vec::with_capacity(uids.len());
+        if self.source.is_past() {
+            for uid in uids {
+                found.extend(self.placement(account, mailbox, reader, *uid)?);
+            }
+            return Ok(found);
+        }
+        if !self.is_selectable(account, mailbox)? {
+            return Ok(found);
+        }
+        for uid in uids {
+            let row = self.source.get(&Key::Placement(account, mailbox, *uid))?;
+            found.extend(row.map(|row| placed(*uid, row)));
+        }
+        self.as_read_by(account, mailbox, reader, &mut found)?;
+        Ok(found)
+    }
+
+    /// Flags as one sees them who is not the owner.
+    fn as_read_by(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        reader: AccountId,
+        found: &mut [Placement],
+    ) -> Result<(), StoreError> {
+        for p in found.iter_mut().filter(|_| reader != account) {
+            p.flags = self.seen_by(account, mailbox, reader, p.uid, p.flags)?;
+        }
+        Ok(())
+    }
+
     /// Placements with UIDs from `first` to `last`, rising, at most `limit`.
     ///
     /// # Errors
@@ -158,11 +201,7 @@ impl View {
         } else {
             self.placements_now(account, mailbox, first, last, limit)?
         };
-        if reader != account {
-            for p in &mut found {
-                p.flags = self.seen_by(account, mailbox, reader, p.uid, p.flags)?;
-            }
-        }
+        self.as_read_by(account, mailbox, reader, &mut found)?;
         Ok(found)
     }
 

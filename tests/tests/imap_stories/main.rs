@@ -41,4 +41,5 @@ stories! {
     rfc7162_qresync
     rfc7888_literals
     rfc8474_objectid
+    rfc9394_partial
 }

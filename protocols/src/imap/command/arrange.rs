@@ -79,7 +79,8 @@ impl Room {
     }
 }
 
-fn stopping() -> Trouble {
+/// The server is going.
+pub(super) fn stopping() -> Trouble {
     End::Bye("The server is shutting down".into()).into()
 }
 

@@ -23,6 +23,7 @@ mod narrow;
 mod noop;
 mod relevancy;
 mod rename;
+mod results;
 mod saved;
 mod search;
 mod select;

@@ -6,6 +6,7 @@ use redoubt_log::id::Uid;
 use redoubt_store::mailstore::StoreError;
 use redoubt_store::search::Query;
 
+use super::results::Results;
 use super::search;
 use crate::imap::reply::{End, Trouble};
 use crate::imap::session::Session;
@@ -15,22 +16,27 @@ use crate::imap::updates::placements;
 /// Messages that are looked into at one time.
 const PAGE: usize = 32;
 
-/// For each of what SEARCH found (rising), if that is to be told.
+/// For each of what was found, or of the page that is told, in its order, if that is asked for.
 pub(super) async fn told(
     session: &Session,
     asked: &Search,
-    found: &[u32],
+    results: &Results,
 ) -> Result<Option<Vec<u8>>, Trouble> {
-    if !asked.returns.is_some_and(|returns| returns.relevancy) {
-        return Ok(None);
-    }
+    let Some(returns) = asked.returns.filter(|returns| returns.relevancy) else { return Ok(None) };
     let selected = session.selected()?;
     let uid = |number: &u32| match asked.numbering {
         Numbering::Uid => Uid::new(*number),
         Numbering::Sequence => selected.uids().select(*number),
     };
-    let uids: Vec<Uid> = found.iter().filter_map(uid).collect();
-    of(session, &asked.key, &uids).await.map(Some)
+    let told: Vec<Uid> = results.scored(returns).iter().filter_map(uid).collect();
+    let mut rising = told.clone();
+    rising.sort_unstable();
+    let scores = of(session, &asked.key, &rising).await?;
+    let score = |uid: &Uid| {
+        let at = rising.binary_search(uid).ok();
+        at.and_then(|at| scores.get(at)).copied().unwrap_or(1)
+    };
+    Ok(Some(told.iter().map(score).collect()))
 }
 
 /// From 1 to 100 for each of these (rising); 1 for what is gone or cannot be read.

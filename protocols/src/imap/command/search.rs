@@ -1,5 +1,5 @@
-//! SEARCH and UID SEARCH (RFC 9051 section 6.4.4), with RETURN (RFC 4731), SAVE (RFC 5182) and
-//! MODSEQ (RFC 7162).
+//! SEARCH and UID SEARCH (RFC 9051 section 6.4.4), with RETURN (RFC 4731), SAVE (RFC 5182),
+//! MODSEQ (RFC 7162) and PARTIAL (RFC 9394).
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use redoubt_store::uids::UidSet;
 use redoubt_store::view::View;
 
 use super::narrow::{Few, narrow};
+use super::results::Results;
 use super::{relevancy, saved};
 use crate::imap::encode::{Found, esearch, search};
 use crate::imap::reply::{Answer, End, Reply, Trouble};
@@ -23,40 +24,8 @@ use crate::imap::updates::placements;
 const PAGE: usize = 2000;
 /// Messages judged at one time where they have to be opened.
 const PAGE_OPENED: usize = 32;
-/// The same where an index knows what most of them hold.
+/// The same where an index knows what nearly all of them hold.
 const PAGE_KNOWN: usize = 500;
-
-/// What was found, rising.
-#[derive(Debug, Default)]
-pub(super) struct Hits {
-    pub(super) numbers: Vec<u32>,
-    first: ModSeq,
-    last: ModSeq,
-    highest: ModSeq,
-}
-
-impl Hits {
-    fn push(&mut self, number: u32, modseq: ModSeq) {
-        if self.numbers.is_empty() {
-            self.first = modseq;
-        }
-        self.numbers.push(number);
-        self.last = modseq;
-        self.highest = self.highest.max(modseq);
-    }
-
-    /// The MODSEQ that the answer has (RFC 7162 section 3.1.10): with only MIN or MAX asked for,
-    /// that of the messages they name.
-    fn modseq(&self, returns: SearchReturn) -> ModSeq {
-        match returns {
-            SearchReturn { all: true, .. } | SearchReturn { count: true, .. } => self.highest,
-            SearchReturn { min: true, max: true, .. } => self.first.max(self.last),
-            SearchReturn { min: true, .. } => self.first,
-            SearchReturn { max: true, .. } => self.last,
-            _ => self.highest,
-        }
-    }
-}
 
 /// Looks through the messages of the session's snapshot.
 pub(crate) async fn run(session: &mut Session, tag: &Tag, asked: Search) -> Answer {
@@ -69,39 +38,26 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, asked: Search) -> Answ
         Ok(hits) => hits,
         Err(trouble) => return Err(saved::forget(session, asked.returns, trouble)),
     };
-    saved::keep(session, asked.returns, asked.numbering, &hits.numbers)?;
-    let scores = relevancy::told(session, &asked, &hits.numbers).await?;
-    let modseq = asks_modseq && !hits.numbers.is_empty();
+    saved::keep(session, asked.returns, asked.numbering, &hits)?;
+    let scores = relevancy::told(session, &asked, &hits).await?;
     let out = session.conn.output();
     match asked.returns {
         None => {
-            let modseq = modseq.then_some(hits.highest);
+            let modseq = hits.highest().filter(|_| asks_modseq);
             search(out, hits.numbers.iter().copied(), modseq);
         }
         Some(returns) if !returns.tells() => {}
         Some(returns) => {
-            let modseq = modseq.then(|| hits.modseq(returns));
-            let found = Found { relevancy: scores.as_deref(), ..found(&hits, returns, modseq) };
+            let modseq = hits.modseq(returns).filter(|_| asks_modseq);
+            let found = Found { relevancy: scores.as_deref(), modseq, ..hits.found(returns) };
             esearch(out, tag, asked.numbering, &found);
         }
     }
     Ok(Reply::ok("SEARCH done"))
 }
 
-fn found(hits: &Hits, returns: SearchReturn, modseq: Option<ModSeq>) -> Found<'_> {
-    let numbers = &hits.numbers;
-    let count = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
-    Found {
-        min: numbers.first().copied().filter(|_| returns.min),
-        max: numbers.last().copied().filter(|_| returns.max),
-        count: returns.count.then_some(count),
-        all: returns.all.then_some(numbers.as_slice()),
-        relevancy: None,
-        modseq,
-    }
-}
-
-pub(super) async fn find(session: &Session, asked: &Search) -> Result<Hits, Trouble> {
+/// What matches, rising; of a page that is all that is asked for no more than it needs.
+pub(super) async fn find(session: &Session, asked: &Search) -> Result<Results, Trouble> {
     let selected = session.selected()?;
     let scope = scope(selected);
     let query = Query::new(&asked.key, &scope).with_saved(selected.saved().clone());
@@ -112,8 +68,14 @@ pub(super) async fn find(session: &Session, asked: &Search) -> Result<Hits, Trou
         true => PAGE_OPENED,
         false => PAGE,
     };
-    let mut hits = Hits::default();
-    for page in uids.chunks(size) {
+    let only_page = asked.returns.and_then(SearchReturn::only_page);
+    let backwards = only_page.is_some_and(|range| range.from_end);
+    let pages: Box<dyn Iterator<Item = &[Uid]> + Send> = match backwards {
+        true => Box::new(uids.rchunks(size)),
+        false => Box::new(uids.chunks(size)),
+    };
+    let mut hits = Results::default();
+    for page in pages {
         // Between pages: a long search must not keep the server from stopping.
         if session.conn.is_shutting_down() {
             return Err(End::Bye("The server is shutting down".into()).into());
@@ -128,13 +90,23 @@ pub(super) async fn find(session: &Session, asked: &Search) -> Result<Hits, Trou
             recent: selected.recent().clone(),
             uids: page.to_vec(),
         };
-        for (uid, sequence, modseq) in session.read_selected(move |view| judge.page(view)).await? {
+        let mut found = session.read_selected(move |view| judge.page(view)).await?;
+        if backwards {
+            found.reverse();
+        }
+        for (uid, sequence, modseq) in found {
             let number = match asked.numbering {
                 Numbering::Sequence => sequence,
                 Numbering::Uid => uid.get(),
             };
             hits.push(number, modseq);
         }
+        if only_page.is_some_and(|range| hits.numbers.len() >= range.reach()) {
+            break;
+        }
+    }
+    if backwards {
+        hits.reverse();
     }
     Ok(hits)
 }
@@ -195,39 +167,5 @@ impl Judge {
             }
         }
         Ok(found)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hits() -> Hits {
-        let mut hits = Hits::default();
-        for (number, modseq) in [(2, 7), (5, 9), (6, 3)] {
-            hits.push(number, ModSeq(modseq));
-        }
-        hits
-    }
-
-    #[test]
-    fn modseq_is_that_of_what_is_told() {
-        let returns = |min, max, count| SearchReturn { min, max, count, ..SearchReturn::default() };
-        assert_eq!(hits().modseq(returns(true, false, false)), ModSeq(7));
-        assert_eq!(hits().modseq(returns(false, true, false)), ModSeq(3));
-        assert_eq!(hits().modseq(returns(true, true, false)), ModSeq(7));
-        assert_eq!(hits().modseq(returns(true, false, true)), ModSeq(9));
-    }
-
-    #[test]
-    fn only_what_was_asked_for_is_told() {
-        let hits = hits();
-        let min = found(&hits, SearchReturn { min: true, ..SearchReturn::default() }, None);
-        assert_eq!((min.min, min.max, min.count, min.all), (Some(2), None, None, None));
-        let nothing = Hits::default();
-        let all =
-            SearchReturn { min: true, max: true, all: true, count: true, ..Default::default() };
-        let none = found(&nothing, all, None);
-        assert_eq!((none.min, none.max, none.count), (None, None, Some(0)));
     }
 }

@@ -1,25 +1,19 @@
-//! SORT and UID SORT (RFC 5256 section 3), with RETURN (RFC 5267 section 3, RFC 5182) and the
+//! SORT and UID SORT (RFC 5256 section 3), with RETURN (RFC 5267 section 3, RFC 5182, RFC 9394) and the
 //! display names of RFC 5957.
 
 use redoubt_log::id::ModSeq;
 use redoubt_store::search::{SortCriterion, SortKey, Sorting};
 
-use super::arrange::{Asked, Gathered, gather};
+use super::arrange::{Asked, Gathered, gather, stopping};
+use super::results::Results;
 use super::{relevancy, saved};
 use crate::imap::encode::{Found, esearch, numbers, search_end, sort_begin};
 use crate::imap::reply::{Answer, Reply, Trouble};
 use crate::imap::session::{Session, blocking};
-use crate::imap::types::{Numbering, Search, SearchReturn, Sort, Tag};
+use crate::imap::types::{Numbering, Search, Sort, Tag};
 
 /// Numbers that are written at one time.
 const PIECE: usize = 4096;
-
-/// What was found, in the order that was asked for.
-#[derive(Debug, Default)]
-struct Ordered {
-    numbers: Vec<u32>,
-    modseqs: Vec<ModSeq>,
-}
 
 /// Sorts messages of the session's snapshot.
 pub(crate) async fn run(session: &mut Session, tag: &Tag, asked: Sort) -> Answer {
@@ -34,17 +28,17 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, asked: Sort) -> Answer
         Ok(ordered) => ordered,
         Err(trouble) => return Err(saved::forget(session, returns, trouble)),
     };
-    saved::keep(session, returns, search.numbering, &ordered.numbers)?;
+    saved::keep(session, returns, search.numbering, &ordered)?;
     match returns {
         None => {
-            let modseq = ordered.modseqs.iter().max().copied().filter(|_| asks_modseq);
+            let modseq = ordered.highest().filter(|_| asks_modseq);
             tell(session, &ordered.numbers, modseq).await?;
         }
         Some(returns) if !returns.tells() => {}
         Some(returns) => {
             let modseq = ordered.modseq(returns).filter(|_| asks_modseq);
-            let scores = scores(session, &search, &ordered.numbers).await?;
-            let found = Found { relevancy: scores.as_deref(), ..ordered.found(returns, modseq) };
+            let scores = relevancy::told(session, &search, &ordered).await?;
+            let found = Found { relevancy: scores.as_deref(), modseq, ..ordered.found(returns) };
             esearch(session.conn.output(), tag, search.numbering, &found);
         }
     }
@@ -55,15 +49,20 @@ async fn order(
     session: &Session,
     search: &Search,
     criteria: &[SortCriterion],
-) -> Result<Ordered, Trouble> {
+) -> Result<Results, Trouble> {
     let wanted = Asked {
         headers: criteria.iter().any(|criterion| criterion.asks_header()),
         relevancy: criteria.iter().any(|criterion| criterion.key == SortKey::Relevancy),
     };
     let all = gather(session, search.key.clone(), wanted, Sorting::new(criteria)).await?;
-    let (order, all) = blocking(move || Ok((all.arranged.order(), all))).await?;
+    // Nobody waits for it any more when the server stops, or this is dropped.
+    let stop = session.conn.shutdown_token().child_token();
+    let _stops = stop.clone().drop_guard();
+    let sorted = move || Ok((all.arranged.order(&|| stop.is_cancelled()), all));
+    let (order, all) = blocking(sorted).await?;
+    let order = order.ok_or_else(stopping)?;
     let selected = session.selected()?;
-    let mut ordered = Ordered::default();
+    let mut ordered = Results::default();
     let Gathered { uids, modseqs, .. } = &all;
     for at in order {
         let at = at as usize;
@@ -72,51 +71,11 @@ async fn order(
             Numbering::Uid => Some(uid.get()),
             Numbering::Sequence => selected.number(*uid),
         };
-        ordered.numbers.extend(number);
-        ordered.modseqs.extend(number.map(|_| *modseq));
+        if let Some(number) = number {
+            ordered.push(number, *modseq);
+        }
     }
     Ok(ordered)
-}
-
-/// RELEVANCY, in the order that SORT made.
-async fn scores(
-    session: &Session,
-    search: &Search,
-    ordered: &[u32],
-) -> Result<Option<Vec<u8>>, Trouble> {
-    let mut rising = ordered.to_vec();
-    rising.sort_unstable();
-    let Some(scores) = relevancy::told(session, search, &rising).await? else { return Ok(None) };
-    let score = |number: &u32| {
-        let at = rising.binary_search(number).ok();
-        at.and_then(|at| scores.get(at)).copied().unwrap_or(1)
-    };
-    Ok(Some(ordered.iter().map(score).collect()))
-}
-
-impl Ordered {
-    /// RFC 5267 section 3.1: MIN and MAX are the first and the last in the order.
-    fn found(&self, returns: SearchReturn, modseq: Option<ModSeq>) -> Found<'_> {
-        let count = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
-        Found {
-            min: self.numbers.first().copied().filter(|_| returns.min),
-            max: self.numbers.last().copied().filter(|_| returns.max),
-            count: returns.count.then_some(count),
-            all: returns.all.then_some(self.numbers.as_slice()),
-            relevancy: None,
-            modseq,
-        }
-    }
-
-    /// As of SEARCH (RFC 7162 section 3.1.10).
-    fn modseq(&self, returns: SearchReturn) -> Option<ModSeq> {
-        let SearchReturn { min, max, all, count, .. } = returns;
-        if all || count {
-            return self.modseqs.iter().max().copied();
-        }
-        let first = self.modseqs.first().filter(|_| min);
-        first.max(self.modseqs.last().filter(|_| max)).copied()
-    }
 }
 
 async fn tell(session: &mut Session, found: &[u32], modseq: Option<ModSeq>) -> Result<(), Trouble> {
@@ -127,23 +86,4 @@ async fn tell(session: &mut Session, found: &[u32], modseq: Option<ModSeq>) -> R
     }
     search_end(session.conn.output(), modseq);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn min_and_max_are_of_the_order() {
-        let ordered =
-            Ordered { numbers: vec![9, 2, 5], modseqs: vec![ModSeq(1), ModSeq(8), ModSeq(3)] };
-        let both = SearchReturn { min: true, max: true, ..SearchReturn::default() };
-        let found = ordered.found(both, None);
-        assert_eq!((found.min, found.max, found.count, found.all), (Some(9), Some(5), None, None));
-        assert_eq!(ordered.modseq(both), Some(ModSeq(3)));
-        let all = SearchReturn { all: true, ..both };
-        assert_eq!(ordered.found(all, None).all, Some(&[9, 2, 5][..]));
-        assert_eq!(ordered.modseq(all), Some(ModSeq(8)));
-        assert_eq!(Ordered::default().modseq(both), None);
-    }
 }

@@ -8,7 +8,7 @@ use redoubt_log::id::{ModSeq, Uid};
 use redoubt_store::search::Step;
 
 use super::{number_set, quoted};
-use crate::imap::types::{Numbering, Tag};
+use crate::imap::types::{Numbering, PartialRange, Tag};
 
 /// `* SEARCH 2 84 (MODSEQ 917162500)` (RFC 3501 section 7.2.5, RFC 7162 section 3.1.5).
 /// The MODSEQ is the highest of what was found, and only there when something was.
@@ -66,6 +66,8 @@ pub struct Found<'a> {
     pub count: Option<u32>,
     /// Rising, or as SORT put them.
     pub all: Option<&'a [u32]>,
+    /// The page that was asked for and what is in it (RFC 9394 section 3.1).
+    pub partial: Option<(PartialRange, &'a [u32])>,
     /// For each of what was found, in its order (RFC 6203 section 4).
     pub relevancy: Option<&'a [u8]>,
     pub modseq: Option<ModSeq>,
@@ -87,6 +89,14 @@ pub fn esearch(out: &mut BytesMut, tag: &Tag, numbering: Numbering, found: &Foun
     if let Some(all) = found.all.filter(|all| !all.is_empty()) {
         out.put_slice(b" ALL ");
         number_set(out, all.iter().copied());
+    }
+    if let Some((range, page)) = found.partial {
+        let _ = write!(out, " PARTIAL ({range} ");
+        match page.is_empty() {
+            true => out.put_slice(b"NIL"),
+            false => number_set(out, page.iter().copied()),
+        }
+        out.put_u8(b')');
     }
     if let Some(scores) = found.relevancy.filter(|scores| !scores.is_empty()) {
         out.put_slice(b" RELEVANCY (");

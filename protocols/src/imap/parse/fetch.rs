@@ -10,9 +10,11 @@ use winnow::token::{one_of, take_while};
 
 use super::ErrorKind;
 use super::input::{Input, Parsed, expected, fail_here, list1, next_octet, space};
-use super::set::message_set;
+use super::set::{message_set, partial_range};
 use super::strings::{mod_sequence_or_zero, number64, nz_number, utf8_astring, word};
-use crate::imap::types::{Command, Fetch, FetchItem, Numbering, Partial, Section, SectionText};
+use crate::imap::types::{
+    Command, Fetch, FetchItem, Numbering, Partial, PartialRange, Section, SectionText,
+};
 
 /// FETCH's arguments.
 pub(super) fn fetch(input: &mut Input<'_>, numbering: Numbering) -> Parsed<Command> {
@@ -20,7 +22,8 @@ pub(super) fn fetch(input: &mut Input<'_>, numbering: Numbering) -> Parsed<Comma
     let set = message_set(input)?;
     space(input)?;
     let items = fetch_items(input)?;
-    let mut fetch = Fetch { numbering, set, items, changed_since: None, vanished: false };
+    let (changed_since, vanished, partial) = (None, false, None);
+    let mut fetch = Fetch { numbering, set, items, changed_since, vanished, partial };
     if next_octet(input) == Some(b' ') {
         space(input)?;
         modifiers(input, &mut fetch)?;
@@ -164,6 +167,7 @@ fn partial(input: &mut Input<'_>) -> Parsed<Partial> {
 enum Modifier {
     ChangedSince(ModSeq),
     Vanished,
+    Partial(PartialRange),
 }
 
 fn modifiers(input: &mut Input<'_>, fetch: &mut Fetch) -> Parsed<()> {
@@ -172,6 +176,10 @@ fn modifiers(input: &mut Input<'_>, fetch: &mut Fetch) -> Parsed<()> {
         match modifier {
             Modifier::ChangedSince(mod_seq) => fetch.changed_since = Some(mod_seq),
             Modifier::Vanished => fetch.vanished = true,
+            Modifier::Partial(_) if fetch.partial.is_some() => {
+                return expected(start, "PARTIAL once");
+            }
+            Modifier::Partial(range) => fetch.partial = Some(range),
         }
     }
     // RFC 7162 section 3.2.6
@@ -191,6 +199,10 @@ fn modifier(input: &mut Input<'_>) -> Parsed<Modifier> {
             mod_sequence_or_zero(input).map(|value| Modifier::ChangedSince(ModSeq(value)))
         }
         "VANISHED" => Ok(Modifier::Vanished),
-        _ => expected(start, "CHANGEDSINCE or VANISHED"),
+        "PARTIAL" => {
+            space(input)?;
+            partial_range(input).map(Modifier::Partial)
+        }
+        _ => expected(start, "CHANGEDSINCE, VANISHED or PARTIAL"),
     }
 }

@@ -10,12 +10,12 @@ use super::date::day;
 use super::input::{
     Input, Parsed, close, expected, fail, fail_here, list0, next_octet, open, space,
 };
-use super::set::message_set;
+use super::set::{message_set, partial_range};
 use super::strings::{
     astring, atom, mod_sequence_or_zero, number64, nz_number, quoted, utf8_astring, word,
 };
 use crate::imap::types::{
-    Command, Day, MessageSet, Numbering, Search, SearchKey, SearchReturn, SequenceSet,
+    Command, Day, MessageSet, Numbering, PartialRange, Search, SearchKey, SearchReturn, SequenceSet,
 };
 
 /// SEARCH's arguments.
@@ -48,28 +48,48 @@ pub(super) fn take_word(input: &mut Input<'_>, text: &str) -> bool {
 
 pub(super) fn returns(input: &mut Input<'_>) -> Parsed<SearchReturn> {
     space(input)?;
+    let start = input.current_token_start();
     let options = list0(return_option, "return options")(input)?;
     let mut returns = SearchReturn { all: options.is_empty(), ..SearchReturn::default() };
-    for set in options {
-        set(&mut returns);
+    for option in options {
+        match option {
+            ReturnOption::Flag(set) => set(&mut returns),
+            // RFC 9394 section 3.1
+            ReturnOption::Partial(_) if returns.partial.is_some() => {
+                return expected(start, "PARTIAL once");
+            }
+            ReturnOption::Partial(range) => returns.partial = Some(range),
+        }
+    }
+    if returns.all && returns.partial.is_some() {
+        return expected(start, "PARTIAL or ALL, not both");
     }
     input.state.saves = returns.save;
     Ok(returns)
 }
 
-fn return_option(input: &mut Input<'_>) -> Parsed<fn(&mut SearchReturn)> {
+enum ReturnOption {
+    Flag(fn(&mut SearchReturn)),
+    Partial(PartialRange),
+}
+
+fn return_option(input: &mut Input<'_>) -> Parsed<ReturnOption> {
     let start = input.current_token_start();
-    match word(input)?.as_str() {
-        "MIN" => Ok(|returns| returns.min = true),
-        "MAX" => Ok(|returns| returns.max = true),
-        "ALL" => Ok(|returns| returns.all = true),
-        "COUNT" => Ok(|returns| returns.count = true),
+    Ok(ReturnOption::Flag(match word(input)?.as_str() {
+        "MIN" => |returns| returns.min = true,
+        "MAX" => |returns| returns.max = true,
+        "ALL" => |returns| returns.all = true,
+        "COUNT" => |returns| returns.count = true,
         // RFC 5182 section 2.1
-        "SAVE" => Ok(|returns| returns.save = true),
+        "SAVE" => |returns| returns.save = true,
         // RFC 6203 section 4
-        "RELEVANCY" => Ok(|returns| returns.relevancy = true),
-        _ => expected(start, "a return option of SEARCH"),
-    }
+        "RELEVANCY" => |returns| returns.relevancy = true,
+        "PARTIAL" => {
+            space(input)?;
+            return partial_range(input).map(ReturnOption::Partial);
+        }
+        _ => return expected(start, "a return option of SEARCH"),
+    }))
 }
 
 pub(super) fn charset(input: &mut Input<'_>) -> Parsed<()> {

@@ -3,11 +3,12 @@
 use winnow::combinator::{alt, cut_err, opt, preceded, separated};
 use winnow::prelude::*;
 use winnow::stream::Location;
+use winnow::token::one_of;
 
 use super::ErrorKind;
 use super::input::{Input, Parsed, expected, fail_here, next_octet};
 use super::strings::nz_number;
-use crate::imap::types::{MessageSet, SequenceSet, SetNumber, SetRange};
+use crate::imap::types::{MessageSet, PartialRange, SequenceSet, SetNumber, SetRange};
 
 /// sequence-set (RFC 9051 section 9): `$` stands alone or last.
 pub(super) fn message_set(input: &mut Input<'_>) -> Parsed<MessageSet> {
@@ -32,6 +33,21 @@ pub(super) fn sequence_set(input: &mut Input<'_>) -> Parsed<SequenceSet> {
         return fail_here(input, ErrorKind::Limit("ranges in a set", most));
     }
     Ok(SequenceSet { ranges })
+}
+
+/// partial-range (RFC 9394 section 4): both ends are counted from the same side.
+pub(super) fn partial_range(input: &mut Input<'_>) -> Parsed<PartialRange> {
+    let from_end = next_octet(input) == Some(b'-');
+    let end = |input: &mut Input<'_>| {
+        if from_end {
+            one_of(b'-').context("-").parse_next(input)?;
+        }
+        nz_number(input)
+    };
+    let first = end(input)?;
+    one_of(b':').context(":").parse_next(input)?;
+    let last = end(input)?;
+    Ok(PartialRange { first, last, from_end })
 }
 
 /// known-uids and the like of RFC 7162: a set without `*`.

@@ -6,8 +6,8 @@ use redoubt_log::id::{ModSeq, Timestamp};
 use redoubt_log::record::{FlagChange, SpecialUse};
 
 use super::{
-    FetchItem, FlagList, List, ListPattern, MailboxName, MessageSet, Search, Select, Sort,
-    StatusItems, Thread,
+    FetchItem, FlagList, List, ListPattern, MailboxName, MessageSet, PartialRange, Search, Select,
+    Sort, StatusItems, Thread,
 };
 use crate::imap::frame::Literal;
 
@@ -234,6 +234,8 @@ pub struct Fetch {
     pub changed_since: Option<ModSeq>,
     /// VANISHED (RFC 7162 section 3.2.6): only with UIDs and CHANGEDSINCE.
     pub vanished: bool,
+    /// PARTIAL (RFC 9394 section 3.3): of the messages that it would be, only these.
+    pub partial: Option<PartialRange>,
 }
 
 /// STORE.

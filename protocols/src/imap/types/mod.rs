@@ -17,7 +17,7 @@ pub use mailbox::{
 pub use redoubt_store::search::{
     Day, SearchKey, SequenceSet, SetNumber, SetRange, SortCriterion, SortKey, ThreadAlgorithm,
 };
-pub use search::{MessageSet, Search, SearchReturn, Sort, Thread};
+pub use search::{MessageSet, PartialRange, Search, SearchReturn, Sort, Thread};
 pub use select::{Qresync, Select, SequenceMatch};
 
 use redoubt_log::record::{Flags, Keyword};

@@ -1,4 +1,5 @@
-//! FETCH and UID FETCH (RFC 9051 section 6.4.5), with CHANGEDSINCE and VANISHED (RFC 7162).
+//! FETCH and UID FETCH (RFC 9051 section 6.4.5), with CHANGEDSINCE and VANISHED (RFC
+//! 7162), and PARTIAL (RFC 9394).
 //!
 //! What a view says is read in pages on the blocking pool; content goes from the blob to the
 //! socket piece by piece. No view is held while the client is written to.
@@ -47,6 +48,7 @@ pub(crate) async fn run(session: &mut Session, fetch: Fetch) -> Answer {
         session.sync(true).await?;
     }
     let uids = targets(session, &fetch).await?;
+    let uids = fetch.partial.map_or(uids.as_slice(), |range| range.of(&uids));
     let marks = fetch.items.iter().any(FetchItem::sets_seen) && !session.selected()?.read_only;
     let plan = Arc::new(Plan::new(&fetch, session.condstore));
     let mut tally = Tally::default();

@@ -12,7 +12,7 @@ use redoubt_store::mime::{Envelope, EnvelopeAddress, Part, Span};
 
 use super::*;
 use crate::imap::parse::{Mode, command};
-use crate::imap::types::{Command, FetchItem, Numbering, StatusItem, Tag};
+use crate::imap::types::{Command, FetchItem, Numbering, PartialRange, StatusItem, Tag};
 
 fn written(write: impl FnOnce(&mut BytesMut)) -> String {
     let mut out = BytesMut::new();
@@ -183,6 +183,7 @@ fn searches_and_what_vanished() {
         max: Some(11),
         count: Some(3),
         all: Some(&[2, 10, 11]),
+        partial: None,
         relevancy: Some(&[4, 99, 42]),
         modseq: Some(ModSeq(7)),
     };
@@ -194,6 +195,17 @@ fn searches_and_what_vanished() {
     assert_eq!(
         written(|out| esearch(out, &tag, Numbering::Sequence, &sorted)),
         "* ESEARCH (TAG \"A282\") ALL 5,3:4,2,1\r\n"
+    );
+    let (first, last) = (1.try_into().unwrap(), 3.try_into().unwrap());
+    let range = PartialRange { first, last, from_end: true };
+    let page = |page| Found { partial: Some((range, page)), ..Found::default() };
+    assert_eq!(
+        written(|out| esearch(out, &tag, Numbering::Uid, &page(&[7, 8, 11]))),
+        "* ESEARCH (TAG \"A282\") UID PARTIAL (-1:-3 7:8,11)\r\n"
+    );
+    assert_eq!(
+        written(|out| esearch(out, &tag, Numbering::Uid, &page(&[]))),
+        "* ESEARCH (TAG \"A282\") UID PARTIAL (-1:-3 NIL)\r\n"
     );
     let nothing = Found { count: Some(0), all: Some(&[]), ..Found::default() };
     assert_eq!(

@@ -274,8 +274,9 @@ fn store() -> impl Strategy<Value = Store> {
 }
 
 fn fetch() -> impl Strategy<Value = Fetch> {
-    (numbering(), messages(), vec(item(), 1..6), option::of(modseq(0)), any::<bool>()).prop_map(
-        |(numbering, set, mut all, changed_since, vanished)| {
+    let modifiers = (option::of(modseq(0)), any::<bool>(), option::of(partial_range()));
+    (numbering(), messages(), vec(item(), 1..6), modifiers).prop_map(
+        |(numbering, set, mut all, (changed_since, vanished, partial))| {
             let mut items = Vec::new();
             all.retain(|item| {
                 !items.contains(item) && {
@@ -284,9 +285,17 @@ fn fetch() -> impl Strategy<Value = Fetch> {
                 }
             });
             let vanished = vanished && numbering == Numbering::Uid && changed_since.is_some();
-            Fetch { numbering, set, items, changed_since, vanished }
+            Fetch { numbering, set, items, changed_since, vanished, partial }
         },
     )
+}
+
+fn partial_range() -> impl Strategy<Value = PartialRange> {
+    (nz(), nz(), any::<bool>()).prop_map(|(first, last, from_end)| PartialRange {
+        first,
+        last,
+        from_end,
+    })
 }
 
 fn item() -> impl Strategy<Value = FetchItem> {
@@ -329,15 +338,17 @@ fn section() -> impl Strategy<Value = Section> {
 }
 
 fn search() -> impl Strategy<Value = Search> {
-    let returns =
-        any::<[bool; 6]>().prop_map(|[min, max, all, count, save, relevancy]| SearchReturn {
+    let returns = (any::<[bool; 6]>(), option::of(partial_range())).prop_map(
+        |([min, max, all, count, save, relevancy], partial)| SearchReturn {
             min,
             max,
-            all: all || !(min || max || count || save || relevancy),
+            all: partial.is_none() && (all || !(min || max || count || save || relevancy)),
             count,
             save,
             relevancy,
-        });
+            partial,
+        },
+    );
     (numbering(), option::of(returns), key()).prop_map(|(numbering, returns, key)| Search {
         numbering,
         returns,

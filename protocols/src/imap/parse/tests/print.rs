@@ -339,9 +339,12 @@ impl Printer {
         self.uid(fetch.numbering);
         self.text(&format!("FETCH {} ", fetch.set));
         self.list(&fetch.items, Self::item);
-        if let Some(since) = fetch.changed_since {
-            let vanished = if fetch.vanished { " VANISHED" } else { "" };
-            self.text(&format!(" (CHANGEDSINCE {since}{vanished})"));
+        let mut modifiers = Vec::new();
+        modifiers.extend(fetch.partial.map(|range| format!("PARTIAL {range}")));
+        modifiers.extend(fetch.changed_since.map(|since| format!("CHANGEDSINCE {since}")));
+        modifiers.extend(fetch.vanished.then(|| "VANISHED".to_owned()));
+        if !modifiers.is_empty() {
+            self.text(&format!(" ({})", modifiers.join(" ")));
         }
     }
 
@@ -401,13 +404,16 @@ impl Printer {
     }
 
     fn search_returns(&mut self, returns: Option<SearchReturn>) {
-        let Some(SearchReturn { min, max, all, count, save, relevancy }) = returns else { return };
+        let Some(returns) = returns else { return };
+        let SearchReturn { min, max, all, count, save, relevancy, partial } = returns;
+        let page = partial.map(|range| format!("PARTIAL {range}"));
         let mut words: Vec<&str> = Vec::new();
         words.extend(save.then_some("SAVE"));
         words.extend(relevancy.then_some("RELEVANCY"));
         words.extend(min.then_some("MIN"));
         words.extend(max.then_some("MAX"));
         words.extend(all.then_some("ALL"));
+        words.extend(page.as_deref());
         words.extend(count.then_some("COUNT"));
         self.text(&format!("RETURN ({}) ", words.join(" ")));
     }
