@@ -430,6 +430,13 @@ impl Bits {
         self
     }
 
+    /// These and those of another.
+    #[must_use]
+    pub fn with(mut self, other: &Self) -> Self {
+        self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word |= other);
+        self
+    }
+
     fn at(uid: Uid) -> (usize, u64) {
         let bit = uid.get() % crate::keys::CHUNK_UIDS;
         ((bit / 64) as usize, 1 << (bit % 64))

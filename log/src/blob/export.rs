@@ -92,6 +92,24 @@ impl Exporter {
         self.frame.body_at(offset, limit).map(Bytes::from)
     }
 
+    /// As [`Exporter::piece`], behind what is in `into`.
+    ///
+    /// # Errors
+    /// As [`Exporter::piece`]; what is in `into` stays.
+    pub fn piece_into(
+        &self,
+        offset: u64,
+        limit: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<(), BlobError> {
+        let before = into.len();
+        let read = self.frame.body_into(offset, limit, into);
+        if read.is_err() {
+            into.truncate(before);
+        }
+        read
+    }
+
     /// All of it.
     ///
     /// # Errors

@@ -37,13 +37,32 @@ pub(super) struct Pack {
 impl Pack {
     pub(super) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, BlobError> {
         let mut octets = vec![0; len];
-        match self.file.read_exact_at(&mut octets, offset) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(self.damaged(offset, None, "the pack ends before"))
-            }
-            Err(error) => Err(io_error(&self.key.file_name(), error)),
-            Ok(()) => Ok(octets),
+        self.fill(offset, &mut octets)?;
+        Ok(octets)
+    }
+
+    /// As [`Pack::read`], behind what is in `into`.
+    pub(super) fn read_into(
+        &self,
+        offset: u64,
+        len: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<(), BlobError> {
+        let start = into.len();
+        into.resize(start.saturating_add(len), 0);
+        let filled = self.fill(offset, into.get_mut(start..).unwrap_or_default());
+        if filled.is_err() {
+            into.truncate(start);
         }
+        filled
+    }
+
+    fn fill(&self, offset: u64, octets: &mut [u8]) -> Result<(), BlobError> {
+        let read = self.file.read_exact_at(octets, offset);
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.damaged(offset, None, "the pack ends before"),
+            _ => io_error(&self.key.file_name(), error),
+        })
     }
 
     pub(super) fn len(&self) -> Result<u64, BlobError> {

@@ -99,16 +99,28 @@ impl FrameReader {
     /// Octets behind the header as they are stored, from `offset`, at most `limit`;
     /// none at the end. Not verified.
     pub(super) fn body_at(&self, offset: u64, limit: usize) -> Result<Vec<u8>, BlobError> {
+        let mut octets = Vec::new();
+        self.body_into(offset, limit, &mut octets)?;
+        Ok(octets)
+    }
+
+    /// As [`FrameReader::body_at`], behind what is in `into`.
+    pub(super) fn body_into(
+        &self,
+        offset: u64,
+        limit: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<(), BlobError> {
         let left = self.header.body.saturating_sub(offset);
         let len = usize::try_from(left).unwrap_or(limit).min(limit);
-        if len == 0 {
-            return Ok(Vec::new());
-        }
-        let start = FRAME_HEADER as u64 + offset;
-        let first = usize::try_from(start).ok().and_then(|at| self.first.get(at..at + len));
-        match first {
-            Some(octets) => Ok(octets.to_vec()),
-            None => self.pack.read(self.offset + start, len),
+        let start = (FRAME_HEADER as u64).saturating_add(offset);
+        let first = usize::try_from(start).ok().and_then(|at| self.first.get(at..));
+        let first = first.map_or(&[][..], |first| first.get(..len).unwrap_or(first));
+        into.reserve(len);
+        into.extend_from_slice(first);
+        match len - first.len() {
+            0 => Ok(()),
+            rest => self.pack.read_into(self.offset + start + first.len() as u64, rest, into),
         }
     }
 

@@ -32,7 +32,7 @@ use crate::repo::names::RangeName;
 use crate::repo::range::{MAX_ENTRIES, Range};
 use crate::repo::{RepoError, Repository};
 use known::Known;
-use send::{Sent, named, send, source};
+use send::{Named, Sent, named, send, source};
 
 /// Octets of entries in one range.
 const BATCH: usize = 4 << 20;
@@ -152,10 +152,9 @@ impl Archiver {
     /// # Errors
     /// See [`RepoError`]: nothing is skipped, and the next step tries the same again.
     pub async fn step(&mut self) -> Result<Step, RepoError> {
-        let Some(range) = self.next().await? else {
+        let Some((range, named)) = self.next().await? else {
             return Ok(Step { entries: 0, blobs: 0, bytes: 0, news: false });
         };
-        let named = named(&range.entries)?;
         let store = self.store.blobs().clone();
         self.known.fresh(&self.repository).await?;
         if self.skips(&range) {
@@ -178,8 +177,8 @@ impl Archiver {
         range.first().0 > next
     }
 
-    /// The entries behind what the repository holds, which continue its chain.
-    async fn next(&self) -> Result<Option<Range>, RepoError> {
+    /// The entries behind what the repository holds, which continue its chain, and what they name.
+    async fn next(&self) -> Result<Option<(Range, Named)>, RepoError> {
         let Some((from, before, time_before)) = self.begin().await? else { return Ok(None) };
         let end = self.applied().map_or(0, |index| index.0.saturating_add(1));
         let end = LogIndex(end.min(from.0.saturating_add(MOST)));
@@ -187,13 +186,17 @@ impl Archiver {
             return Ok(None);
         }
         let node = self.store.node().clone();
-        let entries = tokio::task::spawn_blocking(move || node.read(from..end, BATCH)).await;
-        let entries = entries.map_err(source)?.map_err(source)?;
+        let read = move || {
+            let entries = node.read(from..end, BATCH).map_err(source)?;
+            named(&entries).map(|named| (entries, named))
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        let (entries, named) = read.map_err(source)??;
         let Some(first) = entries.first() else { return Ok(None) };
         if first.id.index != from || follow(&before, first) != first.chain {
             return Err(other_history(from));
         }
-        Ok(Some(Range { before, time_before, entries }))
+        Ok(Some((Range { before, time_before, entries }, named)))
     }
 
     /// Where to go on: behind what the repository holds, or where this node's log begins.

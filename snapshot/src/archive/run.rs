@@ -267,8 +267,7 @@ pub async fn run(
         let rest = match lag.watched(worker.turn()).await {
             Ok(()) => {
                 wait = interval;
-                // What comes just behind its beginning waits for its end, this, and the next.
-                interval.saturating_sub(began.elapsed() * 2)
+                rest_after(interval, began.elapsed())
             }
             Err(_) => {
                 wait = (wait * 2).min(LONGEST_WAIT).max(interval);
@@ -278,6 +277,14 @@ pub async fn run(
         lag.alarm();
         lag.watched(worker.rest(rest)).await;
     }
+}
+
+/// How long to rest after a turn, so that nothing waits for longer than the interval. What comes
+/// just behind a turn's beginning waits for its end, this rest, and the next turn, which may take
+/// longer; and it is known only to the next look that it came.
+fn rest_after(interval: Duration, turn: Duration) -> Duration {
+    let most = interval.saturating_mul(4) / 5;
+    most.saturating_sub(turn.saturating_mul(2)).max(interval / 20)
 }
 
 /// What is told of the lag, also while the repository hangs.

@@ -82,7 +82,7 @@ impl Sending<'_> {
         if ids.is_empty() {
             return Ok(false);
         }
-        let draft = std::mem::replace(&mut self.draft, Draft::new(self.repository.is_encrypted()));
+        let draft = self.take_draft();
         let store = self.store.clone();
         // One turn of a thread for many: a message has several blobs, most of them small.
         let filled = tokio::task::spawn_blocking(move || fill(&store, ids, draft)).await;
@@ -101,6 +101,10 @@ impl Sending<'_> {
             self.put().await?;
         }
         Ok(true)
+    }
+
+    fn take_draft(&mut self) -> Draft {
+        std::mem::replace(&mut self.draft, Draft::new(self.repository.is_encrypted()))
     }
 
     fn next(&mut self) -> Vec<BlobId> {
@@ -123,11 +127,11 @@ impl Sending<'_> {
     /// One of several pieces, each of which may fill a pack.
     async fn large(&mut self, exporter: &Arc<Exporter>) -> Result<(), RepoError> {
         for number in 0..pieces_of(exporter.head().stored) {
-            let its = exporter.clone();
-            let piece = tokio::task::spawn_blocking(move || piece(&its, number)).await;
-            let piece = piece.map_err(source)??;
-            self.sent.bytes += piece.len() as u64;
-            self.draft.add(exporter.head(), number, &piece)?;
+            let (its, mut draft) = (exporter.clone(), self.take_draft());
+            let job = move || add(&mut draft, &its, number).map(|octets| (draft, octets));
+            let (draft, octets) = tokio::task::spawn_blocking(job).await.map_err(source)??;
+            self.draft = draft;
+            self.sent.bytes += octets;
             if self.draft.is_full() {
                 self.put().await?;
             }
@@ -138,8 +142,7 @@ impl Sending<'_> {
 
     async fn put(&mut self) -> Result<(), RepoError> {
         if !self.draft.is_empty() {
-            let empty = Draft::new(self.repository.is_encrypted());
-            let full = std::mem::replace(&mut self.draft, empty);
+            let full = self.take_draft();
             self.sent.packs += 1;
             self.repository.put_pack(full).await?;
         }
@@ -173,9 +176,8 @@ fn fill(store: &BlobStore, ids: Vec<BlobId>, draft: Draft) -> Result<Filled, Rep
                 filled.large = Some(Arc::new(exporter));
             }
             Some(exporter) => {
-                let piece = piece(&exporter, 0)?;
-                filled.draft.add(exporter.head(), 0, &piece)?;
-                filled.added.push((exporter.head().clone(), piece.len() as u64));
+                let octets = add(&mut filled.draft, &exporter, 0)?;
+                filled.added.push((exporter.head().clone(), octets));
             }
         }
     }
@@ -192,17 +194,17 @@ fn exporter(store: &BlobStore, id: BlobId) -> Result<Option<Exporter>, RepoError
     }
 }
 
-fn piece(exporter: &Exporter, number: u32) -> Result<Vec<u8>, RepoError> {
-    let start = u64::from(number) * PIECE as u64;
-    let left = exporter.head().stored.saturating_sub(start).min(PIECE as u64);
-    let mut octets = Vec::new();
-    while (octets.len() as u64) < left {
-        let wanted = usize::try_from(left).unwrap_or(PIECE) - octets.len();
-        let more = exporter.piece(start + octets.len() as u64, wanted).map_err(source)?;
-        if more.is_empty() {
-            return Err(source(format!("blob {} was cut", exporter.head().id)));
+/// Adds a piece to a draft; gives its octets.
+fn add(draft: &mut Draft, exporter: &Exporter, number: u32) -> Result<u64, RepoError> {
+    let start = u64::from(number).saturating_mul(PIECE as u64);
+    let wanted = exporter.head().stored.saturating_sub(start).min(PIECE as u64);
+    let added = draft.add_with(exporter.head(), number, |into| {
+        let before = into.len();
+        exporter.piece_into(start, PIECE, into).map_err(source)?;
+        match (into.len() - before) as u64 == wanted {
+            true => Ok(()),
+            false => Err(source(format!("blob {} was cut", exporter.head().id))),
         }
-        octets.extend_from_slice(&more);
-    }
-    Ok(octets)
+    });
+    added.map(u64::from)
 }

@@ -20,6 +20,7 @@ pub mod pack;
 mod place;
 pub mod range;
 pub mod seal;
+mod steps;
 pub mod sweep;
 
 pub use error::RepoError;
@@ -31,6 +32,8 @@ use seal::{Kind, SealKey, hex};
 
 /// The format of the repository as a whole.
 pub const FORMAT: u32 = 1;
+/// Octets of an object that are sealed by a thread of their own.
+const LARGE: usize = 64 << 10;
 const CHACHA20: &str = "chacha20-poly1305";
 const NONE: &str = "none";
 
@@ -133,12 +136,24 @@ impl Repository {
         }
     }
 
+    /// Octets that take a while are sealed where nobody waits for anything else.
+    async fn sealed(&self, kind: Kind, name: &str, plain: &[u8]) -> Result<Bytes, RepoError> {
+        let key = self.key()?;
+        if plain.len() < LARGE {
+            return seal::seal(kind, name, key, plain).map(Bytes::from);
+        }
+        let (key, name, plain) = (key.cloned(), name.to_owned(), plain.to_vec());
+        let job = move || seal::seal(kind, &name, key.as_ref(), &plain).map(Bytes::from);
+        let sealed = tokio::task::spawn_blocking(job).await;
+        sealed.map_err(|error| RepoError::Source(error.to_string()))?
+    }
+
     /// Writes an object, once: the same again is fine.
     ///
     /// # Errors
     /// [`RepoError::Conflict`] when something else has the name.
     pub async fn put(&self, kind: Kind, name: &str, plain: &[u8]) -> Result<Created, RepoError> {
-        let sealed = Bytes::from(seal::seal(kind, name, self.key()?, plain)?);
+        let sealed = self.sealed(kind, name, plain).await?;
         if self.objects.create(name, sealed.clone()).await? == Created::New {
             return Ok(Created::New);
         }

@@ -14,6 +14,7 @@ use object_store::{
 };
 
 use super::RepoError;
+use super::steps::{Folder, STEP};
 
 /// The most octets of one object.
 pub const MAX_OBJECT: u64 = 80 << 20;
@@ -51,13 +52,20 @@ impl Listed {
 #[derive(Debug, Clone)]
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
+    /// Where they lie, if that is a path of this machine.
+    folder: Option<Folder>,
     wait: Duration,
 }
 
 impl Objects {
     /// Those in `store`.
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, wait: FIRST_WAIT }
+        Self { store, folder: None, wait: FIRST_WAIT }
+    }
+
+    /// Those in `store`, which lie in this folder.
+    pub(super) fn in_folder(store: Arc<dyn ObjectStore>, folder: Folder) -> Self {
+        Self { folder: Some(folder), ..Self::new(store) }
     }
 
     /// Objects in memory: a repository that ends with the program.
@@ -96,16 +104,20 @@ impl Objects {
     /// [`RepoError::Unreachable`]: it may be there, or not.
     pub async fn create(&self, name: &str, bytes: Bytes) -> Result<Created, RepoError> {
         let path = Path::from(name);
+        if let Some(folder) = self.folder.clone().filter(|_| bytes.len() > STEP) {
+            let put = self.tried(name, |_| {
+                let (folder, name, bytes) = (folder.clone(), name.to_owned(), bytes.clone());
+                let job = move || folder.create(&name, &bytes);
+                async move { tokio::task::spawn_blocking(job).await? }.boxed()
+            });
+            return created(name, put.await);
+        }
         let put = self.tried(name, |store| {
             let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
             let (path, bytes) = (path.clone(), PutPayload::from(bytes.clone()));
-            async move { store.put_opts(&path, bytes, options).await }.boxed()
+            async move { store.put_opts(&path, bytes, options).await.map(drop) }.boxed()
         });
-        match put.await {
-            Ok(_) => Ok(Created::New),
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Created::Exists),
-            Err(error) => Err(failed(name, &error)),
-        }
+        created(name, put.await)
     }
 
     /// A whole object.
@@ -213,6 +225,14 @@ impl Objects {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failed(name, &error)),
         }
+    }
+}
+
+fn created(name: &str, put: Result<(), Error>) -> Result<Created, RepoError> {
+    match put {
+        Ok(()) => Ok(Created::New),
+        Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Created::Exists),
+        Err(error) => Err(failed(name, &error)),
     }
 }
 

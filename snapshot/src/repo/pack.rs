@@ -10,13 +10,15 @@ use redoubt_log::blob::{Exported, ExportedHead, ExportedKind, MAX_EXPORTED};
 use redoubt_log::id::BlobId;
 
 use super::names::{self, INDEX, IndexName};
-use super::seal::{Cut, HEADER_BYTES, Kind, TAG_BYTES, frame_pack, open_once, seal_once};
+use super::seal::{Cut, HEADER_BYTES, Kind, TAG_BYTES, frame_pack, open_once, seal_from};
 use super::{RepoError, Repository};
 
 /// The most octets of one piece of a blob.
 pub const PIECE: usize = 8 << 20;
 /// A pack is written when it has so many octets.
 pub const PACK: usize = 8 << 20;
+/// Octets that a pack mostly has room for without being moved: it ends behind [`PACK`].
+const ROOM: usize = PACK + (1 << 20);
 /// The most pieces of a pack.
 const MAX_PIECES: usize = 100_000;
 /// The most parts of a recipe.
@@ -97,7 +99,8 @@ pub fn pieces_of(stored: u64) -> u32 {
 #[derive(Debug)]
 pub struct Draft {
     sealed: bool,
-    body: Vec<u8>,
+    /// Room for the header, and the pieces behind it.
+    frame: Vec<u8>,
     pieces: Vec<Piece>,
 }
 
@@ -112,12 +115,12 @@ struct Ready {
 impl Draft {
     /// An empty one.
     pub fn new(sealed: bool) -> Self {
-        Self { sealed, body: Vec::new(), pieces: Vec::new() }
+        Self { sealed, frame: vec![0; HEADER_BYTES], pieces: Vec::new() }
     }
 
     /// Octets in it.
     pub fn len(&self) -> usize {
-        self.body.len()
+        self.frame.len().saturating_sub(HEADER_BYTES)
     }
 
     /// Whether nothing is in it.
@@ -127,7 +130,7 @@ impl Draft {
 
     /// Whether it is to be written.
     pub fn is_full(&self) -> bool {
-        self.body.len() >= PACK || self.pieces.len() >= MAX_PIECES
+        self.len() >= PACK || self.pieces.len() >= MAX_PIECES
     }
 
     /// Adds a piece of a blob.
@@ -135,30 +138,56 @@ impl Draft {
     /// # Errors
     /// [`RepoError::Source`] when it is too large.
     pub fn add(&mut self, head: &ExportedHead, piece: u32, octets: &[u8]) -> Result<(), RepoError> {
-        let too_large = || RepoError::Source(format!("blob {} is too large", head.id));
-        let key = if self.sealed { rand::random() } else { [0; 32] };
-        let piece = Piece {
-            head: head.clone(),
-            piece,
-            pieces: pieces_of(head.stored),
-            offset: self.body.len() as u64,
-            stored: u32::try_from(octets.len()).map_err(|_| too_large())?,
-            key,
+        let write = |into: &mut Vec<u8>| {
+            into.extend_from_slice(octets);
+            Ok(())
         };
-        let mut octets = octets.to_vec();
-        if self.sealed {
-            seal_once(&key, &piece.aad(), &mut octets).map_err(|()| too_large())?;
-        }
-        self.body.extend_from_slice(&octets);
-        self.pieces.push(piece);
-        Ok(())
+        self.add_with(head, piece, write).map(drop)
     }
 
-    fn ready(self) -> Ready {
-        let pack = frame_pack(self.sealed, &self.body);
+    /// Adds a piece of a blob that is written where it is to stand, behind what is there; gives
+    /// how many octets it has.
+    ///
+    /// # Errors
+    /// As [`Draft::add`], and what the writer says; the draft is then as it was.
+    pub fn add_with(
+        &mut self,
+        head: &ExportedHead,
+        piece: u32,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), RepoError>,
+    ) -> Result<u32, RepoError> {
+        let start = self.frame.len();
+        if self.pieces.is_empty() {
+            self.frame.reserve(ROOM);
+        }
+        let added = write(&mut self.frame).and_then(|()| self.seal(head, piece, start));
+        if added.is_err() {
+            self.frame.truncate(start);
+        }
+        added
+    }
+
+    /// What stands from `start` on is a piece.
+    fn seal(&mut self, head: &ExportedHead, piece: u32, start: usize) -> Result<u32, RepoError> {
+        let too_large = || RepoError::Source(format!("blob {} is too large", head.id));
+        let stored = u32::try_from(self.frame.len() - start).map_err(|_| too_large())?;
+        let key = if self.sealed { rand::random() } else { [0; 32] };
+        let offset = start.saturating_sub(HEADER_BYTES) as u64;
+        let pieces = pieces_of(head.stored);
+        let piece = Piece { head: head.clone(), piece, pieces, offset, stored, key };
+        if self.sealed {
+            let sealed = seal_from(&key, &piece.aad(), &mut self.frame, start);
+            sealed.map_err(|()| too_large())?;
+        }
+        self.pieces.push(piece);
+        Ok(stored)
+    }
+
+    fn ready(mut self) -> Ready {
+        let hash = frame_pack(self.sealed, &mut self.frame);
         let mut id = [0; 16];
-        id.iter_mut().zip(blake3::hash(&pack).as_bytes()).for_each(|(to, from)| *to = *from);
-        Ready { id, pack, index: encode_index(&self.pieces) }
+        id.iter_mut().zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);
+        Ready { id, pack: self.frame, index: encode_index(&self.pieces) }
     }
 }
 
@@ -224,7 +253,8 @@ impl Repository {
         if draft.sealed != self.is_encrypted() {
             return Err(RepoError::NoKey);
         }
-        let Ready { id, pack, index } = draft.ready();
+        let ready = tokio::task::spawn_blocking(move || draft.ready()).await;
+        let Ready { id, pack, index } = ready.map_err(|e| RepoError::Source(e.to_string()))?;
         let name = names::pack(&id);
         // Its name is a hash of its octets: what is there is this.
         self.objects.create(&name, Bytes::from(pack)).await?;

@@ -9,6 +9,7 @@ use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 
+use super::steps::Folder;
 use super::{Objects, RepoError};
 
 /// How long the server of a bucket may take to be connected to.
@@ -75,11 +76,13 @@ impl Place {
     /// # Errors
     /// [`RepoError::Place`]; [`RepoError::NoRepository`] when the folder is not there.
     pub fn objects(&self, make: bool) -> Result<Objects, RepoError> {
-        let store: Arc<dyn ObjectStore> = match self.parse()? {
-            Parsed::Path(path) => Arc::new(self.folder(&path, make)?),
-            Parsed::Bucket { bucket, prefix } => self.bucket(&bucket, &prefix)?,
-        };
-        Ok(Objects::new(store))
+        match self.parse()? {
+            Parsed::Path(path) => {
+                let store = Arc::new(self.folder(&path, make)?);
+                Ok(Objects::in_folder(store, Folder::new(&path)))
+            }
+            Parsed::Bucket { bucket, prefix } => Ok(Objects::new(self.bucket(&bucket, &prefix)?)),
+        }
     }
 
     fn folder(&self, path: &std::path::Path, make: bool) -> Result<LocalFileSystem, RepoError> {

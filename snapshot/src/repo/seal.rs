@@ -119,14 +119,23 @@ pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// Octets under a key that seals nothing else, whose nonce is therefore always 0.
-pub(super) fn seal_once(key: &[u8; 32], aad: &[u8], octets: &mut Vec<u8>) -> Result<(), ()> {
+/// Seals the octets from `start` on in their place, and puts the tag behind them: under a key
+/// that seals nothing else, whose nonce is therefore always 0.
+pub(super) fn seal_from(
+    key: &[u8; 32],
+    aad: &[u8],
+    octets: &mut Vec<u8>,
+    start: usize,
+) -> Result<(), ()> {
     let key = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, key).map_err(drop)?);
     let nonce = Nonce::assume_unique_for_key([0; 12]);
-    key.seal_in_place_append_tag(nonce, Aad::from(aad), octets).map_err(drop)
+    let plain = octets.get_mut(start..).ok_or(())?;
+    let tag = key.seal_in_place_separate_tag(nonce, Aad::from(aad), plain).map_err(drop)?;
+    octets.extend_from_slice(tag.as_ref());
+    Ok(())
 }
 
-/// Undoes [`seal_once`]; `None` when the octets are not those that were sealed.
+/// Undoes [`seal_from`]; `None` when the octets are not those that were sealed.
 pub(super) fn open_once(key: &[u8; 32], aad: &[u8], mut octets: Vec<u8>) -> Option<Vec<u8>> {
     let key = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, key).ok()?);
     let nonce = Nonce::assume_unique_for_key([0; 12]);
@@ -227,22 +236,24 @@ pub fn seal(
     let len = plain.len() as u64;
     let header = Header { kind: kind as u8, sealed: key.is_some(), key: id, salt, plain: len };
     let head = header.bytes();
-    let mut payload = plain.to_vec();
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + plain.len() + TAG_BYTES + TRAILER_BYTES);
+    bytes.extend_from_slice(&head);
+    bytes.extend_from_slice(plain);
     if let Some(key) = key {
         let aad = [&head, name.as_bytes()].concat();
-        let sealed = seal_once(&key.of_object(&salt), &aad, &mut payload);
+        let sealed = seal_from(&key.of_object(&salt), &aad, &mut bytes, HEADER_BYTES);
         sealed.map_err(|()| RepoError::damaged(name, "it cannot be sealed"))?;
     }
-    Ok(framed(&head, &payload))
+    finish(&mut bytes);
+    Ok(bytes)
 }
 
-fn framed(head: &[u8], payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(head.len() + payload.len() + TRAILER_BYTES);
-    bytes.extend_from_slice(head);
-    bytes.extend_from_slice(payload);
-    let sum = blake3::hash(&bytes);
-    bytes.extend_from_slice(sum.as_bytes());
-    bytes
+/// Ends a frame with its checksum; gives the hash of all of it, at the price of one.
+fn finish(frame: &mut Vec<u8>) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    let sum = hasher.update(frame).finalize();
+    frame.extend_from_slice(sum.as_bytes());
+    hasher.update(sum.as_bytes()).finalize()
 }
 
 /// What an object says of itself, and its payload; its checksum fits. Needs no key.
@@ -302,13 +313,15 @@ pub fn framed_len(plain: u64, sealed: bool) -> u64 {
     plain.saturating_add((HEADER_BYTES + TRAILER_BYTES) as u64).saturating_add(tag)
 }
 
-/// A pack's octets: its pieces are sealed one by one.
-pub(super) fn frame_pack(sealed: bool, pieces: &[u8]) -> Vec<u8> {
-    let plain = pieces.len() as u64;
+/// Makes a pack's frame around its pieces, which are sealed one by one and stand behind room for
+/// the header; gives the hash of all of it.
+pub(super) fn frame_pack(sealed: bool, frame: &mut Vec<u8>) -> blake3::Hash {
+    let plain = frame.len().saturating_sub(HEADER_BYTES) as u64;
     // So that no two packs have one name: one that is to be removed does not come again.
     let salt = rand::random();
     let header = Header { kind: Kind::Pack as u8, sealed, key: [0; 8], salt, plain };
-    framed(&header.bytes(), pieces)
+    frame.iter_mut().zip(header.bytes()).for_each(|(to, from)| *to = from);
+    finish(frame)
 }
 
 #[cfg(test)]

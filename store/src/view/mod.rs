@@ -12,6 +12,7 @@ mod cluster;
 mod directory;
 mod mailboxes;
 mod named;
+mod parts;
 mod placements;
 mod restores;
 mod retention;

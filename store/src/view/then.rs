@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, ModSeq, Uid};
-use redoubt_log::record::Flags;
 
 use super::placements::placed;
 use super::{
@@ -128,21 +127,17 @@ impl View {
                 Ok(())
             })?;
         }
-        let range = objects(account, kind::PLACEMENT).u32(mailbox.0).range();
-        let behind = |uid: Uid| match &touched {
-            Some(touched) => touched.first_from(uid),
-            None => Some(uid),
-        };
         if touched.as_ref().is_some_and(UidSet::is_empty) {
             return Ok(chunks);
         }
-        self.placements_of_history(account, mailbox, &range, &behind, &mut |uid, version| {
-            let chunk = chunks.entry(chunk_of(uid)).or_default();
-            chunk.present.set(uid, true);
-            chunk.seen.set(uid, version.flags.contains(Flags::SEEN));
-            chunk.deleted.set(uid, version.flags.contains(Flags::DELETED));
-            Ok(true)
-        })?;
+        for (number, then) in self.uid_map_of_history(account, mailbox, touched.as_ref())? {
+            let chunk = chunks.entry(number).or_default();
+            *chunk = UidChunk {
+                present: chunk.present.with(&then.present),
+                seen: chunk.seen.with(&then.seen),
+                deleted: chunk.deleted.with(&then.deleted),
+            };
+        }
         Ok(chunks)
     }
 
