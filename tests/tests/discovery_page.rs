@@ -78,8 +78,9 @@ fn the_page_says_what_is() {
     let (code, said) = scene.types(&cancel[0], &words);
     assert_eq!((code, said.contains("has ended already")), (1, true), "{said}");
 
-    for command in scene.page.commands("An export") {
-        let said = scene.done(&command, &words);
+    let exports = scene.page.commands("An export");
+    for command in &exports {
+        let said = scene.done(command, &words);
         assert!(said.contains("4 emails exported") && said.contains("is whole"), "{said}");
     }
     let head = scene.folder.path().join("eml/proof/head.txt");
@@ -90,6 +91,15 @@ fn the_page_says_what_is() {
     }
     let (code, said) = scene.types(&check[4], &[]);
     assert_eq!((code, said.contains("origin not proven")), (3, true), "{said}");
+
+    for command in &check[5..] {
+        scene.done(command, &[]);
+    }
+
+    for command in scene.page.commands("Removing what it found") {
+        scene.done(&command, &words);
+    }
+    assert!(!scene.done(&look[1], &[]).contains(&job));
 
     let all = scene.page.text().lines().filter(|line| line.starts_with("$ redoubt ")).count();
     assert_eq!(scene.typed.len(), all, "every command is typed");

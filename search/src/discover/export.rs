@@ -88,6 +88,7 @@ impl Exporting<'_> {
             }
         }
         (state.found, state.failed) = (out.counts().exported, out.counts().failed);
+        state.effort.done = count;
         Ok(out.finish(self.search.not_searched_count)?)
     }
 
