@@ -15,5 +15,6 @@ pub mod page;
 pub mod process;
 pub mod programs;
 pub mod room;
+pub mod scene;
 pub mod sim;
 pub mod values;

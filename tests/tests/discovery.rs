@@ -1,95 +1,29 @@
-//! Searches over accounts and exports, of a real server: found, pinned, proven, and gone on with
-//! after a kill.
+//! Searches over accounts and exports, of a real server: found, pinned, and proven, also when
+//! mail, history and log have gone since.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use redoubt_tests::imap::Imap;
-use redoubt_tests::messages::message;
+use redoubt_tests::cluster::until;
 use redoubt_tests::process::Redoubt;
+use redoubt_tests::scene::{Scene, ended};
 use serde_json::Value;
+
+/// How long the server may take to drop what is old.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 const ALICE: &str = "alice@example.org";
 const BOB: &str = "bob@example.org";
 const CAROL: &str = "carol@example.com";
 
-struct Scene {
-    server: Redoubt,
-    folder: tempfile::TempDir,
-}
+const ALL: [&str; 3] = [ALICE, BOB, CAROL];
 
-impl Scene {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let server = Redoubt::start(&folder.path().join("data"));
-        server.domain("example.org");
-        server.domain("example.com");
-        [ALICE, BOB, CAROL].iter().for_each(|name| server.account(name));
-        Self { server, folder }
-    }
-
-    fn fill(&self, account: &str, tokens: &[&str]) {
-        let mut imap = Imap::login(self.server.imap(), account).unwrap();
-        for token in tokens {
-            assert!(imap.append("INBOX", "", &message(token, 600)).unwrap().is_ok());
-        }
-    }
-
-    fn empty(&self, account: &str) {
-        let mut imap = Imap::login(self.server.imap(), account).unwrap();
-        imap.ok("SELECT INBOX").unwrap();
-        imap.ok("STORE 1:* +FLAGS (\\Deleted)").unwrap();
-        imap.ok("EXPUNGE").unwrap();
-    }
-
-    fn said(&self, arguments: &[&str]) -> (i32, String) {
-        redoubt_tests::cluster::said(&self.server.run(arguments))
-    }
-
-    /// Lines of JSON that a verb prints.
-    fn json(&self, arguments: &[&str]) -> Vec<Value> {
-        let text = self.server.verb(&[arguments, &["--json"]].concat());
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    fn path(&self, name: &str) -> (PathBuf, String) {
-        let path = self.folder.path().join(name);
-        let text = path.display().to_string();
-        (path, text)
-    }
-
-    fn applied(&self) -> u64 {
-        self.json(&["status"])[0]["store"]["applied"].as_u64().unwrap()
-    }
-
-    /// Waits until a job has ended; what it says then.
-    fn ended(&self, job: &str) -> Value {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            let job = self.json(&["discover", "show", job]).remove(0);
-            if ["completed", "cancelled", "failed"].contains(&job["phase"].as_str().unwrap()) {
-                return job;
-            }
-            assert!(Instant::now() < deadline, "{job}");
-            std::thread::yield_now();
-        }
-    }
-
-    fn keys(&self) -> String {
-        let (_, keys) = self.path("keys.txt");
-        self.server.verb(&["audit", "keys", "--out", &keys]);
-        keys
-    }
-
-    /// The kinds of records of discovery in the log.
-    fn audited(&self) -> Vec<String> {
-        let text = self.server.verb(&["dump", "--json"]);
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let kinds = lines.map(|line| line["kind"].as_str().unwrap().to_owned());
-        kinds.filter(|kind| kind.starts_with("discovery")).collect()
-    }
+/// The kinds of records of discovery in the log.
+fn audited(scene: &Scene) -> Vec<String> {
+    let lines = scene.json(&["dump"]);
+    let kinds = lines.iter().map(|line| line["kind"].as_str().unwrap().to_owned());
+    kinds.filter(|kind| kind.starts_with("discovery")).collect()
 }
 
 fn subjects(found: &[Value]) -> Vec<&str> {
@@ -100,7 +34,7 @@ fn subjects(found: &[Value]) -> Vec<&str> {
 
 #[test]
 fn mail_of_many_accounts_is_found_live_and_in_history() {
-    let scene = Scene::new();
+    let scene = Scene::of(&ALL);
     scene.fill(ALICE, &["secret plan", "lunch"]);
     scene.fill(BOB, &["secret dinner"]);
     scene.fill(CAROL, &["secret garden"]);
@@ -121,13 +55,13 @@ fn mail_of_many_accounts_is_found_live_and_in_history() {
     assert!(said.contains("--account"), "{said}");
     let (code, said) = scene.said(&["discover", "form:x", "--all"]);
     assert_eq!((code, said.contains("from")), (2, true), "{said}");
-    assert_eq!(scene.audited().len(), 8);
+    assert_eq!(audited(&scene).len(), 8);
 }
 
 /// What comes later is not in it, and what was found is listed in pages.
 #[test]
 fn a_search_stays_what_it_was() {
-    let scene = Scene::new();
+    let scene = Scene::of(&ALL);
     let tokens: Vec<String> = (0..7).map(|n| format!("token {n}")).collect();
     scene.fill(ALICE, &tokens.iter().map(String::as_str).collect::<Vec<_>>());
     let first = scene.json(&["discover", "token", "--all", "--reason", "case 7"]);
@@ -149,7 +83,7 @@ fn a_search_stays_what_it_was() {
 
 #[test]
 fn an_export_is_proven_without_the_server() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::of(&ALL);
     scene.fill(ALICE, &["secret plan", "lunch"]);
     scene.fill(BOB, &["secret dinner"]);
     scene.empty(BOB);
@@ -195,7 +129,7 @@ fn an_export_is_proven_without_the_server() {
 /// The octets are those that IMAP gives, and the envelope is that of the delivery.
 #[test]
 fn what_was_delivered_comes_with_its_envelope() {
-    let scene = Scene::new();
+    let scene = Scene::of(&ALL);
     let text = b"Subject: hello\r\n\r\nFrom here\r\n";
     let arguments = ["deliver", "--to", ALICE, "--to", BOB, "--from", "x@example.net", "-"];
     assert!(scene.server.run_with_input(&arguments, text).status.success());
@@ -218,51 +152,182 @@ fn blake3_of(octets: &[u8]) -> String {
     redoubt_log::id::BlobId(*blake3::hash(octets).as_bytes()).to_string()
 }
 
-/// Killed in the middle of a search and of an export: both go on, and find what they would have.
-#[test]
-fn jobs_go_on_after_a_kill() {
-    let mut scene = Scene::new();
-    let tokens: Vec<String> = (0..60).map(|n| format!("token {n}")).collect();
-    let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
-    scene.fill(ALICE, &tokens);
-    scene.fill(BOB, &tokens);
-    scene.empty(ALICE);
-    let search = scene.json(&["discover", "token", "--all", "--background"]).remove(0);
-    let search = search["job"].as_str().unwrap().to_owned();
-    scene.server.kill();
-    scene.server.start_again();
-    let found = scene.ended(&search);
-    assert_eq!((&found["phase"], &found["found"]), (&"completed".into(), &120.into()));
-    let hits = scene.json(&["discover", "show", &search, "--hits", "--limit", "1000"]);
-    let unlike: std::collections::BTreeSet<String> =
-        hits.iter().map(|hit| format!("{} {}", hit["account"], hit["email_id"])).collect();
-    assert_eq!((hits.len(), unlike.len()), (120, 120));
-
-    let (dir, out) = scene.path("out");
-    let arguments = ["export", &search, "--format", "eml", "--out", &out, "--background"];
-    let export = scene.json(&arguments).remove(0)["job"].as_str().unwrap().to_owned();
-    begun(&dir, &export);
-    scene.server.kill();
-    scene.server.start_again();
-    let exported = scene.ended(&export);
-    assert_eq!((&exported["phase"], &exported["found"]), (&"completed".into(), &120.into()));
-    let left: Vec<_> = std::fs::read_dir(scene.folder.path())
-        .unwrap()
-        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
-        .filter(|name| name.contains("partial"))
-        .collect();
-    assert_eq!(left, Vec::<String>::new());
-    let keys = scene.keys();
-    let (code, said) = scene.said(&["verify-export", &out, "--key", &keys]);
-    assert_eq!(code, 0, "{said}");
+fn job_of(found: &[Value]) -> String {
+    found[0]["job"].as_str().unwrap().to_owned()
 }
 
-/// Waits until something of an export is there.
-fn begun(dir: &Path, job: &str) {
-    let beside = redoubt_search::export::partial(dir, job);
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !beside.join("files.jsonl").exists() && !dir.exists() {
-        assert!(Instant::now() < deadline, "the export does not begin");
-        std::thread::yield_now();
-    }
+fn purged(scene: &Scene, job: &str) -> Vec<Value> {
+    scene.json(&["discover", "show", job, "--purged"])
+}
+
+/// The log's time goes on with its records, until what is old is gone.
+fn wait_until(scene: &Scene, what: &str, is_gone: impl Fn() -> bool) {
+    let mut n = 0;
+    let done = until(PATIENCE, || {
+        n += 1;
+        scene.fill(CAROL, &[&format!("later {n}")]);
+        is_gone().then_some(())
+    });
+    assert!(done.is_some(), "{what}");
+}
+
+/// A horizon of a second: what was found is expunged, and then leaves the history.
+#[test]
+fn what_was_purged_since_is_counted_listed_and_not_exported() {
+    let mut scene = Scene::with(&ALL, &[("REDOUBT_HISTORY_KEEP", "1s")]);
+    scene.fill(ALICE, &["secret 1", "secret 2", "secret 3"]);
+    scene.fill(BOB, &["secret 4"]);
+    let then = format!("@{}", scene.applied());
+    let search = job_of(&scene.json(&["discover", "subject:secret", "--all"]));
+    assert_eq!(purged(&scene, &search), Vec::<Value>::new());
+    scene.empty(ALICE);
+    wait_until(&scene, "expunged mail leaves the history", || purged(&scene, &search).len() == 3);
+    let gone = purged(&scene, &search);
+    assert!(gone.iter().all(|hit| hit["account"] == ALICE && hit["purged"] == true), "{gone:?}");
+    let (_, said) = scene.said(&["discover", "show", &search, "--purged"]);
+    assert!(said.contains("3 emails of what it found left the history since"), "{said}");
+    // What it found stays what it was.
+    let hits = scene.json(&["discover", "show", &search, "--hits"]);
+    assert_eq!((hits.len(), subjects(&hits)), (4, vec!["", "", "", "secret 4"]));
+
+    let (dir, out) = scene.path("out");
+    let said = scene.code(&["export", &search, "--format", "eml", "--out", &out], 3);
+    assert!(said.contains("1 email exported") && said.contains("3 emails not exported"), "{said}");
+    let manifest = std::fs::read(dir.join("manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["counts"]["found"], 4);
+    assert_eq!(manifest["reasons"], serde_json::json!({ "purged": 3 }));
+    let failed = std::fs::read_to_string(dir.join("failed.jsonl")).unwrap();
+    assert_eq!(failed.matches("\"why\":\"purged\"").count(), 3, "{failed}");
+    // Bob's is there, and the log still has the record that brought it.
+    let keys = scene.keys();
+    scene.code(&["verify-export", &out, "--key", &keys], 0);
+
+    // A moment from before what is kept, and a search that was asked before and comes to look
+    // only now: no account is passed over in silence.
+    wait_until(&scene, "all accounts' history is cut", || {
+        let (code, said) = scene.said(&["discover", "", "--all", "--asof", &then]);
+        code == 1 || said.matches("not searched: account").count() == 3
+    });
+    let before = ["discover", "subject:secret", "--account", BOB, "--asof", &then];
+    let (_, said) = scene.said(&before);
+    assert!(said.contains("history"), "{said}");
+    scene.server.stop();
+    let state = scene.server.data().join("discovery").join(&search).join("state.json");
+    std::fs::remove_file(state).unwrap();
+    scene.server.start_again();
+    let late = ended(&scene.server, &search);
+    assert_eq!((&late["phase"], &late["not_searched_count"]), (&"completed".into(), &3.into()));
+    let (code, said) = scene.said(&["discover", "show", &search]);
+    assert_eq!((code, said.matches("not searched: account").count()), (3, 3), "{said}");
+}
+
+/// Up to where a server's log is known to be purged.
+fn log_purged(server: &Redoubt) -> u64 {
+    let log = std::fs::read_to_string(server.log_file()).unwrap();
+    let purges = log.lines().filter(|line| line.contains("the log is purged up to a checkpoint"));
+    let upto = purges.filter_map(|line| line.rsplit_once("upto=")?.1.trim().parse().ok());
+    upto.max().unwrap_or(0)
+}
+
+/// The log goes behind checkpoints: each email that it proves no more is counted, and named with
+/// the reason, and what came later is proven.
+#[test]
+fn what_a_purged_log_cannot_prove_is_told_email_by_email() {
+    let environment = [
+        ("REDOUBT_STORE_KEEP_LOG", "checkpoint"),
+        ("REDOUBT_STORE_KEEP_LOG_HOURS", "0"),
+        ("REDOUBT_STORE_CHECKPOINT_RECORDS", "12"),
+    ];
+    let scene = Scene::with(&ALL, &environment);
+    scene.fill(ALICE, &["early 1", "early 2"]);
+    let early = scene.applied();
+    let (_, old) = scene.path("old.txt");
+    scene.server.verb(&["audit", "head", "--out", &old]);
+    wait_until(&scene, "the log is purged", || log_purged(&scene.server) > early);
+    scene.fill(BOB, &["early bird"]);
+    let (_, out) = scene.path("out");
+    let export = ["export", "subject:early", "--all", "--format", "eml", "--out", &out];
+    let said = scene.code(&export, 3);
+    assert!(said.contains("2 emails not proven in all"), "{said}");
+    let keys = scene.keys();
+    let said = scene.code(&["verify-export", &out, "--key", &keys], 3);
+    assert!(said.contains("records of some emails not proven"), "{said}");
+    let named = said.lines().filter(|line| line.starts_with("not proven: RDT"));
+    let named: Vec<&str> = named.collect();
+    assert_eq!(named.len(), 2, "{said}");
+    assert!(named.iter().all(|line| line.contains("does not reach back to it")), "{said}");
+    let said = scene.code(&["audit", "consistency", &old], 1);
+    assert!(said.contains("does not reach back to that head"), "{said}");
+}
+
+/// An export is held to a head that was published long after it.
+#[test]
+fn a_later_head_proves_an_export_and_that_of_another_history_none() {
+    let scene = Scene::of(&ALL);
+    scene.fill(ALICE, &["secret plan"]);
+    let (dir, out) = scene.path("out");
+    scene.server.verb(&["export", "", "--all", "--format", "csv", "--out", &out]);
+    let head = dir.join("proof/head.txt").display().to_string();
+    scene.fill(BOB, &["one", "two", "three"]);
+    let (_, later) = scene.path("later.txt");
+    scene.server.verb(&["audit", "head", "--out", &later]);
+    scene.fill(BOB, &["four"]);
+    let (_, proof) = scene.path("proof.txt");
+    scene.server.verb(&["audit", "consistency", &head, "--checkpoint", &later, "--out", &proof]);
+    let known = ["verify-export", &out, "--checkpoint", &later];
+    scene.code(&[&known[..], &["--consistency", &proof]].concat(), 0);
+    let said = scene.code(&known, 1);
+    assert!(said.contains("redoubt audit consistency"), "{said}");
+    let (_, newest) = scene.path("newest.txt");
+    scene.server.verb(&["audit", "head", "--out", &newest]);
+    let other_head = ["verify-export", &out, "--checkpoint", &newest, "--consistency", &proof];
+    assert!(scene.code(&other_head, 2).contains("leads to another head"));
+
+    let other = Scene::of(&ALL);
+    other.fill(CAROL, &["one", "two", "three", "four", "five", "six"]);
+    let said = other.code(&["audit", "consistency", &head], 1);
+    assert!(said.contains("another history"), "{said}");
+    let said = scene.code(&["audit", "consistency", &later, "--checkpoint", &head], 1);
+    assert!(said.contains("newer than"), "{said}");
+}
+
+#[test]
+fn what_a_node_keeps_of_a_job_is_removed() {
+    let scene = Scene::of(&ALL);
+    scene.fill(ALICE, &["secret plan"]);
+    let search = job_of(&scene.json(&["discover", "secret", "--all"]));
+    let (dir, out) = scene.path("out");
+    let export = scene.json(&["export", &search, "--format", "csv", "--out", &out]);
+    let export = job_of(&export);
+    assert_eq!(scene.json(&["discover", "list"]).len(), 2);
+    let plan = scene.code(&["discover", "remove", &search], 6);
+    assert!(plan.contains(&search) && plan.contains("--yes"), "{plan}");
+    scene.code(&["discover", "remove", &search, "--yes"], 0);
+    assert!(scene.code(&["discover", "show", &search], 1).contains("there is no search"));
+    assert!(scene.code(&["discover", "remove", &search, "--yes"], 1).contains("no search"));
+    assert_eq!(job_of(&scene.json(&["discover", "list"])), export);
+    scene.code(&["discover", "remove", "--ended-before", "90d", "--yes"], 0);
+    assert_eq!(scene.json(&["discover", "list"]).len(), 1, "it is younger");
+    scene.code(&["discover", "remove", "--ended-before", "0h", "--yes"], 0);
+    assert_eq!(scene.json(&["discover", "list"]), Vec::<Value>::new());
+    assert_eq!(std::fs::read_dir(scene.server.data().join("discovery")).unwrap().count(), 0);
+    assert!(dir.join("manifest.json").exists(), "an export stays where it is");
+    let removed = audited(&scene).iter().filter(|kind| *kind == "discovery-remove").count();
+    assert_eq!(removed, 2);
+}
+
+/// The ids of a delivery's other recipients are in its record, and in no file without records.
+#[test]
+fn an_export_without_records_is_whole_and_not_proven() {
+    let scene = Scene::of(&ALL);
+    let arguments = ["deliver", "--to", ALICE, "--to", BOB, "--from", "x@example.net", "-"];
+    let text = b"Subject: hello\r\n\r\nhello\r\n";
+    assert!(scene.server.run_with_input(&arguments, text).status.success());
+    let (_, out) = scene.path("out");
+    let export = ["export", "", "--account", ALICE, "--format", "eml", "--out", &out];
+    scene.code(&[&export[..], &["--without-records"]].concat(), 0);
+    let keys = scene.keys();
+    let said = scene.code(&["verify-export", &out, "--key", &keys], 3);
+    assert!(said.contains("what it says was left out"), "{said}");
 }

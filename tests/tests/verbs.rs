@@ -1,57 +1,20 @@
 //! The verbs as scripts use them: output, exit codes, repeatability.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::process::Output;
-
 use redoubt_tests::imap::{Imap, item};
 use redoubt_tests::messages::{message, without_trace};
 use redoubt_tests::process::Redoubt;
+use redoubt_tests::scene::{Scene, all};
 use serde_json::Value;
 
-struct Scene {
-    server: Redoubt,
-    folder: tempfile::TempDir,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let server = Redoubt::start(&folder.path().join("data"));
-        server.domain("example.org");
-        server.account("alice@example.org");
-        Self { server, folder }
-    }
-
-    /// The exit code, standard output and standard error.
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        all(self.server.run(arguments))
-    }
-
-    /// Runs a verb that must end with this code.
-    fn code(&self, arguments: &[&str], code: i32) -> String {
-        let (found, out, errors) = self.run(arguments);
-        assert_eq!(found, code, "{arguments:?}: {out}{errors}");
-        if code != 0 && code != 3 {
-            assert!(!errors.is_empty() || !out.is_empty(), "{arguments:?} says nothing");
-        }
-        format!("{out}{errors}")
-    }
-
-    /// The objects that a verb prints with `--json`, one a line.
-    fn json(&self, arguments: &[&str]) -> Vec<Value> {
-        let out = self.server.verb(&[arguments, &["--json"]].concat());
-        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
-
-fn all(output: Output) -> (i32, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+/// A server with one account.
+fn alice() -> Scene {
+    Scene::of(&["alice@example.org"])
 }
 
 #[test]
 fn domains() {
-    let scene = Scene::new();
+    let scene = alice();
     scene.code(&["domain", "add", "example.net"], 0);
     scene.code(&["domain", "add", "example.net"], 1);
     scene.code(&["domain", "add", "Example.NET", "--if-missing"], 0);
@@ -77,7 +40,7 @@ fn domains() {
 
 #[test]
 fn accounts() {
-    let scene = Scene::new();
+    let scene = alice();
     let add = ["account", "add", "bob@example.org", "--password-stdin", "--name", "Bob", "--json"];
     let (code, out, _) = all(scene.server.run_with_input(&add, b"hunter2\n"));
     let made: Value = serde_json::from_str(&out).unwrap();
@@ -120,7 +83,7 @@ fn accounts() {
 
 #[test]
 fn aliases() {
-    let scene = Scene::new();
+    let scene = alice();
     scene.code(&["alias", "add", "postmaster", "alice@example.org"], 0);
     scene.code(&["alias", "add", "postmaster", "alice@example.org"], 1);
     scene.code(&["alias", "add", "PostMaster@example.org", "alice", "--if-missing"], 0);
@@ -139,7 +102,7 @@ fn aliases() {
 
 #[test]
 fn mailboxes() {
-    let scene = Scene::new();
+    let scene = alice();
     let made = scene.json(&["mailbox", "create", "alice", "Work/2026/Q1"]);
     assert_eq!(made[0]["name"], "Work/2026/Q1");
     let names = || {
@@ -163,7 +126,7 @@ fn mailboxes() {
 
 #[test]
 fn usage_and_what_is_not_reachable() {
-    let mut scene = Scene::new();
+    let mut scene = alice();
     for wrong in
         [&["nonsense"][..], &["domain"], &["account", "add"], &["deliver", "x"], &["--nope"]]
     {
@@ -198,7 +161,7 @@ fn usage_and_what_is_not_reachable() {
 
 #[test]
 fn deliver_from_a_file_and_standard_input() {
-    let scene = Scene::new();
+    let scene = alice();
     scene.server.account("bob@example.org");
     let file = scene.folder.path().join("mail.eml");
     std::fs::write(&file, message("file", 900)).unwrap();
@@ -227,7 +190,7 @@ fn deliver_from_a_file_and_standard_input() {
 
 #[test]
 fn check_rebuild_and_dump_of_a_stopped_server() {
-    let mut scene = Scene::new();
+    let mut scene = alice();
     for n in 0..20 {
         let to = ["deliver", "--to", "alice", "-"];
         let done = scene.server.run_with_input(&to, &message(&format!("m{n}"), 3000));
@@ -265,7 +228,7 @@ fn check_rebuild_and_dump_of_a_stopped_server() {
 
 #[test]
 fn one_server_to_a_data_directory() {
-    let mut scene = Scene::new();
+    let mut scene = alice();
     let holder = scene.server.pid().to_string();
     let said = scene.code(&["serve"], 1);
     assert!(said.contains(&holder), "{said}");
@@ -280,7 +243,7 @@ fn one_server_to_a_data_directory() {
 
 #[test]
 fn status_tells_what_runs() {
-    let scene = Scene::new();
+    let scene = alice();
     let _one = Imap::login(scene.server.imap(), "alice@example.org").unwrap();
     let status = &scene.json(&["status"])[0];
     assert_eq!(status["state"], "serving");
