@@ -72,8 +72,10 @@ async fn every_file_may_be_damaged_or_gone() {
     world.store.shutdown().await;
 }
 
-/// What a disk does to a file.
-const HARMS: [(&str, fn(&Path)); 3] = [
+/// What a disk does to a file: what that is called, and how it is done.
+type Harm = (&'static str, fn(&Path));
+
+const HARMS: [Harm; 3] = [
     ("gone", |file| fs::remove_file(file).unwrap()),
     ("cut", |file| {
         let len = fs::metadata(file).unwrap().len();
