@@ -136,6 +136,16 @@ pub struct Gone {
     pub with_mailbox: bool,
 }
 
+impl Hit {
+    /// As a line of the file.
+    pub(super) fn line(&self) -> Result<Vec<u8>, DiscoverError> {
+        let line = serde_json::to_vec(self);
+        let mut line = line.map_err(|error| DiscoverError::NotNow(error.to_string()))?;
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
 /// A job's folder.
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
@@ -204,29 +214,19 @@ impl Folder {
         self.file("hits.jsonl")
     }
 
-    /// Adds lines behind `at`, durably; what stands behind is what a crash left. Where they end.
-    pub(super) fn add(&self, at: u64, hits: &[Hit]) -> Result<u64, DiscoverError> {
-        if hits.is_empty() {
-            return Ok(at);
-        }
+    /// Writes lines behind `at`, durably; what stands behind is what a crash left.
+    pub(super) fn write(&self, at: u64, lines: &[u8]) -> Result<(), DiscoverError> {
         let path = self.hits();
-        let mut text = Vec::new();
-        for hit in hits {
-            let line = serde_json::to_vec(hit).map_err(|e| damaged(&path, &e.to_string()))?;
-            text.extend_from_slice(&line);
-            text.push(b'\n');
-        }
-        let add = || {
+        let write = || {
             let mut options = OpenOptions::new();
             let options = options.create(true).truncate(false).write(true).mode(0o600);
             let mut file = options.open(&path)?;
             file.set_len(at)?;
             file.seek(SeekFrom::Start(at))?;
-            file.write_all(&text)?;
+            file.write_all(lines)?;
             file.sync_all()
         };
-        add().map_err(io(&path))?;
-        Ok(at + text.len() as u64)
+        write().map_err(io(&path))
     }
 
     /// Hits from `from` on and before `to`.

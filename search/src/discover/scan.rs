@@ -1,12 +1,13 @@
-//! Looks through accounts, piece by piece; what was found and how far it came is on the disk
-//! after each.
+//! Looks through accounts, piece by piece. What was found and how far it came goes to the disk
+//! together, several times a second: whoever goes on after a crash looks through that again.
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use redoubt_log::id::{AccountId, EmailId};
 use redoubt_store::mailstore::{Mailstore, StoreError};
-use redoubt_store::travel::{self, Cursor, Search, flag_names};
+use redoubt_store::travel::{self, Search, flag_names};
 use redoubt_store::view::View;
 
 use super::folder::{Folder, Gone, Hit, NotSearched, State};
@@ -20,6 +21,25 @@ use crate::query::Query;
 
 /// Placements of one piece.
 const PIECE: usize = 1000;
+/// How long what was found waits for the disk: syncs for each of thousands of accounts would be
+/// most of the time.
+const WAIT: Duration = Duration::from_millis(250);
+/// Octets of hits that do not wait when they are the first: about a page of them.
+const FIRST: usize = 16 * 1024;
+
+/// Hits that the state counts and that are not on the disk yet.
+struct Pending {
+    lines: Vec<u8>,
+    written: Option<Instant>,
+    began: Instant,
+}
+
+impl Pending {
+    fn is_due(&self) -> bool {
+        let first = self.written.is_none() && self.lines.len() >= FIRST;
+        first || self.written.unwrap_or(self.began).elapsed() >= WAIT
+    }
+}
 
 /// A search at work.
 pub(super) struct Scan<'a> {
@@ -37,12 +57,20 @@ pub(super) struct Scan<'a> {
 impl Scan<'_> {
     /// Goes on from where the state says, to the end.
     pub(super) fn run(&self, state: &mut State) -> Result<(), DiscoverError> {
+        let mut pending = Pending { lines: Vec::new(), written: None, began: Instant::now() };
+        let done = self.all(&mut pending, state);
+        // Also what was found until somebody stopped it.
+        self.write(&mut pending, state)?;
+        done
+    }
+
+    fn all(&self, pending: &mut Pending, state: &mut State) -> Result<(), DiscoverError> {
         let weights = weights(&self.store.local_view()?, &self.asked.accounts)?;
         while let Some((account, weight)) = self.account(state, &weights) {
             let done = weights.iter().take(usize::try_from(state.accounts).unwrap_or(0)).sum();
             state.effort = Effort { done, all: weights.iter().sum() };
             (self.told)(state);
-            if let Err(error) = self.through(account, (done, weight), state) {
+            if let Err(error) = self.through(account, (done, weight), pending, state) {
                 match error {
                     DiscoverError::Store(error @ StoreError::BelowFloor { .. }) => {
                         let why = error.to_string();
@@ -54,9 +82,23 @@ impl Scan<'_> {
             state.accounts += 1;
             (state.after, state.own) = (None, state.hits);
             state.effort.done = done + weight;
-            self.folder.save(state)?;
-            (self.told)(state);
+            self.tell(pending, state)?;
         }
+        Ok(())
+    }
+
+    fn tell(&self, pending: &mut Pending, state: &State) -> Result<(), DiscoverError> {
+        (self.told)(state);
+        if pending.is_due() { self.write(pending, state) } else { Ok(()) }
+    }
+
+    fn write(&self, pending: &mut Pending, state: &State) -> Result<(), DiscoverError> {
+        let lines = std::mem::take(&mut pending.lines);
+        if !lines.is_empty() {
+            self.folder.write(state.hits - lines.len() as u64, &lines)?;
+        }
+        self.folder.save(state)?;
+        pending.written = Some(Instant::now());
         Ok(())
     }
 
@@ -71,6 +113,7 @@ impl Scan<'_> {
         &self,
         account: AccountId,
         (done, weight): (u64, u64),
+        pending: &mut Pending,
         state: &mut State,
     ) -> Result<(), DiscoverError> {
         let looked = state.looked;
@@ -82,13 +125,17 @@ impl Scan<'_> {
         loop {
             let view = self.store.local_view()?.at(self.asked.as_of);
             view.reaches(account, self.asked.as_of)?;
-            let next = self.piece(&view, account, among.as_deref(), &mut seen, state)?;
+            for hit in self.piece(&view, account, among.as_deref(), &mut seen, state)? {
+                let line = hit.line()?;
+                state.hits += line.len() as u64;
+                state.found += 1;
+                pending.lines.extend(line);
+            }
             state.effort.done = done + (state.looked - looked).min(weight);
-            self.folder.save(state)?;
-            (self.told)(state);
-            if next.is_none() {
+            if state.after.is_none() {
                 return Ok(());
             }
+            self.tell(pending, state)?;
         }
     }
 
@@ -99,7 +146,7 @@ impl Scan<'_> {
         among: Option<&[EmailId]>,
         seen: &mut HashSet<EmailId>,
         state: &mut State,
-    ) -> Result<Option<Cursor>, DiscoverError> {
+    ) -> Result<Vec<Hit>, DiscoverError> {
         let finder = Finder::new(self.query, view, account, self.store, self.texts);
         let (stop, unreadable) = (self.stop, Vec::new());
         let mut careful = Careful { finder, seen, stop, looked: 0, unreadable };
@@ -110,11 +157,8 @@ impl Scan<'_> {
         for (email, why) in careful.unreadable {
             state.not_searched(NotSearched { account, email: Some(email), why });
         }
-        let found: Vec<Hit> = piece.hits.into_iter().map(|hit| line(account, hit)).collect();
-        state.hits = self.folder.add(state.hits, &found)?;
-        state.found += found.len() as u64;
         state.after = piece.next;
-        Ok(piece.next)
+        Ok(piece.hits.into_iter().map(|hit| line(account, hit)).collect())
     }
 }
 

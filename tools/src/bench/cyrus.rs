@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::imap::Client;
 use super::owner::Owner;
@@ -46,14 +46,46 @@ fn libraries(programs: &Path) -> OsString {
 
 /// Starts it over a folder of its own, with a mailbox for each account.
 pub(super) fn start(dir: &Path, programs: &Path) -> anyhow::Result<Server> {
+    start_with(dir, programs, "")
+}
+
+/// What makes SEARCH with FUZZY ask the index that squatter keeps.
+pub(super) fn xapian(dir: &Path) -> String {
+    format!(
+        "search_engine: xapian\nconversations: 1\ndefaultsearchtier: t1\n\
+         t1searchpartition-default: {}/search\n",
+        dir.display()
+    )
+}
+
+/// Brings that index to where the mail is.
+pub(super) fn index(dir: &Path, programs: &Path) -> anyhow::Result<()> {
+    let mut command = Command::new(programs.join("sbin/squatter"));
+    if !programs.join("sbin/squatter").exists() {
+        command = Command::new(programs.join("lib/cyrus/bin/squatter"));
+    }
+    command.env("LD_LIBRARY_PATH", libraries(programs));
+    command.arg("-C").arg(dir.canonicalize()?.join("imapd.conf"));
+    let output = command.stdin(Stdio::null()).output()?;
+    if !output.status.success() {
+        bail!("squatter: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// Starts it with more of a configuration.
+pub(super) fn start_with(dir: &Path, programs: &Path, more: &str) -> anyhow::Result<Server> {
     fs::create_dir_all(dir)?;
     let (dir, programs) = (dir.canonicalize()?, programs.canonicalize()?);
     let owner = Owner::find()?;
     owner.reaches(&programs)?;
+    let is_new = !dir.join("spool").exists();
     let mail = folders(&dir, &owner)?;
+    // Of an earlier run over the same folder.
+    let _ = fs::remove_file(dir.join("state/mux"));
     answer_logins(&dir.join("state/mux"))?;
     let (lmtp, imap) = (free_port()?, free_port()?);
-    fs::write(dir.join("imapd.conf"), configuration(&dir, &owner))?;
+    fs::write(dir.join("imapd.conf"), configuration(&dir, &owner) + more)?;
     fs::write(dir.join("cyrus.conf"), services(&dir, &programs, lmtp.port(), imap.port()))?;
     let output = fs::File::create(dir.join("output"))?;
     let mut command = Command::new(master(&programs));
@@ -63,7 +95,9 @@ pub(super) fn start(dir: &Path, programs: &Path) -> anyhow::Result<Server> {
     let child = command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).spawn()?;
     let mut server = Server { name: "Cyrus", lmtp, imap, mail, child, login };
     server.wait().with_context(|| format!("see {}", dir.join("output").display()))?;
-    mailboxes(&server)?;
+    if is_new {
+        mailboxes(&server)?;
+    }
     Ok(server)
 }
 
@@ -73,7 +107,8 @@ fn login(number: usize) -> String {
 
 fn folders(dir: &Path, owner: &Owner) -> anyhow::Result<PathBuf> {
     let mail = dir.join("spool");
-    for name in ["state", "state/socket", "state/proc", "state/lock", "state/db", "spool"] {
+    for name in ["state", "state/socket", "state/proc", "state/lock", "state/db", "spool", "search"]
+    {
         let folder = dir.join(name);
         fs::create_dir_all(&folder)?;
         owner.give(&folder)?;

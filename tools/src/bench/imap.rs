@@ -22,7 +22,7 @@ pub(super) struct Client {
 pub(super) struct Answer {
     /// `* n FETCH` responses.
     pub(super) fetches: u64,
-    /// Numbers of `* SEARCH`.
+    /// Numbers of `* SEARCH`, `* SORT` and `* THREAD`.
     pub(super) found: u64,
     /// The last of them.
     pub(super) last: Option<u64>,
@@ -105,8 +105,9 @@ impl Client {
 
 fn count(line: &[u8], answer: &mut Answer) {
     let Some(rest) = line.strip_prefix(b"* ") else { return };
-    if let Some(numbers) = rest.strip_prefix(b"SEARCH") {
-        let words = numbers.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let searches = [b"SEARCH".as_slice(), b"SORT", b"THREAD"];
+    if let Some(numbers) = searches.iter().find_map(|name| rest.strip_prefix(*name)) {
+        let words = numbers.split(|byte| !byte.is_ascii_digit()).filter(|word| !word.is_empty());
         for word in words {
             answer.found += 1;
             answer.last = str::from_utf8(word).ok().and_then(|word| word.parse().ok());
@@ -131,10 +132,15 @@ mod tests {
     #[test]
     fn responses_are_counted() {
         let mut answer = Answer::default();
-        for line in [&b"* 3 FETCH (UID 7)\r\n"[..], b"* SEARCH 1 22 333\r\n", b"* 3 EXISTS\r\n"] {
+        for line in [
+            &b"* 3 FETCH (UID 7)\r\n"[..],
+            b"* SEARCH 1 22 333\r\n",
+            b"* THREAD (4)(5 (6)(7 8))\r\n",
+            b"* 3 EXISTS\r\n",
+        ] {
             count(line, &mut answer);
         }
-        assert_eq!((answer.fetches, answer.found), (1, 3));
+        assert_eq!((answer.fetches, answer.found, answer.last), (1, 8, Some(8)));
         assert_eq!(literal(b"* 1 FETCH (BODY[] {12}\r\n"), Some(12));
         assert_eq!(literal(b"* 1 FETCH (FLAGS ())\r\n"), None);
     }

@@ -76,7 +76,7 @@ async fn fill(
     Ok(())
 }
 
-async fn append(
+pub(super) async fn append(
     mailstore: &Mailstore,
     inbox: MailboxRef,
     emails: impl Iterator<Item = Vec<u8>>,

@@ -9,6 +9,7 @@ mod attachment;
 mod backup;
 mod cluster;
 mod cyrus;
+mod discovery;
 mod disk;
 mod dovecot;
 mod idle;
@@ -25,7 +26,6 @@ mod reclaim;
 mod report;
 mod restores;
 mod search;
-mod search_mail;
 mod server;
 pub mod wires;
 
@@ -87,8 +87,12 @@ pub enum Part {
     Reclaim,
     /// Restores from the history.
     Restores,
-    /// Searches with an index and without.
+    /// Searches with an index and without, beside Dovecot and Cyrus.
     Search,
+    /// Deliveries beside indexing and without.
+    Indexing,
+    /// Searches over many accounts.
+    Discovery,
     /// The archive, a recovery, and `doveadm backup` beside them.
     Backup,
     /// Three nodes beside one, and what happens when they fail.
@@ -126,6 +130,10 @@ pub struct Options {
     pub others: Option<PathBuf>,
     /// How long three nodes are under full load.
     pub steady: Duration,
+    /// Emails that are searched over many accounts.
+    pub discovery: u64,
+    /// Mail that is searched is kept here from run to run.
+    pub mail: Option<PathBuf>,
     /// Dovecot's mailbox format.
     pub dovecot_format: String,
     /// Where Cyrus' programs are.
@@ -163,8 +171,6 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     let large = options.large;
     let with_large = options.parts.contains(&Part::Large);
     let with_past = options.parts.contains(&Part::Past);
-    let with_search = options.parts.contains(&Part::Search);
-    let (sizes, format) = ([options.emails, large], options.dovecot_format.clone());
     let with_restores = options.parts.contains(&Part::Restores);
     let bench = Bench::new(options, dir.clone());
     let report = tokio::task::spawn_blocking(move || bench.all()).await;
@@ -189,13 +195,6 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
                 match restores::measure(&dir.join("restores"), large).await {
                     Ok(table) => report.add(table),
                     Err(error) => report.fail("restores", &error),
-                }
-            }
-            if with_search {
-                say("searches");
-                match search::measure(&dir.join("search"), &sizes, &format).await {
-                    Ok(tables) => tables.into_iter().for_each(|table| report.add(table)),
-                    Err(error) => report.fail("searches", &error),
                 }
             }
             Ok(report)
@@ -255,6 +254,9 @@ impl Bench {
         }
         self.part(Part::Steady, "three nodes under load for long", Self::steady);
         self.part(Part::Reclaim, "dead mail", Self::reclaim);
+        self.part(Part::Search, "searches", Self::search);
+        self.part(Part::Indexing, "deliveries beside indexing", Self::indexing);
+        self.part(Part::Discovery, "searches over many accounts", Self::discovery);
         self.report
     }
 
@@ -339,6 +341,30 @@ impl Bench {
     fn reclaim(&mut self) -> anyhow::Result<()> {
         let (data, time) = (self.dir.join("reclaim"), self.options.time);
         self.report.add(reclaim::measure(&data, &self.mix, self.options.emails, time)?);
+        Ok(())
+    }
+
+    /// Where mail is that is searched.
+    fn searched(&self) -> PathBuf {
+        self.options.mail.clone().unwrap_or_else(|| self.dir.join("search"))
+    }
+
+    fn search(&mut self) -> anyhow::Result<()> {
+        let mut sizes = vec![self.options.emails, self.options.large];
+        sizes.dedup();
+        let cyrus = self.options.cyrus.clone();
+        search::measure(&self.searched(), &sizes, &cyrus, &mut self.report);
+        Ok(())
+    }
+
+    fn indexing(&mut self) -> anyhow::Result<()> {
+        let dir = self.dir.join("indexing");
+        self.report.add(search::cost(&dir, self.options.time)?);
+        Ok(())
+    }
+
+    fn discovery(&mut self) -> anyhow::Result<()> {
+        self.report.add(discovery::measure(&self.searched(), self.options.discovery)?);
         Ok(())
     }
 

@@ -67,6 +67,14 @@ pub(super) fn memory(pid: u32) -> u64 {
     family(pid).iter().filter_map(|(pid, _)| of_one(*pid)).sum::<u64>() * 1024
 }
 
+/// Memory of one process's own, in bytes: without what is mapped from files.
+pub(super) fn own_memory(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let number = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    number.unwrap_or_default() * 1024
+}
+
 /// What the files below a folder take.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Room {
@@ -102,7 +110,7 @@ mod tests {
     #[test]
     fn this_process_has_used_time_and_memory() {
         let pid = std::process::id();
-        assert!(memory(pid) > 100_000);
+        assert!(memory(pid) > 100_000 && own_memory(pid) > 10_000);
         // That of all processes is told in steps of 10 ms, for user and system apart.
         let own = own_cpu();
         assert!(cpu(pid) + Duration::from_millis(20) >= own);

@@ -6,9 +6,9 @@ const VOCABULARY: u64 = 60_000;
 /// Words of a body.
 const WORDS: u64 = 480;
 /// Different senders.
-pub(super) const SENDERS: u64 = 500;
+pub(in crate::bench) const SENDERS: u64 = 500;
 /// Different days.
-pub(super) const DAYS: u64 = 1825;
+pub(in crate::bench) const DAYS: u64 = 1825;
 
 /// Numbers from a seed.
 struct Dice(u64);
@@ -33,7 +33,7 @@ impl Dice {
 }
 
 /// A word by its number: pronounceable, and no two alike.
-pub(super) fn word(number: u64) -> String {
+pub(in crate::bench) fn word(number: u64) -> String {
     const HEADS: [&str; 20] = [
         "b", "br", "c", "ch", "d", "f", "g", "gr", "h", "k", "l", "m", "n", "p", "pr", "r", "s",
         "st", "t", "v",
@@ -54,12 +54,12 @@ pub(super) fn word(number: u64) -> String {
 }
 
 /// Where the words that are looked for stand: each in about one email of a thousand.
-pub(super) fn rare(number: u64) -> String {
+pub(in crate::bench) fn rare(number: u64) -> String {
     format!("zq{}x", word(number % 1000))
 }
 
 /// The day of an email's Date, and how IMAP writes it.
-pub(super) fn day(number: u64) -> (i64, String) {
+pub(in crate::bench) fn day(number: u64) -> (i64, String) {
     let days = 18_262 + (number % DAYS) as i64;
     (days, date(days))
 }
@@ -74,28 +74,36 @@ fn date(days: i64) -> String {
     format!("{}-{month}-{}", day.day(), day.year())
 }
 
-/// One email.
-pub(super) fn email(number: u64) -> Vec<u8> {
+/// One email of the usual length.
+pub(in crate::bench) fn email(number: u64) -> Vec<u8> {
+    email_of(number, WORDS)
+}
+
+/// One email with so many words. Three of four answer the one before.
+pub(in crate::bench) fn email_of(number: u64, words: u64) -> Vec<u8> {
     let mut dice = Dice::of(number);
     let sender = dice.next() % SENDERS;
     let (_, date) = day(number);
     let subject: Vec<String> = (0..6).map(|_| word(dice.word())).collect();
     let mut body = String::new();
-    for at in 0..WORDS {
-        if at == WORDS / 2 {
+    for at in 0..words {
+        if at == words / 2 {
             body.push_str(&rare(number));
             body.push(' ');
         }
         body.push_str(&word(dice.word()));
         body.push_str(if at % 12 == 11 { ".\r\n" } else { " " });
     }
+    let answers = match number % 4 {
+        0 => String::new(),
+        _ => format!("References: <{}@example.net>\r\n", number - 1),
+    };
     format!(
         "From: {} <sender{sender}@example.net>\r\nTo: <reader@example.org>\r\nSubject: {} n{number}\r\n\
-         Message-ID: <{number}.{:x}@example.net>\r\nDate: {} 12:00:00 +0000\r\n\
+         Message-ID: <{number}@example.net>\r\n{answers}Date: {} 12:00:00 +0000\r\n\
          Content-Type: text/plain; charset=utf-8\r\n\r\n{body}\r\n",
         word(sender),
         subject.join(" "),
-        dice.next(),
         date.replace('-', " "),
     )
     .into_bytes()
