@@ -31,8 +31,11 @@ const LOOK: Duration = Duration::from_millis(5);
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// What is measured, and the query.
+type Measured = (&'static str, fn() -> String);
+
 /// What is looked for.
-const QUERIES: [(&str, fn() -> String); 6] = [
+const QUERIES: [Measured; 6] = [
     ("nothing is found", || "content:nothinglikethis".into()),
     ("a rare word", || mail::rare(77)),
     ("two words of a phrase in the body", || {

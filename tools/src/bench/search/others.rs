@@ -149,8 +149,8 @@ fn deliver(server: &Server, emails: u64) -> anyhow::Result<()> {
     let address = server.lmtp;
     let connection = |at: u64| {
         let mut client = lmtp::Client::connect(address)?;
-        let numbers = (at..emails).step_by(COMPARED);
-        numbers.map(|number| client.deliver(&[user(0)], &mail::email(number))).collect()
+        let mut numbers = (at..emails).step_by(COMPARED);
+        numbers.try_for_each(|number| client.deliver(&[user(0)], &mail::email(number)))
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> =
