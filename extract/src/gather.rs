@@ -225,6 +225,6 @@ impl Gather {
             notes.push(why);
         }
         let why = (!notes.is_empty()).then(|| notes.join("; "));
-        Extracted { status, text: self.text, why }
+        Extracted { status, text: self.text, why, stopped: false }
     }
 }

@@ -16,7 +16,7 @@ pub use sniff::class;
 
 /// What the readers make of a document may differ between two of these: what was kept under
 /// another is extracted again.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What came of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,12 +70,21 @@ pub struct Extracted {
     pub text: String,
     /// Why it is not all.
     pub why: Option<String>,
+    /// Whether a bound of the process ended it (time, memory, a largest size): another try may
+    /// read more. All else comes out alike each time.
+    pub stopped: bool,
 }
 
 impl Extracted {
     /// One of which nothing was read.
     pub fn failed(why: impl Into<String>) -> Self {
-        Self { status: Status::Failed, text: String::new(), why: Some(why.into()) }
+        let why = Some(why.into());
+        Self { status: Status::Failed, text: String::new(), why, stopped: false }
+    }
+
+    /// One of which a bound of the process kept everything back.
+    pub fn stopped(why: impl Into<String>) -> Self {
+        Self { stopped: true, ..Self::failed(why) }
     }
 }
 

@@ -90,11 +90,11 @@ impl Running {
         let ended = CancellationToken::new();
         let cluster = Cluster::new(mailstore.clone(), peering.way());
         wiring.let_peers_in(&mut peering, &cluster, &ended).await?;
-        let index = open_index(&wiring.config, &mailstore).await?;
+        let texts = texts(&wiring.config, &mailstore)?;
+        let index = open_index(&wiring.config, &mailstore, texts.as_ref()).await?;
         if !mailstore.is_light() {
             wiring.protocols(&mailstore, index.as_ref())?;
         }
-        let texts = texts(&wiring.config, &mailstore)?;
         let (sender, wishes) = mpsc::channel(4);
         let https = wiring.bind_https().await?;
         let socket = admin::bind_unix(&wiring.config.admin_socket())
@@ -335,7 +335,11 @@ impl Wiring {
 }
 
 /// The index of a node that keeps one.
-async fn open_index(config: &Config, mailstore: &Mailstore) -> anyhow::Result<Option<Index>> {
+async fn open_index(
+    config: &Config,
+    mailstore: &Mailstore,
+    texts: Option<&TextStore>,
+) -> anyhow::Result<Option<Index>> {
     if !config.search.index || mailstore.is_light() {
         return Ok(None);
     }
@@ -345,6 +349,7 @@ async fn open_index(config: &Config, mailstore: &Mailstore) -> anyhow::Result<Op
         terms: config.search.terms_memory_mib.saturating_mul(1024 * 1024),
         scrub: Duration::from_secs(config.store.scrub_hours.saturating_mul(3600)),
         scrub_rate: config.store.scrub_mib_per_second.saturating_mul(1024 * 1024),
+        texts: texts.map(|texts| Arc::new(texts.clone()) as Arc<dyn texts::Texts>),
         ..index::Options::default()
     };
     let (mailstore, folder) = (mailstore.clone(), config.data.join("shards/0/index"));

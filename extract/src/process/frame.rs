@@ -123,7 +123,7 @@ impl Answer {
         let why = Some(text(from)?).filter(|why| !why.is_empty());
         let text = octets(from, limit)?;
         let text = String::from_utf8(text).map_err(|_| invalid("text that is no UTF-8"))?;
-        Ok(Self { extracted: Extracted { status, text, why }, last: last != 0 })
+        Ok(Self { extracted: Extracted { status, text, why, stopped: false }, last: last != 0 })
     }
 }
 
@@ -187,7 +187,9 @@ mod tests {
 
     #[test]
     fn an_answer_longer_than_allowed_is_none() {
-        let extracted = Extracted { status: Status::Partial, text: "abc".into(), why: None };
+        let text = "abc".into();
+        let extracted =
+            Extracted { status: Status::Partial, text, why: None, stopped: false };
         let answer = Answer { extracted, last: true };
         let mut wire = Vec::new();
         answer.write(&mut wire).unwrap();

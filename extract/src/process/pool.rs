@@ -147,7 +147,7 @@ impl Pool {
     pub fn extract(&self, document: &Document, octets: Vec<u8>) -> Result<Extracted, PoolError> {
         let limit = self.0.options.document;
         if octets.len() as u64 > limit {
-            return Ok(self.counted(Extracted::failed(format!("larger than {limit} octets"))));
+            return Ok(self.counted(Extracted::stopped(format!("larger than {limit} octets"))));
         }
         let octets = Arc::new(octets);
         let mut why = String::new();
@@ -206,12 +206,12 @@ impl Pool {
         match death {
             Death::Ended(why) => {
                 state.counts.ended += 1;
-                Extracted::failed(why.as_str())
+                Extracted::stopped(why.as_str())
             }
             _ => {
                 state.counts.slow += 1;
                 let wall = self.0.options.wall.as_secs_f32();
-                Extracted::failed(format!("it took longer than {wall} s"))
+                Extracted::stopped(format!("it took longer than {wall} s"))
             }
         }
     }

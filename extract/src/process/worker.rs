@@ -49,7 +49,7 @@ fn serve(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
 }
 
 fn said(text: String, last: bool) -> Answer {
-    Answer { extracted: Extracted { status: Status::Ok, text, why: None }, last }
+    Answer { extracted: Extracted { status: Status::Ok, text, why: None, stopped: false }, last }
 }
 
 /// What it could do that it must not: empty when the sandbox holds.

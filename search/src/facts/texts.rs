@@ -142,7 +142,7 @@ pub fn attachments(parsed: &Parsed) -> Vec<Attachment> {
 }
 
 /// Whether there is any part whose text is extracted.
-pub(super) fn extractable(parsed: &Parsed) -> bool {
+pub(crate) fn extractable(parsed: &Parsed) -> bool {
     !crate::texts::attachments(&parsed.structure).is_empty()
 }
 

@@ -10,6 +10,7 @@ use redoubt_log::id::{AccountId, EmailId, LogIndex};
 use tantivy::query::doc_predicate_query::{DocPredicateQuery, FunctionPredicate};
 use tantivy::{IndexWriter, SegmentReader, TantivyDocument, Term};
 
+use super::document::Draft;
 use super::folder::{Folder, Home, commit};
 use super::follower::FollowError;
 use super::marks::{Mark, Marks};
@@ -60,10 +61,20 @@ impl Batch {
         &self.marks
     }
 
-    pub(super) fn added(&mut self, account: AccountId, email: EmailId, at: LogIndex, size: usize) {
-        self.marks.accounts.entry(account).or_default().advance(email, 1, at);
+    pub(super) fn added(
+        &mut self,
+        account: AccountId,
+        email: EmailId,
+        at: LogIndex,
+        draft: &Draft,
+    ) {
+        let mark = self.marks.accounts.entry(account).or_default();
+        mark.advance(email, 1, at);
+        if draft.unread {
+            mark.lacks_texts();
+        }
         self.emails += 1;
-        self.octets += size;
+        self.octets += draft.size;
     }
 
     /// Whether it is time to commit.
@@ -83,6 +94,25 @@ impl Batch {
     pub(super) fn committed(&mut self) {
         (self.emails, self.octets) = (0, 0);
         self.committed = self.committed.saturating_add(1);
+    }
+}
+
+/// Documents that take the place of others in one commit.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    pub(super) documents: Vec<(EmailId, Draft)>,
+    octets: usize,
+}
+
+impl Chunk {
+    pub(super) fn add(&mut self, email: EmailId, draft: Draft) {
+        self.octets += draft.size;
+        self.documents.push((email, draft));
+    }
+
+    /// Whether it is time to commit.
+    pub(super) fn is_full(&self) -> bool {
+        self.documents.len() as u64 >= EMAILS_AT_ONCE || self.octets >= OCTETS
     }
 }
 

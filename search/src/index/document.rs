@@ -8,9 +8,9 @@ use redoubt_store::rows::EmailData;
 use redoubt_store::search::{Named, Place, casemap, texts};
 use tantivy::TantivyDocument;
 
-use super::schema::{ATTACHED, Code, Fields, PARTIAL, Then, account_term, push_term};
+use super::schema::{Code, Fields, PARTIAL, READ, Then, UNREAD, account_term, push_term};
 use super::tokens::{PIECE, pieces, runs};
-use crate::facts::texts::{Attachment, People, Person, attachments};
+use crate::facts::texts::{Attachment, People, Person, attachments, extractable};
 use crate::words;
 
 /// Stands before each text of a document, and in none.
@@ -24,15 +24,21 @@ pub(super) struct Draft {
     pub(super) document: TantivyDocument,
     /// Octets of text.
     pub(super) size: usize,
+    /// Whether what was extracted from attachments is in it.
+    pub(super) read: bool,
+    /// Whether it is not, and there may be some.
+    pub(super) unread: bool,
 }
 
-/// Makes the document of an email; without content, one that is a candidate always.
+/// Makes the document of an email; without content, one that is a candidate always. `extracted`
+/// is asked for the words of what was extracted where there are attachments.
 pub(super) fn draft(
     fields: Fields,
     account: AccountId,
     email: EmailId,
     data: Option<&EmailData>,
     content: Option<&[u8]>,
+    extracted: impl FnOnce() -> Option<HashSet<String>>,
 ) -> Draft {
     let mut document = TantivyDocument::default();
     document.add_u64(fields.account, account.0);
@@ -52,14 +58,18 @@ pub(super) fn draft(
             texts(content, &parsed, &mut |place, shown| text.add(code(place), shown));
             text.add_people(&People::of(&parsed.envelope));
             text.add_attachments(&attachments(&parsed));
+            if extractable(&parsed) {
+                text.add_extracted(extracted());
+            }
         }
         None => text.partial = true,
     }
-    let size = text.mapped.len();
+    let size = text.mapped.len() + text.extracted;
+    let (read, unread) = (text.read, text.unread);
     let (terms, mapped) = text.done(account);
     document.add_text(fields.terms, terms);
     document.add_bytes(fields.text, mapped.as_bytes());
-    Draft { document, size }
+    Draft { document, size, read, unread }
 }
 
 fn code(place: Place) -> Code {
@@ -82,7 +92,10 @@ struct Text {
     /// Words without accents that are not terms as they are, by code.
     plain: HashSet<(Code, String)>,
     partial: bool,
-    attached: bool,
+    read: bool,
+    unread: bool,
+    /// Octets of words that were extracted.
+    extracted: usize,
 }
 
 impl Text {
@@ -156,9 +169,17 @@ impl Text {
     }
 
     fn add_attachments(&mut self, attachments: &[Attachment]) {
-        self.attached |= !attachments.is_empty();
         for text in attachments.iter().flat_map(Attachment::texts) {
             self.add(Code::ATTACHMENT, &text);
+        }
+    }
+
+    /// Only as words without accents: who asks for what is extracted asks for words.
+    fn add_extracted(&mut self, words: Option<HashSet<String>>) {
+        (self.read, self.unread) = (words.is_some(), words.is_none());
+        for word in words.unwrap_or_default() {
+            self.extracted += word.len();
+            self.plain.insert((Code::EXTRACTED, word));
         }
     }
 
@@ -172,7 +193,8 @@ impl Text {
         let marks = [
             Some(account.as_str()),
             self.partial.then_some(PARTIAL),
-            self.attached.then_some(ATTACHED),
+            self.read.then_some(READ),
+            self.unread.then_some(UNREAD),
         ];
         for term in marks.into_iter().flatten() {
             let (code, rest) = term.split_at(1);

@@ -17,7 +17,7 @@ use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, SegmentRe
 use super::flat::Flat;
 use super::gentle::Gentle;
 use super::marks::Marks;
-use super::read::{Ids, ReadError};
+use super::read::{Ids, ReadError, emails_having};
 use super::schema::{self, Fields, VERSION};
 
 /// Accounts that share a bucket.
@@ -181,10 +181,19 @@ impl Folder {
         let searcher = self.reader.searcher();
         let there: Vec<SegmentId> =
             searcher.segment_readers().iter().map(SegmentReader::segment_id).collect();
-        self.flats.lock().retain(|segment, _| there.contains(segment));
+        self.warm(&searcher)?;
         let files = parts(&self.path, &self.index)?;
         *self.shown.write() = Arc::new(Shown { searcher, marks, files });
+        self.flats.lock().retain(|segment, _| there.contains(segment));
         Ok(())
+    }
+
+    /// Where substrings were looked for, no query after a commit or merge makes a list of terms.
+    fn warm(&self, searcher: &Searcher) -> Result<(), ReadError> {
+        if self.flats.lock().is_empty() {
+            return Ok(());
+        }
+        searcher.segment_readers().iter().try_for_each(|reader| self.flat(reader).map(drop))
     }
 
     /// Reads a file of it whole. One that a merge did away with meanwhile is none of it any more.
@@ -226,6 +235,21 @@ impl Folder {
             let of = |doc: &u32| ids.account(*doc) == Some(account);
             emails.extend(reader.doc_ids_alive().filter(of).filter_map(|doc| ids.email(doc)));
         }
+        Ok(emails)
+    }
+
+    /// The emails of an account whose documents have one of these terms, rising.
+    pub(super) fn emails_having(
+        &self,
+        account: AccountId,
+        terms: &[&str],
+    ) -> Result<Vec<EmailId>, ReadError> {
+        let mut emails = Vec::new();
+        for reader in self.shown().searcher.segment_readers() {
+            emails.extend(emails_having(reader, self.fields, account, terms)?);
+        }
+        emails.sort_unstable();
+        emails.dedup();
         Ok(emails)
     }
 

@@ -14,6 +14,7 @@ use tantivy::Term;
 use tantivy::schema::Field;
 
 use super::Options;
+use super::attached::extracted;
 use super::batch::{Batch, Writers};
 use super::document::draft;
 use super::folder::Home;
@@ -87,6 +88,8 @@ pub(super) struct Follower {
     pub(super) commands: Receiver<Command>,
     pub(super) writers: Writers,
     due: BTreeMap<Home, Due>,
+    /// Folders with emails whose texts may come, and when to look for them.
+    pub(super) awaiting: BTreeMap<Home, Instant>,
     collected: Instant,
     looked: Instant,
     scrub: Scrub,
@@ -116,6 +119,7 @@ impl Follower {
             commands,
             writers,
             due: BTreeMap::new(),
+            awaiting: BTreeMap::new(),
             collected: now,
             looked: now,
             scrub,
@@ -129,6 +133,7 @@ impl Follower {
         // Nothing waits for this thread, nor for those that tantivy begins from it.
         let _ = rustix::process::setpriority_process(None, 19);
         self.said("what is there", |follower| follower.look_at_all());
+        self.look_for_awaiting();
         while !self.state.is_closing() {
             match self.commands.recv_timeout(TICK) {
                 Ok(command) => self.obey(command),
@@ -160,11 +165,14 @@ impl Follower {
         self.said("a damaged index", Self::repair);
         let now = Instant::now();
         let is_due = |due: &Due| due.at <= now;
-        let room = self.due.is_empty() || self.has_room();
+        let room = (self.due.is_empty() && self.awaiting.is_empty()) || self.has_room();
         let homes: Vec<Home> =
             self.due.iter().filter(|(_, due)| is_due(due)).map(|(home, _)| *home).collect();
         for home in homes.into_iter().filter(|_| room) {
             self.index(home);
+        }
+        if room {
+            self.said("texts of attachments", |follower| follower.take_texts(false));
         }
         if self.collected.elapsed() >= self.options.collect {
             self.said("documents of what went", Self::collect);
@@ -391,11 +399,14 @@ impl Follower {
             None => None,
         };
         let fields = batch.fields()?;
-        let made = |content| Ok(draft(fields, account, email, data.as_ref(), content));
+        let texts = self.options.texts.as_deref();
+        let words = || extracted(texts?, &data.as_ref()?.blob);
+        let made = |content| Ok(draft(fields, account, email, data.as_ref(), content, words));
         // A message that cannot be taken apart is a candidate always.
         let draft = guarded(|| made(content.as_deref())).or_else(|_| made(None))?;
         self.state.indexed(draft.size);
-        batch.added(account, email, view.index(), draft.size);
+        self.state.attached(draft.read);
+        batch.added(account, email, view.index(), &draft);
         self.writers.add(home, draft.document)?;
         Ok(())
     }
@@ -410,12 +421,15 @@ impl Follower {
         self.state.fault("after commit")?;
         batch.committed();
         self.state.committed();
-        self.show(home)
+        self.show(home)?;
+        self.awaits_texts(home);
+        Ok(())
     }
 
-    fn show(&self, home: Home) -> Result<(), FollowError> {
+    pub(super) fn show(&self, home: Home) -> Result<(), FollowError> {
         if let Some(folder) = self.shelf.folder(home) {
             guarded(|| folder.reload())?;
+            self.shelf.trim_flats(&folder);
         }
         Ok(())
     }
@@ -490,6 +504,7 @@ impl Follower {
                 return Err(error);
             }
         }
+        self.take_texts(true)?;
         self.tell();
         Ok(())
     }

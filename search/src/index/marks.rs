@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use redoubt_extract::VERSION;
 use redoubt_log::id::{AccountId, EmailId, LogIndex, Sequence};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -21,6 +22,10 @@ pub(super) struct Mark {
     pub(super) collected: LogIndex,
     /// The log index of the view that the last of them were read from.
     pub(super) index: LogIndex,
+    /// The version of the extractor whose texts are in documents.
+    extractor: u32,
+    /// Whether some documents are without texts that may come.
+    unread: bool,
 }
 
 impl Mark {
@@ -32,10 +37,33 @@ impl Mark {
 
     /// So many more emails are indexed, the last of them this one.
     pub(super) fn advance(&mut self, last: EmailId, emails: u64, index: LogIndex) {
+        if self.through().is_none() {
+            self.extractor = VERSION;
+        }
         self.sequence = last.sequence.0;
         self.ordinal = last.ordinal;
         self.emails = self.emails.saturating_add(emails);
         self.index = index;
+    }
+
+    /// A document was added without texts that its email's attachments may have.
+    pub(super) fn lacks_texts(&mut self) {
+        self.unread = true;
+    }
+
+    /// Whether documents have texts as another extractor read them.
+    pub(super) fn is_stale(&self) -> bool {
+        self.through().is_some() && self.extractor != VERSION
+    }
+
+    /// Whether there is something to do when texts are there.
+    pub(super) fn awaits_texts(&self) -> bool {
+        self.unread || self.is_stale()
+    }
+
+    /// All texts that there are, of this version, are in the documents.
+    pub(super) fn has_texts_of(&mut self, extractor: u32) {
+        (self.extractor, self.unread) = (extractor, false);
     }
 }
 
@@ -66,6 +94,11 @@ impl Marks {
     /// Emails of all accounts.
     pub(super) fn emails(&self) -> u64 {
         self.accounts.values().map(|mark| mark.emails).sum()
+    }
+
+    /// Whether any account awaits texts.
+    pub(super) fn await_texts(&self) -> bool {
+        self.accounts.values().any(Mark::awaits_texts)
     }
 
     /// How far an account is indexed here.

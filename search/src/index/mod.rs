@@ -2,11 +2,13 @@
 //! account has its own. Derived state: it can be removed at any time and is built again.
 //!
 //! One document per account and email, with its words; where an email stands and what flags it
-//! has is joined from the views, so that a change of flags never touches an index. Documents and
+//! has is joined from the views, so that a change of flags never touches an index. What was
+//! extracted from attachments comes into the document when it is there. Documents and
 //! how far they reach ([`marks`](self)) are committed together, so that following the log goes on
 //! exactly where a crash left it. What has come since is the tail: a query names it, and whoever
 //! asks looks through it.
 
+mod attached;
 mod batch;
 mod document;
 mod flat;
@@ -38,6 +40,7 @@ use redoubt_store::mailstore::{Mailstore, StoreError};
 use redoubt_store::view::View;
 
 use crate::ask::Ask;
+use crate::texts::Texts;
 use folder::{Folder, Home, Shown};
 use follower::{Command, Done, Follower};
 use read::{ReadError, Segment};
@@ -74,6 +77,9 @@ pub struct Options {
     pub scrub: Duration,
     /// Octets a second that it reads.
     pub scrub_rate: u64,
+    /// What was extracted from attachments; without it emails with attachments are candidates
+    /// whenever that is asked for.
+    pub texts: Option<Arc<dyn Texts>>,
 }
 
 impl Default for Options {
@@ -91,6 +97,7 @@ impl Default for Options {
             collect: Duration::from_secs(3600),
             scrub: Duration::from_secs(7 * 24 * 3600),
             scrub_rate: 8 * 1024 * 1024,
+            texts: None,
         }
     }
 }
@@ -344,13 +351,15 @@ impl Reader {
 
     fn read(&self, shown: &Shown, folder: &Folder, ask: &Ask) -> Result<Found, ReadError> {
         let mut found = Found { account: self.account, ..Found::default() };
-        let through = shown.marks.of(self.account).through();
+        let mark = shown.marks.of(self.account);
+        let (through, stale) = (mark.through(), mark.is_stale());
         let closing = self.index.inner.state.closing();
         let whole = folder.home == Home::Own(self.account);
         for reader in shown.searcher.segment_readers() {
             let flat = || folder.flat(reader);
+            let fields = folder.fields;
             let segment =
-                Segment::open(reader, folder.fields, self.account, whole, &flat, closing)?;
+                Segment::open(reader, fields, self.account, whole, stale, &flat, closing)?;
             let sets = segment.answer(ask)?;
             found.maybe.extend(segment.emails(&(&sets.may - &sets.sure))?);
             found.sure.extend(segment.emails(&sets.sure)?);

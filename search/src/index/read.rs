@@ -17,9 +17,9 @@ use tantivy::{DocSet, InvertedIndexReader, SegmentReader, TERMINATED, TantivyDoc
 
 use super::document::SEPARATOR;
 use super::flat::Flat;
-use super::schema::{ATTACHED, Code, Fields, PARTIAL, account_term};
+use super::schema::{Code, Fields, PARTIAL, READ, UNREAD, account_term};
 use super::tokens::{self, Lie, Sought};
-use crate::ask::{Ask, Needle};
+use crate::ask::{Ask, Field, Needle};
 use crate::words;
 
 /// Terms of one token up to which positions are compared before texts are read.
@@ -84,6 +84,8 @@ pub(super) struct Segment<'a> {
     flat: &'a dyn Fn() -> Result<Arc<Flat>, ReadError>,
     closing: &'a AtomicBool,
     inverted: Arc<InvertedIndexReader>,
+    /// Whether what was extracted was so by another extractor.
+    stale: bool,
     /// The account's documents.
     all: RoaringBitmap,
     /// Those of them that hold more than is indexed.
@@ -91,19 +93,21 @@ pub(super) struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    /// `whole` where all documents are the account's.
+    /// `whole` where all documents are the account's, `stale` where what they have of attachments
+    /// is not to be believed.
     pub(super) fn open(
         reader: &'a SegmentReader,
         fields: Fields,
         account: AccountId,
         whole: bool,
+        stale: bool,
         flat: &'a dyn Fn() -> Result<Arc<Flat>, ReadError>,
         closing: &'a AtomicBool,
     ) -> Result<Self, ReadError> {
         let inverted = reader.inverted_index(fields.terms)?;
         let empty = RoaringBitmap::new();
         let mut segment =
-            Self { reader, fields, flat, closing, inverted, all: empty.clone(), partial: empty };
+            Self { reader, fields, flat, closing, inverted, stale, all: empty.clone(), partial: empty };
         let mut all = RoaringBitmap::new();
         match whole {
             true => drop(all.insert_range(0..reader.max_doc())),
@@ -163,8 +167,8 @@ impl<'a> Segment<'a> {
         Ok(Sets::exact(docs.iter().filter(is_in).collect()))
     }
 
-    fn text(&self, fields: &[crate::ask::Field], needle: &Needle) -> Result<Sets, ReadError> {
-        let codes: Vec<Code> = fields.iter().filter_map(|field| Code::of(*field)).collect();
+    fn text(&self, fields: &[Field], needle: &Needle) -> Result<Sets, ReadError> {
+        let codes: Vec<Code> = fields.iter().map(|field| Code::of(*field)).collect();
         let sets = match needle {
             Needle::Casemapped(text) => self.substring(&codes, text)?,
             Needle::Substring(text) => self.words(&codes, text, Lie::Within)?,
@@ -180,8 +184,12 @@ impl<'a> Segment<'a> {
             }
         };
         let mut unread = self.partial.clone();
-        if codes.len() < fields.len() {
-            unread |= self.docs_of(ATTACHED.as_bytes())? & &self.all;
+        if fields.contains(&Field::Extracted) {
+            unread |= self.docs_of(UNREAD.as_bytes())? & &self.all;
+            // There are no texts of attachments to look for substrings in.
+            if self.stale || matches!(needle, Needle::Casemapped(_)) {
+                unread |= self.docs_of(READ.as_bytes())? & &self.all;
+            }
         }
         Ok(sets.or(&Sets::unknown(unread)))
     }
@@ -398,6 +406,31 @@ impl<'a> Segment<'a> {
             .map(|doc| ids.email(doc).ok_or(ReadError::Odd("a document of no email")))
             .collect()
     }
+}
+
+/// The emails of an account in a segment whose documents have one of these terms.
+pub(super) fn emails_having(
+    reader: &SegmentReader,
+    fields: Fields,
+    account: AccountId,
+    terms: &[&str],
+) -> Result<Vec<EmailId>, ReadError> {
+    let (inverted, ids) = (reader.inverted_index(fields.terms)?, Ids::open(reader)?);
+    let mut emails = Vec::new();
+    for term in terms {
+        let Some(term) = inverted.terms().get(term)? else { continue };
+        let mut postings =
+            inverted.read_postings_from_terminfo(&term, IndexRecordOption::Basic)?;
+        while postings.doc() != TERMINATED {
+            let doc = postings.doc();
+            let is_alive = reader.alive_bitset().is_none_or(|alive| alive.is_alive(doc));
+            if is_alive && ids.account(doc) == Some(account) {
+                emails.extend(ids.email(doc));
+            }
+            postings.advance();
+        }
+    }
+    Ok(emails)
 }
 
 /// Which email each document is of.

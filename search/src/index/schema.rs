@@ -11,7 +11,7 @@ use tantivy::{Index, IndexSettings};
 use crate::ask;
 
 /// The number of this layout: an index of another is built anew.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Octets of texts that are compressed together.
 const BLOCK: usize = 32 * 1024;
 const TOKENIZER: &str = "terms";
@@ -84,10 +84,11 @@ impl Code {
     pub(super) const HEADER: Self = Self(b'H');
     pub(super) const BODY: Self = Self(b'X');
     pub(super) const ATTACHMENT: Self = Self(b'A');
+    pub(super) const EXTRACTED: Self = Self(b'E');
 
-    /// That of a field; `None` for one that is not in the index.
-    pub(super) fn of(field: ask::Field) -> Option<Self> {
-        Some(match field {
+    /// That of a field. Of what was extracted there are only words without accents.
+    pub(super) fn of(field: ask::Field) -> Self {
+        match field {
             ask::Field::Subject => Self::SUBJECT,
             ask::Field::From => Self::FROM,
             ask::Field::To => Self::TO,
@@ -96,8 +97,8 @@ impl Code {
             ask::Field::Header => Self::HEADER,
             ask::Field::Body => Self::BODY,
             ask::Field::Attachment => Self::ATTACHMENT,
-            ask::Field::Extracted => return None,
-        })
+            ask::Field::Extracted => Self::EXTRACTED,
+        }
     }
 
     /// The code of the words without accents that stand there.
@@ -114,9 +115,13 @@ pub(super) fn account_term(account: AccountId) -> String {
 /// The term of documents that hold more than is indexed: candidates whatever is asked.
 pub(super) const PARTIAL: &str = "1";
 
-/// The term of documents whose emails have attachments. What is extracted from those is in no
-/// index: candidates whenever it is asked for.
-pub(super) const ATTACHED: &str = "2";
+/// The term of documents whose emails have attachments, and not what is extracted from them:
+/// candidates whenever that is asked for.
+pub(super) const UNREAD: &str = "2";
+
+/// The term of documents that have what was extracted from attachments: all of it, as the
+/// extractor of the account's mark reads it.
+pub(super) const READ: &str = "3";
 
 /// What follows a term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,6 +22,8 @@ pub struct Status {
     pub behind_seconds: f64,
     /// Emails indexed since the start.
     pub emails: u64,
+    /// Emails whose attachments' texts came into an index since the start.
+    pub attached: u64,
     /// Octets of their texts.
     pub text_bytes: u64,
     /// Commits since the start.
@@ -46,6 +48,7 @@ struct Behind {
 pub(super) struct State {
     closing: AtomicBool,
     emails: AtomicU64,
+    attached: AtomicU64,
     octets: AtomicU64,
     commits: AtomicU64,
     rebuilt: AtomicU64,
@@ -73,6 +76,11 @@ impl State {
     pub(super) fn indexed(&self, octets: usize) {
         self.emails.fetch_add(1, Ordering::Relaxed);
         self.octets.fetch_add(octets as u64, Ordering::Relaxed);
+    }
+
+    /// A document was made, with what was extracted or without.
+    pub(super) fn attached(&self, read: bool) {
+        self.attached.fetch_add(u64::from(read), Ordering::Relaxed);
     }
 
     pub(super) fn committed(&self) {
@@ -117,6 +125,7 @@ impl State {
             accounts_behind: behind.accounts,
             behind_seconds: behind.oldest.map_or(0.0, |since| since.elapsed().as_secs_f64()),
             emails: count(&self.emails),
+            attached: count(&self.attached),
             text_bytes: count(&self.octets),
             commits: count(&self.commits),
             rebuilt: count(&self.rebuilt),

@@ -2,7 +2,8 @@
 //! or damaged costs one extraction. A file is written beside and renamed; it is not synced, since
 //! its checksum tells what a crash left of it.
 //!
-//! `t/xxx/HASH`: `magic u32, extractor version u32, BLAKE3 of the rest (16 octets), status u8,
+//! `t/xxx/HASH`: `magic u32, extractor version u32, BLAKE3 of the rest (16 octets), status u8
+//! (its highest bit where a bound of the process kept text back),
 //! octets of the reason u32, reason, text compressed by zstd`. `m/xxx/HASH`, by message: the same
 //! head, then for each attachment `numbers u8, number u32…, name of its text (32 octets)`.
 
@@ -21,6 +22,8 @@ const TEXT: &[u8; 4] = b"RXT1";
 const MESSAGE: &[u8; 4] = b"RXM1";
 const HEAD: usize = 4 + 4 + 16;
 const LEVEL: i32 = 3;
+/// The bit of a status that says that another try may read more.
+const STOPPED: u8 = 0x80;
 
 /// Something cannot be kept.
 #[derive(Debug, Clone, Error)]
@@ -104,7 +107,8 @@ impl Cache {
     /// The disk.
     pub(super) fn put_text(&self, id: &TextId, extracted: &Extracted) -> Result<u64, CacheError> {
         let why = extracted.why.as_deref().unwrap_or_default().as_bytes();
-        let mut payload = vec![extracted.status as u8];
+        let stopped = if extracted.stopped { STOPPED } else { 0 };
+        let mut payload = vec![extracted.status as u8 | stopped];
         payload.extend_from_slice(&(why.len() as u32).to_le_bytes());
         payload.extend_from_slice(why);
         let path = self.path("t", &id.0);
@@ -141,6 +145,29 @@ impl Cache {
         self.replace(&path, format!("{VERSION} {index}\n").as_bytes())
     }
 
+    /// Where a walk through everything has come to: the entry that it began at, and the last
+    /// message by name.
+    pub(super) fn place(&self) -> Option<(u64, BlobId)> {
+        let text = fs::read_to_string(self.folder.join("place")).ok()?;
+        let mut words = text.split_whitespace();
+        let version: u32 = words.next()?.parse().ok()?;
+        let (index, last) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        (version == VERSION).then_some((index, last))
+    }
+
+    /// Nothing where the walk is done.
+    ///
+    /// # Errors
+    /// The disk.
+    pub(super) fn set_place(&self, place: Option<(u64, BlobId)>) -> Result<(), CacheError> {
+        let path = self.folder.join("place");
+        let Some((index, last)) = place else {
+            remove(&path);
+            return Ok(());
+        };
+        self.replace(&path, format!("{VERSION} {index} {last}\n").as_bytes())
+    }
+
     /// Shows the names of all messages kept, and removes those that `lives` denies. Ends when
     /// it breaks.
     pub(super) fn messages(&self, look: &mut dyn FnMut(BlobId, &Path) -> bool) {
@@ -157,7 +184,7 @@ impl Cache {
                 path: path.to_owned(),
                 octets: meta.len(),
                 used: meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-                status: status.and_then(Status::from_octet),
+                status: status.and_then(|octet| Status::from_octet(octet & !STOPPED)),
             })
         });
     }
@@ -210,7 +237,8 @@ impl Cache {
         let text = zstd::bulk::decompress(text, usize::try_from(self.longest).ok()?).ok()?;
         let why = String::from_utf8(why.to_vec()).ok()?;
         Some(Extracted {
-            status: Status::from_octet(*status)?,
+            status: Status::from_octet(*status & !STOPPED)?,
+            stopped: status & STOPPED != 0,
             text: String::from_utf8(text).ok()?,
             why: Some(why).filter(|why| !why.is_empty()),
         })

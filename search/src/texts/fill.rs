@@ -1,11 +1,12 @@
 //! Fills the cache behind deliveries: one thread that follows the log, and as many beside it as
 //! there are workers. Whoever delivers never waits for it; it leaves others half of the time.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use redoubt_extract::{Counts, Extracted, InForce, Pool, PoolError, Status, class, cut};
@@ -16,8 +17,9 @@ use redoubt_store::mailstore::{Mailstore, StoreError};
 use redoubt_store::mime::{Part, decode_transfer, slice};
 use redoubt_store::pauses::{Ending, Pauses};
 
-use super::cache::{Cache, Kept, Names, TextId};
+use super::cache::{Cache, Names, TextId};
 use super::parts::{attachments, document};
+use super::sweep::{Sweeps, deaths};
 use super::{PartText, Texts, TextsError};
 
 /// How long to wait where there is nothing new, and after an error.
@@ -29,10 +31,8 @@ const TRIES: u32 = 3;
 const PIECE: usize = 1024 * 1024;
 /// Messages in memory by name when everything is looked through.
 const BATCH: u64 = 1_000_000;
-/// How often what nobody has any more is removed, and what is too much.
-const SWEEP: Duration = Duration::from_secs(6 * 3600);
-/// Texts that no message names stay so long: their message may just be coming.
-const YOUNG: Duration = Duration::from_secs(3600);
+/// Messages between which a walk through everything notes its place.
+const PLACE: usize = 1000;
 /// Octets of text of one message that are handed out.
 const MESSAGE: usize = 64 * 1024 * 1024;
 
@@ -66,16 +66,18 @@ pub struct TextStats {
 
 /// The texts of this node. Clones share it.
 #[derive(Debug, Clone)]
-pub struct TextStore(Arc<Inner>);
+pub struct TextStore(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    mailstore: Mailstore,
-    cache: Cache,
+pub(super) struct Inner {
+    pub(super) mailstore: Mailstore,
+    pub(super) cache: Cache,
     pool: Pool,
-    keep: u64,
-    ending: Ending,
-    state: Mutex<TextStats>,
+    pub(super) keep: u64,
+    pub(super) ending: Ending,
+    /// Whether messages died since the last sweep.
+    pub(super) died: AtomicBool,
+    pub(super) state: Mutex<TextStats>,
     woken: Condvar,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -91,6 +93,7 @@ impl TextStore {
             pool: Pool::new(options.pool),
             keep: options.keep,
             ending: Ending::default(),
+            died: AtomicBool::new(false),
             state: Mutex::new(state),
             woken: Condvar::new(),
             thread: Mutex::default(),
@@ -143,15 +146,12 @@ impl TextStore {
     }
 
     fn run(&self) {
-        let mut swept: Option<Instant> = None;
+        let mut sweeps = Sweeps::default();
         while !self.0.ending.has_begun() {
             match self.turn() {
                 Ok(true) => {}
                 Ok(false) => {
-                    if swept.is_none_or(|at| at.elapsed() > SWEEP) {
-                        self.sweep();
-                        swept = Some(Instant::now());
-                    }
+                    sweeps.when_due(&self.0.died, || self.sweep());
                     self.0.pool.rest();
                     self.sleep(TICK);
                 }
@@ -186,11 +186,15 @@ impl TextStore {
         match read {
             Ok(entries) if entries.first().is_some_and(|entry| entry.id.index == next) => {
                 let last = entries.last().map_or(position, |entry| entry.id.index);
+                self.0.died.fetch_or(deaths(&entries), Ordering::Relaxed);
                 self.fill(messages(&entries))?;
                 self.reached(last)
             }
             // Purged, or a leap over a recovery: what it said is in the state.
-            _ => self.everything(),
+            _ => {
+                self.0.died.store(true, Ordering::Relaxed);
+                self.everything()
+            }
         }
         .map(|()| true)
     }
@@ -202,22 +206,35 @@ impl TextStore {
         Ok(())
     }
 
-    /// All emails of the state and its past, a part of them by name at a time.
+    /// All messages of the state and its past by name, a part of them at a time. A walk that an
+    /// end of the process cut short goes on where it was: what came since is in the log behind
+    /// the entry that it began at.
     fn everything(&self) -> Result<(), TextsError> {
         let view = self.0.mailstore.local_view()?;
+        let place = self.0.cache.place().filter(|(began, _)| *began <= view.index().0);
+        let (began, mut last) = match place {
+            Some((began, last)) => (began, Some(last)),
+            None => (view.index().0, None),
+        };
         let mut count = 0_u64;
         view.contents(&mut |_| count += 1)?;
         let parts = (count / BATCH + 1).min(256);
         for part in 0..parts {
-            let mut blobs = HashSet::new();
+            let mut blobs = BTreeSet::new();
             view.contents(&mut |blob| {
-                if u64::from(blob.0[0]) * parts / 256 == part {
+                if u64::from(blob.0[0]) * parts / 256 == part && Some(blob) > last {
                     blobs.insert(blob);
                 }
             })?;
-            self.fill(blobs.into_iter().collect())?;
+            let blobs: Vec<BlobId> = blobs.into_iter().collect();
+            for some in blobs.chunks(PLACE) {
+                self.fill(some.to_vec())?;
+                last = some.last().copied().max(last);
+                self.0.cache.set_place(last.map(|last| (began, last)))?;
+            }
         }
-        self.reached(view.index())
+        self.reached(LogIndex(began))?;
+        Ok(self.0.cache.set_place(None)?)
     }
 
     /// Extracts what was not extracted yet, by as many threads as there are workers.
@@ -316,58 +333,6 @@ impl TextStore {
         Ok((id, Some(Arc::new(extracted))))
     }
 
-    /// Removes texts that nobody has any more, and the oldest of too many; counts the others.
-    fn sweep(&self) {
-        let begun = SystemTime::now();
-        let pauses = Pauses::gentle(&self.0.ending);
-        let mut named = HashSet::new();
-        self.0.cache.messages(&mut |blob, path| {
-            match self.0.mailstore.blobs().contains(&blob) {
-                Ok(false) => drop(std::fs::remove_file(path)),
-                _ => named.extend(self.0.cache.names(&blob).into_iter().flatten().map(|n| n.1)),
-            }
-            pauses.pause().is_continue()
-        });
-        let (mut kept, mut found) = ([0; 5], Vec::new());
-        self.0.cache.texts(&mut |text| {
-            let age = begun.duration_since(text.used).unwrap_or_default();
-            match text.status {
-                Some(status) if age < YOUNG || named.contains(&text.id) => {
-                    count(&mut kept, status);
-                    found.push(text);
-                }
-                _ => drop(std::fs::remove_file(&text.path)),
-            }
-            pauses.pause().is_continue()
-        });
-        if !self.0.ending.has_begun() {
-            let octets = self.shrunk(found, &mut kept);
-            let mut state = self.0.state.lock();
-            (state.kept, state.octets) = (kept, octets);
-        }
-    }
-
-    /// Down to nine tenths of what may be kept, the oldest first.
-    fn shrunk(&self, mut found: Vec<Kept>, kept: &mut [u64; 5]) -> u64 {
-        let mut octets: u64 = found.iter().map(|text| text.octets).sum();
-        if octets <= self.0.keep {
-            return octets;
-        }
-        found.sort_by_key(|text| text.used);
-        for text in found {
-            if octets <= self.0.keep / 10 * 9 {
-                break;
-            }
-            drop(std::fs::remove_file(&text.path));
-            octets -= text.octets;
-            let at = text.status.map(|status| status as usize);
-            if let Some(count) = at.and_then(|at| kept.get_mut(at)) {
-                *count -= 1;
-            }
-        }
-        octets
-    }
-
     /// The texts of a message whose names are kept; `None` when one is not there.
     fn kept(&self, names: Names) -> Option<Vec<PartText>> {
         let mut left = MESSAGE;
@@ -387,6 +352,27 @@ impl Texts for TextStore {
         }
         let parsed = self.0.mailstore.parsed(message)?;
         Ok(attachments(&parsed.structure).is_empty().then(Vec::new))
+    }
+
+    fn each(
+        &self,
+        message: &BlobId,
+        look: &mut dyn FnMut(&Extracted),
+    ) -> Result<bool, TextsError> {
+        let Some(names) = self.0.cache.names(message) else {
+            let parsed = self.0.mailstore.parsed(message)?;
+            return Ok(attachments(&parsed.structure).is_empty());
+        };
+        let mut left = MESSAGE;
+        for (_, id) in names {
+            let Some(text) = self.0.cache.text(&id) else { return Ok(false) };
+            look(&bounded(text, &mut left));
+        }
+        Ok(true)
+    }
+
+    fn position(&self) -> Option<LogIndex> {
+        self.0.state.lock().position
     }
 
     fn now(&self, message: &BlobId) -> Result<Vec<PartText>, TextsError> {
@@ -418,7 +404,7 @@ impl Texts for TextStore {
     }
 }
 
-fn count(kept: &mut [u64; 5], status: Status) {
+pub(super) fn count(kept: &mut [u64; 5], status: Status) {
     if let Some(count) = kept.get_mut(status as usize) {
         *count += 1;
     }

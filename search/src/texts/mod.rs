@@ -7,12 +7,13 @@
 mod cache;
 mod fill;
 mod parts;
+mod sweep;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use redoubt_extract::{Extracted, PoolError};
-use redoubt_log::id::BlobId;
+use redoubt_log::id::{BlobId, LogIndex};
 use redoubt_store::mailstore::StoreError;
 use redoubt_store::mime::Part;
 use thiserror::Error;
@@ -85,6 +86,25 @@ pub trait Texts: Debug + Send + Sync {
     /// # Errors
     /// The message cannot be read, or no worker can be started.
     fn now(&self, message: &BlobId) -> Result<Vec<PartText>, TextsError>;
+    /// Shows what was extracted of each attachment, one in memory at a time where that can be.
+    /// `false` where [`Texts::of`] answers `None`; some were shown then. Blocks on files.
+    ///
+    /// # Errors
+    /// The message cannot be read.
+    fn each(
+        &self,
+        message: &BlobId,
+        look: &mut dyn FnMut(&Extracted),
+    ) -> Result<bool, TextsError> {
+        let texts = self.of(message)?;
+        texts.iter().flatten().for_each(|text| look(&text.extracted));
+        Ok(texts.is_some())
+    }
+    /// Attachments of everything up to this entry of the log were tried; `None` while nobody
+    /// follows it.
+    fn position(&self) -> Option<LogIndex> {
+        None
+    }
     /// The text of one part whose octets are at hand, their transfer encoding undone; extracted
     /// now where it is not there. Blocks.
     ///

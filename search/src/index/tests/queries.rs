@@ -1,15 +1,17 @@
 //! Whatever is asked in the query language, live and gone mail: the emails that an index names
 //! have all that match.
 
+use std::sync::Arc;
+
 use redoubt_log::id::{AccountId, EmailId};
 use redoubt_store::travel::{Cursor, Search, Which};
 
+use super::attached::{Fakes, in_it, made_stale, with_attachment};
 use super::equals_scan::{Dice, WORDS, mail, needle};
 use super::world::{World, both_ways};
 use crate::find::{Finder, among};
-use crate::index::Options;
+use crate::index::{Index, Options};
 use crate::query::{Context, Query};
-use crate::texts::NoTexts;
 
 const FIELDS: &[&str] =
     &["", "", "subject:", "body:", "text:", "content:", "from:", "header[X-Tag]:", "participants:"];
@@ -51,13 +53,14 @@ impl World {
         account: AccountId,
         query: &Query,
         which: Which,
+        texts: &Fakes,
         among: Option<&[EmailId]>,
     ) -> Vec<(Cursor, EmailId, bool)> {
         let view = self.store.local_view().unwrap();
         let search = Search { view: &view, account, mailboxes: &[], which, among };
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let mut finder = Finder::new(query, &view, account, &self.store, &NoTexts);
+            let mut finder = Finder::new(query, &view, account, &self.store, texts);
             let piece = search.piece(&mut finder, after, 7).unwrap();
             found.extend(piece.hits.into_iter().map(|hit| {
                 let cursor = Cursor { mailbox: hit.place.mailbox, uid: hit.place.uid.get() };
@@ -71,34 +74,83 @@ impl World {
     }
 }
 
-async fn compare(options: Options, seed: u64) {
-    let world = World::new().await;
-    let index = world.open(options);
-    let mut dice = Dice::new(seed);
-    let mails: Vec<String> = (0..120).map(|_| mail(&mut dice)).collect();
-    for part in mails[..90].chunks(30) {
-        world.add(world.alice, part).await;
-        index.flush().unwrap();
-    }
-    // Some went, and some are not indexed yet.
-    world.expunge(world.alice, 1..=25).await;
-    world.add(world.alice, &mails[90..]).await;
-    let (mut hits, mut narrowed, mut read) = (0, 0, 0);
-    for _ in 0..500 {
-        let text = asked(&mut dice, 2);
-        let Ok(query) = Query::parse(&text, &Context::utc()) else { continue };
-        read += 1;
-        let emails = among(Some(&index), &query, world.alice).unwrap();
-        narrowed += u64::from(emails.as_ref().is_some_and(|emails| emails.len() < 100));
-        for which in [Which::There, Which::Expunged, Which::Both] {
-            let expected = world.found(world.alice, &query, which, None);
-            let found = world.found(world.alice, &query, which, emails.as_deref());
-            assert_eq!(found, expected, "{text} {which:?} seed {seed}");
-            hits += expected.len();
+/// What was asked, and what came of it.
+#[derive(Debug, Default)]
+struct Counts {
+    read: u64,
+    hits: usize,
+    narrowed: u64,
+}
+
+impl Counts {
+    /// Asks so many random queries, by the index and without it.
+    fn ask(&mut self, world: &World, index: &Index, texts: &Fakes, dice: &mut Dice, times: u32) {
+        for _ in 0..times {
+            let text = asked(dice, 2);
+            let Ok(query) = Query::parse(&text, &Context::utc()) else { continue };
+            self.read += 1;
+            let emails = among(Some(index), &query, world.alice).unwrap();
+            self.narrowed += u64::from(emails.as_ref().is_some_and(|emails| emails.len() < 100));
+            for which in [Which::There, Which::Expunged, Which::Both] {
+                let expected = world.found(world.alice, &query, which, texts, None);
+                let found = world.found(world.alice, &query, which, texts, emails.as_deref());
+                assert_eq!(found, expected, "{text} {which:?}");
+                self.hits += expected.len();
+            }
         }
     }
-    assert!(read > 300 && hits > 3000 && narrowed > 150, "{read} {hits} {narrowed}");
+}
+
+async fn compare(options: Options, seed: u64) {
+    let world = World::new().await;
+    let texts = Arc::new(Fakes::default());
+    let options = Options { texts: Some(texts.clone()), ..options };
+    let index = world.open(options.clone());
+    let (mut dice, mut counts) = (Dice::new(seed), Counts::default());
+    let mails: Vec<String> = (0..160).map(|_| mail(&mut dice)).collect();
+    let mails: Vec<String> =
+        mails.into_iter().map(|mail| with_attachment(&mut dice, &mail)).collect();
+    // Texts are there before their emails are indexed, behind them, or not at all.
+    let first = world.add(world.alice, &mails[..40]).await;
+    texts.come(&world, &first, &mut dice);
+    index.flush().unwrap();
+    let second = world.add(world.alice, &mails[40..80]).await;
+    index.flush().unwrap();
+    let third = world.add(world.alice, &mails[80..120]).await;
+    index.flush().unwrap();
+    // Some went, and some are not indexed yet.
+    world.expunge(world.alice, 1..=25).await;
+    let last = world.add(world.alice, &mails[120..]).await;
+    counts.ask(&world, &index, &texts, &mut dice, 100);
+    texts.come(&world, &second, &mut dice);
+    counts.ask(&world, &index, &texts, &mut dice, 100);
+    index.flush().unwrap();
+    assert!(index.status().attached > 20, "{:?}", index.status());
+    counts.ask(&world, &index, &texts, &mut dice, 150);
+    // Another extractor reads something else, and the process ends while that is taken in.
     index.close();
+    made_stale(&world);
+    let index = world.open(options.clone());
+    texts.forget();
+    texts.come(&world, &first, &mut dice);
+    texts.nowhere();
+    counts.ask(&world, &index, &texts, &mut dice, 100);
+    texts.come(&world, &third, &mut dice);
+    *index.inner.state.fault.lock() = Some("after texts");
+    index.flush().unwrap_err();
+    index.close();
+    let index = world.open(options);
+    texts.come(&world, &last, &mut dice);
+    counts.ask(&world, &index, &texts, &mut dice, 100);
+    index.flush().unwrap();
+    counts.ask(&world, &index, &texts, &mut dice, 100);
+    // What is kept is removed: the index may know more, never less.
+    texts.forget();
+    counts.ask(&world, &index, &texts, &mut dice, 50);
+    let Counts { read, hits, narrowed } = counts;
+    assert!(read > 400 && hits > 4000 && narrowed > 200, "{counts:?}");
+    index.close();
+    assert!(in_it(&world) > 0);
     world.store.shutdown().await;
 }
 
