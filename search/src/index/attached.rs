@@ -70,10 +70,12 @@ impl Follower {
         let homes: Vec<Home> = homes.collect();
         for home in homes {
             let taken = self.take_texts_of(home, position);
-            if taken.is_err() {
+            if let Err(error) = &taken {
                 // What it took in and did not commit must not come with the next commit.
                 self.writers.drop_of(home);
-                self.shelf.suspect(home);
+                if matches!(error, FollowError::Index(_)) && !self.state.is_closing() {
+                    self.shelf.suspect(home);
+                }
             }
             match self.shelf.peek(home).await_texts() {
                 true => drop(self.awaiting.insert(home, Instant::now() + RETRY)),

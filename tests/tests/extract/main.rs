@@ -2,6 +2,7 @@
 //! was read is kept once; mail goes on meanwhile.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
+mod broken;
 #[path = "../../../extract/tests/documents/mod.rs"]
 mod documents;
 mod hostile;

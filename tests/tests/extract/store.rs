@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use redoubt_extract::Status;
 use redoubt_log::id::BlobId;
+use redoubt_log::record::Actor;
 use redoubt_search::texts::{Indexed, Options, PartText, TextStore, Texts, attachments};
 use redoubt_store::mailstore::Mailstore;
 use redoubt_tests::cluster::until;
 
 use super::documents::{self, WORD};
-use super::support::{World, alice, deliver};
+use super::support::{World, alice, deliver, inbox};
 use super::{hostile, options};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -173,6 +174,39 @@ async fn what_nobody_has_goes() {
     store.shutdown().await;
 }
 
+/// Texts of a message that died go, however young they are, and those that others have stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_died_goes_at_once() {
+    let world = World::with(|options| options.keep_history = Some(Duration::from_millis(1)));
+    let store = world.open().await;
+    let account = alice(&store).await;
+    let shared: (&str, &[u8]) = ("shared.txt", b"of both");
+    let arrival = deliver(&store, account, &mail("1", &[("a.txt", b"of one"), shared])).await;
+    let other = come(&store, &mail("2", &[shared])).await;
+    let view = store.local_view().unwrap();
+    let blob = view.email(account, arrival.email).unwrap().unwrap().blob;
+    drop(view);
+    let texts = texts(&world, &store);
+    assert_eq!((texts.now(&blob).unwrap().len(), texts.now(&other).unwrap().len()), (2, 1));
+    let actor = Actor::account(account, None);
+    store.expunge(&actor, inbox(account), vec![arrival.uid], false).await.unwrap();
+    let died = async {
+        while store.local_view().unwrap().dead_since(&blob).unwrap().is_none() {
+            // The clock of the log goes on with its records.
+            come(&store, b"Subject: tick\r\n\r\ntick\r\n").await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, died).await.unwrap();
+    texts.follow().unwrap();
+    let left = || files(&world.data().join("texts")).len();
+    // The names of the other's texts, its text, and the position.
+    let swept = || (left() == 3 && texts.stats().kept[0] == 1).then_some(());
+    until(PATIENCE, swept).expect("what nobody has went");
+    assert!(texts.of(&other).unwrap().is_some());
+    texts.close();
+    store.shutdown().await;
+}
+
 /// A node that was without texts, or whose position is lost, looks through everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_position_is_no_loss() {
@@ -191,6 +225,36 @@ async fn a_lost_position_is_no_loss() {
         texts.close();
         std::fs::remove_file(world.data().join("texts/position")).unwrap();
     }
+    store.shutdown().await;
+}
+
+/// A walk through everything that was cut short goes on behind the message where it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_goes_on_where_it_was() {
+    let world = World::new();
+    let store = world.open().await;
+    let mut blobs = Vec::new();
+    for n in 0..6 {
+        let text = format!("text {n}");
+        blobs.push(come(&store, &mail(&text, &[("a.txt", text.as_bytes())])).await);
+    }
+    blobs.sort_unstable();
+    let began = store.applied();
+    let later = come(&store, &mail("later", &[("a.txt", b"later")])).await;
+    let folder = world.data().join("texts");
+    std::fs::create_dir_all(&folder).unwrap();
+    let place = format!("{} {} {}\n", redoubt_extract::VERSION, began.0, blobs[3]);
+    std::fs::write(folder.join("place"), place).unwrap();
+    let texts = texts(&world, &store);
+    texts.follow().unwrap();
+    let (this, applied) = (texts.clone(), store.applied());
+    tokio::task::spawn_blocking(move || assert!(this.wait_for(applied, PATIENCE))).await.unwrap();
+    for (at, blob) in blobs.iter().enumerate() {
+        assert_eq!(texts.of(blob).unwrap().is_some(), at > 3, "{at}");
+    }
+    assert!(texts.of(&later).unwrap().is_some(), "what came since is in the log");
+    texts.close();
+    assert!(!folder.join("place").exists() && folder.join("position").exists());
     store.shutdown().await;
 }
 

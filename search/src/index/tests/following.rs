@@ -8,6 +8,7 @@ use redoubt_store::mailstore::MailboxRef;
 
 use super::world::{World, mail, patient};
 use crate::ask::{Ask, Field, Needle};
+use crate::index::folder::Home;
 use crate::index::{Discovery, Options, Scope};
 
 fn subject(text: &str) -> Ask {
@@ -56,6 +57,24 @@ async fn what_waits_is_indexed_by_itself() {
     tokio::time::timeout(Duration::from_secs(20), indexed).await.unwrap();
     index.flush().unwrap();
     assert_eq!(world.exact(&index, world.alice, &subject("umbe")), 5);
+    index.close();
+    world.store.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_terms_are_made_behind_commits() {
+    let world = World::new().await;
+    let index = world.open(patient());
+    let lists = || index.inner.shelf.folder(Home::shared(world.alice)).unwrap().flat_size();
+    world.add_numbered(world.alice, 0..5).await;
+    index.flush().unwrap();
+    assert_eq!(lists(), 0, "nobody asked for a substring");
+    assert_eq!(world.exact(&index, world.alice, &subject("umbe")), 5);
+    let before = lists();
+    world.add_numbered(world.alice, 5..8).await;
+    index.flush().unwrap();
+    assert!(lists() > before && before > 0, "{before} {}", lists());
+    assert_eq!(world.exact(&index, world.alice, &subject("umbe")), 8);
     index.close();
     world.store.shutdown().await;
 }
