@@ -188,8 +188,7 @@ mod tests {
     #[test]
     fn an_answer_longer_than_allowed_is_none() {
         let text = "abc".into();
-        let extracted =
-            Extracted { status: Status::Partial, text, why: None, stopped: false };
+        let extracted = Extracted { status: Status::Partial, text, why: None, stopped: false };
         let answer = Answer { extracted, last: true };
         let mut wire = Vec::new();
         answer.write(&mut wire).unwrap();

@@ -88,7 +88,8 @@ impl Follower {
 
     fn take_texts_of(&mut self, home: Home, position: LogIndex) -> Result<(), FollowError> {
         let marks = self.shelf.peek(home).accounts;
-        let tried = marks.into_iter().filter(|(_, mark)| mark.awaits_texts() && mark.index <= position);
+        let tried =
+            marks.into_iter().filter(|(_, mark)| mark.awaits_texts() && mark.index <= position);
         for (account, _) in tried {
             self.take_texts_of_account(home, account)?;
         }
@@ -137,7 +138,8 @@ impl Follower {
             Err(StoreError::Blob(..)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let made = || Ok(draft(folder.fields, account, email, Some(&data), Some(&content), || words));
+        let made =
+            || Ok(draft(folder.fields, account, email, Some(&data), Some(&content), || words));
         Ok(guarded(made).ok())
     }
 

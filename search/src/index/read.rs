@@ -106,8 +106,16 @@ impl<'a> Segment<'a> {
     ) -> Result<Self, ReadError> {
         let inverted = reader.inverted_index(fields.terms)?;
         let empty = RoaringBitmap::new();
-        let mut segment =
-            Self { reader, fields, flat, closing, inverted, stale, all: empty.clone(), partial: empty };
+        let mut segment = Self {
+            reader,
+            fields,
+            flat,
+            closing,
+            inverted,
+            stale,
+            all: empty.clone(),
+            partial: empty,
+        };
         let mut all = RoaringBitmap::new();
         match whole {
             true => drop(all.insert_range(0..reader.max_doc())),
@@ -419,8 +427,7 @@ pub(super) fn emails_having(
     let mut emails = Vec::new();
     for term in terms {
         let Some(term) = inverted.terms().get(term)? else { continue };
-        let mut postings =
-            inverted.read_postings_from_terminfo(&term, IndexRecordOption::Basic)?;
+        let mut postings = inverted.read_postings_from_terminfo(&term, IndexRecordOption::Basic)?;
         while postings.doc() != TERMINATED {
             let doc = postings.doc();
             let is_alive = reader.alive_bitset().is_none_or(|alive| alive.is_alive(doc));

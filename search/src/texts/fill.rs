@@ -354,11 +354,7 @@ impl Texts for TextStore {
         Ok(attachments(&parsed.structure).is_empty().then(Vec::new))
     }
 
-    fn each(
-        &self,
-        message: &BlobId,
-        look: &mut dyn FnMut(&Extracted),
-    ) -> Result<bool, TextsError> {
+    fn each(&self, message: &BlobId, look: &mut dyn FnMut(&Extracted)) -> Result<bool, TextsError> {
         let Some(names) = self.0.cache.names(message) else {
             let parsed = self.0.mailstore.parsed(message)?;
             return Ok(attachments(&parsed.structure).is_empty());

@@ -91,11 +91,7 @@ pub trait Texts: Debug + Send + Sync {
     ///
     /// # Errors
     /// The message cannot be read.
-    fn each(
-        &self,
-        message: &BlobId,
-        look: &mut dyn FnMut(&Extracted),
-    ) -> Result<bool, TextsError> {
+    fn each(&self, message: &BlobId, look: &mut dyn FnMut(&Extracted)) -> Result<bool, TextsError> {
         let texts = self.of(message)?;
         texts.iter().flatten().for_each(|text| look(&text.extracted));
         Ok(texts.is_some())

@@ -81,7 +81,12 @@ impl Mail {
         let extracted = match part(23, 5) {
             0 => None,
             1 => Some(Extracted::failed("")),
-            2 => Some(Extracted { status: Status::Skipped, text: String::new(), why, stopped: false }),
+            2 => Some(Extracted {
+                status: Status::Skipped,
+                text: String::new(),
+                why,
+                stopped: false,
+            }),
             3 => Some(Extracted { status: Status::Partial, text, why, stopped: false }),
             _ => Some(Extracted { status: Status::Ok, text, why, stopped: false }),
         };
