@@ -230,7 +230,8 @@ async fn another_extractor_is_believed_when_it_has_read() {
     assert_eq!(candidates(&world, &index, "bolts"), 0);
     index.close();
     made_stale(&world);
-    (texts.forget(), texts.nowhere());
+    texts.forget();
+    texts.nowhere();
     let index = world.open(options);
     index.flush().unwrap();
     assert_eq!(candidates(&world, &index, "bolts"), 2, "what is there is of the other");
