@@ -146,6 +146,8 @@ impl TextStore {
     }
 
     fn run(&self) {
+        // Nothing waits for this thread, nor for the workers that it begins.
+        let _ = rustix::process::setpriority_process(None, 19);
         let mut sweeps = Sweeps::default();
         while !self.0.ending.has_begun() {
             match self.turn() {
