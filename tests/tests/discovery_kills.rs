@@ -61,6 +61,11 @@ fn killed_when(scene: &mut Scene, job: &str, is_there: impl Fn(&Scene) -> bool) 
     there
 }
 
+/// Whether something is found, and not all.
+fn is_some(found: &Value) -> bool {
+    found.as_u64().is_some_and(|found| (1..310).contains(&found))
+}
+
 #[test]
 fn a_search_goes_on_where_it_was() {
     let mut scene = filled();
@@ -68,15 +73,16 @@ fn a_search_goes_on_where_it_was() {
         let job = job.to_owned();
         move |scene: &Scene| {
             let state = state(scene, &job);
-            state["phase"] == "running" && state["accounts"] == 2
+            state["phase"] == "running" && is_some(&state["found"])
         }
     };
     let killed = (0..TRIES).find_map(|_| {
         let search = job(&scene, &["discover", "token", "--all"]);
         killed_when(&mut scene, &search, halfway(&search)).then_some(search)
     });
-    let search = killed.expect("a search that was killed between its accounts");
-    assert_eq!(state(&scene, &search)["found"], 10);
+    let search = killed.expect("a search that was killed on its way");
+    let before = state(&scene, &search);
+    assert!(is_some(&before["found"]), "{before}");
     // What a crash left behind what counts is no hit.
     let hits = folder(&scene, &search).join("hits.jsonl");
     let kept = fs::read(&hits).unwrap();
