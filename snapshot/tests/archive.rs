@@ -26,7 +26,7 @@ use redoubt_snapshot::repo::{KeyWish, MasterKey, Place, RepoError, Repository};
 use redoubt_snapshot::verify::{Level, verify};
 use redoubt_store::alarms::AlarmKind;
 use redoubt_store::mailbox::INBOX;
-use redoubt_store::mailstore::{Mailstore, Options};
+use redoubt_store::mailstore::{Mailstore, OpenError, Options};
 use support::*;
 
 fn key() -> (tempfile::TempDir, KeyWish) {
@@ -277,7 +277,13 @@ async fn recovered(
 async fn opened(data: &std::path::Path) -> Mailstore {
     let mut options = Options::new(data);
     options.bases = Some(Arc::new(BaseDir::new(Arc::new(RealDisk), data.join("shards/0/base"))));
-    Mailstore::open(options).await.unwrap()
+    loop {
+        match Mailstore::open(options.clone()).await {
+            // The threads of a store that was dropped may hold the directory a moment longer.
+            Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 #[tokio::test]

@@ -314,7 +314,8 @@ async fn a_change_of_the_voters_that_was_given_up_half_way_is_finished() {
             metrics.changed().await.unwrap();
         }
     };
-    // Whoever wanted it is gone before the second half.
+    // The first half is not decided before it is seen. Whoever wanted it is gone before the second.
+    net.cut(NodeId(2));
     within(async {
         tokio::select! {
             biased;
@@ -323,6 +324,7 @@ async fn a_change_of_the_voters_that_was_given_up_half_way_is_finished() {
         }
     })
     .await;
+    net.heal(NodeId(2));
     within(async {
         while node.cluster().changing {
             a_moment().await;
