@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::id::{BlobId, Hash, LogIndex, OperationId, Term, Timestamp};
 use crate::raft::{record_of, voters_of};
 use crate::record::{
-    Actor, Change, HoldScope, HoldSet, MailboxNamed, NamedChange, Principal, Record,
+    Actor, Change, HoldScope, HoldSet, LoginCount, Logins, MailboxNamed, NamedChange, Principal,
+    Record, RoleGrant,
 };
 use crate::segment::{EntryKind, LogEntry};
 
@@ -130,13 +131,29 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-fn actor(actor: &Actor) -> String {
-    let mut text = match actor.principal {
+/// Who did something: `system`, `mta`, `account 7`, `uid 1000`.
+pub fn principal(principal: &Principal) -> String {
+    match principal {
         Principal::System => "system".to_owned(),
         Principal::Mta => "mta".to_owned(),
         Principal::Account(account) => format!("account {account}"),
         Principal::LocalUser(uid) => format!("uid {uid}"),
+        Principal::Person(account) => format!("token of account {account}"),
+    }
+}
+
+/// The name of an entry's kind and what it is about, on one line.
+pub(crate) fn told(entry: &LogEntry, record: Option<&Record>) -> (&'static str, String) {
+    let Some(record) = record else {
+        let dumped = self::entry(entry);
+        return (dumped.kind, dumped.summary);
     };
+    let (kind, summary) = describe(&record.change);
+    (kind, one_line(&summary))
+}
+
+fn actor(actor: &Actor) -> String {
+    let mut text = principal(&actor.principal);
     if let Some(account) = actor.on_behalf_of {
         text += &format!(" for account {account}");
     }
@@ -279,6 +296,41 @@ fn describe_restores(change: &Change) -> (&'static str, String) {
             let (steps, ended) = (audit.counts.total(), audit.ended);
             ("restore-audit", format!("{}: {ended:?} after {steps} steps", audit.restore))
         }
+        _ => describe_classes(change),
+    }
+}
+
+fn describe_classes(change: &Change) -> (&'static str, String) {
+    let class = |class: &Option<_>| match class {
+        Some(class) => format!("class {class}"),
+        None => "no class".to_owned(),
+    };
+    match change {
+        Change::ClassAdd(add) => ("class-add", add.name.clone()),
+        Change::ClassSet(set) => ("class-set", format!("class {}: {}", set.class, set.name)),
+        Change::ClassRemove(gone) => ("class-remove", format!("class {}", gone.class)),
+        Change::AccountClass(set) => {
+            ("account-class", format!("account {}: {}", set.account, class(&set.class)))
+        }
+        Change::DomainClass(set) => {
+            ("domain-class", format!("{}: {}", set.domain, class(&set.class)))
+        }
+        _ => describe_roles(change),
+    }
+}
+
+fn describe_roles(change: &Change) -> (&'static str, String) {
+    let grant = |grant: &RoleGrant| {
+        let over = grant.domain.as_deref().unwrap_or("all domains");
+        format!("{} to account {} over {over}", grant.role, grant.account)
+    };
+    match change {
+        Change::RoleGrant(granted) => ("role-grant", grant(granted)),
+        Change::RoleRevoke(revoked) => ("role-revoke", grant(revoked)),
+        Change::PersonalTokenAdd(add) => {
+            ("personal-token-add", format!("{} of account {}", add.token, add.account))
+        }
+        Change::PersonalTokenRevoke(gone) => ("personal-token-revoke", gone.token.to_string()),
         _ => describe_audit(change),
     }
 }
@@ -294,9 +346,23 @@ fn describe_audit(change: &Change) -> (&'static str, String) {
             ("discovery-end", format!("{}: {ended:?}, {found} found, {failed} failed", end.job))
         }
         Change::DiscoveryRemove(gone) => ("discovery-remove", gone.job.to_string()),
+        Change::MailRead(read) => {
+            ("mail-read", format!("account {}, {:?}", read.account, read.how))
+        }
+        Change::Logins(logins) => ("logins", describe_logins(logins)),
         Change::HeadKey(key) => ("head-key", format!("node {}: {}", key.node, key.key)),
         _ => describe_system(change),
     }
+}
+
+fn describe_logins(logins: &Logins) -> String {
+    let sum = |of: fn(&LoginCount) -> u32| -> u64 {
+        logins.counts.iter().map(|count| u64::from(of(count))).sum()
+    };
+    let (good, failed) = (sum(|count| count.good), sum(|count| count.failed));
+    let left = logins.left_out;
+    let more = if left > 0 { format!(", {left} more not told apart") } else { String::new() };
+    format!("node {}: {good} logins, {failed} failed{more}", logins.node)
 }
 
 fn describe_system(change: &Change) -> (&'static str, String) {

@@ -67,6 +67,10 @@ number!(
     HoldId(u64)
 );
 number!(
+    /// A class of service; never used again once it is removed.
+    ClassId(u64)
+);
+number!(
     /// A Raft term.
     Term(u64)
 );

@@ -2,6 +2,7 @@
 //!
 //! Ground state. Everything in `store` can be rebuilt from what is here.
 
+pub mod audit;
 pub mod blob;
 pub mod chain;
 pub mod codec;

@@ -9,10 +9,12 @@
 //! reused; a field is never changed in place but by a new version (`codec`).
 
 mod cluster;
+mod directory;
 mod discovery;
 mod lineage;
 mod mailbox;
 mod outcome;
+mod reads;
 mod restore;
 mod retention;
 
@@ -22,6 +24,12 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{NodeAdd, NodeRemove, TokenAdd};
+pub use directory::{
+    AccountAdd, AccountClass, AccountRename, AccountSet, AccountSettings, AccountState, Address,
+    AliasAdd, AliasRemove, ClassAdd, ClassRemove, ClassSet, ClassSettings, CredentialRemove,
+    CredentialSet, DomainAdd, DomainClass, DomainRemove, DomainSet, DomainSettings, JunkHeader,
+    Limits, PersonalTokenAdd, PersonalTokenRevoke, Role, RoleGrant,
+};
 pub use discovery::{
     DiscoveryBegin, DiscoveryEnd, DiscoveryEnded, DiscoveryRemove, DiscoveryWork, HeadKey,
 };
@@ -30,6 +38,7 @@ pub use mailbox::{
     MailboxCreate, MailboxDelete, MailboxNamed, MailboxRename, NamedChange, SpecialUse, Subscribe,
 };
 pub use outcome::{Arrival, Done, Outcome, Rejection};
+pub use reads::{LoginCount, LoginProtocol, Logins, MAX_LOGINS, MailRead, MailReadHow};
 pub use restore::{
     AccountDelete, AccountSweep, RestoreAudit, RestoreBegin, RestoreCounts, RestoreEmail,
     RestoreEnded, RestoreMode, RestoreNow, RestoreOptions, RestorePiece, RestorePlace, RestoreStep,
@@ -106,6 +115,8 @@ pub enum Principal {
     Account(AccountId),
     /// An administrator on the machine, by uid.
     LocalUser(u32),
+    /// A person with a role, by a personal token of this account.
+    Person(AccountId),
 }
 
 /// Why something was done.
@@ -146,6 +157,24 @@ pub enum Change {
     CredentialSet(CredentialSet),
     /// A password goes.
     CredentialRemove(CredentialRemove),
+    /// A new class of service.
+    ClassAdd(ClassAdd),
+    /// A class's name and settings, as a whole.
+    ClassSet(ClassSet),
+    /// A class goes: whoever has it has none.
+    ClassRemove(ClassRemove),
+    /// An account's class and what it says above it, as a whole.
+    AccountClass(AccountClass),
+    /// The class of a domain's accounts that have none of their own.
+    DomainClass(DomainClass),
+    /// Somebody gets a role.
+    RoleGrant(RoleGrant),
+    /// Somebody has a role no more.
+    RoleRevoke(RoleGrant),
+    /// A secret by which a person is known.
+    PersonalTokenAdd(PersonalTokenAdd),
+    /// A personal token opens nothing any more.
+    PersonalTokenRevoke(PersonalTokenRevoke),
     /// A new mailbox.
     MailboxCreate(MailboxCreate),
     /// A mailbox gets another name or parent.
@@ -184,6 +213,10 @@ pub enum Change {
     HeadKey(HeadKey),
     /// Somebody removes what a node keeps of a search or export: the list of what was found.
     DiscoveryRemove(DiscoveryRemove),
+    /// An administrator looks at somebody's mail.
+    MailRead(MailRead),
+    /// Logins of some time on one node, counted.
+    Logins(Logins),
     /// History below an index is none any more, of one account or the directory.
     HistoryFloor(HistoryFloor),
     /// Rows that the history floor lets go: the work behind [`Change::HistoryFloor`].
@@ -232,6 +265,15 @@ impl Change {
             Self::AliasRemove(_) => 0x0121,
             Self::CredentialSet(_) => 0x0130,
             Self::CredentialRemove(_) => 0x0131,
+            Self::ClassAdd(_) => 0x0140,
+            Self::ClassSet(_) => 0x0141,
+            Self::ClassRemove(_) => 0x0142,
+            Self::AccountClass(_) => 0x0143,
+            Self::DomainClass(_) => 0x0144,
+            Self::RoleGrant(_) => 0x0150,
+            Self::RoleRevoke(_) => 0x0151,
+            Self::PersonalTokenAdd(_) => 0x0152,
+            Self::PersonalTokenRevoke(_) => 0x0153,
             Self::MailboxCreate(_) => 0x0201,
             Self::MailboxRename(_) => 0x0202,
             Self::MailboxDelete(_) => 0x0203,
@@ -251,6 +293,8 @@ impl Change {
             Self::DiscoveryEnd(_) => 0x0603,
             Self::HeadKey(_) => 0x0604,
             Self::DiscoveryRemove(_) => 0x0605,
+            Self::MailRead(_) => 0x0606,
+            Self::Logins(_) => 0x0607,
             Self::HistoryFloor(_) => 0x0401,
             Self::HistoryTrim(_) => 0x0402,
             Self::HoldSet(_) => 0x0403,
@@ -279,7 +323,16 @@ impl Change {
             Self::RestoreBegin(_) | Self::RestorePiece(_) | Self::RestoreNow(_) => 3,
             Self::RestoreAudit(_) => 3,
             Self::DiscoveryBegin(_) | Self::DiscoveryEnd(_) | Self::HeadKey(_) => 3,
-            Self::DiscoveryRemove(_) => 3,
+            Self::DiscoveryRemove(_) | Self::MailRead(_) | Self::Logins(_) => 3,
+            Self::ClassAdd(_)
+            | Self::ClassSet(_)
+            | Self::ClassRemove(_)
+            | Self::AccountClass(_)
+            | Self::DomainClass(_)
+            | Self::RoleGrant(_)
+            | Self::RoleRevoke(_)
+            | Self::PersonalTokenAdd(_)
+            | Self::PersonalTokenRevoke(_) => 3,
             Self::HistoryFloor(_)
             | Self::HistoryTrim(_)
             | Self::HoldSet(_)
@@ -321,184 +374,13 @@ impl Record {
             Change::DiscoveryBegin(begin) => {
                 blobs.insert(begin.asked);
             }
+            Change::MailRead(read) => {
+                blobs.insert(read.asked);
+            }
             _ => {}
         }
         blobs
     }
-}
-
-// ---------------------------------------------------------------- directory
-
-/// See [`Change::DomainAdd`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DomainAdd {
-    /// In lower case, as A-labels (RFC 5890).
-    pub domain: String,
-    /// Its settings.
-    pub settings: DomainSettings,
-}
-
-/// See [`Change::DomainSet`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DomainSet {
-    /// Which domain.
-    pub domain: String,
-    /// Its settings from now on.
-    pub settings: DomainSettings,
-}
-
-/// What holds for all accounts of a domain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DomainSettings {
-    /// The character between user and detail (RFC 5233), `None` for no subaddresses.
-    pub subaddress_separator: Option<char>,
-    /// The account that gets what no other address takes.
-    pub catch_all: Option<AccountId>,
-    /// Messages with this header (and value, where given) are filed as spam.
-    pub junk_header: Option<JunkHeader>,
-    /// Whether an MTA's retry within the hour gets the first outcome.
-    pub retry_recognised: bool,
-    /// The quota in bytes of accounts that have none of their own; `None` is no limit.
-    pub default_quota: Option<u64>,
-    /// Whether mail that is over quota is deferred (4.2.2) and not refused (5.2.2).
-    pub over_quota_defers: bool,
-}
-
-impl Default for DomainSettings {
-    fn default() -> Self {
-        Self {
-            subaddress_separator: Some('+'),
-            catch_all: None,
-            junk_header: None,
-            retry_recognised: true,
-            default_quota: None,
-            over_quota_defers: false,
-        }
-    }
-}
-
-/// The mark that a spam filter before us leaves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JunkHeader {
-    /// The header field's name, compared without case.
-    pub name: String,
-    /// What its value begins with, without case; empty for any value.
-    pub value_prefix: String,
-}
-
-/// See [`Change::DomainRemove`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DomainRemove {
-    /// Which domain.
-    pub domain: String,
-}
-
-/// A local part and a domain, both normalised: lower case, NFC, domain as A-labels.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Address {
-    /// What stands before the `@`.
-    pub local: String,
-    /// What stands behind it.
-    pub domain: String,
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}@{}", self.local, self.domain)
-    }
-}
-
-/// See [`Change::AccountAdd`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountAdd {
-    /// Its address.
-    pub address: Address,
-    /// Its settings.
-    pub settings: AccountSettings,
-    /// Its first password as a PHC string (argon2id), made by the proposer.
-    pub password: Option<String>,
-}
-
-/// See [`Change::AccountSet`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountSet {
-    /// Which account.
-    pub account: AccountId,
-    /// Its settings from now on.
-    pub settings: AccountSettings,
-}
-
-/// What an administrator says of an account.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountSettings {
-    /// The person's or group's name, for listings.
-    pub display_name: String,
-    /// What it may do.
-    pub state: AccountState,
-    /// Bytes of live emails, `None` for the domain's default.
-    pub quota: Option<u64>,
-}
-
-/// What an account may do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AccountState {
-    /// Everything.
-    #[default]
-    Active,
-    /// It receives, and nobody logs in, until it is unlocked.
-    Locked,
-    /// It receives; nobody logs in by design.
-    ReceiveOnly,
-    /// Neither: its address is refused.
-    Closed,
-    /// It is gone, but for the history. Set by a deletion, never by a setting.
-    Deleted,
-}
-
-/// See [`Change::AccountRename`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountRename {
-    /// Which account.
-    pub account: AccountId,
-    /// Its address from now on.
-    pub address: Address,
-}
-
-/// See [`Change::AliasAdd`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AliasAdd {
-    /// The other name.
-    pub alias: Address,
-    /// Whose it is.
-    pub account: AccountId,
-}
-
-/// See [`Change::AliasRemove`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AliasRemove {
-    /// The name that goes.
-    pub alias: Address,
-}
-
-/// See [`Change::CredentialSet`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CredentialSet {
-    /// Whose it is.
-    pub account: AccountId,
-    /// `password` for the main one; others are app passwords' names.
-    pub name: String,
-    /// A PHC string (argon2id), salt and hash made by the proposer.
-    pub phc: String,
-}
-
-/// See [`Change::CredentialRemove`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CredentialRemove {
-    /// Whose it is.
-    pub account: AccountId,
-    /// Its name.
-    pub name: String,
 }
 
 // -------------------------------------------------------------------- email

@@ -86,6 +86,15 @@ fn trim_rows() -> Vec<TrimRow> {
     ]
 }
 
+fn class_settings() -> ClassSettings {
+    let limits = Limits {
+        history: Some(Limits::FOREVER),
+        largest_message: Some(70_000),
+        mailboxes: Some(300),
+    };
+    ClassSettings { quota: Some(1 << 30), limits }
+}
+
 /// One of each kind, every optional field used somewhere.
 fn changes() -> Vec<Change> {
     let (account, mailbox, from, to) = (AccountId(1), MailboxId(3), MailboxId(4), MailboxId(5));
@@ -113,6 +122,28 @@ fn changes() -> Vec<Change> {
         Change::AliasRemove(AliasRemove { alias }),
         Change::CredentialSet(CredentialSet { account, name: "phone".into(), phc: "$x".into() }),
         Change::CredentialRemove(CredentialRemove { account, name: "phone".into() }),
+        Change::ClassAdd(ClassAdd { name: "staff".into(), settings: class_settings() }),
+        Change::ClassSet(ClassSet {
+            class: ClassId(300),
+            name: "staff".into(),
+            settings: ClassSettings::default(),
+        }),
+        Change::ClassRemove(ClassRemove { class: ClassId(300) }),
+        Change::AccountClass(AccountClass {
+            account,
+            class: Some(ClassId(300)),
+            own: class_settings().limits,
+        }),
+        Change::DomainClass(DomainClass { domain: domain(), class: Some(ClassId(300)) }),
+        Change::RoleGrant(RoleGrant { account, role: Role::Discovery, domain: Some(domain()) }),
+        Change::RoleRevoke(RoleGrant { account, role: Role::Auditor, domain: None }),
+        Change::PersonalTokenAdd(PersonalTokenAdd {
+            token: Hash([3; 32]),
+            account,
+            name: "laptop".into(),
+            expires: Some(Timestamp(1_800_000_000_000)),
+        }),
+        Change::PersonalTokenRevoke(PersonalTokenRevoke { token: Hash([3; 32]) }),
         Change::MailboxCreate(MailboxCreate {
             account,
             parent: Some(mailbox),
@@ -218,6 +249,25 @@ fn changes() -> Vec<Change> {
             manifest: Some(Hash([4; 32])),
         }),
         Change::HeadKey(HeadKey { node: NodeId(300), key: Hash([5; 32]) }),
+        Change::MailRead(MailRead {
+            account: AccountId(300),
+            how: MailReadHow::Content,
+            asked: BlobId([6; 32]),
+        }),
+        Change::Logins(Logins {
+            node: NodeId(300),
+            since: Timestamp(1_700_000_000_123),
+            until: Timestamp(1_700_000_060_123),
+            counts: vec![LoginCount {
+                account: Some(AccountId(300)),
+                from: Some("2001:db8::1".parse().unwrap()),
+                protocol: LoginProtocol::Imap,
+                good: 300,
+                failed: 2,
+                last: Timestamp(1_700_000_050_123),
+            }],
+            left_out: 7,
+        }),
         Change::DiscoveryRemove(DiscoveryRemove { job: OperationId([9; 16]) }),
         Change::Version(Version { apply: 2 }),
         Change::CheckpointMark(CheckpointMark { index: LogIndex(9), state: Hash([6; 32]) }),
@@ -347,6 +397,8 @@ fn the_order_of_variants_is_fixed() {
     let principals =
         [system, Principal::Mta, Principal::Account(AccountId(1)), Principal::LocalUser(1)];
     assert_eq!(numbers(&principals), [0, 1, 2, 3]);
+    assert_eq!(numbers(&[Principal::Person(AccountId(1))]), [4]);
+    assert_eq!(numbers(&Role::ALL), Role::ALL.map(Role::number));
     use AccountState as S;
     let states = [S::Active, S::Locked, S::ReceiveOnly, S::Closed, S::Deleted];
     assert_eq!(numbers(&states), [0, 1, 2, 3, 4]);
@@ -427,4 +479,28 @@ fn a_hostile_length_allocates_little() {
     assert!(decode_record(&bytes).is_err());
     let value = codec::from_bytes::<String>(&[253, 255, 255, 255, 255, 255, 255, 255, 127]);
     assert!(value.is_err());
+}
+
+/// Whoever asks the audit trail for a kind names it as the log's listing does.
+#[test]
+fn the_audit_trail_knows_every_kind_by_its_name() {
+    let named = |kind: u16| redoubt_log::audit::KINDS.iter().find(|(known, _)| *known == kind);
+    for change in changes() {
+        let kind = change.kind();
+        let payload = [vec![0; 16], encode_record(&record(change)).unwrap()].concat();
+        let entry = redoubt_log::segment::LogEntry {
+            id: redoubt_log::segment::LogId {
+                term: redoubt_log::id::Term(1),
+                index: redoubt_log::id::LogIndex(1),
+            },
+            kind: redoubt_log::segment::EntryKind::Record,
+            time: Timestamp(0),
+            stamp: Timestamp(0),
+            payload: payload.into(),
+            chain: Hash([0; 32]),
+            position: 1,
+        };
+        let name = redoubt_log::dump::entry(&entry).kind;
+        assert_eq!(named(kind), Some(&(kind, name)), "a row of log/src/audit.rs for {kind:#06x}");
+    }
 }

@@ -3,6 +3,7 @@
 //! Everything here is derived state or pure: it can be removed and is built again.
 
 pub mod ask;
+pub mod audit;
 pub mod discover;
 pub mod export;
 pub mod facts;

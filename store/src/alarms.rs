@@ -34,11 +34,13 @@ pub enum AlarmKind {
     Member,
     /// The backup repository does not get what comes in.
     Archive,
+    /// Heads of the log are not signed, or do not get to where they are kept.
+    Heads,
 }
 
 impl AlarmKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Blob,
         Self::Log,
         Self::Base,
@@ -48,6 +50,7 @@ impl AlarmKind {
         Self::Disk,
         Self::Member,
         Self::Archive,
+        Self::Heads,
     ];
 
     /// Its name in metrics and JSON.
@@ -62,6 +65,7 @@ impl AlarmKind {
             Self::Disk => "disk",
             Self::Member => "member",
             Self::Archive => "archive",
+            Self::Heads => "heads",
         }
     }
 }

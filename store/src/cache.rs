@@ -17,8 +17,6 @@ const FORMAT: u8 = 1;
 const OUTLINE_FORMAT: u8 = 0x80;
 /// What a parsed message takes in memory beside its encoded bytes, about.
 const OVERHEAD: usize = 600;
-/// What an outline takes beside itself, about.
-const OVERHEAD_OUTLINE: usize = 150;
 
 /// Parsed messages.
 #[derive(Debug)]
@@ -78,41 +76,30 @@ impl<T> Recent<T> {
     }
 }
 
-/// What SORT and THREAD ask of messages, kept of each that was asked for once.
+/// What SORT and THREAD ask of messages, kept beside the views of each that was asked for once.
+/// In memory it is in the sheets of mailboxes.
 #[derive(Debug)]
 pub(crate) struct OutlineCache {
     storage: RocksStorage,
-    recent: Mutex<Recent<Outline>>,
 }
 
 impl OutlineCache {
-    pub(crate) fn new(storage: RocksStorage, limit: usize) -> Self {
-        Self { storage, recent: Mutex::new(Recent::new(limit)) }
+    pub(crate) fn new(storage: RocksStorage) -> Self {
+        Self { storage }
     }
 
     /// What is known of a message. A value that does not read counts as none.
-    pub(crate) fn get(&self, blob: &BlobId) -> Option<Arc<Outline>> {
-        if let Some((outline, _)) = self.recent.lock().entries.get(blob) {
-            return Some(outline.clone());
-        }
+    pub(crate) fn get(&self, blob: &BlobId) -> Option<Outline> {
         let bytes = self.storage.cached(&key(OUTLINE_FORMAT, blob)).ok().flatten()?;
-        let outline = Arc::new(codec::from_bytes::<Outline>(&bytes).ok()?);
-        self.keep(blob, &outline);
-        Some(outline)
+        codec::from_bytes::<Outline>(&bytes).ok()
     }
 
     /// Keeps it. A failure to is none of the caller's.
-    pub(crate) fn put(&self, blob: &BlobId, outline: &Arc<Outline>) {
-        let Ok(bytes) = codec::to_bytes(&**outline) else { return };
+    pub(crate) fn put(&self, blob: &BlobId, outline: &Outline) {
+        let Ok(bytes) = codec::to_bytes(outline) else { return };
         if let Err(error) = self.storage.cache(&key(OUTLINE_FORMAT, blob), &bytes) {
             tracing::warn!(%error, "a message's sort keys are not kept");
         }
-        self.keep(blob, outline);
-    }
-
-    fn keep(&self, blob: &BlobId, outline: &Arc<Outline>) {
-        let bytes = outline.memory() + OVERHEAD_OUTLINE;
-        self.recent.lock().put(*blob, outline.clone(), bytes);
     }
 }
 

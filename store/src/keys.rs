@@ -2,10 +2,10 @@
 //! count; what belongs to an account begins with the account.
 
 use redoubt_log::id::{
-    AccountId, BlobId, EmailId, Hash, HoldId, LogIndex, MailboxId, ModSeq, NodeId, OperationId,
-    ThreadKey, Timestamp, Uid,
+    AccountId, BlobId, ClassId, EmailId, Hash, HoldId, LogIndex, MailboxId, ModSeq, NodeId,
+    OperationId, ThreadKey, Timestamp, Uid,
 };
-use redoubt_log::record::Address;
+use redoubt_log::record::{Address, Role};
 
 use crate::storage::{KeyRange, Table};
 
@@ -25,6 +25,12 @@ pub fn chunk_of(uid: Uid) -> u32 {
 pub enum Object {
     /// A domain.
     Domain(String),
+    /// A class of service.
+    Class(ClassId),
+    /// The class of a domain's accounts.
+    DomainClass(String),
+    /// An account's class, and what it says above it.
+    AccountClass(AccountId),
     /// An address, of an account or an alias.
     Address(Address),
     /// An account.
@@ -54,6 +60,16 @@ pub enum Key<'a> {
     Meta(Meta),
     /// A domain.
     Domain(&'a str),
+    /// A class of service.
+    Class(ClassId),
+    /// The class of a domain's accounts.
+    DomainClass(&'a str),
+    /// An account's class, and what it says above it.
+    AccountClass(AccountId),
+    /// That an account has a role, over a domain or all.
+    Grant(AccountId, Role, Option<&'a str>),
+    /// A personal token, by the hash of its secret: at most 10,000.
+    PersonalToken(Hash),
     /// An address.
     Address(&'a Address),
     /// An account.
@@ -141,6 +157,12 @@ pub enum Meta {
     Version,
     /// The next node's id.
     NextNode,
+    /// The next class's id.
+    NextClass,
+    /// Where a class, or who has which, changed last.
+    Classes,
+    /// Roles that somebody was ever given, as bits by their number.
+    RolesGiven,
     /// The next hold's id.
     NextHold,
     /// Where the newest hold was set.
@@ -167,6 +189,9 @@ impl Meta {
             Self::Swept => b"swept",
             Self::Version => b"version",
             Self::NextNode => b"next-node",
+            Self::NextClass => b"next-class",
+            Self::Classes => b"classes",
+            Self::RolesGiven => b"roles-given",
             Self::NextHold => b"next-hold",
             Self::LastHold => b"last-hold",
             Self::Floors => b"floors",
@@ -231,11 +256,13 @@ impl Key<'_> {
         match self {
             Self::Meta(_) => Table::Meta,
             Self::Domain(_) | Self::Address(_) | Self::Token(_) | Self::Node(_) => Table::Directory,
-            Self::HeadKey(_) => Table::Directory,
+            Self::HeadKey(_) | Self::Class(_) | Self::DomainClass(_) => Table::Directory,
+            Self::Grant(..) | Self::PersonalToken(_) => Table::Directory,
             Self::Account(_)
             | Self::Usage(_)
             | Self::Credential(..)
             | Self::Alias(..)
+            | Self::AccountClass(_)
             | Self::Floor(_)
             | Self::FloorOrder(..)
             | Self::Hold(..) => Table::Account,
@@ -266,6 +293,14 @@ impl Key<'_> {
             Self::Meta(meta) => meta.name().to_vec(),
             Self::Domain(name) => Bytes::default().u8(b'd').raw(name.as_bytes()).done(),
             Self::Address(address) => Bytes::default().u8(b'n').address(address).done(),
+            Self::Class(class) => classes().u64(class.0).done(),
+            Self::DomainClass(name) => Bytes::default().u8(b'c').raw(name.as_bytes()).done(),
+            Self::AccountClass(a) => Bytes::account(a).u8(b'l').done(),
+            Self::Grant(a, role, domain) => {
+                let domain = domain.unwrap_or_default().as_bytes();
+                grants_of(a).u8(role.number()).raw(domain).done()
+            }
+            Self::PersonalToken(token) => personal_tokens().raw(&token.0).done(),
             Self::Account(a) => Bytes::account(a).u8(b'a').done(),
             Self::Usage(a) => Bytes::account(a).u8(b'u').done(),
             Self::Credential(a, name) => Bytes::account(a).u8(b'c').raw(name.as_bytes()).done(),
@@ -337,6 +372,26 @@ pub(crate) fn of_accounts() -> KeyRange {
     KeyRange { from: Bytes::account(AccountId(1)).done(), to: None }
 }
 
+/// The beginning of the keys of all classes.
+pub(crate) fn classes() -> Bytes {
+    Bytes::default().u8(b's')
+}
+
+/// The beginning of the keys of all roles that are given.
+pub(crate) fn grants() -> Bytes {
+    Bytes::default().u8(b'g')
+}
+
+/// The beginning of the keys of an account's roles.
+pub(crate) fn grants_of(account: AccountId) -> Bytes {
+    grants().u64(account.0)
+}
+
+/// The beginning of the keys of all personal tokens.
+pub(crate) fn personal_tokens() -> Bytes {
+    Bytes::default().u8(b'p')
+}
+
 /// The keys of all join tokens.
 pub(crate) fn tokens() -> KeyRange {
     KeyRange::prefix(b"t")
@@ -387,6 +442,9 @@ pub(crate) fn expired(after: Option<&[u8]>, now: Timestamp) -> KeyRange {
 pub(crate) mod kind {
     pub(crate) const DOMAIN: u8 = b'd';
     pub(crate) const ADDRESS: u8 = b'n';
+    pub(crate) const CLASS: u8 = b'g';
+    pub(crate) const DOMAIN_CLASS: u8 = b'j';
+    pub(crate) const ACCOUNT_CLASS: u8 = b'l';
     pub(crate) const ACCOUNT: u8 = b'a';
     pub(crate) const USAGE: u8 = b'u';
     pub(crate) const CREDENTIAL: u8 = b'c';
@@ -412,6 +470,9 @@ impl Object {
         let text = |account, kind, text: &str| objects(account, kind).raw(text.as_bytes()).u8(0);
         let bytes = match self {
             Self::Domain(name) => text(DIRECTORY, kind::DOMAIN, name),
+            Self::Class(class) => objects(DIRECTORY, kind::CLASS).u64(class.0),
+            Self::DomainClass(name) => text(DIRECTORY, kind::DOMAIN_CLASS, name),
+            Self::AccountClass(a) => objects(*a, kind::ACCOUNT_CLASS),
             Self::Address(address) => objects(DIRECTORY, kind::ADDRESS).address(address).u8(0),
             Self::Account(a) => objects(*a, kind::ACCOUNT),
             Self::Usage(a) => objects(*a, kind::USAGE),
@@ -431,8 +492,9 @@ impl Object {
     /// Whose it is; account 0 is the directory.
     pub fn account(&self) -> AccountId {
         match self {
-            Self::Domain(_) | Self::Address(_) => DIRECTORY,
+            Self::Domain(_) | Self::Address(_) | Self::Class(_) | Self::DomainClass(_) => DIRECTORY,
             Self::Account(a)
+            | Self::AccountClass(a)
             | Self::Usage(a)
             | Self::Credential(a, _)
             | Self::Mailbox(a, _)
@@ -551,6 +613,9 @@ pub(crate) fn parse_object(bytes: &[u8]) -> Option<Object> {
     let object = match parts.u8()? {
         kind::DOMAIN => Object::Domain(parts.text_to_zero()?.to_owned()),
         kind::ADDRESS => Object::Address(parts.address()?),
+        kind::CLASS => Object::Class(ClassId(parts.u64()?)),
+        kind::DOMAIN_CLASS => Object::DomainClass(parts.text_to_zero()?.to_owned()),
+        kind::ACCOUNT_CLASS => Object::AccountClass(a),
         kind::ACCOUNT => Object::Account(a),
         kind::USAGE => Object::Usage(a),
         kind::CREDENTIAL => Object::Credential(a, parts.text_to_zero()?.to_owned()),
@@ -578,6 +643,9 @@ mod tests {
         for object in [
             Object::Domain("example.org".into()),
             Object::Address(address),
+            Object::Class(ClassId(1 << 40)),
+            Object::DomainClass("example.org".into()),
+            Object::AccountClass(a),
             Object::Account(a),
             Object::Usage(a),
             Object::Credential(a, "phone".into()),

@@ -11,6 +11,7 @@ mod cache;
 pub mod changes;
 pub mod check;
 pub mod checkpoint;
+pub mod classes;
 pub mod contents;
 pub mod email;
 mod hash;

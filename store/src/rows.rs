@@ -1,13 +1,13 @@
 //! The values of the rows that `keys` names.
 
 use redoubt_log::id::{
-    AccountId, BlobId, EmailId, LogIndex, MailboxId, ModSeq, NodeId, OperationId, Sequence,
-    ThreadId, Timestamp, Uid, UidValidity,
+    AccountId, BlobId, ClassId, EmailId, LogIndex, MailboxId, ModSeq, NodeId, OperationId,
+    Sequence, ThreadId, Timestamp, Uid, UidValidity,
 };
 use redoubt_log::record::{
-    AccountSettings, Actor, Address, Arrival, DomainSettings, Flags, HoldScope, Keyword, Outcome,
-    RestoreCounts, RestoreEnded, RestoreMode, RestoreOptions, Restored, SpecialUse, ThreadKeys,
-    Why,
+    AccountSettings, Actor, Address, Arrival, ClassSettings, DomainSettings, Flags, HoldScope,
+    Keyword, Limits, Outcome, RestoreCounts, RestoreEnded, RestoreMode, RestoreOptions, Restored,
+    SpecialUse, ThreadKeys, Why,
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,46 @@ use serde::{Deserialize, Serialize};
 pub struct DomainRow {
     /// Its settings.
     pub settings: DomainSettings,
+}
+
+/// A class of service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassRow {
+    /// What people call it.
+    pub name: String,
+    /// What it says.
+    pub settings: ClassSettings,
+}
+
+/// An account's class, and what it says above it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountClassRow {
+    /// Its class; one that is gone counts as none.
+    pub class: Option<ClassId>,
+    /// What it says above it.
+    pub own: Limits,
+}
+
+/// A role that somebody has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantRow {
+    /// The record that gave it.
+    pub index: LogIndex,
+    /// That record's time.
+    pub since: Timestamp,
+}
+
+/// A personal token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonalTokenRow {
+    /// Who shows it.
+    pub account: AccountId,
+    /// What people call it.
+    pub name: String,
+    /// When it was made.
+    pub made: Timestamp,
+    /// From when on it opens nothing.
+    pub expires: Option<Timestamp>,
 }
 
 /// A join token.

@@ -47,6 +47,11 @@ impl SpoolRoom {
         Self { dir, max_message, units, memory, reserve, names: AtomicU64::new(0) }
     }
 
+    /// Octets of the largest message.
+    pub(crate) fn max_message(&self) -> u64 {
+        self.max_message
+    }
+
     pub(crate) fn spool(self: &Arc<Self>) -> Spool {
         let memory = Memory { bytes: Vec::new(), room: None };
         Spool { room: self.clone(), len: 0, state: State::Memory(memory) }

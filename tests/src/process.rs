@@ -181,6 +181,16 @@ impl Redoubt {
         self.command(arguments).stdin(Stdio::null()).output().expect("the verb runs")
     }
 
+    /// Runs a verb whose standard output nobody reads: its exit code, and what it says of that.
+    pub fn run_unread(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let (read, write) = std::io::pipe().expect("a pipe");
+        drop(read);
+        let mut command = self.command(arguments);
+        let output = command.stdin(Stdio::null()).stdout(write).stderr(Stdio::piped()).output();
+        let output = output.expect("the verb runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
     /// Runs a verb with standard input.
     pub fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
         let mut child = self

@@ -6,11 +6,9 @@
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use redoubt_log::id::Timestamp;
+use redoubt_log::id::{Timestamp, Uid};
 use redoubt_store::mime::{Outline, parse};
-use redoubt_store::search::{
-    SortCriterion, SortKey, Sorted, Sorting, Step, ThreadAlgorithm, Threading,
-};
+use redoubt_store::search::{Facts, Head, Sheet, SortCriterion, SortKey, Step, ThreadAlgorithm};
 use redoubt_tests::model::arranging::{self, Letter};
 
 const KEYS: [(&str, SortKey); 7] = [
@@ -112,18 +110,46 @@ fn letters(mail: &[Post]) -> Vec<Letter> {
     mail.iter().map(|post| post.letter.clone()).collect()
 }
 
-fn threads(mail: &[Post], algorithm: ThreadAlgorithm) -> String {
-    let mut threading = Threading::new(algorithm);
-    for post in mail {
-        threading.push(Timestamp(post.letter.received), &outline(post)).unwrap();
+/// What is known of mail is known in any order: those with an odd number come after the others,
+/// and each also without its header before. Some UIDs are of messages that are gone.
+fn sheet(mail: &[Post]) -> (Sheet, Vec<Uid>) {
+    let mut sheet = Sheet::default();
+    let gone = Outline { subject: "TEA".into(), ..Outline::default() };
+    let uids: Vec<Uid> = (1..).zip(mail).map(|(n, _)| Uid::new(3 * n).unwrap()).collect();
+    let turns = [(1, false), (0, true), (1, true), (0, true)];
+    for (turn, (odd, heads)) in turns.into_iter().enumerate() {
+        for (at, (post, uid)) in mail.iter().zip(&uids).enumerate().filter(|(at, _)| at % 2 == odd)
+        {
+            let Letter { received, size, .. } = post.letter;
+            let outline = outline(post);
+            let head = match (heads, turn) {
+                (false, _) => Head::Unasked,
+                (true, 1) if at % 4 == 0 => Head::Unread,
+                _ => Head::Read(&outline),
+            };
+            let facts = Facts { uid: *uid, received: Timestamp(received), size, head };
+            let before = Uid::new(uid.get() - 1).unwrap();
+            sheet.add(&[Facts { uid: before, head: Head::Read(&gone), ..facts }, facts]).unwrap();
+        }
+        if turn == 2 {
+            sheet.rank();
+        }
     }
+    assert_eq!((sheet.missing(&uids, false), sheet.missing(&uids, true)), (vec![], vec![]));
+    sheet.rank();
+    (sheet, uids)
+}
+
+fn threads(mail: &[Post], algorithm: ThreadAlgorithm) -> String {
+    let (sheet, uids) = sheet(mail);
+    let forest = sheet.thread(&uids, algorithm, &|| false).unwrap().unwrap();
     let said = |step| match step {
         Step::Open => "(".to_owned(),
         Step::Close => ")".to_owned(),
         Step::Space => " ".to_owned(),
         Step::Message(at) => (at + 1).to_string(),
     };
-    threading.finish().walk().map(said).collect()
+    forest.walk().map(said).collect()
 }
 
 proptest! {
@@ -139,13 +165,9 @@ proptest! {
             .iter()
             .map(|(at, reverse)| SortCriterion { key: KEYS[*at].1, reverse: *reverse })
             .collect();
-        let mut sorting = Sorting::new(&keyed);
-        for post in &mail {
-            let Letter { received, size, .. } = post.letter;
-            let outline = &outline(post);
-            sorting.push(Sorted { received: Timestamp(received), size, outline, relevancy: 100 }).unwrap();
-        }
-        let order: Vec<usize> = sorting.order(&|| false).unwrap().into_iter().map(|at| at as usize + 1).collect();
+        let (sheet, uids) = sheet(&mail);
+        let order = sheet.order(&uids, &[], &keyed, &|| false).unwrap();
+        let order: Vec<usize> = order.into_iter().map(|at| at as usize + 1).collect();
         prop_assert_eq!(order, arranging::sort(&letters(&mail), &named));
     }
 
@@ -166,12 +188,15 @@ proptest! {
 /// them.
 #[test]
 fn long_chains_take_no_long_time() {
-    let mut threading = Threading::new(ThreadAlgorithm::References);
+    let (mut sheet, mut uids) = (Sheet::default(), Vec::new());
     let id = |n: u32| redoubt_store::mime::Print::of(&n.to_be_bytes());
     let mut push = |own: u32, references: Vec<u32>| {
         let references = references.into_iter().map(id).collect();
         let outline = Outline { id: Some(id(own)), references, ..Outline::default() };
-        threading.push(Timestamp(0), &outline).unwrap();
+        let uid = Uid::new(own).unwrap();
+        let (received, head) = (Timestamp(0), Head::Read(&outline));
+        sheet.add(&[Facts { uid, received, size: 0, head }]).unwrap();
+        uids.push(uid);
     };
     const LONG: u32 = 60_000;
     for n in 1..LONG {
@@ -181,7 +206,7 @@ fn long_chains_take_no_long_time() {
     for n in LONG..2 * LONG {
         push(n, vec![LONG - 1, 1]);
     }
-    let forest = threading.finish();
+    let forest = sheet.thread(&uids, ThreadAlgorithm::References, &|| false).unwrap().unwrap();
     let depth = forest.walk().take_while(|step| *step != Step::Close).count();
     assert!(depth > LONG as usize, "{depth}");
     assert_eq!(

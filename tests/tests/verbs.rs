@@ -254,6 +254,14 @@ fn status_tells_what_runs() {
     assert!(text.contains("serving") && text.contains("imap"), "{text}");
 }
 
+#[test]
+fn a_verb_that_nobody_reads_ends() {
+    let scene = alice();
+    for verb in [&["status"][..], &["status", "--json"], &["account", "list"], &["check"]] {
+        assert_eq!(scene.server.run_unread(verb), (Some(0), String::new()), "{verb:?}");
+    }
+}
+
 /// The certificate that IMAPS shows, by its fingerprint.
 fn fingerprint(scene: &Scene) -> String {
     let script = format!(

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod cmd;
 pub mod config;
 pub mod exit;
+pub mod heads;
 pub mod import;
 pub mod output;
 pub mod peers;

@@ -28,6 +28,7 @@ use crate::admin::{self, App, TlsListener, Wish, forwarded};
 use crate::backup::{self, Archive};
 use crate::cluster::Cluster;
 use crate::config::{Addresses, Config, KeepLog, ListenAddress, Plaintext};
+use crate::heads::Heads;
 use crate::peers::Peering;
 use crate::peers::join::take_seat;
 
@@ -42,6 +43,7 @@ pub struct Running {
     texts: Option<TextStore>,
     index: Option<Index>,
     jobs: Option<Jobs>,
+    heads: Option<Heads>,
     servers: Vec<Server>,
     admin: Vec<JoinHandle<()>>,
     ended: CancellationToken,
@@ -100,6 +102,9 @@ impl Running {
         let socket = admin::bind_unix(&wiring.config.admin_socket())
             .with_context(|| wiring.config.admin_socket().display().to_string())?;
         let jobs = jobs(&wiring.config, &mailstore, texts.clone(), index.clone())?;
+        let name = hostname(&wiring.config);
+        let Config { audit, data, .. } = &wiring.config;
+        let heads = Heads::start(audit, &name, data, &mailstore, jobs.as_ref())?;
         let listen = Arc::new(wiring.listen);
         let app = App {
             mailstore: mailstore.clone(),
@@ -130,6 +135,7 @@ impl Running {
             texts,
             index,
             jobs,
+            heads,
             servers: wiring.servers,
             admin,
             ended,
@@ -193,6 +199,9 @@ impl Running {
         self.ended.cancel();
         for task in self.admin {
             let _ = task.await;
+        }
+        if let Some(heads) = self.heads {
+            heads.end().await;
         }
         if let Some(archive) = self.archive {
             archive.end().await;
@@ -445,6 +454,7 @@ pub fn options(config: &Config) -> Options {
         bases: Some(Arc::new(bases)),
         block_cache: mib(config.store.block_cache_mib),
         parsed_cache: mib(config.store.parsed_cache_mib),
+        sort_cache: mib(config.store.sort_cache_mib),
         max_message: config.limits.message_bytes,
         ingest_memory: config.store.ingest_memory_mib.saturating_mul(1024 * 1024),
         checkpoint_every: config.store.checkpoint_records,
@@ -454,6 +464,7 @@ pub fn options(config: &Config) -> Options {
         },
         keep_log_for: Duration::from_secs(config.store.keep_log_hours.saturating_mul(3600)),
         keep_history: config.history.keep.0,
+        record_logins_every: Duration::from_secs(config.audit.logins_every_seconds),
         transfer_rate: config.store.transfer_mib_per_second.saturating_mul(1024 * 1024),
         waits: Waits {
             leader: Duration::from_secs(config.limits.leader_wait_seconds),

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountState, Restored, SpecialUse};
 use crate::id::{
-    AccountId, EmailId, HoldId, LogIndex, MailboxId, ModSeq, NodeId, Sequence, ThreadId, Timestamp,
-    Uid, UidValidity,
+    AccountId, ClassId, EmailId, HoldId, LogIndex, MailboxId, ModSeq, NodeId, Sequence, ThreadId,
+    Timestamp, Uid, UidValidity,
 };
 
 /// What `apply` answers to a record, the same on every replica.
@@ -46,6 +46,8 @@ pub enum Done {
     More(bool),
     /// An answer for each blob, in their order.
     Dead(Vec<Result<(), Rejection>>),
+    /// The new class.
+    Class(ClassId),
 }
 
 /// An email that came to stand in a mailbox.
@@ -166,4 +168,15 @@ pub enum Rejection {
     /// Which emails a blob is of is not counted to the end yet.
     #[error("references to blobs are not counted to the end yet")]
     NotCounted,
+    /// A message that is larger than the account takes.
+    #[error("the account takes messages of {limit} octets at most, this has {size}")]
+    TooLarge {
+        /// Octets of the message.
+        size: u64,
+        /// Octets that the account takes.
+        limit: u64,
+    },
+    /// A role that cannot be had so.
+    #[error("{0}")]
+    Role(String),
 }

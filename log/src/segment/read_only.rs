@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::core::{Core, index_of};
 use super::{Cut, LogEntry, LogError, LogId, reader, recovery};
+use crate::chain::Head;
 use crate::disk::Disk;
 use crate::id::LogIndex;
 
@@ -36,6 +37,11 @@ impl ReadOnlyLog {
     /// The last entry that was purged.
     pub fn purged(&self) -> Option<LogId> {
         self.core.tip.purged
+    }
+
+    /// Chain, time and tree after the last entry that was purged; before any entry, where none was.
+    pub fn base(&self) -> Head {
+        self.core.tip.purged.map_or_else(Head::default, |_| self.core.tip.purged_head.clone())
     }
 
     /// The last entry known to be committed; may be older than the truth.

@@ -222,6 +222,7 @@ impl From<Rejection> for Reply {
             Rejection::NoSuchMailbox | Rejection::NotFound(_) => "NONEXISTENT",
             Rejection::OverQuota { .. } => "OVERQUOTA",
             Rejection::Limit(_) | Rejection::UidsExhausted => "LIMIT",
+            Rejection::TooLarge { .. } => "TOOBIG",
             Rejection::Gone => "EXPUNGEISSUED",
             Rejection::NoSuchAccount | Rejection::AccountState(_) => "NOPERM",
             _ => "CANNOT",

@@ -45,6 +45,8 @@ pub(super) fn rejected(rejection: &Rejection, over_quota: OverQuota) -> Reply {
         Rejection::NoSuchAccount => reply(550, "5.1.1", "no such user"),
         Rejection::AccountState(AccountState::Closed) => closed(),
         Rejection::OverQuota { .. } => quota(over_quota),
+        // RFC 3463 section 3.3: X.2.3
+        Rejection::TooLarge { .. } => reply_with(552, "5.2.3", rejection.to_string()),
         Rejection::Limit(limit) => reply_with(452, "4.2.2", format!("limit reached: {limit}")),
         Rejection::UidsExhausted => reply(452, "4.2.2", "the mailbox has no UIDs left"),
         other => reply_with(451, "4.3.0", other.to_string()),

@@ -13,5 +13,6 @@ mod revoked;
 mod search;
 mod select;
 mod sharing;
+mod sort;
 mod store;
 mod world;

@@ -210,6 +210,7 @@ impl Exporting<'_> {
             as_of: search.as_of.0,
             actor: match self.asked.actor.principal {
                 Principal::LocalUser(uid) => format!("uid {uid}"),
+                Principal::Person(account) => format!("token of account {account}"),
                 Principal::Account(account) => format!("account {account}"),
                 Principal::System => "system".to_owned(),
                 Principal::Mta => "mta".to_owned(),

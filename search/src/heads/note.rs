@@ -119,6 +119,20 @@ impl SignedHead {
         }
     }
 
+    /// Reads a file of notes, one behind the other with an empty line between, as a schedule
+    /// appends them; a single one is such a file too.
+    ///
+    /// # Errors
+    /// [`NoteError::Head`].
+    pub fn read_all(text: &str) -> Result<Vec<Self>, NoteError> {
+        let parts: Vec<&str> = text.trim_end_matches('\n').split("\n\n").collect();
+        let note = |part: &[&str]| match part {
+            [text, below] => Self::read(&format!("{text}\n\n{below}\n")),
+            _ => Err(NoteError::Head("it has no signature")),
+        };
+        parts.chunks(2).map(note).collect()
+    }
+
     /// Whether one of these keys, which must be of the log's own name, has signed it.
     pub fn signed_by<'k>(&self, keys: &'k [PublicKey]) -> Option<&'k PublicKey> {
         let text = self.checkpoint.text();
@@ -271,6 +285,18 @@ mod tests {
             let verified = SignedHead::read(&text)
                 .is_ok_and(|head| head.signed_by(std::slice::from_ref(&public)).is_some());
             assert!(!verified, "octet {at}");
+        }
+    }
+
+    #[test]
+    fn notes_stand_behind_each_other() {
+        let (pair, public) = keys(7);
+        let (first, second) = (sign(head(), &pair, &public), sign(head(), &pair, &public));
+        let all = vec![first.clone(), second.clone()];
+        assert_eq!(SignedHead::read_all(&format!("{first}\n{second}\n")), Ok(all));
+        assert_eq!(SignedHead::read_all(&first.to_string()), Ok(vec![first.clone()]));
+        for wrong in ["", "a\n\nb\n", &format!("{first}\n{}", head().text())] {
+            assert!(SignedHead::read_all(wrong).is_err(), "{wrong:?}");
         }
     }
 

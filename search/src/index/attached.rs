@@ -100,6 +100,7 @@ impl Follower {
     /// awaited: those emails stay candidates.
     fn take_texts_of_account(&mut self, home: Home, account: AccountId) -> Result<(), FollowError> {
         let Some(folder) = self.shelf.folder(home) else { return Ok(()) };
+        self.pace.begin();
         let view = self.store.local_view()?;
         let stale = folder.shown().marks.of(account).is_stale();
         let terms: &[&str] = if stale { &[UNREAD, READ] } else { &[UNREAD] };
@@ -108,6 +109,7 @@ impl Follower {
             if self.state.is_closing() {
                 return Err(FollowError::Closing);
             }
+            self.rest();
             if let Some(draft) = self.again(&view, &folder, account, email, stale)? {
                 chunk.add(email, draft);
             }

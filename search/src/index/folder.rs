@@ -1,6 +1,6 @@
 //! One index on the disk: a bucket that small accounts share, or that of one large account.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use super::flat::Flat;
 use super::gentle::Gentle;
 use super::marks::Marks;
 use super::read::{Ids, ReadError, emails_having};
-use super::schema::{self, Fields, VERSION};
+use super::schema::{self, Code, Fields, VERSION};
 
 /// Accounts that share a bucket.
 const SHARING: u64 = 64;
@@ -81,7 +81,7 @@ pub(super) struct Folder {
     index: Index,
     reader: IndexReader,
     shown: RwLock<Arc<Shown>>,
-    flats: Mutex<HashMap<SegmentId, Arc<Flat>>>,
+    flats: Mutex<HashMap<(SegmentId, u8), Arc<Flat>>>,
     broken: AtomicBool,
 }
 
@@ -184,16 +184,19 @@ impl Folder {
         self.warm(&searcher)?;
         let files = parts(&self.path, &self.index)?;
         *self.shown.write() = Arc::new(Shown { searcher, marks, files });
-        self.flats.lock().retain(|segment, _| there.contains(segment));
+        self.flats.lock().retain(|(segment, _), _| there.contains(segment));
         Ok(())
     }
 
     /// Where substrings were looked for, no query after a commit or merge makes a list of terms.
     fn warm(&self, searcher: &Searcher) -> Result<(), ReadError> {
-        if self.flats.lock().is_empty() {
-            return Ok(());
+        let codes: BTreeSet<u8> = self.flats.lock().keys().map(|(_, code)| *code).collect();
+        for code in codes.into_iter().map(Code) {
+            for reader in searcher.segment_readers() {
+                self.flat(reader, code)?;
+            }
         }
-        searcher.segment_readers().iter().try_for_each(|reader| self.flat(reader).map(drop))
+        Ok(())
     }
 
     /// Reads a file of it whole. One that a merge did away with meanwhile is none of it any more.
@@ -253,14 +256,15 @@ impl Folder {
         Ok(emails)
     }
 
-    /// All terms of a segment in one stretch, made when first asked for.
-    pub(super) fn flat(&self, reader: &SegmentReader) -> Result<Arc<Flat>, ReadError> {
-        let segment = reader.segment_id();
-        if let Some(flat) = self.flats.lock().get(&segment) {
+    /// The terms of a segment in one code as one stretch, made when first asked for.
+    pub(super) fn flat(&self, reader: &SegmentReader, code: Code) -> Result<Arc<Flat>, ReadError> {
+        let key = (reader.segment_id(), code.0);
+        if let Some(flat) = self.flats.lock().get(&key) {
             return Ok(flat.clone());
         }
-        let flat = Arc::new(Flat::of(reader.inverted_index(self.fields.terms)?.terms())?);
-        self.flats.lock().insert(segment, flat.clone());
+        let terms = reader.inverted_index(self.fields.terms)?;
+        let flat = Arc::new(Flat::of(terms.terms(), code)?);
+        self.flats.lock().insert(key, flat.clone());
         Ok(flat)
     }
 

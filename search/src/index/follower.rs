@@ -18,6 +18,7 @@ use super::attached::extracted;
 use super::batch::{Batch, Writers};
 use super::document::draft;
 use super::folder::Home;
+use super::pace::{Pace, yield_to_all};
 use super::read::ReadError;
 use super::schema::account_term;
 use super::scrub::{Scrub, missing};
@@ -28,6 +29,10 @@ use super::state::State;
 const TICK: Duration = Duration::from_millis(200);
 /// How long it leaves alone what failed.
 const RETRY: Duration = Duration::from_secs(5);
+/// How long changes are gathered that are no more than enough for a batch.
+const GATHER: Duration = Duration::from_secs(2);
+/// So many times enough is much.
+const MUCH: u32 = 10;
 /// Emails looked up at one time.
 const PAGE: usize = 500;
 /// How often it looks whether folders are still there.
@@ -76,6 +81,8 @@ struct Due {
     records: u32,
     at: Instant,
     since: Instant,
+    /// Whether someone had to look through what is due.
+    wanted: bool,
 }
 
 /// The thread's state.
@@ -96,6 +103,9 @@ pub(super) struct Follower {
     /// Floors that were there when documents were collected last.
     floors: HashMap<AccountId, LogIndex>,
     applied: LogIndex,
+    pub(super) pace: Pace,
+    /// Whether someone waits for what is being indexed.
+    hurry: bool,
 }
 
 impl Follower {
@@ -110,6 +120,7 @@ impl Follower {
         let writers = Writers::new(options.writers, options.idle);
         let now = Instant::now();
         let scrub = Scrub::new(options.scrub, options.scrub_rate);
+        let pace = Pace::new(store.applied());
         Self {
             store,
             shelf,
@@ -125,13 +136,14 @@ impl Follower {
             scrub,
             floors: HashMap::new(),
             applied: LogIndex(0),
+            pace,
+            hurry: false,
         }
     }
 
     /// Runs until the index is closed.
     pub(super) fn run(mut self) {
-        // Nothing waits for this thread, nor for those that tantivy begins from it.
-        let _ = rustix::process::setpriority_process(None, 19);
+        yield_to_all();
         self.said("what is there", |follower| follower.look_at_all());
         self.look_for_awaiting();
         while !self.state.is_closing() {
@@ -222,7 +234,7 @@ impl Follower {
         }
         for account in self.state.take_wanted() {
             if let Some(due) = self.due.get_mut(&self.home(account)) {
-                due.at = Instant::now();
+                (due.at, due.wanted) = (Instant::now(), true);
             }
         }
         self.applied = applied;
@@ -244,11 +256,14 @@ impl Follower {
             records: 0,
             at: now + options.wait,
             since: now,
+            wanted: false,
         });
         due.accounts.insert(account);
         due.records = due.records.saturating_add(records);
-        if due.records >= options.least {
+        if due.records >= options.least.saturating_mul(MUCH) {
             due.at = due.at.min(now);
+        } else if due.records >= options.least {
+            due.at = due.at.min(due.since + GATHER);
         }
     }
 
@@ -283,7 +298,9 @@ impl Follower {
     fn index(&mut self, home: Home) {
         let Some(due) = self.due.remove(&home) else { return };
         let accounts = due.accounts.clone();
+        self.hurry = due.wanted;
         let done = self.index_accounts(home, &accounts);
+        self.hurry = false;
         let Err(error) = done else { return };
         // What it took in and did not commit must not come with the next commit.
         self.writers.drop_of(home);
@@ -302,6 +319,7 @@ impl Follower {
         home: Home,
         accounts: &BTreeSet<AccountId>,
     ) -> Result<(), FollowError> {
+        self.pace.begin();
         let view = self.store.local_view()?;
         let mut batch = Batch::default();
         for account in accounts {
@@ -408,7 +426,14 @@ impl Follower {
         self.state.attached(draft.read);
         batch.added(account, email, view.index(), &draft);
         self.writers.add(home, draft.document)?;
+        self.rest();
         Ok(())
+    }
+
+    /// Leaves the processor to those that bring mail.
+    pub(super) fn rest(&mut self) {
+        let hurry = self.hurry || self.state.is_hurried() || self.state.is_closing();
+        self.pace.rest(self.store.applied(), hurry);
     }
 
     fn commit(&mut self, batch: &mut Batch) -> Result<(), FollowError> {
@@ -423,6 +448,7 @@ impl Follower {
         self.state.committed();
         self.show(home)?;
         self.awaits_texts(home);
+        self.rest();
         Ok(())
     }
 

@@ -20,7 +20,11 @@ const PIECE: usize = 1024 * 1024;
 /// The longest rest behind a piece.
 const LONGEST: Duration = Duration::from_millis(100);
 
-/// A folder whose files are written piece by piece; everything else is [`MmapDirectory`]'s.
+/// Octets of a sum behind what is written at one go.
+const SUM: usize = 64;
+
+/// A folder whose files are written piece by piece, and whose lists of them have a sum, which
+/// tantivy gives to all its other files; everything else is [`MmapDirectory`]'s.
 #[derive(Debug, Clone)]
 pub(super) struct Gentle {
     inner: MmapDirectory,
@@ -33,6 +37,17 @@ impl Gentle {
     pub(super) fn open(root: &Path) -> tantivy::Result<Self> {
         Ok(Self { inner: MmapDirectory::open(root)?, root: root.to_owned() })
     }
+}
+
+/// Octets with their sum behind them.
+fn sealed(octets: &[u8]) -> Vec<u8> {
+    [octets, blake3::hash(octets).to_hex().as_bytes()].concat()
+}
+
+/// What [`sealed`] gave; `None` for anything else.
+fn unsealed(mut octets: Vec<u8>) -> Option<Vec<u8>> {
+    let sum = octets.split_off(octets.len().checked_sub(SUM)?);
+    (blake3::hash(&octets).to_hex().as_bytes() == sum).then_some(octets)
 }
 
 /// A file that is being written.
@@ -96,11 +111,14 @@ impl Directory for Gentle {
     }
 
     fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
-        self.inner.atomic_read(path)
+        unsealed(self.inner.atomic_read(path)?).ok_or_else(|| {
+            let error = io::Error::new(io::ErrorKind::InvalidData, "its sum does not fit");
+            OpenReadError::wrap_io_error(error, path.to_owned())
+        })
     }
 
     fn atomic_write(&self, path: &Path, octets: &[u8]) -> io::Result<()> {
-        self.inner.atomic_write(path, octets)
+        self.inner.atomic_write(path, &sealed(octets))
     }
 
     fn sync_directory(&self) -> io::Result<()> {
@@ -119,6 +137,24 @@ impl Directory for Gentle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_changed_is_not_read() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Gentle::open(root.path()).unwrap();
+        let (path, name) = (root.path().join("list"), Path::new("list"));
+        folder.atomic_write(name, b"{ }").unwrap();
+        assert_eq!(folder.atomic_read(name).unwrap(), b"{ }");
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut octets = whole.clone();
+            octets[at] ^= 0x10;
+            std::fs::write(&path, octets).unwrap();
+            folder.atomic_read(name).unwrap_err();
+            std::fs::write(&path, &whole[..at]).unwrap();
+            folder.atomic_read(name).unwrap_err();
+        }
+    }
 
     #[test]
     fn what_is_written_in_pieces_is_what_is_read() {

@@ -17,6 +17,7 @@ mod follower;
 mod gentle;
 mod imap;
 mod marks;
+mod pace;
 mod read;
 mod schema;
 mod scope;
@@ -292,6 +293,7 @@ impl Index {
 
     fn order(&self, command: impl FnOnce(Done) -> Command) -> Result<(), FollowError> {
         let (done, result): (Done, Receiver<_>) = sync_channel(1);
+        let _hurry = self.inner.state.hurried();
         let sent = self.inner.commands.send(command(done));
         sent.map_err(|_| FollowError::Closing)?;
         result.recv().unwrap_or(Err(FollowError::Closing))
@@ -353,13 +355,11 @@ impl Reader {
         let mut found = Found { account: self.account, ..Found::default() };
         let mark = shown.marks.of(self.account);
         let (through, stale) = (mark.through(), mark.is_stale());
-        let closing = self.index.inner.state.closing();
         let whole = folder.home == Home::Own(self.account);
         for reader in shown.searcher.segment_readers() {
-            let flat = || folder.flat(reader);
+            let flat = |code| folder.flat(reader, code);
             let fields = folder.fields;
-            let segment =
-                Segment::open(reader, fields, self.account, whole, stale, &flat, closing)?;
+            let segment = Segment::open(reader, fields, self.account, whole, stale, &flat)?;
             let sets = segment.answer(ask)?;
             found.maybe.extend(segment.emails(&(&sets.may - &sets.sure))?);
             found.sure.extend(segment.emails(&sets.sure)?);

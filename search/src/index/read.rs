@@ -3,29 +3,25 @@
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use memchr::memmem::Finder;
 use redoubt_log::id::{AccountId, EmailId, Sequence};
 use redoubt_store::search::casemap;
 use roaring::RoaringBitmap;
 use tantivy::columnar::Column;
-use tantivy::postings::{Postings, TermInfo};
-use tantivy::schema::{IndexRecordOption, Value};
-use tantivy::store::StoreReader;
-use tantivy::{DocSet, InvertedIndexReader, SegmentReader, TERMINATED, TantivyDocument};
+use tantivy::postings::{Postings, SegmentPostings, TermInfo};
+use tantivy::schema::IndexRecordOption;
+use tantivy::{DocSet, InvertedIndexReader, SegmentReader, TERMINATED};
 
-use super::document::SEPARATOR;
 use super::flat::Flat;
-use super::schema::{Code, Fields, PARTIAL, READ, UNREAD, account_term};
+use super::schema::{Code, Fields, PARTIAL, READ, UNREAD, account_term, is_odd, ordinal};
 use super::tokens::{self, Lie, Sought};
 use crate::ask::{Ask, Field, Needle};
 use crate::words;
 
-/// Terms of one token up to which positions are compared before texts are read.
+/// Terms of one token up to which positions are compared.
 const MOST_TERMS: usize = 2000;
-/// Texts read between looks at whether the index is being closed.
-const TEXTS: usize = 256;
+/// Documents that have a term are looked up one by one where it is in so many times as many.
+const MANY: usize = 8;
 
 /// Why there is no answer from an index.
 #[derive(Debug, thiserror::Error)]
@@ -77,12 +73,16 @@ impl Sets {
     }
 }
 
+/// A document, and where in it: rising.
+type Place = (u32, u32);
+
+/// The terms of a segment that stand in one code, as one stretch.
+type Flats<'a> = &'a dyn Fn(Code) -> Result<Arc<Flat>, ReadError>;
+
 /// One segment, as one account's query reads it.
 pub(super) struct Segment<'a> {
     reader: &'a SegmentReader,
-    fields: Fields,
-    flat: &'a dyn Fn() -> Result<Arc<Flat>, ReadError>,
-    closing: &'a AtomicBool,
+    flat: Flats<'a>,
     inverted: Arc<InvertedIndexReader>,
     /// Whether what was extracted was so by another extractor.
     stale: bool,
@@ -101,21 +101,12 @@ impl<'a> Segment<'a> {
         account: AccountId,
         whole: bool,
         stale: bool,
-        flat: &'a dyn Fn() -> Result<Arc<Flat>, ReadError>,
-        closing: &'a AtomicBool,
+        flat: Flats<'a>,
     ) -> Result<Self, ReadError> {
         let inverted = reader.inverted_index(fields.terms)?;
         let empty = RoaringBitmap::new();
-        let mut segment = Self {
-            reader,
-            fields,
-            flat,
-            closing,
-            inverted,
-            stale,
-            all: empty.clone(),
-            partial: empty,
-        };
+        let mut segment =
+            Self { reader, flat, inverted, stale, all: empty.clone(), partial: empty };
         let mut all = RoaringBitmap::new();
         match whole {
             true => drop(all.insert_range(0..reader.max_doc())),
@@ -171,8 +162,15 @@ impl<'a> Segment<'a> {
         docs: &RoaringBitmap,
     ) -> Result<Sets, ReadError> {
         let column = self.reader.fast_fields().i64(column)?;
-        let is_in = |doc: &u32| column.first(*doc).is_some_and(|value| range.contains(&value));
-        Ok(Sets::exact(docs.iter().filter(is_in).collect()))
+        // tantivy takes what ends before the first value for the first value.
+        let from = column.min_value().max(*range.start());
+        let range = from..=column.max_value().min(*range.end());
+        if range.is_empty() {
+            return Ok(Sets::default());
+        }
+        let mut found = Vec::new();
+        column.get_docids_for_value_range(range, 0..self.reader.max_doc(), &mut found);
+        Ok(Sets::exact(docs & found.into_iter().collect::<RoaringBitmap>()))
     }
 
     fn text(&self, fields: &[Field], needle: &Needle) -> Result<Sets, ReadError> {
@@ -241,73 +239,121 @@ impl<'a> Segment<'a> {
         let needle = tokens::needle(&casemap(text));
         let mut sets = Sets::default();
         for code in codes {
-            let found = match needle.tokens.as_slice() {
-                [] => Sets::unknown(self.all.clone()),
-                [token] => {
-                    let mut docs = RoaringBitmap::new();
-                    self.add_docs(&self.terms(*code, token)?, &mut docs)?;
-                    let docs = docs & &self.all;
-                    if needle.told_by_terms { Sets::exact(docs) } else { Sets::unknown(docs) }
-                }
-                tokens => Sets::unknown(self.following(*code, tokens)?),
+            let found = self.in_a_row(*code, &needle)?;
+            let found = match code.whole().filter(|_| !needle.told) {
+                Some(whole) => self.in_values(*code, whole, &needle, found)?,
+                None => found,
             };
             sets = sets.or(&found);
         }
-        self.confirmed(codes, &needle.mapped, sets)
+        Ok(sets)
     }
 
-    /// Documents in which terms of these tokens follow each other.
-    fn following(&self, code: Code, tokens: &[Sought]) -> Result<RoaringBitmap, ReadError> {
-        let mut docs = self.all.clone();
-        let mut all_terms = Vec::with_capacity(tokens.len());
-        for token in tokens {
-            let terms = self.terms(code, token)?;
-            let mut having = RoaringBitmap::new();
-            self.add_docs(&terms, &mut having)?;
-            docs &= having;
-            all_terms.push(terms);
-        }
-        if docs.is_empty() || all_terms.iter().any(|terms| terms.len() > MOST_TERMS) {
-            return Ok(docs);
-        }
-        let mut ends: Option<Vec<(u32, u32)>> = None;
-        for terms in &all_terms {
-            let here = self.positions(terms, &docs)?;
-            ends = Some(match ends {
-                None => here,
-                Some(ends) => here
-                    .into_iter()
-                    .filter(|(doc, at)| {
-                        at.checked_sub(1)
-                            .is_some_and(|before| ends.binary_search(&(*doc, before)).is_ok())
-                    })
-                    .collect(),
-            });
-        }
-        Ok(ends.unwrap_or_default().into_iter().map(|(doc, _)| doc).collect())
+    /// Whole values that hold a needle tell, but in documents with values too long for that.
+    fn in_values(
+        &self,
+        code: Code,
+        whole: Code,
+        needle: &tokens::Needle,
+        found: Sets,
+    ) -> Result<Sets, ReadError> {
+        let sought = Sought { token: needle.mapped.clone(), lie: Lie::Within };
+        let sure = self.having(&self.terms(whole, &sought)?)? & &self.all;
+        let long = self.docs_of(code.long().as_bytes())? & found.may;
+        Ok(Sets { may: &sure | &long, sure })
     }
 
-    /// Where terms stand in some documents, rising.
-    fn positions(
+    /// Documents in which terms of a needle's tokens follow each other as they do in it.
+    fn in_a_row(&self, code: Code, needle: &tokens::Needle) -> Result<Sets, ReadError> {
+        let found = needle.tokens.iter().map(|token| self.terms(code, token));
+        let mut found = found.collect::<Result<Vec<_>, _>>()?;
+        let docs = self.having_all(&found)?;
+        let countless = found.iter().any(|terms| terms.len() > MOST_TERMS);
+        let sets = |docs| if needle.told { Sets::exact(docs) } else { Sets::unknown(docs) };
+        match found.len() {
+            0 | 1 => return Ok(sets(docs)),
+            _ if docs.is_empty() || needle.cut || countless => return Ok(Sets::unknown(docs)),
+            _ => {}
+        }
+        let rest = found.split_off(1);
+        let mut places = match found.first() {
+            Some(terms) => self.places(terms, &docs)?,
+            None => Vec::new(),
+        };
+        for (terms, plain) in rest.iter().zip(&needle.plain) {
+            let docs = documents(&places);
+            places = behind(&places, self.places(terms, &docs)?, *plain);
+        }
+        Ok(sets(documents(&places)))
+    }
+
+    /// The account's documents that have one of each of these terms; all, where none is asked for.
+    fn having_all(&self, all_terms: &[Vec<TermInfo>]) -> Result<RoaringBitmap, ReadError> {
+        let mut order: Vec<&Vec<TermInfo>> = all_terms.iter().collect();
+        order.sort_by_key(|terms| count(terms));
+        let Some((first, rest)) = order.split_first() else { return Ok(self.all.clone()) };
+        let mut docs = self.having(first)? & &self.all;
+        for terms in rest {
+            let few = (docs.len() as usize).saturating_mul(MANY) < count(terms);
+            docs = match few {
+                true => self.having_among(terms, &docs)?,
+                false => self.having(terms)? & docs,
+            };
+        }
+        Ok(docs)
+    }
+
+    fn having(&self, terms: &[TermInfo]) -> Result<RoaringBitmap, ReadError> {
+        let mut docs = RoaringBitmap::new();
+        self.add_docs(terms, &mut docs)?;
+        Ok(docs)
+    }
+
+    fn having_among(
         &self,
         terms: &[TermInfo],
         docs: &RoaringBitmap,
-    ) -> Result<Vec<(u32, u32)>, ReadError> {
+    ) -> Result<RoaringBitmap, ReadError> {
+        let mut having = RoaringBitmap::new();
+        self.each_among(terms, docs, IndexRecordOption::Basic, &mut |doc, _| {
+            having.insert(doc);
+        })?;
+        Ok(having)
+    }
+
+    /// Where terms stand in some documents, rising.
+    fn places(&self, terms: &[TermInfo], docs: &RoaringBitmap) -> Result<Vec<Place>, ReadError> {
         let (mut found, mut here) = (Vec::new(), Vec::new());
-        for term in terms {
-            let option = IndexRecordOption::WithFreqsAndPositions;
-            let mut postings = self.inverted.read_postings_from_terminfo(term, option)?;
-            while postings.doc() != TERMINATED {
-                if docs.contains(postings.doc()) {
-                    postings.positions(&mut here);
-                    found.extend(here.iter().map(|at| (postings.doc(), *at)));
-                }
-                postings.advance();
-            }
-        }
+        let option = IndexRecordOption::WithFreqsAndPositions;
+        self.each_among(terms, docs, option, &mut |doc, postings| {
+            postings.positions(&mut here);
+            found.extend(here.iter().map(|at| (doc, *at)));
+        })?;
         found.sort_unstable();
         found.dedup();
         Ok(found)
+    }
+
+    /// Shows the postings of terms at each of some documents that have them.
+    fn each_among(
+        &self,
+        terms: &[TermInfo],
+        docs: &RoaringBitmap,
+        option: IndexRecordOption,
+        see: &mut dyn FnMut(u32, &mut SegmentPostings),
+    ) -> Result<(), ReadError> {
+        for term in terms {
+            let mut postings = self.inverted.read_postings_from_terminfo(term, option)?;
+            for doc in docs {
+                if postings.doc() < doc {
+                    postings.seek(doc);
+                }
+                if postings.doc() == doc {
+                    see(doc, &mut postings);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The terms that a token may lie in.
@@ -329,8 +375,8 @@ impl<'a> Segment<'a> {
                 terms
             }
             lie => {
-                let flat = (self.flat)()?;
-                let found = flat.holding(code, &sought.token, lie == Lie::End).into_iter();
+                let flat = (self.flat)(code)?;
+                let found = flat.holding(&sought.token, lie == Lie::End).into_iter();
                 let known = found.map(|term| dictionary.get(term));
                 known.filter_map(io::Result::transpose).collect::<io::Result<_>>()?
             }
@@ -366,47 +412,6 @@ impl<'a> Segment<'a> {
         Ok(())
     }
 
-    /// What may match is looked up in its text: then it does or does not, unless not all of the
-    /// text is there.
-    fn confirmed(&self, codes: &[Code], mapped: &str, sets: Sets) -> Result<Sets, ReadError> {
-        let open = &sets.may - &sets.sure;
-        if open.is_empty() || mapped.contains([SEPARATOR, '\u{fffe}']) {
-            return Ok(sets);
-        }
-        let store = self.reader.get_store_reader(1)?;
-        let finder = Finder::new(mapped.as_bytes());
-        let Sets { mut sure, mut may } = sets;
-        for (read, doc) in open.iter().enumerate() {
-            if read % TEXTS == 0 && self.closing.load(Ordering::Relaxed) {
-                break;
-            }
-            match self.holds(&store, doc, codes, &finder)? {
-                true => sure.insert(doc),
-                false => may.remove(doc),
-            };
-        }
-        Ok(Sets { sure, may })
-    }
-
-    fn holds(
-        &self,
-        store: &StoreReader,
-        doc: u32,
-        codes: &[Code],
-        finder: &Finder<'_>,
-    ) -> Result<bool, ReadError> {
-        let document: TantivyDocument = store.get(doc)?;
-        let text = document.get_first(self.fields.text);
-        let text = text.and_then(|value| value.as_bytes());
-        let text = text.ok_or(ReadError::Odd("a document without a text"))?;
-        let text = std::str::from_utf8(text).map_err(|_| ReadError::Odd("a text is no UTF-8"))?;
-        Ok(text.split(SEPARATOR).any(|text| {
-            let Some((code, text)) = text.split_at_checked(1) else { return false };
-            codes.iter().any(|wanted| code.as_bytes() == [wanted.0])
-                && finder.find(text.as_bytes()).is_some()
-        }))
-    }
-
     /// The emails of documents.
     pub(super) fn emails(&self, docs: &RoaringBitmap) -> Result<Vec<EmailId>, ReadError> {
         let ids = Ids::open(self.reader)?;
@@ -414,6 +419,35 @@ impl<'a> Segment<'a> {
             .map(|doc| ids.email(doc).ok_or(ReadError::Odd("a document of no email")))
             .collect()
     }
+}
+
+/// Documents of some terms, or more.
+fn count(terms: &[TermInfo]) -> usize {
+    terms.iter().map(|term| term.doc_freq as usize).sum()
+}
+
+/// The documents of places.
+fn documents(places: &[Place]) -> RoaringBitmap {
+    places.iter().map(|(doc, _)| *doc).collect()
+}
+
+/// Those of some places that are next behind others.
+fn behind(before: &[Place], mut here: Vec<Place>, plain: bool) -> Vec<Place> {
+    here.retain(|(doc, at)| {
+        let Some(wanted) = ordinal(*at).checked_sub(1) else { return false };
+        let first = before.partition_point(|(d, p)| (*d, ordinal(*p)) < (*doc, wanted));
+        let there = before.get(first).is_some_and(|(d, p)| (*d, ordinal(*p)) == (*doc, wanted));
+        there && is_odd(*at) != plain
+    });
+    here
+}
+
+/// The last places of tokens that follow each other, of the places of each.
+#[cfg(test)]
+pub(super) fn in_a_row(all: Vec<Vec<Place>>, plain: &[bool]) -> Vec<Place> {
+    let mut all = all.into_iter();
+    let first = all.next().unwrap_or_default();
+    all.zip(plain).fold(first, |before, (here, plain)| behind(&before, here, *plain))
 }
 
 /// The emails of an account in a segment whose documents have one of these terms.

@@ -1,33 +1,22 @@
-//! What a document is made of in tantivy: one field of terms, one text to confirm on, and
-//! numbers by which it is joined with the views.
+//! What a document is made of in tantivy: one field of terms, and numbers by which it is joined
+//! with the views. No text is kept beside the mail that has it.
 
 use redoubt_log::id::AccountId;
-use tantivy::schema::{
-    FAST, Field, IndexRecordOption, STORED, Schema, TextFieldIndexing, TextOptions,
-};
+use tantivy::schema::{FAST, Field, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
+use tantivy::store::Compressor;
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer, TokenizerManager};
 use tantivy::{Index, IndexSettings};
 
 use crate::ask;
 
 /// The number of this layout: an index of another is built anew.
-pub(super) const VERSION: u32 = 2;
-/// Octets of texts that are compressed together.
-const BLOCK: usize = 32 * 1024;
+pub(super) const VERSION: u32 = 3;
 const TOKENIZER: &str = "terms";
-
-/// Ends a term at whose position the next one stands too.
-const SAME: char = '\u{1f}';
-/// Ends a term that the next one follows.
-const NEXT: char = '\u{1e}';
-/// Ends a term that is the last of its text.
-const LAST: char = '\u{1d}';
 
 /// The fields of the schema.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields {
     pub(super) terms: Field,
-    pub(super) text: Field,
     pub(super) account: Field,
     pub(super) sequence: Field,
     pub(super) ordinal: Field,
@@ -45,7 +34,6 @@ pub(super) fn schema() -> (Schema, Fields) {
     let fields = Fields {
         terms: builder
             .add_text_field("terms", TextOptions::default().set_indexing_options(indexing)),
-        text: builder.add_bytes_field("text", STORED),
         account: builder.add_u64_field("account", FAST),
         sequence: builder.add_u64_field("sequence", FAST),
         ordinal: builder.add_u64_field("ordinal", FAST),
@@ -58,7 +46,7 @@ pub(super) fn schema() -> (Schema, Fields) {
 /// How documents are kept.
 pub(super) fn settings() -> IndexSettings {
     IndexSettings {
-        docstore_blocksize: BLOCK,
+        docstore_compression: Compressor::None,
         docstore_compress_dedicated_thread: false,
         ..IndexSettings::default()
     }
@@ -105,6 +93,23 @@ impl Code {
     pub(super) fn plain(self) -> Self {
         Self(self.0.to_ascii_lowercase())
     }
+
+    /// The code of whole values of a field of which each is a term too; none of other places.
+    pub(super) fn whole(self) -> Option<Self> {
+        Some(Self(match self {
+            Self::SUBJECT => b'5',
+            Self::FROM => b'6',
+            Self::TO => b'7',
+            Self::CC => b'8',
+            Self::BCC => b'9',
+            _ => return None,
+        }))
+    }
+
+    /// The term of documents with a value of this field that is no term.
+    pub(super) fn long(self) -> String {
+        format!("4{}", char::from(self.0))
+    }
 }
 
 /// The term that all documents of an account have.
@@ -123,56 +128,85 @@ pub(super) const UNREAD: &str = "2";
 /// extractor of the account's mark reads it.
 pub(super) const READ: &str = "3";
 
-/// What follows a term.
+/// How the next term of the same code stands to a term: the octet behind the term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Then {
-    Same,
-    Next,
-    Last,
+    /// At the same place.
+    Same = 0x1f,
+    /// It is the next run, and the gap between is [plain](super::tokens::is_plain).
+    Plain = 0x1e,
+    /// It is the next run, behind something else.
+    Odd = 0x1d,
+    /// It follows nothing: it is of another text, or a further piece of one run.
+    Apart = 0x1c,
+}
+
+/// Whether a text has none of the octets that end terms.
+pub(super) fn is_term(text: &str) -> bool {
+    !text.bytes().any(|octet| matches!(octet, 0x1c..=0x1f))
 }
 
 /// Adds a term to a document's list of terms.
 pub(super) fn push_term(terms: &mut String, code: Code, term: &str, then: Then) {
     terms.push(char::from(code.0));
     terms.push_str(term);
-    terms.push(match then {
-        Then::Same => SAME,
-        Then::Next => NEXT,
-        Then::Last => LAST,
-    });
+    terms.push(char::from(then as u8));
 }
 
-/// Reads such lists.
+/// The number of a place among those of its code: one more for the next run.
+pub(super) fn ordinal(position: u32) -> u32 {
+    position >> 1
+}
+
+/// Whether the gap before a place is an odd one.
+pub(super) fn is_odd(position: u32) -> bool {
+    position & 1 == 1
+}
+
+/// The position behind one.
+fn step(position: usize, then: u8) -> usize {
+    let next = (position | 1) + 1;
+    match then {
+        0x1e => next,
+        0x1d => next + 1,
+        0x1c => next + 2,
+        _ => position,
+    }
+}
+
+/// Reads such lists. Positions count by code.
 #[derive(Debug, Clone)]
-struct Terms;
+pub(super) struct Terms;
 
 impl Tokenizer for Terms {
     type TokenStream<'a> = Stream<'a>;
 
     fn token_stream<'a>(&'a mut self, text: &'a str) -> Stream<'a> {
-        Stream { rest: text, position: 0, token: Token::default() }
+        Stream { rest: text, positions: [0; 128], token: Token::default() }
     }
 }
 
-struct Stream<'a> {
+pub(super) struct Stream<'a> {
     rest: &'a str,
-    position: usize,
+    positions: [usize; 128],
     token: Token,
 }
 
 impl TokenStream for Stream<'_> {
     fn advance(&mut self) -> bool {
-        let Some(end) = self.rest.find([SAME, NEXT, LAST]) else { return false };
-        let (term, rest) = self.rest.split_at(end);
-        let step = match rest.chars().next() {
-            Some(NEXT) => 1,
-            Some(LAST) => 2,
-            _ => 0,
+        let octets = self.rest.as_bytes();
+        let end = octets.iter().position(|octet| matches!(octet, 0x1c..=0x1f));
+        let Some((term, rest)) = end.and_then(|end| self.rest.split_at_checked(end)) else {
+            return false;
         };
+        let (code, then) = (term.bytes().next().unwrap_or(0), rest.bytes().next().unwrap_or(0));
         self.token.text.clear();
         self.token.text.push_str(term);
-        self.token.position = self.position;
-        self.position += step;
+        if let Some(position) = self.positions.get_mut(usize::from(code)) {
+            self.token.position = *position;
+            *position = step(*position, then);
+        }
         self.rest = rest.get(1..).unwrap_or_default();
         true
     }

@@ -56,8 +56,18 @@ pub(super) struct State {
     queries: AtomicU64,
     behind: Mutex<Behind>,
     wanted: Mutex<HashSet<AccountId>>,
+    hurried: AtomicU64,
     #[cfg(test)]
     pub(super) fault: Mutex<Option<&'static str>>,
+}
+
+/// Someone waits for the thread.
+pub(super) struct Hurried<'a>(&'a State);
+
+impl Drop for Hurried<'_> {
+    fn drop(&mut self) {
+        self.0.hurried.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl State {
@@ -67,10 +77,6 @@ impl State {
 
     pub(super) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn closing(&self) -> &AtomicBool {
-        &self.closing
     }
 
     pub(super) fn indexed(&self, octets: usize) {
@@ -111,6 +117,17 @@ impl State {
     /// Who asked had to look through emails that wait: they are indexed at once.
     pub(super) fn want(&self, account: AccountId) {
         self.wanted.lock().insert(account);
+    }
+
+    /// Whether someone waits for what is being done.
+    pub(super) fn is_hurried(&self) -> bool {
+        self.hurried.load(Ordering::Relaxed) > 0 || !self.wanted.lock().is_empty()
+    }
+
+    /// Someone waits, until this is dropped.
+    pub(super) fn hurried(&self) -> Hurried<'_> {
+        self.hurried.fetch_add(1, Ordering::Relaxed);
+        Hurried(self)
     }
 
     pub(super) fn take_wanted(&self) -> HashSet<AccountId> {

@@ -32,7 +32,10 @@ fn is_alone(c: char) -> bool {
 }
 
 /// The runs of a mapped text, rising: where each begins and ends.
-pub(super) fn runs(text: &str, see: &mut dyn FnMut(usize, usize)) {
+pub(super) fn runs(text: &str, see: &mut impl FnMut(usize, usize)) {
+    if text.is_ascii() {
+        return runs_of_ascii(text.as_bytes(), see);
+    }
     let (mut start, mut alone) = (None, false);
     for (at, c) in text.char_indices() {
         let inside = is_token(c);
@@ -51,8 +54,35 @@ pub(super) fn runs(text: &str, see: &mut dyn FnMut(usize, usize)) {
     }
 }
 
-/// The terms that a run stands in.
-pub(super) fn pieces<'a>(run: &'a str, see: &mut dyn FnMut(&'a str)) {
+fn runs_of_ascii(text: &[u8], see: &mut impl FnMut(usize, usize)) {
+    let mut start = None;
+    for (at, octet) in text.iter().enumerate() {
+        match (octet.is_ascii_alphanumeric(), start) {
+            (true, None) => start = Some(at),
+            (false, Some(from)) => {
+                see(from, at);
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    if let Some(from) = start {
+        see(from, text.len());
+    }
+}
+
+/// Whether what stands between two runs is what mostly does: one space, or nothing where one of
+/// them is a character by itself.
+pub(super) fn is_plain(before: &str, between: &str, after: &str) -> bool {
+    let alone = |run: &str| run.chars().next().is_some_and(|c| !c.is_ascii() && is_alone(c));
+    match alone(before) || alone(after) {
+        true => between.is_empty(),
+        false => between == " ",
+    }
+}
+
+/// The terms that a run stands in, the first and the last of them with its beginning and its end.
+pub(super) fn pieces<'a>(run: &'a str, see: &mut impl FnMut(&'a str)) {
     if run.len() <= PIECE {
         return see(run);
     }
@@ -64,7 +94,7 @@ pub(super) fn pieces<'a>(run: &'a str, see: &mut dyn FnMut(&'a str)) {
     see(between(run, floor(run, run.len() - PIECE), run.len()));
 }
 
-fn between(text: &str, from: usize, to: usize) -> &str {
+pub(super) fn between(text: &str, from: usize, to: usize) -> &str {
     text.get(from..to).unwrap_or_default()
 }
 
@@ -103,28 +133,41 @@ pub(super) struct Needle {
     pub(super) mapped: String,
     /// In their order; none when there is nothing to look up.
     pub(super) tokens: Vec<Sought>,
-    /// Whether the terms alone tell: nothing needs to be confirmed.
-    pub(super) told_by_terms: bool,
+    /// Before each of them but the first: whether the gap is [plain](is_plain).
+    pub(super) plain: Vec<bool>,
+    /// Whether a token is looked for by a part of it.
+    pub(super) cut: bool,
+    /// Whether terms and where they stand tell: nothing needs to be confirmed.
+    pub(super) told: bool,
 }
 
 /// Takes a mapped needle apart.
 pub(super) fn needle(mapped: &str) -> Needle {
     // A mark at the beginning is upon something that is not in the needle.
     let rest = mapped.trim_start_matches(is_combining_mark);
-    let skipped = mapped.len() - rest.len();
-    let mut tokens = Vec::new();
-    runs(rest, &mut |from, to| {
-        let lie = match (from == 0, to == rest.len()) {
-            (true, true) => Lie::Within,
-            (true, false) => Lie::End,
-            (false, true) => Lie::Start,
-            (false, false) => Lie::Whole,
-        };
-        tokens.push(shortened(between(rest, from, to), lie));
-    });
-    let whole = |sought: &Sought| sought.lie == Lie::Within && sought.token.len() == mapped.len();
-    let told_by_terms = skipped == 0 && tokens.len() == 1 && tokens.iter().all(whole);
-    Needle { mapped: mapped.to_owned(), tokens, told_by_terms }
+    let mut found = Vec::new();
+    runs(rest, &mut |from, to| found.push((from, to)));
+    let of = |(from, to): (usize, usize)| between(rest, from, to);
+    let plain = found.iter().zip(found.iter().skip(1));
+    let plain = plain.map(|(a, b)| is_plain(of(*a), between(rest, a.1, b.0), of(*b)));
+    let plain: Vec<bool> = plain.collect();
+    let tokens: Vec<Sought> =
+        found.iter().map(|(from, to)| shortened(of((*from, *to)), lie(rest, *from, *to))).collect();
+    let cut = found.iter().zip(&tokens).any(|(run, sought)| sought.token != of(*run));
+    let ends = found.first().zip(found.last()).map(|(first, last)| (first.0, last.1));
+    let whole = rest.len() == mapped.len() && ends == Some((0, rest.len()));
+    let told = whole && !cut && plain.iter().all(|plain| *plain);
+    Needle { mapped: mapped.to_owned(), tokens, plain, cut, told }
+}
+
+/// How a run of a needle lies in a term.
+fn lie(needle: &str, from: usize, to: usize) -> Lie {
+    match (from == 0, to == needle.len()) {
+        (true, true) => Lie::Within,
+        (true, false) => Lie::End,
+        (false, true) => Lie::Start,
+        (false, false) => Lie::Whole,
+    }
 }
 
 /// A token that may be cut into pieces is looked for by a part that none of them cuts.
@@ -147,7 +190,11 @@ fn shortened(token: &str, lie: Lie) -> Sought {
 mod tests {
     use proptest::prelude::*;
     use redoubt_store::search::casemap;
+    use tantivy::tokenizer::{TextAnalyzer, TokenStream};
 
+    use super::super::document::push_text;
+    use super::super::read::in_a_row;
+    use super::super::schema::{Code, Terms};
     use super::*;
 
     fn found(text: &str) -> Vec<&str> {
@@ -169,22 +216,53 @@ mod tests {
         let lies = |text| needle(text).tokens.into_iter().map(|s| s.lie).collect::<Vec<_>>();
         assert_eq!(lies("ELLO WOR"), [Lie::End, Lie::Start]);
         assert_eq!(lies("<A.B>"), [Lie::Whole, Lie::Whole]);
-        assert!(needle("ELLO").told_by_terms && !needle("ELLO ").told_by_terms);
-        assert!(!needle(&"X".repeat(30)).told_by_terms);
+        assert!(needle("ELLO").told && !needle("ELLO ").told && !needle(" WOR").told);
+        assert!(!needle(&"X".repeat(30)).told);
+        assert!(needle("ELLO WOR").told && needle("日本").told && needle("A日").told);
+        assert!(!needle("ELLO  WOR").told && !needle("日 本").told && !needle("A.B").told);
+        assert_eq!(needle("A B日, C").plain, [true, true, false]);
+    }
+
+    /// The terms of a text with their places, as an index has them.
+    fn placed(text: &str) -> Vec<(String, u32)> {
+        let mut list = String::new();
+        push_text(&mut list, Code::BODY, text);
+        let mut tokenizer = TextAnalyzer::from(Terms);
+        let mut stream = tokenizer.token_stream(&list);
+        let mut terms = Vec::new();
+        while stream.advance() {
+            let token = stream.token();
+            terms.push((token.text[1..].to_owned(), token.position as u32));
+        }
+        terms
+    }
+
+    fn lies(term: &str, sought: &Sought) -> bool {
+        match sought.lie {
+            Lie::Whole => *term == sought.token,
+            Lie::Start => term.starts_with(&sought.token),
+            Lie::End => term.ends_with(&sought.token),
+            Lie::Within => term.contains(&sought.token),
+        }
     }
 
     /// What the terms of a text are asked.
     fn may_match(text: &str, needle: &Needle) -> bool {
-        let mut terms = Vec::new();
-        runs(text, &mut |from, to| pieces(&text[from..to], &mut |piece| terms.push(piece)));
-        needle.tokens.iter().all(|sought| {
-            terms.iter().any(|term| match sought.lie {
-                Lie::Whole => *term == sought.token,
-                Lie::Start => term.starts_with(&sought.token),
-                Lie::End => term.ends_with(&sought.token),
-                Lie::Within => term.contains(&sought.token),
-            })
-        })
+        let terms = placed(text);
+        let places = |sought: &Sought| -> Vec<(u32, u32)> {
+            let mut places: Vec<(u32, u32)> = terms
+                .iter()
+                .filter(|(term, _)| lies(term, sought))
+                .map(|(_, position)| (0, *position))
+                .collect();
+            places.sort_unstable();
+            places
+        };
+        let all: Vec<_> = needle.tokens.iter().map(places).collect();
+        match needle.cut {
+            true => all.iter().all(|places| !places.is_empty()),
+            false => all.is_empty() || !in_a_row(all, &needle.plain).is_empty(),
+        }
     }
 
     proptest! {
@@ -192,14 +270,23 @@ mod tests {
         #[test]
         fn no_substring_is_missed(
             text in "([a-zA-Z ö日がß\u{308}\u{3099}@.-]{0,30}|[a-c]{0,200}|[äb]{0,150}| ){0,4}",
-            from in 0usize..200, len in 0usize..120, other in "[a-c日ö ]{1,4}",
+            from in 0usize..200, len in 0usize..120, other in "[a-c日ö ]{1,6}",
         ) {
             let mapped = casemap(&text);
             let chars: Vec<char> = mapped.chars().collect();
             let taken: String = chars.iter().skip(from).take(len).collect();
             prop_assert!(may_match(&mapped, &needle(&taken)));
             let other = needle(&casemap(&other));
-            if other.told_by_terms {
+            if other.told {
+                prop_assert_eq!(may_match(&mapped, &other), mapped.contains(&other.mapped));
+            }
+        }
+
+        /// Few letters and gaps, so that what is nearly the same is often there.
+        #[test]
+        fn where_terms_stand_tells(text in "[ab日 .]{0,12}", other in "[ab日 ]{1,5}") {
+            let (mapped, other) = (casemap(&text), needle(&casemap(&other)));
+            if other.told {
                 prop_assert_eq!(may_match(&mapped, &other), mapped.contains(&other.mapped));
             }
         }

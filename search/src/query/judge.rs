@@ -277,7 +277,7 @@ fn did(who: &Who, gone: &Gone, facts: &mut dyn Facts) -> Judged {
         Who::Uid(uid) => actor.principal == Principal::LocalUser(*uid),
         Who::Account(name) => {
             let id = match actor.principal {
-                Principal::Account(id) => Some(id),
+                Principal::Account(id) | Principal::Person(id) => Some(id),
                 _ => actor.on_behalf_of,
             };
             match id {

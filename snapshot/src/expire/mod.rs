@@ -23,6 +23,8 @@ use crate::repo::sweep::{GRACE, MOST, Sweep, Sweeps};
 use crate::repo::{Listed, RepoError, Repository};
 use live::{Live, garbage, indexes, may_go};
 
+/// For how long an object may be written to before it counts as left by a crash.
+const UNFINISHED: Duration = Duration::from_secs(24 * 3600);
 /// The floor of a history that goes as a whole.
 const WHOLE: LogIndex = LogIndex(u64::MAX);
 
@@ -370,6 +372,9 @@ pub async fn expire(
     plan: &Plan,
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<u64, ExpireError> {
+    if let Err(error) = repository.objects().sweep_staged(UNFINISHED).await {
+        tracing::warn!(%error, "what crashes left in the repository stays");
+    }
     if plan.is_empty() {
         return Ok(0);
     }

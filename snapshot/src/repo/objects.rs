@@ -120,6 +120,21 @@ impl Objects {
         created(name, put.await)
     }
 
+    /// Removes files of objects that were begun so long ago and never finished, where a crash can
+    /// leave such; how many there were.
+    ///
+    /// # Errors
+    /// [`RepoError::Unreachable`].
+    pub async fn sweep_staged(&self, age: Duration) -> Result<u64, RepoError> {
+        let Some(folder) = self.folder.clone() else { return Ok(0) };
+        let swept = tokio::task::spawn_blocking(move || folder.sweep(age)).await;
+        let swept = swept.map_err(std::io::Error::other).and_then(|swept| swept);
+        swept.map_err(|error| RepoError::Unreachable {
+            what: "to list unfinished objects".to_owned(),
+            error: error.to_string(),
+        })
+    }
+
     /// A whole object.
     ///
     /// # Errors

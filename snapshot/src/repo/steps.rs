@@ -2,10 +2,12 @@
 //! durable before the next. Who waits for the same disk, as each delivery does for its log, waits
 //! for one step and not for megabytes.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use object_store::Error;
 
@@ -50,6 +52,24 @@ impl Folder {
         }
     }
 
+    /// Removes what crashes left half written, where nobody wrote to it for so long; how many
+    /// files that were.
+    pub(super) fn sweep(&self, age: Duration) -> io::Result<u64> {
+        let (mut folders, mut removed) = (vec![self.0.clone()], 0);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    folders.push(entry.path());
+                } else if is_staged(&entry.file_name()) && is_older(&entry, age)? {
+                    fs::remove_file(entry.path())?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
     /// Makes a folder and those above it, durable.
     fn make(&self, folder: &Path) -> io::Result<()> {
         if folder.is_dir() || !folder.starts_with(&self.0) {
@@ -62,6 +82,18 @@ impl Folder {
             _ => sync_folder(above),
         }
     }
+}
+
+/// Whether a name is one of [`Folder::staged`], or of `object_store`'s like.
+fn is_staged(name: &OsStr) -> bool {
+    let number = name.to_str().and_then(|name| name.rsplit_once('#')).map(|(_, number)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// A clock that was set back makes it young.
+fn is_older(entry: &fs::DirEntry, age: Duration) -> io::Result<bool> {
+    let written = entry.metadata()?.modified()?;
+    Ok(written.elapsed().is_ok_and(|elapsed| elapsed >= age))
 }
 
 fn write(mut file: File, octets: &[u8]) -> io::Result<()> {
@@ -133,5 +165,19 @@ mod tests {
         let large = Bytes::from(vec![7; STEP + 1]);
         assert_eq!(objects.create("packs/ab/x", large.clone()).await.unwrap(), Created::New);
         assert_eq!(objects.get("packs/ab/x").await.unwrap(), large);
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_goes_when_it_is_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let objects = Place::path(dir.path().to_str().unwrap()).objects(true).unwrap();
+        let folder = Folder::new(dir.path());
+        let (file, staged) = folder.staged(&dir.path().join("packs/ab/x")).unwrap();
+        objects.create("packs/ab/y", Bytes::from_static(b"small")).await.unwrap();
+        assert_eq!(objects.sweep_staged(Duration::from_secs(60)).await.unwrap(), 0);
+        assert!(staged.exists());
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(61)).unwrap();
+        assert_eq!(objects.sweep_staged(Duration::from_secs(60)).await.unwrap(), 1);
+        assert_eq!(names(&dir.path().join("packs/ab")), ["y"]);
     }
 }

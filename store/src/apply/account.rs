@@ -9,6 +9,7 @@ use redoubt_log::record::{
 use super::work::{Kept, Work};
 use super::{Ruled, credential, domain, expunge, mailbox, settle};
 use crate::account::{FIRST_MAILBOXES, MAX_DISPLAY_NAME, check_address, check_text};
+use crate::classes::Said;
 use crate::keys::{Bytes, Key, Meta, Object, Parts, SWEPT_ACCOUNT};
 use crate::mailbox::INBOX;
 use crate::rows::{AccountRow, AddressRow, Usage};
@@ -28,7 +29,7 @@ pub(crate) fn add(work: &mut Work<'_>, record: &AccountAdd) -> Ruled<Done> {
         mailboxes: 0,
         last_uid_validity: 0,
     };
-    work.hold_account(id, Kept::new(row, true), Kept::new(Usage::default(), true), None);
+    work.hold_account(id, Kept::new(row, true), Kept::new(Usage::default(), true), Said::default());
     for (name, special_use) in FIRST_MAILBOXES {
         let made: MailboxId = mailbox::make(work, id, None, name, special_use)?.0;
         debug_assert!(name != "INBOX" || made == INBOX);

@@ -8,7 +8,7 @@ use super::deliver::email_data;
 use super::operations::{IMPORT_LIFE, any_arrival, first_arrival, remember_item};
 use super::placing::{self, Marks};
 use super::work::Work;
-use crate::email::{bounded_keys, check_quota, thread};
+use crate::email::{bounded_keys, thread};
 use crate::keys::Key;
 use crate::mailbox::plan_keywords;
 
@@ -49,8 +49,7 @@ fn is_live(work: &Work<'_>, a: AccountId, email: EmailId) -> Ruled<bool> {
 }
 
 fn bring(work: &mut Work<'_>, a: AccountId, item: &AppendItem, ordinal: u32) -> Ruled<EmailId> {
-    let account = work.account(a)?;
-    check_quota(account.usage.get(), account.quota, item.message.size)?;
+    work.account(a)?.takes(item.message.size)?;
     let email = EmailId { sequence: work.sequence(a)?, ordinal };
     let keys = bounded_keys(&item.message.thread);
     let thread = thread(&mut work.tx, a, &keys, ThreadId(email))?;

@@ -9,7 +9,7 @@ use super::operations::{ANY_MAILBOX, DELIVERY_LIFE, first_arrival, remember_item
 use super::placing::{self, Marks};
 use super::work::Work;
 use super::{Ruled, Stop, settle};
-use crate::email::{bounded_keys, check_quota, thread};
+use crate::email::{bounded_keys, thread};
 use crate::mailbox::{INBOX, plan_keywords};
 use crate::rows::EmailData;
 
@@ -81,7 +81,7 @@ fn check_account(work: &mut Work<'_>, a: AccountId, size: u64) -> Ruled<()> {
     if state == AccountState::Closed {
         return Err(Rejection::AccountState(state).into());
     }
-    Ok(check_quota(account.usage.get(), account.quota, size)?)
+    Ok(account.takes(size)?)
 }
 
 /// The mailbox that was meant, or INBOX where it is gone.

@@ -34,6 +34,10 @@ pub(crate) fn remove(work: &mut Work<'_>, record: &DomainRemove) -> Ruled<Done> 
         return Err(Rejection::DomainInUse.into());
     }
     work.tx.drop(&Key::Domain(&record.domain), &Object::Domain(record.domain.clone()));
+    let class = Key::DomainClass(&record.domain);
+    if work.tx.get_raw(&class)?.is_some() {
+        work.tx.drop(&class, &Object::DomainClass(record.domain.clone()));
+    }
     Ok(Done::Unit)
 }
 

@@ -39,9 +39,11 @@ pub(crate) fn make(
     special_use: Option<SpecialUse>,
 ) -> Ruled<(MailboxId, UidValidity)> {
     let (time, modseq) = (work.time, ModSeq::from(work.sequence(a)?));
-    let account = work.account(a)?.row.change();
-    if account.mailboxes >= MAX_MAILBOXES {
-        return Err(Rejection::Limit(format!("{MAX_MAILBOXES} mailboxes")).into());
+    let account = work.account(a)?;
+    let most = account.said.mailboxes().value.unwrap_or(MAX_MAILBOXES).min(MAX_MAILBOXES);
+    let account = account.row.change();
+    if account.mailboxes >= most {
+        return Err(Rejection::Limit(format!("{most} mailboxes")).into());
     }
     let uid_validity = next_uid_validity(account.last_uid_validity, time)?;
     let id = MailboxId(account.next_mailbox);

@@ -8,6 +8,7 @@
 mod account;
 mod append;
 mod blobs;
+mod class;
 mod cluster;
 mod copy;
 mod credential;
@@ -22,6 +23,7 @@ mod mailbox;
 mod operations;
 mod placing;
 mod restore;
+mod role;
 mod subscribe;
 mod system;
 mod tx;
@@ -187,6 +189,15 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         Change::AliasRemove(r) => account::alias_remove(work, r),
         Change::CredentialSet(r) => credential::set(work, r),
         Change::CredentialRemove(r) => credential::remove(work, r),
+        Change::ClassAdd(r) => class::add(work, r),
+        Change::ClassSet(r) => class::set(work, r),
+        Change::ClassRemove(r) => class::remove(work, *r),
+        Change::AccountClass(r) => class::of_account(work, r),
+        Change::DomainClass(r) => class::of_domain(work, r),
+        Change::RoleGrant(r) => role::grant(work, actor, r),
+        Change::RoleRevoke(r) => role::revoke(work, r),
+        Change::PersonalTokenAdd(r) => role::token_add(work, r),
+        Change::PersonalTokenRevoke(r) => role::token_revoke(work, *r),
         Change::MailboxCreate(r) => {
             work.may_write(actor, r.account)?;
             mailbox::create(work, r)
@@ -236,9 +247,11 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         }
         Change::RestoreAudit(r) => restore::audit(work, r),
         // The record itself is the audit.
-        Change::DiscoveryBegin(_) | Change::DiscoveryEnd(_) | Change::DiscoveryRemove(_) => {
-            Ok(Done::Unit)
-        }
+        Change::DiscoveryBegin(_)
+        | Change::DiscoveryEnd(_)
+        | Change::DiscoveryRemove(_)
+        | Change::MailRead(_)
+        | Change::Logins(_) => Ok(Done::Unit),
         Change::HeadKey(r) => cluster::head_key(work, *r),
         Change::HistoryFloor(r) => history::floor(work, r),
         Change::HistoryTrim(r) => history::trim(work, r),

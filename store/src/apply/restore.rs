@@ -21,7 +21,7 @@ use redoubt_log::record::{
 use super::placing::{self, Marks, Place};
 use super::work::Work;
 use super::{Ruled, Stop, account, mailbox, operations, settle, subscribe};
-use crate::email::{check_quota, thread};
+use crate::email::thread;
 use crate::keys::{Key, Object, restoring};
 use crate::mailbox::{INBOX, KeywordPlan, find, is_inbox, plan_keywords};
 use crate::rows::{
@@ -442,8 +442,7 @@ impl Run {
     ) -> Ruled<()> {
         let a = self.account;
         if !self.options.over_quota {
-            let account = work.account(a)?;
-            check_quota(account.usage.get(), account.quota, data.size)?;
+            work.account(a)?.has_room(data.size)?;
         }
         if step.from != a {
             let own = redoubt_log::id::ThreadId(id);

@@ -3,13 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use redoubt_log::id::{AccountId, LogIndex, MailboxId, Sequence, Timestamp};
+use redoubt_log::id::{AccountId, ClassId, LogIndex, MailboxId, Sequence, Timestamp};
 use redoubt_log::record::{AccountState, Actor, Principal, Rejection};
 
 use super::tx::Tx;
 use super::{Ruled, Stop};
+use crate::classes::Said;
+use crate::email::check_quota;
 use crate::keys::{Key, Object};
-use crate::rows::{AccountRow, Counters, DomainRow, MailboxRow, MailboxState, Usage};
+use crate::rows::{
+    AccountClassRow, AccountRow, ClassRow, Counters, DomainRow, MailboxRow, MailboxState, Usage,
+};
 use crate::storage::StorageError;
 
 /// A value, and whether it is to be saved.
@@ -36,8 +40,23 @@ impl<T> Kept<T> {
 pub(crate) struct OpenAccount {
     pub(crate) row: Kept<AccountRow>,
     pub(crate) usage: Kept<Usage>,
-    /// The quota in force.
-    pub(crate) quota: Option<u64>,
+    /// What its quota and limits say.
+    pub(crate) said: Said,
+}
+
+impl OpenAccount {
+    /// Whether a new message of so many octets may come in.
+    pub(crate) fn takes(&self, size: u64) -> Result<(), Rejection> {
+        match self.said.largest_message().value {
+            Some(limit) if size > limit => Err(Rejection::TooLarge { size, limit }),
+            _ => self.has_room(size),
+        }
+    }
+
+    /// Whether so many octets more fit.
+    pub(crate) fn has_room(&self, more: u64) -> Result<(), Rejection> {
+        check_quota(self.usage.get(), self.said.quota().value, more)
+    }
 }
 
 #[derive(Debug)]
@@ -74,25 +93,36 @@ impl<'a> Work<'a> {
             }
             let usage = self.tx.need(&Key::Usage(id))?;
             // Its domain may be gone too.
-            let quota = if deleted { None } else { self.quota(&row)? };
-            self.hold_account(id, Kept::new(row, false), Kept::new(usage, false), quota);
+            let said = if deleted { Said::default() } else { self.said(id, &row)? };
+            self.hold_account(id, Kept::new(row, false), Kept::new(usage, false), said);
         }
         self.accounts.get_mut(&id).ok_or(Stop::Rejected(Rejection::NoSuchAccount))
     }
 
-    /// The quota of an account that came back.
+    /// What holds for an account that came back.
     pub(crate) fn reopen(&mut self, id: AccountId) -> Ruled<()> {
         let row = self.account(id)?.row.get().clone();
-        self.account(id)?.quota = self.quota(&row)?;
+        self.account(id)?.said = self.said(id, &row)?;
         Ok(())
     }
 
-    fn quota(&self, row: &AccountRow) -> Result<Option<u64>, StorageError> {
-        if row.settings.quota.is_some() {
-            return Ok(row.settings.quota);
-        }
+    fn said(&self, id: AccountId, row: &AccountRow) -> Result<Said, StorageError> {
         let domain: DomainRow = self.tx.need(&Key::Domain(&row.address.domain))?;
-        Ok(domain.settings.default_quota)
+        let own: AccountClassRow = self.tx.get(&Key::AccountClass(id))?.unwrap_or_default();
+        let class: Option<ClassId> = match own.class {
+            Some(class) => Some(class),
+            None => self.tx.get(&Key::DomainClass(&row.address.domain))?,
+        };
+        let class: Option<ClassRow> = match class {
+            Some(class) => self.tx.get(&Key::Class(class))?,
+            None => None,
+        };
+        Ok(Said {
+            own_quota: row.settings.quota,
+            own: own.own,
+            class: class.map(|class| class.settings).unwrap_or_default(),
+            domain_quota: domain.settings.default_quota,
+        })
     }
 
     pub(crate) fn hold_account(
@@ -100,9 +130,9 @@ impl<'a> Work<'a> {
         id: AccountId,
         row: Kept<AccountRow>,
         usage: Kept<Usage>,
-        quota: Option<u64>,
+        said: Said,
     ) {
-        self.accounts.insert(id, OpenAccount { row, usage, quota });
+        self.accounts.insert(id, OpenAccount { row, usage, said });
     }
 
     /// The account's sequence at this record.

@@ -1,13 +1,15 @@
 //! Domains, addresses, accounts.
 
+use std::collections::BTreeSet;
+
 use redoubt_log::id::{AccountId, NodeId};
 use redoubt_log::record::AccountState;
 
 use super::{Checked, Checker};
 use crate::keys::{Key, Meta, Parts};
 use crate::rows::{
-    AccountRow, AddressRow, CredentialRow, DomainRow, EmailRow, FloorRow, HeadKeyRow, NodeRow,
-    TokenRow, Usage,
+    AccountClassRow, AccountRow, AddressRow, ClassRow, CredentialRow, DomainRow, EmailRow,
+    FloorRow, GrantRow, HeadKeyRow, NodeRow, PersonalTokenRow, TokenRow, Usage,
 };
 use crate::storage::{KeyRange, Table};
 
@@ -16,6 +18,8 @@ impl Checker<'_> {
         self.domains()?;
         self.addresses()?;
         self.nodes()?;
+        self.classes()?;
+        self.roles()?;
         self.accounts()
     }
 
@@ -57,6 +61,41 @@ impl Checker<'_> {
         )
     }
 
+    /// Each id was given before the next one, and no two are called alike.
+    fn classes(&mut self) -> Checked {
+        let next: u64 = self.get(&Key::Meta(Meta::NextClass))?.unwrap_or(1);
+        let mut names = BTreeSet::new();
+        let id = |mut parts: Parts<'_>| parts.u8().and(parts.u64());
+        let range = crate::keys::classes().range();
+        self.rows(Table::Directory, &range, id, |c, id, row: ClassRow| {
+            c.expect(id < next, "class", id, format!("the next class is {next}"));
+            let new = names.insert(row.name.clone());
+            c.expect(new, "class", id, format!("another one is called {} too", row.name));
+            Ok(())
+        })
+    }
+
+    /// Who has a role, or a token, is an account; and a role that somebody has was given.
+    fn roles(&mut self) -> Checked {
+        let given: u64 = self.get(&Key::Meta(Meta::RolesGiven))?.unwrap_or(0);
+        let grant = |mut parts: Parts<'_>| parts.u8().and(parts.account().zip(parts.u8()));
+        let range = crate::keys::grants().range();
+        self.rows(Table::Directory, &range, grant, |c, (account, role), _: GrantRow| {
+            let there = c.has(&Key::Account(account))?;
+            c.expect(there, "role", account, "there is no such account");
+            let known = role < 64 && given & (1 << role) != 0;
+            c.expect(known, "role", account, format!("role {role} counts as never given"));
+            Ok(())
+        })?;
+        let range = crate::keys::personal_tokens().range();
+        let any = |_: Parts<'_>| Some(());
+        self.rows(Table::Directory, &range, any, |c, (), row: PersonalTokenRow| {
+            let there = c.has(&Key::Account(row.account))?;
+            c.expect(there, "token", row.account, "there is no such account");
+            Ok(())
+        })
+    }
+
     fn head_keys(&mut self, next: u64) -> Checked {
         let key = |mut parts: Parts<'_>| parts.u8().and(parts.blob());
         self.rows(Table::Directory, &crate::keys::head_keys(), key, |c, key, row: HeadKeyRow| {
@@ -96,6 +135,7 @@ impl Checker<'_> {
                 b'u' => c.usage(id, key, value),
                 b'c' => c.row_reads::<CredentialRow>(key, value),
                 b'f' => c.row_reads::<FloorRow>(key, value),
+                b'l' => c.row_reads::<AccountClassRow>(key, value),
                 b'h' | b'o' => Ok(()),
                 b'i' => {
                     c.row_reads::<()>(key, value)?;

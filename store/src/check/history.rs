@@ -1,7 +1,7 @@
 //! The history: its newest versions are the present; each came with a record;
 //! every blob that it names is there.
 
-use redoubt_log::id::{BlobId, LogIndex};
+use redoubt_log::id::{BlobId, ClassId, LogIndex};
 
 use super::{Checked, Checker};
 use crate::keys::{Key, Object, Parts, parse_history};
@@ -115,6 +115,9 @@ impl Checker<'_> {
         match object {
             Object::Domain(domain) => raw(&Key::Domain(domain)),
             Object::Address(address) => raw(&Key::Address(address)),
+            Object::Class(class) => raw(&Key::Class(*class)),
+            Object::DomainClass(domain) => raw(&Key::DomainClass(domain)),
+            Object::AccountClass(a) => raw(&Key::AccountClass(*a)),
             Object::Account(a) => raw(&Key::Account(*a)),
             Object::Usage(a) => raw(&Key::Usage(*a)),
             Object::Mailbox(a, m) => raw(&Key::Mailbox(*a, *m)),
@@ -164,6 +167,8 @@ fn object_of(table: Table, key: &[u8]) -> Option<Object> {
         return match parts.u8()? {
             b'd' => Some(Object::Domain(parts.text()?.to_owned())),
             b'n' => Some(Object::Address(parts.address()?)),
+            b's' => Some(Object::Class(ClassId(parts.u64()?))),
+            b'c' => Some(Object::DomainClass(parts.text()?.to_owned())),
             // Tokens and nodes of a cluster are only as they are now.
             _ => None,
         };
@@ -176,6 +181,7 @@ fn object_of(table: Table, key: &[u8]) -> Option<Object> {
         Table::Account => match parts.u8()? {
             b'a' => Some(Object::Account(a)),
             b'u' => Some(Object::Usage(a)),
+            b'l' => Some(Object::AccountClass(a)),
             b'c' => Some(Object::Credential(a, parts.text()?.to_owned())),
             _ => None,
         },

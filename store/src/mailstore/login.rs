@@ -113,7 +113,22 @@ impl Inner {
         let view = self.view().await?;
         let (asked, domain) = (name.to_owned(), default_domain.to_owned());
         let (account, candidate) = self.work(move || candidate(&view, &asked, &domain)).await??;
-        let password = self.auth.verify(name, candidate, password, from).await?;
+        let id = account.as_ref().map(|account| account.id);
+        let password = self.auth.verify(name, candidate, password, from).await;
+        let came = match password {
+            Ok(password) => self.admit(account, password).await,
+            Err(error) => Err(error),
+        };
+        self.logins.note(id, from, &came);
+        came
+    }
+
+    /// What a right password gives.
+    async fn admit(
+        &self,
+        account: Option<Account>,
+        password: Fingerprint,
+    ) -> Result<Login, AuthError> {
         let account = account.ok_or(AuthError::Denied)?;
         let watch = self.feeds.logins.subscribe(account.id);
         let access = Access { stands_on: StandsOn { account: account.id, password }, watch };

@@ -288,6 +288,9 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         Change::RestorePiece(r) => one(r.account),
         Change::RestoreNow(r) => one(r.account),
         Change::AliasAdd(r) => one(r.account),
+        Change::AccountClass(r) => one(r.account),
+        Change::RoleGrant(r) | Change::RoleRevoke(r) => one(r.account),
+        Change::PersonalTokenAdd(r) => one(r.account),
         Change::CredentialSet(r) => one(r.account),
         Change::CredentialRemove(r) => one(r.account),
         Change::MailboxCreate(r) => one(r.account),
@@ -302,6 +305,11 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         Change::Expunge(r) => one(r.account),
         Change::Renumber(r) => one(r.account),
         Change::DomainAdd(_)
+        | Change::ClassAdd(_)
+        | Change::ClassSet(_)
+        | Change::ClassRemove(_)
+        | Change::DomainClass(_)
+        | Change::PersonalTokenRevoke(_)
         | Change::DomainSet(_)
         | Change::DomainRemove(_)
         | Change::AliasRemove(_)
@@ -311,6 +319,8 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         | Change::DiscoveryEnd(_)
         | Change::HeadKey(_)
         | Change::DiscoveryRemove(_)
+        | Change::MailRead(_)
+        | Change::Logins(_)
         | Change::HistoryFloor(_)
         | Change::HistoryTrim(_)
         | Change::HoldSet(_)

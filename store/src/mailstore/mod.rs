@@ -28,6 +28,7 @@ use crate::ingest::Ingest;
 use crate::mime::{self, Parsed};
 use crate::restore::{Plan, Summary, Wish};
 use crate::rows::RestoreRow;
+use crate::search::Shelf;
 use crate::spool::SpoolRoom;
 use crate::storage::RocksStorage;
 use crate::view::{Mailbox, View};
@@ -58,6 +59,7 @@ mod pieces;
 mod place;
 mod propose;
 mod purge;
+mod reads;
 mod recent;
 mod recover;
 mod renew;
@@ -88,6 +90,7 @@ pub use membership::{ClusterFile, Joining, Peers};
 pub use names::MailboxPath;
 pub use open::{Rebuilt, rebuild};
 pub use purge::KeepLog;
+pub use reads::ReadAsked;
 pub use recover::{Survivor, look_at_survivor, recover_alone};
 pub use renew::{Binding, Recovered, Recovery, Renewal, Replay, Tables, only_account, renewal};
 pub use request::{
@@ -105,6 +108,7 @@ struct Inner {
     blobs: BlobStore,
     cache: Arc<ParsedCache>,
     outlines: OutlineCache,
+    sheets: Shelf,
     ingest: Arc<Ingest>,
     feeds: Arc<Feeds>,
     progress: Arc<machine::Progress>,
@@ -122,12 +126,15 @@ struct Inner {
     flight: propose::Flight,
     proposals: latency::Proposals,
     recent: recent::Recent,
+    logins: reads::LoginCounts,
     checkpoints: checkpoints::Checkpoints,
     archive_gate: Option<ArchiveGate>,
     ending: Ending,
     keep_log: KeepLog,
     keep_log_for: std::time::Duration,
     keep_history: Option<std::time::Duration>,
+    /// Whether it has views, whose history goes.
+    trims: bool,
     opened: Instant,
     identity: NodeFile,
     membership: parking_lot::Mutex<ClusterFile>,
@@ -166,6 +173,17 @@ impl fmt::Debug for Mailstore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailstore").field("node", &self.inner.identity).finish_non_exhaustive()
     }
+}
+
+/// What the configuration says of all accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Defaults {
+    /// For how many seconds history is kept; `None` is for ever.
+    pub history: Option<u64>,
+    /// Octets of the largest message.
+    pub largest_message: u64,
+    /// Mailboxes that an account may have.
+    pub mailboxes: u32,
 }
 
 impl Mailstore {
@@ -261,6 +279,15 @@ impl Mailstore {
     }
 
     // -------------------------------------------------------------- writing
+
+    /// What holds for accounts of which neither they nor their classes say anything.
+    pub fn defaults(&self) -> Defaults {
+        Defaults {
+            history: self.inner.keep_history.map(|keep| keep.as_secs()),
+            largest_message: self.inner.spools.max_message(),
+            mailboxes: crate::mailbox::MAX_MAILBOXES,
+        }
+    }
 
     /// Proposes a small change (directory, mailbox, subscription) as it is.
     pub async fn submit(

@@ -15,8 +15,8 @@ use super::machine::{Machine, Progress};
 use super::rescue::{self, Rescuer};
 use super::{
     ClusterFile, Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret,
-    StoreError, Tasks, checkpoints, contact, layout, place, reserve, restores, retention, scrub,
-    sweep, upkeep, views, workers,
+    StoreError, Tasks, checkpoints, contact, layout, place, reads, reserve, restores, retention,
+    scrub, sweep, upkeep, views, workers,
 };
 use crate::Ending;
 use crate::alarms::Alarms;
@@ -26,6 +26,7 @@ use crate::changes::Feeds;
 use crate::hash::StateHash;
 use crate::ingest::Ingest;
 use crate::keyed::KeyedHashes;
+use crate::search::Shelf;
 use crate::spool::SpoolRoom;
 use crate::storage::RocksStorage;
 use crate::view;
@@ -36,7 +37,7 @@ const SHARD: ShardId = ShardId(0);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
-    let level = options.level;
+    let (level, logins_every) = (options.level, options.record_logins_every);
     let opened = tokio::task::spawn_blocking(move || Inner::open(options)).await;
     let inner = opened.map_err(|error| OpenError::Node(error.to_string()))??;
     let inner = Arc::new(inner);
@@ -50,6 +51,7 @@ pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
         tokio::spawn(rescue::run(Arc::downgrade(&inner.rescuer))),
         tokio::spawn(compare::run(Arc::downgrade(&inner.comparer), marks)),
         tokio::spawn(upkeep::run(weak.clone())),
+        tokio::spawn(reads::run(weak.clone(), logins_every)),
         tokio::spawn(scrub::run(weak.clone())),
         tokio::spawn(contact::run(weak)),
     ];
@@ -221,7 +223,7 @@ impl Inner {
         let scrubber = scrub::Scrubber::new(schedule, layout.scrub());
         let reserve = Arc::new(reserve::Reserve::new(options.disk.clone(), layout.blobs()));
         let cache = Arc::new(ParsedCache::new(storage.clone(), options.parsed_cache));
-        let outlines = OutlineCache::new(storage.clone(), options.parsed_cache);
+        let outlines = OutlineCache::new(storage.clone());
         let ingest = Arc::new(Ingest {
             blobs: blobs.clone(),
             cache: cache.clone(),
@@ -241,6 +243,7 @@ impl Inner {
             blobs,
             cache,
             outlines,
+            sheets: Shelf::new(options.sort_cache),
             ingest,
             feeds,
             progress,
@@ -258,12 +261,14 @@ impl Inner {
             flight: Default::default(),
             proposals: Default::default(),
             recent: Default::default(),
+            logins: reads::LoginCounts::new(options.record_logins_every),
             checkpoints,
             archive_gate: options.archive_gate,
             ending,
             keep_log: options.keep_log,
             keep_log_for: options.keep_log_for,
-            keep_history: options.keep_history.filter(|_| !membership.light),
+            keep_history: options.keep_history,
+            trims: !membership.light,
             opened: std::time::Instant::now(),
             identity,
             membership: parking_lot::Mutex::new(membership),

@@ -25,8 +25,10 @@ pub struct Options {
     pub disk: Arc<dyn Disk>,
     /// Bytes of RocksDB's block cache.
     pub block_cache: usize,
-    /// Bytes of parsed messages kept in memory; as many again of what SORT and THREAD compare.
+    /// Bytes of parsed messages kept in memory.
     pub parsed_cache: usize,
+    /// Bytes of what SORT and THREAD compare of messages, kept in memory.
+    pub sort_cache: usize,
     /// The most octets that one message may have.
     pub max_message: u64,
     /// Bytes of messages that may be taken in at one time; more wait.
@@ -39,6 +41,8 @@ pub struct Options {
     pub keep_log_for: Duration,
     /// How long history is kept; `None` is for ever.
     pub keep_history: Option<Duration>,
+    /// How often logins are put into the log; zero is never.
+    pub record_logins_every: Duration,
     /// Where checkpoints are kept; without it none is taken and the log alone rebuilds.
     pub bases: Option<Arc<dyn Bases>>,
     /// How long calls wait for a leader.
@@ -71,12 +75,14 @@ impl Options {
             disk: Arc::new(RealDisk),
             block_cache: 128 << 20,
             parsed_cache: 64 << 20,
+            sort_cache: 64 << 20,
             max_message: 100 << 20,
             ingest_memory: 256 << 20,
             checkpoint_every: 1_000_000,
             keep_log: KeepLog::Forever,
             keep_log_for: Duration::from_secs(24 * 3600),
             keep_history: None,
+            record_logins_every: Duration::ZERO,
             bases: None,
             waits: Waits::default(),
             log: SegmentOptions::default(),

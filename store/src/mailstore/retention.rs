@@ -1,8 +1,10 @@
 //! History that is older than is to be kept goes in pieces, and with it what only it needed.
 //!
 //! The leader proposes floors, what they let go, and which blobs are dead by that; each node
-//! then takes the bytes of dead blobs out of its own packs. Off unless it is asked for.
+//! then takes the bytes of dead blobs out of its own packs. Off unless the configuration, a class of
+//! service or an account asks for it.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -11,7 +13,7 @@ use redoubt_log::blob::Reclaimed;
 use redoubt_log::id::{AccountId, BlobId, LogIndex, OperationId, Timestamp};
 use redoubt_log::raft::Deadness;
 use redoubt_log::record::{
-    Actor, BlobsDead, Change, CountReferences, Done, HistoryFloor, HistoryTrim, TrimRow,
+    Actor, BlobsDead, Change, CountReferences, Done, HistoryFloor, HistoryTrim, Limits, TrimRow,
 };
 
 use super::layout::Lock;
@@ -26,6 +28,8 @@ use crate::view::{TrimAt, View};
 const ROWS: usize = 5000;
 /// Places that one record trims.
 const PIECE: usize = 500;
+/// How often it is asked whether a class wants less history.
+const LOOK: Duration = Duration::from_secs(5);
 /// Blobs in one record.
 const BLOBS: usize = 1000;
 /// Packs are written anew when so many of a hundred octets are of nobody.
@@ -38,14 +42,38 @@ fn every(keep: Duration) -> Duration {
     (keep / 30).clamp(Duration::from_secs(1), Duration::from_secs(24 * 3600))
 }
 
-/// Works, for as long as the store is there; ends at once when all history is kept.
+/// When the next round is due, and what the last one knew.
+#[derive(Debug)]
+struct Due {
+    at: Option<Instant>,
+    /// Where classes changed last.
+    classes: Option<LogIndex>,
+}
+
+/// Works, for as long as the store is there; looks on now and then where all history is kept.
 pub(super) async fn run(store: Weak<Inner>) {
+    let mut due = None;
     loop {
-        let Some(keep) = store.upgrade().and_then(|inner| inner.keep_history) else { return };
-        tokio::time::sleep(every(keep)).await;
+        let Some(inner) = store.upgrade().filter(|inner| inner.trims) else { return };
+        let now = Instant::now();
+        let due = due.get_or_insert_with(|| Due { at: inner.first_round(now), classes: None });
+        let pause = due.at.map_or(LOOK, |at| at.saturating_duration_since(now).min(LOOK));
+        drop(inner);
+        tokio::time::sleep(pause).await;
         let Some(inner) = store.upgrade() else { return };
-        if let Err(error) = inner.retain(keep).await {
-            tracing::debug!(%error, "history is trimmed later");
+        let classes = inner.classes_changed().await;
+        let news = classes != due.classes;
+        if !news && due.at.is_none_or(|at| at > Instant::now()) {
+            continue;
+        }
+        due.classes = classes;
+        let keep = inner.keep_history;
+        match inner.retain(keep).await {
+            Ok(shortest) => due.at = shortest.map(|keep| Instant::now() + every(keep)),
+            Err(error) => {
+                tracing::debug!(%error, "history is trimmed later");
+                due.at = Some(Instant::now() + keep.map_or(LOOK, every));
+            }
         }
         if let Err(error) = inner.reclaim().await {
             tracing::warn!(%error, "the bytes of dead blobs stay for now");
@@ -74,20 +102,31 @@ impl Deadness for Dead {
 }
 
 impl Inner {
-    /// One round of the leader.
-    async fn retain(&self, keep: Duration) -> Result<(), WriteError> {
-        if !self.node.is_leader() {
-            return Ok(());
+    fn first_round(&self, now: Instant) -> Option<Instant> {
+        self.keep_history.map(|keep| now + every(keep))
+    }
+
+    async fn classes_changed(&self) -> Option<LogIndex> {
+        let view = self.local_view().ok()?;
+        self.work(move || view.classes_changed()).await.ok()?.ok()?
+    }
+
+    /// One round, of the leader alone; the shortest history that is asked for.
+    async fn retain(&self, keep: Option<Duration>) -> Result<Option<Duration>, WriteError> {
+        let view = self.local_view()?;
+        let kept = self.work(move || kept(&view, keep)).await??;
+        let shortest = kept.values().copied().flatten().chain(keep).min();
+        if shortest.is_none() || !self.node.is_leader() {
+            return Ok(shortest);
         }
         self.count_references().await?;
         let view = self.view().await?;
-        let target = self.work(move || target(&view, keep)).await??;
-        if let Some((floor, time, accounts)) = target {
-            for account in accounts.into_iter().chain([DIRECTORY]) {
-                self.raise(account, floor, time).await?;
-            }
+        let targets = self.work(move || targets(&view, keep)).await??;
+        for Target { account, floor, time } in targets {
+            self.raise(account, floor, time).await?;
         }
-        self.let_die().await
+        self.let_die().await?;
+        Ok(shortest)
     }
 
     async fn system(&self, change: Change) -> Result<Option<Done>, WriteError> {
@@ -235,16 +274,58 @@ impl State for Here {
     }
 }
 
-/// The newest index that is older than what is to be kept, its time, and whose history it is.
+/// Where a history is to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Target {
+    account: AccountId,
+    floor: LogIndex,
+    time: Timestamp,
+}
+
+/// For how long the history of each account is to be kept; `None` is for ever.
+fn kept(
+    view: &View,
+    keep: Option<Duration>,
+) -> Result<BTreeMap<AccountId, Option<Duration>>, StoreError> {
+    let of = |said: Option<u64>| match said {
+        Some(Limits::FOREVER) => None,
+        Some(seconds) => Some(Duration::from_secs(seconds)),
+        None => keep,
+    };
+    Ok(view.histories()?.into_iter().map(|(account, said)| (account, of(said))).collect())
+}
+
+/// For each account the newest index that is older than what it keeps; the directory's last, where
+/// no account keeps more.
+fn targets(view: &View, keep: Option<Duration>) -> Result<Vec<Target>, StoreError> {
+    let (mut found, mut all) = (Vec::new(), true);
+    let mut known = BTreeMap::new();
+    for (account, keep) in kept(view, keep)? {
+        let target = match known.get(&keep) {
+            Some(target) => *target,
+            None => target(view, keep)?,
+        };
+        known.insert(keep, target);
+        all &= target.is_some();
+        found.extend(target.map(|(floor, time)| Target { account, floor, time }));
+    }
+    let lowest = match found.iter().min_by_key(|target| target.floor) {
+        Some(lowest) => Some((lowest.floor, lowest.time)),
+        None => target(view, keep)?,
+    };
+    let lowest = lowest.filter(|_| all);
+    found.extend(lowest.map(|(floor, time)| Target { account: DIRECTORY, floor, time }));
+    Ok(found)
+}
+
 fn target(
     view: &View,
-    keep: Duration,
-) -> Result<Option<(LogIndex, Timestamp, Vec<AccountId>)>, StoreError> {
-    let Some(applied) = view.applied() else { return Ok(None) };
+    keep: Option<Duration>,
+) -> Result<Option<(LogIndex, Timestamp)>, StoreError> {
+    let (Some(applied), Some(keep)) = (view.applied(), keep) else { return Ok(None) };
     let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
     let time = Timestamp(applied.time.0.saturating_sub(keep));
-    let Some(floor) = view.index_at(time)? else { return Ok(None) };
-    Ok(Some((floor, time, view.account_ids()?)))
+    Ok(view.index_at(time)?.map(|floor| (floor, time)))
 }
 
 #[cfg(test)]

@@ -36,6 +36,11 @@ impl Print {
         print.iter_mut().zip(blake3::hash(text).as_bytes()).for_each(|(to, from)| *to = *from);
         Self(print)
     }
+
+    /// Its octets.
+    pub fn octets(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// A message as SORT and THREAD see it. Texts are mapped by i;unicode-casemap, so that their
@@ -83,14 +88,6 @@ impl Outline {
             id: message_id(header).map(|id| Print::of(&id)),
             references: references(header).iter().map(|id| Print::of(id)).collect(),
         }
-    }
-
-    /// What it takes in memory, about.
-    pub fn memory(&self) -> usize {
-        let texts =
-            [&self.subject, &self.from, &self.to, &self.cc, &self.display_from, &self.display_to];
-        let octets: usize = texts.iter().map(|text| text.capacity()).sum();
-        size_of::<Self>() + octets + self.references.capacity() * size_of::<Print>()
     }
 }
 

@@ -10,6 +10,9 @@ pub fn casemap(text: &str) -> String {
     if text.is_ascii() && !text.contains('\r') {
         return text.to_ascii_uppercase();
     }
+    if text.is_ascii() {
+        return lines_of_ascii(text);
+    }
     let mut mapped = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -19,6 +22,21 @@ pub fn casemap(text: &str) -> String {
             c => decomposed(simple_titlecase(c), &mut mapped),
         }
     }
+    mapped
+}
+
+fn lines_of_ascii(text: &str) -> String {
+    let mut mapped = String::with_capacity(text.len());
+    for line in text.split_inclusive("\r\n") {
+        match line.strip_suffix("\r\n") {
+            Some(line) => {
+                mapped.push_str(line);
+                mapped.push('\n');
+            }
+            None => mapped.push_str(line),
+        }
+    }
+    mapped.make_ascii_uppercase();
     mapped
 }
 
@@ -75,6 +93,13 @@ mod tests {
         ] {
             assert_eq!(casemap(one), casemap(other), "{one} {other}");
         }
+    }
+
+    #[test]
+    fn lines_end_alike_in_all_texts() {
+        let text = "a\r\r\n\r\n\nb\r\nc\r";
+        assert_eq!(casemap(text), "A\r\n\n\nB\nC\r");
+        assert_eq!(casemap(&format!("{text}ж")), "A\r\n\n\nB\nC\rЖ");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod key;
 mod query;
 mod relevancy;
 mod set;
+mod sheet;
 mod sort;
 mod texts;
 mod thread;
@@ -35,9 +36,11 @@ pub use casemap::casemap;
 pub use key::{Day, SearchKey};
 pub use query::{Hints, Leaf, NoHints, Outline, Query, Scope};
 pub use set::{SequenceSet, SetNumber, SetRange};
-pub use sort::{MAX_SORT_TEXT, SortCriterion, SortKey, Sorted, Sorting};
+pub(crate) use sheet::Shelf;
+pub use sheet::{Facts, Head, MAX_SORT_TEXT, SharedSheet, Sheet, ranked};
+pub use sort::{SortCriterion, SortKey};
 pub use texts::{Named, Place, texts};
-pub use thread::{Forest, Step, ThreadAlgorithm, Threading, Walk};
+pub use thread::{Forest, Step, ThreadAlgorithm, Walk};
 
 /// Where messages are read from.
 pub trait Reader {
@@ -51,6 +54,19 @@ pub trait Reader {
     /// # Errors
     /// When it cannot be read.
     fn content(&self, blob: &BlobId) -> Result<Bytes, StoreError>;
+}
+
+/// For queries that open no messages.
+#[derive(Debug, Clone, Copy)]
+pub struct NoReader;
+
+impl Reader for NoReader {
+    fn parsed(&self, _: &BlobId) -> Result<Arc<Parsed>, StoreError> {
+        Err(StoreError::Stopped("a message was asked for where none is read".into()))
+    }
+    fn content(&self, blob: &BlobId) -> Result<Bytes, StoreError> {
+        self.parsed(blob).map(|_| Bytes::new())
+    }
 }
 
 impl Reader for Mailstore {

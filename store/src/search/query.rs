@@ -195,6 +195,12 @@ impl Query {
         })
     }
 
+    /// The system flags that it asks for, where it asks for nothing else but UIDs, sequence
+    /// numbers, `\Recent` and what was saved.
+    pub fn flags(&self) -> Option<Flags> {
+        self.root.only_flags()
+    }
+
     /// Whether it may have to look into messages, which takes time.
     pub fn opens_messages(&self) -> bool {
         !self.needles.is_empty() || self.root.asks_header()
@@ -209,6 +215,21 @@ impl Node {
         match self {
             Self::And(nodes) => nodes.iter().find_map(of),
             node => of(node),
+        }
+    }
+
+    fn only_flags(&self) -> Option<Flags> {
+        match self {
+            Self::And(nodes) | Self::Or(nodes) => {
+                let mut each = nodes.iter().map(Self::only_flags);
+                each.try_fold(Flags::NONE, |all, flags| Some(all.with(flags?)))
+            }
+            Self::Not(node) => node.only_flags(),
+            Self::Flags(flags) => Some(*flags),
+            Self::Always(_) | Self::Sequence(_) | Self::Uid(_) | Self::Recent | Self::InSaved => {
+                Some(Flags::NONE)
+            }
+            _ => None,
         }
     }
 

@@ -3,16 +3,12 @@
 
 use std::cmp::Ordering;
 
-use redoubt_log::id::Timestamp;
+use redoubt_log::id::Uid;
 
-use super::TooMuch;
-use crate::mime::Outline;
+use super::sheet::{Column, Sheet};
 
-/// Octets of texts that one SORT compares. A million subjects are a fifth of it.
-pub const MAX_SORT_TEXT: usize = 256 << 20;
-
-/// Messages that are sorted without asking whether to stop.
-const STRETCH: usize = 8192;
+/// Messages that are sorted without asking whether to stop: some milliseconds.
+const STRETCH: usize = 32_768;
 
 /// What messages are compared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,176 +51,142 @@ impl SortCriterion {
     }
 }
 
-/// A message that is sorted.
-#[derive(Debug, Clone, Copy)]
-pub struct Sorted<'a> {
-    /// INTERNALDATE.
-    pub received: Timestamp,
-    /// RFC822.SIZE.
-    pub size: u64,
-    /// What its header says; empty where no key asks for it.
-    pub outline: &'a Outline,
-    /// How well it matches: from 1 to 100.
-    pub relevancy: u8,
+/// Messages that are sorted: what comes first is compared by a number at hand, and what is equal
+/// by the others.
+struct Sorting {
+    items: Vec<(u64, u32)>,
+    others: Vec<Vec<u64>>,
 }
 
-/// Messages in the order of their sequence numbers, and what is compared of them: a column for
-/// each key, a fraction of what the messages are.
-#[derive(Debug)]
-pub struct Sorting {
-    criteria: Vec<(SortCriterion, Column)>,
-    len: u32,
-    octets: usize,
+impl Sheet {
+    /// Messages of the sheet (rising, all of them [`Sheet::standing`]), each by its place among
+    /// them (from 0), in order; what is equal by all keys by its place, also under REVERSE (RFC
+    /// 5256 section 3). `relevancy` is how well each matches, from 1 to 100; those that it lacks
+    /// match well. `None` if it was stopped, which is asked now and then. Texts are compared as
+    /// they were ranked by [`Sheet::rank`] after they had been added.
+    pub fn order(
+        &self,
+        uids: &[Uid],
+        relevancy: &[u8],
+        criteria: &[SortCriterion],
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Option<Vec<u32>> {
+        // A key that comes again says nothing new.
+        let mut asked: Vec<SortCriterion> = Vec::new();
+        for criterion in criteria {
+            if asked.iter().all(|have| have.key != criterion.key) {
+                asked.push(*criterion);
+            }
+        }
+        let rows = |heads: bool| match asked.iter().any(|asked| asked.asks_header() == heads) {
+            true => self.rows(uids, heads),
+            false => Vec::new(),
+        };
+        let (plain, heads) = (rows(false), rows(true));
+        let keys = asked.iter().map(|criterion| {
+            let keys = match criterion.key.column() {
+                Some(column) if criterion.asks_header() => self.column(column, &heads),
+                Some(column) => self.column(column, &plain),
+                None => by_relevancy(uids.len(), relevancy),
+            };
+            if criterion.reverse { keys.into_iter().map(|key| !key).collect() } else { keys }
+        });
+        Sorting::new(uids.len(), keys).order(is_stopped)
+    }
 }
 
-#[derive(Debug)]
-enum Column {
-    Numbers(Vec<i64>),
-    Texts { octets: Vec<u8>, ends: Vec<u32> },
+impl SortKey {
+    /// `None` for what is no part of a message.
+    fn column(self) -> Option<Column> {
+        Some(match self {
+            Self::Arrival => Column::Received,
+            Self::Cc => Column::Cc,
+            Self::Date => Column::Sent,
+            Self::From => Column::From,
+            Self::Size => Column::Size,
+            Self::Subject => Column::Subject,
+            Self::To => Column::To,
+            Self::DisplayFrom => Column::DisplayFrom,
+            Self::DisplayTo => Column::DisplayTo,
+            Self::Relevancy => return None,
+        })
+    }
+}
+
+fn by_relevancy(len: usize, scores: &[u8]) -> Vec<u64> {
+    let score = |at| scores.get(at).copied().unwrap_or(100);
+    (0..len).map(|at| u64::from(u8::MAX - score(at))).collect()
 }
 
 impl Sorting {
-    /// Nothing yet, to be sorted by these. A key that comes again says nothing new.
-    pub fn new(criteria: &[SortCriterion]) -> Self {
-        let mut kept: Vec<(SortCriterion, Column)> = Vec::new();
-        for criterion in criteria {
-            if kept.iter().all(|(have, _)| have.key != criterion.key) {
-                kept.push((*criterion, Column::of(criterion.key)));
-            }
-        }
-        Self { criteria: kept, len: 0, octets: 0 }
+    fn new(len: usize, mut keys: impl Iterator<Item = Vec<u64>>) -> Self {
+        let first = keys.next().unwrap_or_else(|| vec![0; len]);
+        Self { items: first.into_iter().zip(0..).collect(), others: keys.collect() }
     }
 
-    /// Adds the message of the next sequence number.
-    ///
-    /// # Errors
-    /// More than [`MAX_SORT_TEXT`] octets of text.
-    pub fn push(&mut self, message: Sorted<'_>) -> Result<(), TooMuch> {
-        for (criterion, column) in &mut self.criteria {
-            self.octets += column.push(criterion.key, message);
-        }
-        self.len += 1;
-        if self.octets > MAX_SORT_TEXT { Err(TooMuch) } else { Ok(()) }
-    }
-
-    /// What it takes in memory, about, with what ordering takes.
-    pub fn memory(&self) -> usize {
-        self.octets + self.len as usize * (8 + 8 * self.criteria.len())
-    }
-
-    /// The messages, each by its place among those that were added (from 0), in order; what is
-    /// equal by all keys by its place, also under REVERSE (RFC 5256 section 3). `None` if it was
-    /// stopped, which is asked now and then.
-    pub fn order(&self, is_stopped: &dyn Fn() -> bool) -> Option<Vec<u32>> {
-        let mut order: Vec<u32> = (0..self.len).collect();
+    fn order(self, is_stopped: &dyn Fn() -> bool) -> Option<Vec<u32>> {
+        let Self { mut items, others } = self;
+        let compare = |a: &(u64, u32), b: &(u64, u32)| {
+            a.0.cmp(&b.0).then_with(|| rest(&others, a.1, b.1)).then(a.1.cmp(&b.1))
+        };
         let mut width = STRETCH;
-        loop {
-            for stretch in order.chunks_mut(width) {
+        for stretch in items.chunks_mut(width) {
+            if is_stopped() {
+                return None;
+            }
+            stretch.sort_unstable_by(compare);
+        }
+        while width < items.len() {
+            width = width.saturating_mul(2);
+            for stretch in items.chunks_mut(width) {
                 if is_stopped() {
                     return None;
                 }
-                // Of two halves that are sorted the library's sort only merges.
-                stretch.sort_by(|a, b| self.compare(*a, *b));
+                // Of two halves that are sorted the library's stable sort only merges.
+                stretch.sort_by(compare);
             }
-            if width >= order.len() {
-                return Some(order);
-            }
-            width = width.saturating_mul(2);
         }
-    }
-
-    fn compare(&self, a: u32, b: u32) -> Ordering {
-        let orders = self.criteria.iter().map(|(criterion, column)| {
-            let order = column.compare(a, b);
-            if criterion.reverse { order.reverse() } else { order }
-        });
-        orders.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        Some(items.into_iter().map(|(_, place)| place).collect())
     }
 }
 
-impl Column {
-    fn of(key: SortKey) -> Self {
-        match key {
-            SortKey::Arrival | SortKey::Date | SortKey::Size | SortKey::Relevancy => {
-                Self::Numbers(Vec::new())
-            }
-            _ => Self::Texts { octets: Vec::new(), ends: Vec::new() },
-        }
-    }
-
-    /// The octets that it took.
-    fn push(&mut self, key: SortKey, message: Sorted<'_>) -> usize {
-        match self {
-            Self::Numbers(numbers) => {
-                numbers.push(number(key, message));
-                0
-            }
-            Self::Texts { octets, ends } => {
-                let text = text(key, message.outline).as_bytes();
-                octets.extend_from_slice(text);
-                ends.push(u32::try_from(octets.len()).unwrap_or(u32::MAX));
-                text.len()
-            }
-        }
-    }
-
-    fn compare(&self, a: u32, b: u32) -> Ordering {
-        match self {
-            Self::Numbers(numbers) => numbers.get(a as usize).cmp(&numbers.get(b as usize)),
-            Self::Texts { octets, ends } => piece(octets, ends, a).cmp(piece(octets, ends, b)),
-        }
-    }
-}
-
-fn number(key: SortKey, message: Sorted<'_>) -> i64 {
-    match key {
-        SortKey::Size => i64::try_from(message.size).unwrap_or(i64::MAX),
-        SortKey::Relevancy => -i64::from(message.relevancy),
-        // RFC 5256 section 2.2
-        SortKey::Date => message.outline.sent.unwrap_or(message.received).0,
-        _ => message.received.0,
-    }
-}
-
-fn text(key: SortKey, outline: &Outline) -> &str {
-    match key {
-        SortKey::Cc => &outline.cc,
-        SortKey::From => &outline.from,
-        SortKey::To => &outline.to,
-        SortKey::DisplayFrom => &outline.display_from,
-        SortKey::DisplayTo => &outline.display_to,
-        _ => &outline.subject,
-    }
-}
-
-fn piece<'a>(octets: &'a [u8], ends: &[u32], at: u32) -> &'a [u8] {
-    let end = |at: usize| ends.get(at).map_or(0, |end| *end as usize);
-    let at = at as usize;
-    let start = at.checked_sub(1).map_or(0, end);
-    octets.get(start..end(at)).unwrap_or_default()
+fn rest(keys: &[Vec<u64>], a: u32, b: u32) -> Ordering {
+    let orders = keys.iter().map(|keys| keys.get(a as usize).cmp(&keys.get(b as usize)));
+    orders.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }
 
 #[cfg(test)]
 mod tests {
+    use redoubt_log::id::Timestamp;
+
+    use super::super::{Facts, Head};
     use super::*;
+    use crate::mime::Outline;
 
     fn by(key: SortKey, reverse: bool) -> SortCriterion {
         SortCriterion { key, reverse }
     }
 
-    fn sorted(criteria: &[SortCriterion], messages: &[(i64, u64, &str)]) -> Vec<u32> {
-        let mut sorting = Sorting::new(criteria);
-        for (received, size, subject) in messages {
+    fn uid(number: u32) -> Uid {
+        Uid::new(number).unwrap()
+    }
+
+    fn sheet(messages: &[(i64, u64, &str)]) -> (Sheet, Vec<Uid>) {
+        let mut sheet = Sheet::default();
+        let mut uids = Vec::new();
+        for (number, (received, size, subject)) in (1..).zip(messages) {
             let outline = Outline { subject: (*subject).to_owned(), ..Outline::default() };
-            let message = Sorted {
-                received: Timestamp(*received),
-                size: *size,
-                outline: &outline,
-                relevancy: 100,
-            };
-            sorting.push(message).unwrap();
+            let (received, head) = (Timestamp(*received), Head::Read(&outline));
+            uids.push(uid(number));
+            sheet.add(&[Facts { uid: uid(number), received, size: *size, head }]).unwrap();
         }
-        sorting.order(&|| false).unwrap()
+        sheet.rank();
+        (sheet, uids)
+    }
+
+    fn sorted(criteria: &[SortCriterion], messages: &[(i64, u64, &str)]) -> Vec<u32> {
+        let (sheet, uids) = sheet(messages);
+        sheet.order(&uids, &[], criteria, &|| false).unwrap()
     }
 
     const SOME: [(i64, u64, &str); 4] = [(5, 10, "B"), (5, 30, "A"), (4, 30, ""), (9, 20, "B")];
@@ -238,29 +200,43 @@ mod tests {
         );
         // Without a Date that reads it is INTERNALDATE.
         assert_eq!(sorted(&[by(SortKey::Date, true)], &SOME), [3, 0, 1, 2]);
+        assert_eq!(sorted(&[by(SortKey::Arrival, false)], &[(1, 0, ""), (-1, 0, "")]), [1, 0]);
+    }
+
+    #[test]
+    fn only_those_that_are_asked_for_are_sorted_the_best_first() {
+        let (sheet, uids) = sheet(&SOME);
+        let some = &uids[1..];
+        let order = |scores: &[u8], criteria: &[SortCriterion]| {
+            sheet.order(some, scores, criteria, &|| false).unwrap()
+        };
+        let best = by(SortKey::Relevancy, false);
+        assert_eq!(order(&[7, 90, 7], &[best]), [1, 0, 2]);
+        assert_eq!(order(&[7], &[best, by(SortKey::Size, false)]), [2, 1, 0]);
     }
 
     #[test]
     fn many_are_sorted_in_stretches_and_stop_when_they_are_told() {
-        let mut sorting = Sorting::new(&[by(SortKey::Size, false), by(SortKey::Arrival, true)]);
-        let mut all = Vec::new();
+        let (mut sheet, mut uids, mut all) = (Sheet::default(), Vec::new(), Vec::new());
+        let mut facts = Vec::new();
         let mut dice = 7_u64;
         for place in 0..5 * STRETCH as u32 + 3 {
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let (size, received) = (dice >> 54, (dice >> 40) as i64 % 50);
             all.push((size, -received, place));
-            let outline = Outline::default();
+            uids.push(uid(place + 1));
             let received = Timestamp(received);
-            let message = Sorted { received, size, outline: &outline, relevancy: 100 };
-            sorting.push(message).unwrap();
+            facts.push(Facts { uid: uid(place + 1), received, size, head: Head::Unasked });
         }
+        sheet.add(&facts).unwrap();
         all.sort_unstable();
         let places: Vec<u32> = all.into_iter().map(|(.., place)| place).collect();
-        assert_eq!(sorting.order(&|| false).unwrap(), places);
+        let criteria = [by(SortKey::Size, false), by(SortKey::Arrival, true)];
+        assert_eq!(sheet.order(&uids, &[], &criteria, &|| false).unwrap(), places);
         for looks in 0..9_u32 {
             let left = std::cell::Cell::new(looks);
             let is_stopped = || left.replace(left.get().saturating_sub(1)) == 0;
-            assert_eq!(sorting.order(&is_stopped), None, "{looks}");
+            assert_eq!(sheet.order(&uids, &[], &criteria, &is_stopped), None, "{looks}");
         }
     }
 

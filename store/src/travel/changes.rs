@@ -76,6 +76,7 @@ pub struct Changes {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Touch {
     Account,
+    Class,
     Credential(String),
     Subscription(String),
     Counters(MailboxId),
@@ -139,7 +140,13 @@ impl First {
         account: AccountId,
         only: Option<MailboxId>,
     ) -> Result<(), StorageError> {
-        let whole = [kind::ACCOUNT, kind::CREDENTIAL, kind::SUBSCRIPTION, kind::COUNTERS];
+        let whole = [
+            kind::ACCOUNT,
+            kind::ACCOUNT_CLASS,
+            kind::CREDENTIAL,
+            kind::SUBSCRIPTION,
+            kind::COUNTERS,
+        ];
         let ranges = match only {
             Some(mailbox) => vec![objects(account, kind::COUNTERS).u32(mailbox.0).range()],
             None => whole.map(|kind| objects(account, kind).range()).to_vec(),
@@ -169,6 +176,7 @@ impl First {
 fn touch(object: Object) -> Option<Touch> {
     match object {
         Object::Account(_) => Some(Touch::Account),
+        Object::AccountClass(_) => Some(Touch::Class),
         Object::Credential(_, name) => Some(Touch::Credential(name)),
         Object::Subscription(_, name) => Some(Touch::Subscription(name)),
         Object::Counters(_, mailbox) => Some(Touch::Counters(mailbox)),
@@ -192,6 +200,7 @@ fn tell(
                 change.account.push(change.by.word().to_owned());
             }
             Touch::Account => {}
+            Touch::Class => change.account.push(change.by.word().to_owned()),
             Touch::Credential(name) => change.account.push(format!("credential {name}")),
             Touch::Subscription(name) => change.account.push(format!("subscription {name}")),
             Touch::Mailbox(mailbox) => {

@@ -116,10 +116,10 @@ impl View {
     fn shown(&self, account: AccountId, row: AccountRow) -> Result<Account, StoreError> {
         let usage: Usage =
             self.source.row(&Key::Usage(account), &Object::Usage(account))?.unwrap_or_default();
-        let default = self.domain(&row.address.domain)?.and_then(|d| d.settings.default_quota);
+        let (_, said) = self.said(account, &row.address, &row.settings)?;
         Ok(Account {
             id: account,
-            quota: row.settings.quota.or(default),
+            quota: said.quota().value,
             address: row.address,
             settings: row.settings,
             used_bytes: usage.bytes,

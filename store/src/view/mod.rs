@@ -7,7 +7,9 @@
 //! A view of the present reads the current rows; a view of a past index reads
 //! the newest version of each object at or before it. Both answer alike.
 
+mod audit;
 mod changes;
+mod classes;
 mod cluster;
 mod directory;
 mod mailboxes;
@@ -16,6 +18,7 @@ mod parts;
 mod placements;
 mod restores;
 mod retention;
+mod roles;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -35,6 +38,7 @@ use crate::mailstore::StoreError;
 use crate::moment::Then;
 use crate::rows::{AccountRow, EmailData, EmailRow, RecordRow, Version};
 use crate::storage::{Applied, KeyRange, Order, Read, Row, StorageError, Table, applied, decode};
+pub use classes::Class;
 pub(crate) use cluster::level;
 pub use retention::{Hold, TrimAt};
 use source::Source;
@@ -61,7 +65,7 @@ pub struct Account {
     pub used_bytes: u64,
     /// Live emails.
     pub emails: u64,
-    /// The quota in force (its own or its domain's), in bytes; `None` is no limit.
+    /// The quota in force (its own, its class's or its domain's), in bytes; `None` is no limit.
     pub quota: Option<u64>,
     /// When it was made.
     pub created: Timestamp,

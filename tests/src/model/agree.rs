@@ -75,6 +75,15 @@ fn directory(view: &View, state: &State) {
     assert_eq!(domains, state.domains.clone().into_iter().collect::<Vec<_>>());
     let ids: Vec<_> = view.accounts(None, 100).unwrap().iter().map(|a| a.id).collect();
     assert_eq!(ids, state.accounts.keys().copied().collect::<Vec<_>>());
+    let classes = view.classes().unwrap().into_iter().map(|c| (c.id, (c.name, c.settings)));
+    assert_eq!(classes.collect::<Vec<_>>(), state.classes.clone().into_iter().collect::<Vec<_>>());
+    for id in state.accounts.keys() {
+        let effective = view.effective(*id).unwrap().unwrap();
+        assert_eq!(effective.quota.value, state.quota(*id));
+        assert_eq!(effective.largest_message.value, state.largest_message(*id));
+        let most = effective.mailboxes.value.unwrap_or(10_000);
+        assert_eq!(most, state.most_mailboxes(*id).unwrap());
+    }
     let mut aliases = view.aliases(None).unwrap();
     aliases.sort();
     assert_eq!(aliases, state.aliases.clone().into_iter().collect::<Vec<_>>());

@@ -59,6 +59,7 @@ impl Model {
             return Err(Rejection::DomainInUse);
         }
         self.now.domains.remove(&r.domain);
+        self.now.domain_classes.remove(&r.domain);
         Ok(Done::Unit)
     }
 

@@ -196,7 +196,7 @@ impl Model {
         if account.settings.state == AccountState::Closed {
             return Err(Rejection::AccountState(AccountState::Closed));
         }
-        self.room(to.account, r.message.size)?;
+        self.takes(to.account, r.message.size)?;
         let account = self.now.account(to.account)?;
         let mailbox = match account.live(to.mailbox) {
             Ok(_) => to.mailbox,
@@ -220,6 +220,14 @@ impl Model {
         match self.now.quota(account) {
             Some(limit) if used + size > limit => Err(Rejection::OverQuota { used, limit }),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether a new message may come in.
+    fn takes(&self, account: AccountId, size: u64) -> Answer<()> {
+        match self.now.largest_message(account) {
+            Some(limit) if size > limit => Err(Rejection::TooLarge { size, limit }),
+            _ => self.room(account, size),
         }
     }
 
@@ -247,7 +255,7 @@ impl Model {
         let email = match alive {
             Some(email) => email,
             None => {
-                self.room(r.account, item.message.size)?;
+                self.takes(r.account, item.message.size)?;
                 let email = EmailId { sequence: Sequence(at.index), ordinal: n };
                 self.now.account(r.account)?.bring(email, &item.message, item.received, None);
                 email

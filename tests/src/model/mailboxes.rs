@@ -107,7 +107,7 @@ impl AccountM {
         (id, UidValidity::new(self.last_validity).unwrap())
     }
 
-    pub(super) fn create(&mut self, at: &At, r: &MailboxCreate) -> Answer<Done> {
+    pub(super) fn create(&mut self, at: &At, r: &MailboxCreate, most: u32) -> Answer<Done> {
         check_level(r.parent, &r.name)?;
         if self.levels_above(r.parent)?.len() >= 32 {
             return Err(Rejection::Limit(String::new()));
@@ -121,6 +121,11 @@ impl AccountM {
         let old = self.child(r.parent, &r.name).map(|m| (m.id, m.stage));
         if matches!(old, Some((_, Stage::Live))) {
             return Err(Rejection::Exists(String::new()));
+        }
+        let named = self.mailboxes.iter().filter(|m| m.stage != Stage::Deleted);
+        let freed = usize::from(old.is_some());
+        if named.count() - freed >= most as usize {
+            return Err(Rejection::Limit(String::new()));
         }
         let (id, validity) = self.add_mailbox(at, r.parent, &r.name, wished);
         if let Some((old, _)) = old {

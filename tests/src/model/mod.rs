@@ -6,6 +6,7 @@
 
 mod agree;
 pub mod arranging;
+mod classes;
 mod directory;
 mod emails;
 mod mailboxes;
@@ -32,6 +33,9 @@ pub struct State {
     pub aliases: BTreeMap<Address, AccountId>,
     /// Accounts that are deleted, with the aliases that they had.
     pub deleted: BTreeMap<AccountId, (AccountM, Vec<Address>)>,
+    pub classes: BTreeMap<ClassId, (String, ClassSettings)>,
+    pub domain_classes: BTreeMap<String, ClassId>,
+    pub account_classes: BTreeMap<AccountId, AccountClass>,
 }
 
 #[derive(Debug, Clone)]
@@ -108,6 +112,10 @@ pub struct Model {
     deliveries: BTreeMap<(OperationId, AccountId), Memory<Arrival>>,
     imports: Vec<((OperationId, AccountId, MailboxId), Memory<Arrival>)>,
     accounts_made: u64,
+    classes_made: u64,
+    /// Who has which role, over which domain or all.
+    pub grants: BTreeSet<RoleGrant>,
+    pub tokens: BTreeMap<Hash, PersonalTokenAdd>,
     restores: BTreeMap<OperationId, restore::RestoreM>,
     /// Where histories begin; account 0 is the directory.
     pub floors: BTreeMap<AccountId, LogIndex>,
@@ -145,7 +153,9 @@ impl Model {
         let now = past.values().next_back().cloned().unwrap_or_default();
         let ids = now.accounts.keys().chain(now.deleted.keys());
         let accounts_made = ids.map(|id| id.0).max().unwrap_or(0);
-        Self { now, past, accounts_made, ..Self::default() }
+        let classes = past.values().flat_map(|state| state.classes.keys());
+        let classes_made = classes.map(|id| id.0).max().unwrap_or(0);
+        Self { now, past, accounts_made, classes_made, ..Self::default() }
     }
 
     fn remembered(&mut self, index: LogIndex, record: &Record) -> Outcome {
@@ -181,7 +191,19 @@ impl Model {
             Change::AliasRemove(r) => self.alias_remove(r),
             Change::CredentialSet(r) => self.credential_set(r),
             Change::CredentialRemove(r) => self.credential_remove(r),
-            Change::MailboxCreate(r) => self.now.account(r.account)?.create(at, r),
+            Change::ClassAdd(r) => self.class_add(r),
+            Change::ClassSet(r) => self.class_set(r),
+            Change::ClassRemove(r) => self.class_remove(r),
+            Change::AccountClass(r) => self.account_class(r),
+            Change::DomainClass(r) => self.domain_class(r),
+            Change::RoleGrant(r) => self.role_grant(record, r),
+            Change::RoleRevoke(r) => self.role_revoke(r),
+            Change::PersonalTokenAdd(r) => self.token_add(at, r),
+            Change::PersonalTokenRevoke(r) => self.token_revoke(r),
+            Change::MailboxCreate(r) => {
+                let most = self.now.most_mailboxes(r.account)?;
+                self.now.account(r.account)?.create(at, r, most)
+            }
             Change::MailboxRename(r) => self.now.account(r.account)?.rename(r),
             Change::MailboxDelete(r) => self.now.account(r.account)?.delete(r),
             Change::MailboxNamed(r) => self.now.account(r.account)?.named_change(r),
@@ -213,6 +235,8 @@ impl Model {
             | Change::DiscoveryEnd(_)
             | Change::HeadKey(_)
             | Change::DiscoveryRemove(_)
+            | Change::MailRead(_)
+            | Change::Logins(_)
             | Change::TokenAdd(_)
             | Change::NodeAdd(_)
             | Change::NodeRemove(_)
@@ -259,6 +283,8 @@ impl State {
 
     fn quota(&self, id: AccountId) -> Option<u64> {
         let account = &self.accounts[&id];
-        account.settings.quota.or(self.domains[&account.address.domain].default_quota)
+        let domain = self.domains[&account.address.domain].default_quota;
+        let class = self.class_of(id).and_then(|class| class.quota);
+        account.settings.quota.or(class).or(domain)
     }
 }

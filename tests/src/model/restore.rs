@@ -225,6 +225,7 @@ impl Model {
     }
 
     fn restore_in(&mut self, at: &At, run: &mut RestoreM, step: &RestoreStep) -> Answer<Restored> {
+        let most = self.now.most_mailboxes(run.account)?;
         let account = self.now.account(run.account)?;
         match step {
             RestoreStep::Mailbox { slot, parent, name, special_use } => {
@@ -240,7 +241,9 @@ impl Model {
                 let special_use = special_use.filter(|_| !taken);
                 let (id, name) = (run.account, name.clone());
                 let create = MailboxCreate { account: id, parent, name, special_use };
-                let Done::Mailbox(id, _) = account.create(at, &create)? else { unreachable!() };
+                let Done::Mailbox(id, _) = account.create(at, &create, most)? else {
+                    unreachable!()
+                };
                 run.made.insert(*slot, id);
                 Ok(Restored::Created(None))
             }

@@ -25,23 +25,131 @@ struct Marks {
 
 #[derive(Debug, Clone)]
 enum What {
-    Domain { how: u8, name: u8, quota: Option<u16>, catch_all: u8 },
-    Account { how: u8, account: u8, address: u8, state: u8, quota: Option<u16> },
-    Alias { add: bool, account: u8, address: u8 },
-    Credential { set: bool, account: u8, name: u8 },
-    Create { account: u8, parent: u8, name: u8, special_use: u8 },
-    Rename { account: u8, mailbox: u8, parent: u8, name: u8 },
-    Delete { account: u8, mailbox: u8 },
-    Subscribe { account: u8, name: u8, subscribed: bool },
-    Renumber { account: u8, mailboxes: Vec<u8>, skip: u8, validity: bool },
-    Deliver { size: u8, ids: Vec<u8>, subject: u8, to: Vec<(u8, u8, Marks, u8)> },
-    Append { account: u8, mailbox: u8, items: Vec<(u8, u8, u8, Marks, Option<u32>)> },
-    Copy { account: u8, from: u8, to: u8, uids: Vec<u8>, leave: bool, lie: bool },
-    Flags { account: u8, mailbox: u8, reader: u8, uids: Vec<u8>, how: u8, marks: Marks, since: u8 },
-    Expunge { account: u8, mailbox: u8, uids: Vec<u8>, only_deleted: bool },
+    Domain {
+        how: u8,
+        name: u8,
+        quota: Option<u16>,
+        catch_all: u8,
+    },
+    Account {
+        how: u8,
+        account: u8,
+        address: u8,
+        state: u8,
+        quota: Option<u16>,
+    },
+    Alias {
+        add: bool,
+        account: u8,
+        address: u8,
+    },
+    Credential {
+        set: bool,
+        account: u8,
+        name: u8,
+    },
+    Class {
+        how: u8,
+        class: u8,
+        name: u8,
+        quota: Option<u16>,
+        largest: Option<u8>,
+        most: Option<u8>,
+    },
+    Classed {
+        account: u8,
+        class: u8,
+        largest: Option<u8>,
+        domain: Option<u8>,
+    },
+    Role {
+        give: bool,
+        account: u8,
+        role: u8,
+        domain: Option<u8>,
+    },
+    Token {
+        add: bool,
+        account: u8,
+        token: u8,
+        until: u8,
+    },
+    Create {
+        account: u8,
+        parent: u8,
+        name: u8,
+        special_use: u8,
+    },
+    Rename {
+        account: u8,
+        mailbox: u8,
+        parent: u8,
+        name: u8,
+    },
+    Delete {
+        account: u8,
+        mailbox: u8,
+    },
+    Subscribe {
+        account: u8,
+        name: u8,
+        subscribed: bool,
+    },
+    Renumber {
+        account: u8,
+        mailboxes: Vec<u8>,
+        skip: u8,
+        validity: bool,
+    },
+    Deliver {
+        size: u8,
+        ids: Vec<u8>,
+        subject: u8,
+        to: Vec<(u8, u8, Marks, u8)>,
+    },
+    Append {
+        account: u8,
+        mailbox: u8,
+        items: Vec<(u8, u8, u8, Marks, Option<u32>)>,
+    },
+    Copy {
+        account: u8,
+        from: u8,
+        to: u8,
+        uids: Vec<u8>,
+        leave: bool,
+        lie: bool,
+    },
+    Flags {
+        account: u8,
+        mailbox: u8,
+        reader: u8,
+        uids: Vec<u8>,
+        how: u8,
+        marks: Marks,
+        since: u8,
+    },
+    Expunge {
+        account: u8,
+        mailbox: u8,
+        uids: Vec<u8>,
+        only_deleted: bool,
+    },
     Level,
-    Gone { account: u8, mailbox: Option<u8>, uids: Vec<u8> },
-    Back { account: u8, from: u8, what: u8, mailbox: u8, to: u8, pick: u8, marks: Marks },
+    Gone {
+        account: u8,
+        mailbox: Option<u8>,
+        uids: Vec<u8>,
+    },
+    Back {
+        account: u8,
+        from: u8,
+        what: u8,
+        mailbox: u8,
+        to: u8,
+        pick: u8,
+        marks: Marks,
+    },
 }
 
 fn marks() -> impl Strategy<Value = Marks> {
@@ -81,6 +189,29 @@ fn directory() -> impl Strategy<Value = What> {
             account,
             name
         }),
+    ]
+}
+
+fn classes() -> impl Strategy<Value = What> {
+    let small = |range| prop::option::weighted(0.4, range);
+    let quota = || prop::option::weighted(0.3, 100u16..2000);
+    let class = (0u8..3, 0u8..4, 0u8..5, quota(), small(20u8..100), small(4u8..12));
+    prop_oneof![
+        class.prop_map(|(how, class, name, quota, largest, most)| What::Class {
+            how,
+            class,
+            name,
+            quota,
+            largest,
+            most
+        }),
+        (0u8..5, 0u8..4, small(20u8..100), small(0u8..4)).prop_map(
+            |(account, class, largest, domain)| What::Classed { account, class, largest, domain }
+        ),
+        (any::<bool>(), 0u8..5, 0u8..6, small(0u8..4))
+            .prop_map(|(give, account, role, domain)| What::Role { give, account, role, domain }),
+        (any::<bool>(), 0u8..5, 0u8..4, 0u8..3)
+            .prop_map(|(add, account, token, until)| What::Token { add, account, token, until }),
     ]
 }
 
@@ -143,7 +274,8 @@ fn back() -> impl Strategy<Value = What> {
 
 /// A beginning with two domains and three accounts, then anything.
 pub fn steps(count: Range<usize>) -> impl Strategy<Value = Vec<Step>> {
-    let what = prop_oneof![2 => directory(), 6 => tree(), 24 => mail(), 5 => back()];
+    let what =
+        prop_oneof![2 => directory(), 2 => classes(), 6 => tree(), 24 => mail(), 5 => back()];
     let step = (what, any::<u8>(), any::<u8>(), any::<bool>())
         .prop_map(|(what, time, operation, own)| Step { what, time, operation, own });
     prop::collection::vec(step, count).prop_map(|rest| {
@@ -281,6 +413,8 @@ fn change(what: &What, state: &State, n: u64) -> Change {
             account: account(a),
             name: format!("c{name}"),
         }),
+        what @ (What::Class { .. } | What::Classed { .. }) => class_change(what),
+        what @ (What::Role { .. } | What::Token { .. }) => role_change(what, n),
         What::Create { account: a, parent, name: called, special_use } => {
             Change::MailboxCreate(MailboxCreate {
                 account: account(a),
@@ -415,6 +549,59 @@ fn domain_change(how: u8, name: u8, quota: Option<u16>, catch_all: u8) -> Change
         0 => Change::DomainAdd(DomainAdd { domain, settings }),
         1 => Change::DomainSet(DomainSet { domain, settings }),
         _ => Change::DomainRemove(DomainRemove { domain }),
+    }
+}
+
+fn class_change(what: What) -> Change {
+    let class_of = |n: u8| ClassId(u64::from(n));
+    let limits = |largest: Option<u8>, most: Option<u8>| Limits {
+        history: None,
+        largest_message: largest.map(u64::from),
+        mailboxes: most.map(u32::from),
+    };
+    match what {
+        What::Class { how, class, name, quota, largest, most } => {
+            let name = ["a", "b", "C", "12", ""][name as usize].to_owned();
+            let limits = limits(largest, most);
+            let settings = ClassSettings { quota: quota.map(u64::from), limits };
+            match how {
+                0 => Change::ClassAdd(ClassAdd { name, settings }),
+                1 => Change::ClassSet(ClassSet { class: class_of(class), name, settings }),
+                _ => Change::ClassRemove(ClassRemove { class: class_of(class) }),
+            }
+        }
+        What::Classed { account: a, class, largest, domain: None } => {
+            let class = (class > 0).then(|| class_of(class));
+            let own = limits(largest, None);
+            Change::AccountClass(AccountClass { account: account(a), class, own })
+        }
+        What::Classed { class, domain: Some(of), .. } => {
+            let class = (class > 0).then(|| class_of(class));
+            Change::DomainClass(DomainClass { domain: domain(of), class })
+        }
+        _ => unreachable!(),
+    }
+}
+
+fn role_change(what: What, n: u64) -> Change {
+    match what {
+        What::Role { give, account: a, role, domain: over } => {
+            let role = Role::ALL[usize::from(role)];
+            let grant = RoleGrant { account: account(a), role, domain: over.map(domain) };
+            match give {
+                true => Change::RoleGrant(grant),
+                false => Change::RoleRevoke(grant),
+            }
+        }
+        What::Token { add: true, account: a, token, until } => {
+            let expires = (until > 0).then(|| Timestamp(n as i64 * 1000 * i64::from(until)));
+            let (token, name) = (Hash([token; 32]), "laptop".to_owned());
+            Change::PersonalTokenAdd(PersonalTokenAdd { token, account: account(a), name, expires })
+        }
+        What::Token { token, .. } => {
+            Change::PersonalTokenRevoke(PersonalTokenRevoke { token: Hash([token; 32]) })
+        }
+        _ => unreachable!(),
     }
 }
 

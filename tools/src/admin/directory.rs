@@ -2,7 +2,7 @@
 
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use redoubt_log::id::{AccountId, OperationId};
 use redoubt_log::record::{
     AccountAdd, AccountRename, AccountSet, AccountSettings, Address, AliasAdd, AliasRemove, Change,
@@ -12,6 +12,7 @@ use redoubt_store::account::{normal_domain, normal_local};
 use redoubt_store::view::{Account, Domain};
 use serde::Deserialize;
 
+use super::roles::Reach;
 use super::wire::{AccountLine, AccountPatch, AliasBody, DomainBody, NewAccount};
 use super::{ApiError, App, Caller};
 
@@ -30,7 +31,11 @@ pub(super) fn routes(app: App) -> Router {
 }
 
 impl App {
-    async fn change(&self, caller: &Caller, change: Change) -> Result<Outcome, ApiError> {
+    pub(super) async fn change(
+        &self,
+        caller: &Caller,
+        change: Change,
+    ) -> Result<Outcome, ApiError> {
         let outcome = self.mailstore.submit(&caller.0, OperationId::random(), change).await?;
         if let Err(rejection) = outcome.result {
             return Err(rejection.into());
@@ -38,7 +43,7 @@ impl App {
         Ok(outcome)
     }
 
-    fn address(&self, text: &str) -> Result<Address, ApiError> {
+    pub(super) fn address(&self, text: &str) -> Result<Address, ApiError> {
         let (local, domain) = text.rsplit_once('@').unwrap_or((text, &self.default_domain));
         let local = normal_local(local).ok_or_else(|| {
             ApiError::bad(format!("{local:?} is not the local part of an address"))
@@ -47,12 +52,19 @@ impl App {
     }
 }
 
-fn domain_name(text: &str) -> Result<String, ApiError> {
+pub(super) fn domain_name(text: &str) -> Result<String, ApiError> {
     normal_domain(text).ok_or_else(|| ApiError::bad(format!("{text:?} is not a domain name")))
 }
 
-async fn domains(State(app): State<App>) -> Result<Json<Vec<Domain>>, ApiError> {
-    app.read(|view| Ok(Json(view.domains()?))).await
+async fn domains(
+    State(app): State<App>,
+    Extension(reach): Extension<Reach>,
+) -> Result<Json<Vec<Domain>>, ApiError> {
+    app.read(move |view| {
+        let all = view.domains()?.into_iter();
+        Ok(Json(all.filter(|domain| reach.has(&domain.name)).collect()))
+    })
+    .await
 }
 
 async fn domain(
@@ -80,10 +92,19 @@ async fn domain_add(
 async fn domain_set(
     State(app): State<App>,
     ConnectInfo(caller): ConnectInfo<Caller>,
+    Extension(reach): Extension<Reach>,
     Path(name): Path<String>,
     Json(body): Json<DomainBody>,
 ) -> Result<(), ApiError> {
-    let set = DomainSet { domain: domain_name(&name)?, settings: body.settings };
+    let (domain, catch_all) = (domain_name(&name)?, body.settings.catch_all);
+    let of = domain.clone();
+    app.read(move |view| {
+        let now = view.domain(&of)?.and_then(|domain| domain.settings.catch_all);
+        let news = catch_all.filter(|_| catch_all != now);
+        reach.check_accounts(view, news.as_slice())
+    })
+    .await?;
+    let set = DomainSet { domain, settings: body.settings };
     app.change(&caller, Change::DomainSet(set)).await.map(drop)
 }
 
@@ -104,10 +125,24 @@ struct After {
 
 async fn accounts(
     State(app): State<App>,
+    Extension(reach): Extension<Reach>,
     Query(After { after }): Query<After>,
 ) -> Result<Json<Vec<AccountLine>>, ApiError> {
-    app.read(move |view| Ok(Json(view.accounts(after, PAGE)?.into_iter().map(line).collect())))
-        .await
+    app.read(move |view| {
+        let mut after = after;
+        loop {
+            let page = view.accounts(after, PAGE)?;
+            let Some(last) = page.last().map(|last| last.id) else { return Ok(Json(Vec::new())) };
+            let own: Vec<_> =
+                page.into_iter().filter(|a| reach.has(&a.address.domain)).map(line).collect();
+            // An empty page would be the end.
+            if !own.is_empty() {
+                return Ok(Json(own));
+            }
+            after = Some(last);
+        }
+    })
+    .await
 }
 
 fn line(account: Account) -> AccountLine {
@@ -132,10 +167,13 @@ async fn account(
 async fn account_add(
     State(app): State<App>,
     ConnectInfo(caller): ConnectInfo<Caller>,
+    Extension(reach): Extension<Reach>,
     Json(body): Json<NewAccount>,
 ) -> Result<Json<AccountId>, ApiError> {
+    let address = app.address(&body.address)?;
+    reach.check(&address.domain)?;
     let add = AccountAdd {
-        address: app.address(&body.address)?,
+        address,
         settings: AccountSettings {
             display_name: body.display_name,
             quota: body.quota,
@@ -155,10 +193,14 @@ async fn account_add(
 async fn account_patch(
     State(app): State<App>,
     ConnectInfo(caller): ConnectInfo<Caller>,
+    Extension(reach): Extension<Reach>,
     Path(name): Path<String>,
     Json(patch): Json<AccountPatch>,
 ) -> Result<(), ApiError> {
     let now = app.account(&name).await?;
+    if let Some(address) = &patch.address {
+        reach.check(&app.address(address)?.domain)?;
+    }
     for change in changes(&app, &now, patch).await? {
         app.change(&caller, change).await?;
     }
@@ -192,9 +234,14 @@ async fn changes(app: &App, now: &Account, patch: AccountPatch) -> Result<Vec<Ch
     Ok(changes)
 }
 
-async fn aliases(State(app): State<App>) -> Result<Json<Vec<AliasBody>>, ApiError> {
-    app.read(|view| {
-        let aliases = view.aliases(None)?.into_iter().map(|(alias, account)| {
+async fn aliases(
+    State(app): State<App>,
+    Extension(reach): Extension<Reach>,
+) -> Result<Json<Vec<AliasBody>>, ApiError> {
+    app.read(move |view| {
+        let aliases = view.aliases(None)?.into_iter();
+        let own = aliases.filter(|(alias, _)| reach.has(&alias.domain));
+        let aliases = own.map(|(alias, account)| {
             let address = view.account(account)?.map(|account| account.address.to_string());
             let account = address.unwrap_or_else(|| account.to_string());
             Ok(AliasBody { alias: alias.to_string(), account })
@@ -209,7 +256,7 @@ async fn alias(
     Path(alias): Path<String>,
 ) -> Result<Json<AliasBody>, ApiError> {
     let address = app.address(&alias)?.to_string();
-    let Json(all) = aliases(State(app)).await?;
+    let Json(all) = aliases(State(app), Extension(Reach::All)).await?;
     let found = all.into_iter().find(|known| known.alias == address);
     found.map(Json).ok_or_else(|| {
         ApiError::not_found(format!("there is no alias {address}; `redoubt alias list` shows all"))
@@ -219,10 +266,14 @@ async fn alias(
 async fn alias_add(
     State(app): State<App>,
     ConnectInfo(caller): ConnectInfo<Caller>,
+    Extension(reach): Extension<Reach>,
     Json(body): Json<AliasBody>,
 ) -> Result<(), ApiError> {
-    let account = app.account(&body.account).await?.id;
-    let add = AliasAdd { alias: app.address(&body.alias)?, account };
+    let account = app.account(&body.account).await?;
+    let alias = app.address(&body.alias)?;
+    reach.check(&account.address.domain)?;
+    reach.check(&alias.domain)?;
+    let add = AliasAdd { alias, account: account.id };
     app.change(&caller, Change::AliasAdd(add)).await.map(drop)
 }
 

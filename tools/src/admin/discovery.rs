@@ -5,7 +5,7 @@ pub mod wire;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 use redoubt_log::dump::rfc3339;
@@ -22,6 +22,7 @@ use redoubt_store::travel::Which as Looked;
 use redoubt_store::view::{Account, View};
 use serde::Deserialize;
 
+use super::roles::Reach;
 use super::{ApiError, App, Caller};
 use wire::{Begun, ExportWish, HitLine, Hits, JobLine, PurgedAnswer, SearchWish};
 
@@ -79,11 +80,18 @@ async fn with_jobs<T: Send + 'static>(
 async fn search(
     State(app): State<App>,
     ConnectInfo(caller): ConnectInfo<Caller>,
+    Extension(reach): Extension<Reach>,
     Json(wish): Json<SearchWish>,
 ) -> Result<Json<Begun>, ApiError> {
     let domain = app.default_domain.clone();
     let reason = wish.reason.clone();
-    let asked = app.read(move |view| resolve(view, &wish, &domain)).await?;
+    let asked = app
+        .read(move |view| {
+            let asked = resolve(view, &wish, &domain)?;
+            reach.check_accounts(view, &asked.accounts)?;
+            Ok(asked)
+        })
+        .await?;
     let begun = Begun {
         job: OperationId::random(),
         accounts: asked.accounts.len() as u64,
@@ -159,7 +167,7 @@ fn accounts(view: &View, wish: &SearchWish, domain: &str) -> Result<Vec<AccountI
 }
 
 /// The account with this address or id; of a deleted one, every one that had the address.
-fn named(
+pub(super) fn named(
     view: &View,
     all: &[Account],
     name: &str,
@@ -183,9 +191,11 @@ fn named(
 async fn export(
     State(app): State<App>,
     ConnectInfo(caller): ConnectInfo<Caller>,
+    Extension(reach): Extension<Reach>,
     Json(wish): Json<ExportWish>,
 ) -> Result<Json<OperationId>, ApiError> {
     let ExportWish { search, format, out, zone, without_records, reason } = wish;
+    may(&app, &reach, search).await?;
     let place = out.clone();
     let of = with_jobs(&app, move |jobs| {
         check_place(&place)?;
@@ -210,27 +220,65 @@ async fn export(
 
 // ---------------------------------------------------------------------- look
 
-async fn list(State(app): State<App>) -> Result<Json<Vec<JobLine>>, ApiError> {
+/// Refuses a job over accounts that the caller's role is not over.
+async fn may(app: &App, reach: &Reach, job: OperationId) -> Result<(), ApiError> {
+    if *reach == Reach::All {
+        return Ok(());
+    }
+    let Listed { asked, .. } = with_jobs(app, move |jobs| jobs.show(job)).await?;
+    let reach = reach.clone();
+    app.read(move |view| reach.check_accounts(view, accounts_of(&asked.work))).await
+}
+
+fn accounts_of(work: &Work) -> &[AccountId] {
+    match work {
+        Work::Search(search) => &search.accounts,
+        Work::Export(export) => &export.of.accounts,
+    }
+}
+
+async fn list(
+    State(app): State<App>,
+    Extension(reach): Extension<Reach>,
+) -> Result<Json<Vec<JobLine>>, ApiError> {
     let all = with_jobs(&app, Jobs::list).await?;
-    Ok(Json(all.into_iter().map(JobLine::from).collect()))
+    app.read(move |view| {
+        let mut lines = Vec::new();
+        for job in all {
+            if reach.check_accounts(view, accounts_of(&job.asked.work)).is_ok() {
+                lines.push(JobLine::from(job));
+            }
+        }
+        Ok(Json(lines))
+    })
+    .await
 }
 
 async fn show(
     State(app): State<App>,
+    Extension(reach): Extension<Reach>,
     Path(job): Path<OperationId>,
 ) -> Result<Json<JobLine>, ApiError> {
+    may(&app, &reach, job).await?;
     Ok(Json(with_jobs(&app, move |jobs| jobs.show(job)).await?.into()))
 }
 
-async fn cancel(State(app): State<App>, Path(job): Path<OperationId>) -> Result<(), ApiError> {
+async fn cancel(
+    State(app): State<App>,
+    Extension(reach): Extension<Reach>,
+    Path(job): Path<OperationId>,
+) -> Result<(), ApiError> {
+    may(&app, &reach, job).await?;
     with_jobs(&app, move |jobs| jobs.cancel(job)).await
 }
 
 async fn remove(
     State(app): State<App>,
     ConnectInfo(caller): ConnectInfo<Caller>,
+    Extension(reach): Extension<Reach>,
     Path(job): Path<OperationId>,
 ) -> Result<(), ApiError> {
+    may(&app, &reach, job).await?;
     Ok(jobs(&app)?.remove(&caller.0, job).await?)
 }
 
@@ -243,9 +291,11 @@ struct Listing {
 
 async fn hits(
     State(app): State<App>,
+    Extension(reach): Extension<Reach>,
     Path(job): Path<OperationId>,
     Query(asked): Query<Listing>,
 ) -> Result<Json<Hits>, ApiError> {
+    may(&app, &reach, job).await?;
     let limit = asked.limit.unwrap_or(PAGE).clamp(1, MAX_PAGE);
     let after = asked.after.unwrap_or(0);
     let page = with_jobs(&app, move |jobs| jobs.hits(job, after, limit)).await?;
@@ -260,9 +310,11 @@ async fn hits(
 
 async fn purged(
     State(app): State<App>,
+    Extension(reach): Extension<Reach>,
     Path(job): Path<OperationId>,
     Query(asked): Query<Listing>,
 ) -> Result<Json<PurgedAnswer>, ApiError> {
+    may(&app, &reach, job).await?;
     let after = asked.after.unwrap_or(0);
     let found = with_jobs(&app, move |jobs| jobs.purged(job, after)).await?;
     let store = app.mailstore.clone();

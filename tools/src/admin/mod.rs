@@ -1,7 +1,9 @@
 //! The admin API: what the verbs call over the Unix socket, and what
 //! monitoring reads over HTTPS. It alone may use snapshot and protocols together.
 
+pub mod audit;
 mod backup;
+mod classes;
 pub mod client;
 mod cluster;
 mod cluster_metrics;
@@ -18,6 +20,7 @@ mod metrics;
 mod ops;
 pub mod restore_wire;
 mod restores;
+pub mod roles;
 mod texts;
 pub mod travel;
 pub mod wire;
@@ -28,6 +31,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::connect_info::Connected;
+use axum::middleware::from_fn_with_state;
 use axum::serve::IncomingStream;
 use redoubt_log::record::Actor;
 use redoubt_protocols::server::ProtocolStats;
@@ -90,7 +94,8 @@ impl Connected<IncomingStream<'_, UnixListener>> for Caller {
     }
 }
 
-/// All calls: for the Unix socket, whose file mode says who may.
+/// All calls: for the Unix socket, whose file mode says who is the server's own user; who shows a
+/// token is who the token says, and nobody else.
 pub fn router(app: App) -> Router {
     monitoring(app.clone())
         .merge(ops::routes(app.clone()))
@@ -98,11 +103,15 @@ pub fn router(app: App) -> Router {
         .merge(index::routes(app.clone()))
         .merge(cluster::routes(app.clone()))
         .merge(directory::routes(app.clone()))
+        .merge(classes::routes(app.clone()))
         .merge(mailboxes::routes(app.clone()))
         .merge(travel::routes(app.clone()))
         .merge(restores::routes(app.clone()))
         .merge(discovery::routes(app.clone()))
-        .merge(mail::routes(app))
+        .merge(audit::routes(app.clone()))
+        .merge(roles::routes(app.clone()))
+        .merge(mail::routes(app.clone()))
+        .layer(from_fn_with_state(app, roles::authorise))
 }
 
 /// `/livez`, `/readyz` and `/metrics`: for monitoring, harmless to read.

@@ -395,6 +395,7 @@ fn who(row: &RestoreRow) -> String {
         Principal::Mta => "mta".to_owned(),
         Principal::Account(account) => format!("account {account}"),
         Principal::LocalUser(uid) => format!("uid {uid}"),
+        Principal::Person(account) => format!("token of account {account}"),
     }
 }
 

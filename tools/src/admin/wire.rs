@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use redoubt_log::dump;
-use redoubt_log::id::{AccountId, OperationId, Timestamp};
-use redoubt_log::record::{AccountState, DomainSettings, SpecialUse};
+use redoubt_log::id::{AccountId, ClassId, OperationId, Timestamp};
+use redoubt_log::record::{AccountState, ClassSettings, DomainSettings, Limits, SpecialUse};
 use redoubt_log::segment::LogEntry;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,79 @@ pub struct DomainBody {
     /// Its settings.
     #[serde(default)]
     pub settings: DomainSettings,
+}
+
+/// A new class of service, or what it says from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassBody {
+    /// What it is called.
+    pub name: String,
+    /// What it says.
+    pub settings: ClassSettings,
+}
+
+/// A class in a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassLine {
+    /// Its id.
+    pub id: ClassId,
+    /// What it is called.
+    pub name: String,
+    /// What it says.
+    pub settings: ClassSettings,
+    /// Accounts that have it by themselves.
+    pub accounts: u64,
+    /// Domains whose accounts have it where they have no other.
+    pub domains: Vec<String>,
+}
+
+/// The class of a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainClassBody {
+    /// Its name or id, or `none`.
+    pub class: String,
+}
+
+/// What changes of an account's class and of its own limits; what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccountClassPatch {
+    /// The class's name or id, or `none` for its domain's.
+    pub class: Option<String>,
+    /// Its own limits.
+    pub limits: LimitsPatch,
+}
+
+/// Limits that change; `Some(None)` says nothing any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LimitsPatch {
+    /// Seconds of history.
+    #[serde(with = "double_option", skip_serializing_if = "Option::is_none")]
+    pub history: Option<Option<u64>>,
+    /// Octets of the largest message.
+    #[serde(with = "double_option", skip_serializing_if = "Option::is_none")]
+    pub largest_message: Option<Option<u64>>,
+    /// Mailboxes.
+    #[serde(with = "double_option", skip_serializing_if = "Option::is_none")]
+    pub mailboxes: Option<Option<u32>>,
+}
+
+impl LimitsPatch {
+    /// The limits with what changes.
+    #[must_use]
+    pub fn over(self, now: Limits) -> Limits {
+        Limits {
+            history: self.history.unwrap_or(now.history),
+            largest_message: self.largest_message.unwrap_or(now.largest_message),
+            mailboxes: self.mailboxes.unwrap_or(now.mailboxes),
+        }
+    }
+
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A new account.
@@ -59,16 +132,16 @@ pub struct AccountPatch {
 mod double_option {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(
-        value: &Option<Option<u64>>,
+    pub(super) fn serialize<S: Serializer, T: Serialize + Copy>(
+        value: &Option<Option<T>>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         value.flatten().serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(super) fn deserialize<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
         deserializer: D,
-    ) -> Result<Option<Option<u64>>, D::Error> {
+    ) -> Result<Option<Option<T>>, D::Error> {
         Option::deserialize(deserializer).map(Some)
     }
 }

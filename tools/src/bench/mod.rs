@@ -126,6 +126,8 @@ pub struct Options {
     pub failovers: usize,
     /// Emails of the node that another joins under load.
     pub joining: u64,
+    /// Deliveries a second beside it; `None` for as many as can be.
+    pub joining_rate: Option<u32>,
     /// Where those that join write, where that is not with the others.
     pub others: Option<PathBuf>,
     /// How long three nodes are under full load.
@@ -249,8 +251,9 @@ impl Bench {
         }
         if self.wants(Part::Joining) {
             say("nodes join under load");
-            let (dir, others) = (self.dir.join("joining"), self.options.others.clone());
-            cluster::joining(&dir, others.as_deref(), self.options.joining, &mut self.report);
+            let Options { joining: emails, joining_rate: rate, others, .. } = &self.options;
+            let joins = cluster::Joins { emails: *emails, rate: *rate, others: others.as_deref() };
+            cluster::joining(&self.dir.join("joining"), joins, &mut self.report);
         }
         self.part(Part::Steady, "three nodes under load for long", Self::steady);
         self.part(Part::Reclaim, "dead mail", Self::reclaim);

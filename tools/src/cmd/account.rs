@@ -6,12 +6,15 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use redoubt_log::id::AccountId;
 use redoubt_log::record::AccountState;
+use redoubt_store::classes::Effective;
 use redoubt_store::view;
+use serde::Serialize;
 use serde_json::json;
 
 use super::Common;
+use super::class::LimitArgs;
 use crate::admin::client::{Client, encode};
-use crate::admin::wire::{AccountLine, AccountPatch, NewAccount};
+use crate::admin::wire::{AccountClassPatch, AccountLine, AccountPatch, NewAccount};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -31,13 +34,16 @@ pub enum Account {
         /// A name for listings.
         #[arg(long, default_value = "")]
         name: String,
-        /// Bytes, with K, M, G or T; the domain's default without it.
+        /// Bytes, with K, M, G or T; its class's or its domain's without it.
         #[arg(long)]
         quota: Option<String>,
+        /// Its class of service; its domain's without it.
+        #[arg(long)]
+        class: Option<String>,
     },
     /// List all accounts
     List,
-    /// Show an account
+    /// Show an account, with what holds for it and who says so
     Show(One),
     /// Change settings; what is not named stays
     Set {
@@ -47,9 +53,15 @@ pub enum Account {
         /// A name for listings.
         #[arg(long)]
         name: Option<String>,
-        /// Bytes, with K, M, G or T; `none` for the domain's default.
+        /// Bytes, with K, M, G or T; `none` for its class's or its domain's.
         #[arg(long)]
         quota: Option<String>,
+        /// Its class of service, or `none` for its domain's.
+        #[arg(long)]
+        class: Option<String>,
+        /// What it says above its class.
+        #[command(flatten)]
+        limits: LimitArgs,
         /// Receives, and nobody logs in.
         #[arg(long)]
         receive_only: bool,
@@ -93,15 +105,19 @@ pub struct One {
 pub async fn run(common: &Common, verb: Account) -> anyhow::Result<Exit> {
     let client = common.client()?;
     match verb {
-        Account::Add { address, if_missing, password_stdin, name, quota: bytes } => {
+        Account::Add { address, if_missing, password_stdin, name, quota: bytes, class } => {
             let quota = bytes.as_deref().map(quota).transpose()?.flatten();
             let password = password(password_stdin, true)?;
             let body = NewAccount { address, display_name: name, quota, password };
-            add(common, &client, body, if_missing).await?;
+            let one = One { account: body.address.clone() };
+            let made = add(common, &client, body, if_missing).await?;
+            if made && class.is_some() {
+                classify(&client, &one, class, LimitArgs::default()).await?;
+            }
         }
         Account::List => list(common, &client).await?,
-        Account::Show(one) => output::object(common.json, &find(&client, &one.account).await?)?,
-        Account::Set { one, name, quota: bytes, receive_only } => {
+        Account::Show(one) => show(common, &client, &one).await?,
+        Account::Set { one, name, quota: bytes, class, limits, receive_only } => {
             let patch = AccountPatch {
                 display_name: name,
                 quota: bytes.as_deref().map(quota).transpose()?,
@@ -109,6 +125,7 @@ pub async fn run(common: &Common, verb: Account) -> anyhow::Result<Exit> {
                 ..AccountPatch::default()
             };
             send(&client, &one, &patch).await?;
+            classify(&client, &one, class, limits).await?;
         }
         Account::Passwd { one, password_stdin } => {
             let password = password(password_stdin, false)?;
@@ -141,6 +158,35 @@ async fn delete(common: &Common, client: &Client, one: &One) -> anyhow::Result<(
     client.send::<_, ()>(Method::POST, &path, &()).await
 }
 
+/// An account with what holds for it.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    account: view::Account,
+    effective: Effective,
+}
+
+async fn show(common: &Common, client: &Client, one: &One) -> anyhow::Result<()> {
+    let account = find(client, &one.account).await?;
+    let effective = client.get(&format!("{}/effective", path(&one.account))).await?;
+    output::object(common.json, &Shown { account, effective })
+}
+
+async fn classify(
+    client: &Client,
+    one: &One,
+    class: Option<String>,
+    limits: LimitArgs,
+) -> anyhow::Result<()> {
+    let limits = limits.patch()?;
+    if class.is_none() && limits.is_empty() {
+        return Ok(());
+    }
+    let patch = AccountClassPatch { class, limits };
+    let path = format!("{}/class", path(&one.account));
+    client.send::<_, ()>(Method::PUT, &path, &patch).await
+}
+
 /// The account with this address or id.
 ///
 /// # Errors
@@ -158,16 +204,17 @@ async fn add(
     client: &Client,
     body: NewAccount,
     if_missing: bool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     if if_missing && find(client, &body.address).await.is_ok() {
-        return Ok(());
+        return Ok(false);
     }
     let id: AccountId = client.send(Method::POST, "/v1/accounts", &body).await?;
     if common.json {
-        return output::json_lines([json!({ "id": id, "address": body.address })]);
+        output::json_lines([json!({ "id": id, "address": body.address })])?;
+    } else {
+        println!("account {} has id {id}", body.address);
     }
-    println!("account {} has id {id}", body.address);
-    Ok(())
+    Ok(true)
 }
 
 async fn list(common: &Common, client: &Client) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! `redoubt audit head|keys`
+//! `redoubt audit list|export|verify|head|consistency|keys`
 
 use std::path::{Path, PathBuf};
 
@@ -7,13 +7,21 @@ use redoubt_log::disk::replace_private;
 use redoubt_search::heads::{Checkpoint, Consistency};
 
 use super::Common;
+use super::audit_list::{self, Export, List};
+use super::audit_verify::{self, Verify};
 use super::verify_export::head_of;
 use crate::admin::client::Client;
 use crate::exit::{Exit, Failure};
 
-/// What is kept outside, to hold the log to it.
+/// Who did what, and what is kept outside to hold the log to it.
 #[derive(Debug, Subcommand)]
 pub enum AuditVerb {
+    /// List who did what, when, from where and why, and what came of it
+    List(List),
+    /// Write that to a file, with a signed head of the log beside it
+    Export(Export),
+    /// Hold the log to heads that were kept outside
+    Verify(Verify),
     /// Sign a head of the log, and print it or write it to a file
     Head {
         /// To this file.
@@ -46,8 +54,17 @@ pub enum AuditVerb {
 /// # Errors
 /// Those of the server, and files that cannot be read or written.
 pub async fn run(common: &Common, verb: AuditVerb) -> anyhow::Result<Exit> {
+    let verb = match verb {
+        AuditVerb::List(list) => return audit_list::list(common, list).await,
+        AuditVerb::Export(export) => return audit_list::export(common, export).await,
+        AuditVerb::Verify(verify) => return audit_verify::run(common, verify).await,
+        verb => verb,
+    };
     let client = common.client()?;
     let (text, out) = match verb {
+        AuditVerb::List(_) | AuditVerb::Export(_) | AuditVerb::Verify(_) => {
+            return Ok(Exit::Done);
+        }
         AuditVerb::Head { out, index: None } => (client.text("/v1/heads").await?, out),
         AuditVerb::Head { out, index: Some(index) } => {
             (client.text(&format!("/v1/heads?index={index}")).await?, out)
@@ -59,13 +76,16 @@ pub async fn run(common: &Common, verb: AuditVerb) -> anyhow::Result<Exit> {
     };
     match out {
         None => print!("{text}"),
-        Some(path) => {
-            let failed = |error| Failure::new(Exit::Failed, format!("{}: {error}", path.display()));
-            let absolute = std::path::absolute(&path).map_err(failed)?;
-            replace_private(&absolute, text.as_bytes(), 0o644).map_err(failed)?;
-        }
+        Some(path) => write(&path, &text)?,
     }
     Ok(Exit::Done)
+}
+
+/// Writes a file as a whole, or not at all.
+pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let failed = |error| Failure::new(Exit::Failed, format!("{}: {error}", path.display()));
+    let absolute = std::path::absolute(path).map_err(failed)?;
+    Ok(replace_private(&absolute, text.as_bytes(), 0o644).map_err(failed)?)
 }
 
 /// The server's proof, checked here before it is given out.

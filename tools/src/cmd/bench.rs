@@ -37,6 +37,9 @@ pub struct Bench {
     /// Emails that a cluster has when another node joins it under load.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     joining: u64,
+    /// Deliveries a second beside a node that joins; as many as can be, unless named.
+    #[arg(long, value_name = "N")]
+    joining_rate: Option<u32>,
     /// Where nodes that join under load write, on a disk of their own.
     #[arg(long, value_name = "DIR")]
     others: Option<PathBuf>,
@@ -83,6 +86,7 @@ pub async fn run(common: &Common, verb: Bench) -> anyhow::Result<Exit> {
         large: verb.large,
         failovers: verb.failovers,
         joining: verb.joining,
+        joining_rate: verb.joining_rate,
         others: verb.others,
         steady: Duration::from_secs(verb.steady.unwrap_or(3600)),
         discovery: verb.discovery,

@@ -5,7 +5,7 @@ use redoubt_store::travel::Difference;
 
 use super::Common;
 use super::history::signed;
-use super::past::{Listing, Pages, flags, moment, target};
+use super::past::{Listing, Pages, Why, flags, moment, target};
 use crate::exit::{Exit, Failure};
 
 /// What is different between two moments: `+` added, `-` removed, `M` flags changed, `→` moved;
@@ -30,6 +30,9 @@ pub struct Diff {
     /// The later moment, by name.
     #[arg(long, value_name = "TIME|INDEX", allow_hyphen_values = true)]
     until: Option<String>,
+    /// Why.
+    #[command(flatten)]
+    why: Why,
     /// At most so many.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -39,11 +42,13 @@ pub struct Diff {
 /// Those of the server, and moments that do not read.
 pub async fn run(common: &Common, verb: Diff) -> anyhow::Result<Exit> {
     let client = common.client()?;
-    let (limit, asked) = (verb.limit, asked(verb)?);
+    let (limit, reason) = (verb.limit, verb.why.reason.clone());
+    let asked = asked(verb)?;
     let mut pages = Pages::new(&client, &asked.account, "diff", &["from", "to"], limit)
         .with("from", Some(asked.from))
         .with("to", Some(asked.to))
-        .with("mailbox", asked.mailbox);
+        .with("mailbox", asked.mailbox)
+        .with("reason", reason);
     let mut listing = Listing::new(common, &["since", "until"], ["", "where", "email", "what"]);
     while let Some(page) = pages.next::<Difference>().await? {
         listing.page(&page.moments, &page.items, row)?;

@@ -4,10 +4,11 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use redoubt_log::record::{DomainSettings, JunkHeader};
 use redoubt_store::view;
+use serde::Serialize;
 
 use super::Common;
 use crate::admin::client::{Client, encode};
-use crate::admin::wire::DomainBody;
+use crate::admin::wire::{DomainBody, DomainClassBody};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -68,6 +69,9 @@ pub struct Settings {
     /// Defer mail that is over quota instead of refusing it.
     #[arg(long)]
     over_quota_defers: Option<bool>,
+    /// The class of service of accounts without one of their own, or `none`.
+    #[arg(long, value_name = "CLASS|none")]
+    class: Option<String>,
 }
 
 /// # Errors
@@ -79,21 +83,26 @@ pub async fn run(common: &Common, verb: Domain) -> anyhow::Result<Exit> {
             let there =
                 list(&client).await?.iter().any(|domain| domain.name.eq_ignore_ascii_case(&name));
             if !(there && if_missing) {
+                let class = settings.class.clone();
                 let settings = settings.apply(&client, DomainSettings::default()).await?;
                 let body = DomainBody { name, settings };
                 client.send::<_, ()>(Method::POST, "/v1/domains", &body).await?;
+                classify(&client, &body.name, class).await?;
             }
         }
         Domain::List => print_list(common, list(&client).await?)?,
         Domain::Show { name } => {
             let domain: view::Domain = client.get(&path(&name)).await?;
-            output::object(common.json, &domain)?;
+            let class: DomainClassBody = client.get(&class_path(&name)).await?;
+            output::object(common.json, &Shown { domain, class })?;
         }
         Domain::Set { name, settings } => {
             let now: view::Domain = client.get(&path(&name)).await?;
+            let class = settings.class.clone();
             let settings = settings.apply(&client, now.settings).await?;
             let body = DomainBody { name: name.clone(), settings };
             client.send::<_, ()>(Method::PUT, &path(&name), &body).await?;
+            classify(&client, &name, class).await?;
         }
         Domain::Remove { name } => {
             output::confirm(&format!("domain {name} is removed"), common.yes)?;
@@ -105,6 +114,24 @@ pub async fn run(common: &Common, verb: Domain) -> anyhow::Result<Exit> {
 
 fn path(name: &str) -> String {
     format!("/v1/domains/{}", encode(name))
+}
+
+fn class_path(name: &str) -> String {
+    format!("{}/class", path(name))
+}
+
+/// A domain with its class.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    domain: view::Domain,
+    #[serde(flatten)]
+    class: DomainClassBody,
+}
+
+async fn classify(client: &Client, name: &str, class: Option<String>) -> anyhow::Result<()> {
+    let Some(class) = class else { return Ok(()) };
+    client.send::<_, ()>(Method::PUT, &class_path(name), &DomainClassBody { class }).await
 }
 
 async fn list(client: &Client) -> anyhow::Result<Vec<view::Domain>> {

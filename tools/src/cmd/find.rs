@@ -5,7 +5,7 @@ use redoubt_store::travel::Which;
 use serde::Serialize;
 
 use super::Common;
-use super::past::{At, Listing, Pages, Wish, flags, short};
+use super::past::{At, Listing, Pages, Why, Wish, flags, short};
 use crate::admin::travel::wire::FoundLine;
 use crate::exit::Exit;
 
@@ -30,6 +30,9 @@ pub struct Find {
     /// Only emails that were expunged before, with when and by whom.
     #[arg(long, conflicts_with = "in_history")]
     deleted: bool,
+    /// Why.
+    #[command(flatten)]
+    why: Why,
     /// At most so many.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -51,7 +54,8 @@ pub async fn run(common: &Common, verb: Find) -> anyhow::Result<Exit> {
         .with("query", Some(wish.query))
         .with("zone", Some(wish.zone))
         .with("which", Some(word(which)?))
-        .with("mailbox", verb.mailbox);
+        .with("mailbox", verb.mailbox)
+        .with("reason", verb.why.reason);
     match which {
         Which::There => there(common, pages).await?,
         _ => history(common, pages).await?,

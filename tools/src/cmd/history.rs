@@ -5,7 +5,7 @@ use redoubt_log::dump::rfc3339;
 use redoubt_store::travel::{By, Change, Event, MailboxChange, MailboxWhat, What};
 
 use super::Common;
-use super::past::{Listing, Pages, flags, moment, target};
+use super::past::{Listing, Pages, Why, flags, moment, target};
 use crate::admin::travel::wire::{HistoryPage, Told};
 use crate::exit::Exit;
 
@@ -25,6 +25,9 @@ pub struct History {
     /// Up to then.
     #[arg(long, value_name = "TIME|INDEX", allow_hyphen_values = true, alias = "until")]
     to: Option<String>,
+    /// Why.
+    #[command(flatten)]
+    why: Why,
     /// At most so many.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -42,7 +45,8 @@ pub async fn run(common: &Common, verb: History) -> anyhow::Result<Exit> {
     let mut pages = Pages::new(&client, &account, "history", &["from", "to"], verb.limit)
         .with("from", from)
         .with("to", Some(moment(verb.to.as_deref().unwrap_or("now"))?))
-        .with("what", what);
+        .with("what", what)
+        .with("reason", verb.why.reason);
     let mut listing = Listing::new(
         common,
         &["since", "until"],

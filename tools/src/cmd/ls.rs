@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Common;
-use super::past::{At, Listing, Pages, flags, short, target};
+use super::past::{At, Listing, Pages, Why, flags, short, target};
 use crate::admin::travel::wire::{EmailLine, MailboxLine};
 use crate::exit::Exit;
 use crate::output;
@@ -19,6 +19,9 @@ pub struct Ls {
     /// When.
     #[command(flatten)]
     at: At,
+    /// Why.
+    #[command(flatten)]
+    why: Why,
     /// At most so many emails.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -32,11 +35,14 @@ pub async fn run(common: &Common, verb: Ls) -> anyhow::Result<Exit> {
     let (account, mailbox) = target(&verb.target, verb.mailbox);
     match mailbox {
         None => {
-            let pages = Pages::new(&client, &account, "mailboxes", &["at"], None).with("at", at);
+            let pages = Pages::new(&client, &account, "mailboxes", &["at"], None)
+                .with("at", at)
+                .with("reason", verb.why.reason);
             mailboxes(common, pages).await?;
         }
         Some(mailbox) => {
             let pages = Pages::new(&client, &account, "emails", &["at"], verb.limit);
+            let pages = pages.with("reason", verb.why.reason);
             emails(common, pages.with("at", at).with("mailbox", Some(mailbox))).await?;
         }
     }

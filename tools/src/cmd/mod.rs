@@ -3,12 +3,15 @@
 pub mod account;
 pub mod alias;
 pub mod audit;
+pub mod audit_list;
+pub mod audit_verify;
 pub mod backup;
 mod backup_expire;
 mod backup_keys;
 mod backup_table;
 pub mod bench;
 pub mod check;
+pub mod class;
 pub mod cluster;
 mod cluster_recover;
 mod cluster_table;
@@ -30,10 +33,12 @@ pub mod rebuild;
 pub mod recover;
 pub mod reload;
 pub mod restore;
+pub mod role;
 pub mod serve;
 pub mod show;
 pub mod status;
 pub mod stop;
+pub mod token;
 pub mod verify_export;
 
 use std::path::PathBuf;
@@ -44,6 +49,7 @@ use clap::{Args, Parser, Subcommand};
 use redoubt_log::databases;
 
 use crate::admin::client::Client;
+use crate::admin::roles::PREFIX;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, code_of};
 
@@ -75,6 +81,9 @@ pub struct Common {
     /// Do it without asking.
     #[arg(long, global = true)]
     pub yes: bool,
+    /// A file with a personal token; above REDOUBT_TOKEN.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 impl Common {
@@ -97,7 +106,25 @@ impl Common {
     /// # Errors
     /// Those of [`Common::config`].
     pub fn client(&self) -> anyhow::Result<Client> {
-        Ok(Client::new(self.config()?.admin_socket()))
+        Ok(Client::new(self.config()?.admin_socket()).with_token(self.token()?))
+    }
+
+    /// The personal token that is given, if one is.
+    fn token(&self) -> anyhow::Result<Option<String>> {
+        let text = match &self.token_file {
+            Some(file) => Some(std::fs::read_to_string(file).map_err(|error| {
+                Failure::usage(format!("--token-file {}: {error}", file.display()))
+            })?),
+            None => std::env::var("REDOUBT_TOKEN").ok(),
+        };
+        let text = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        match text {
+            Some(text) if !text.starts_with(PREFIX) || text.contains(char::is_whitespace) => {
+                Err(Failure::usage("this is no personal token: `redoubt token add` makes one")
+                    .into())
+            }
+            text => Ok(text),
+        }
     }
 }
 
@@ -126,9 +153,18 @@ enum Verb {
     /// Accounts
     #[command(subcommand)]
     Account(account::Account),
+    /// Classes of service: quotas, history and limits for many accounts
+    #[command(subcommand)]
+    Class(class::Class),
     /// Other names for accounts
     #[command(subcommand)]
     Alias(alias::Alias),
+    /// Who may do what
+    #[command(subcommand)]
+    Role(role::RoleVerb),
+    /// Personal tokens, by which people show who they are
+    #[command(subcommand)]
+    Token(token::TokenVerb),
     /// Mailboxes of an account
     #[command(subcommand)]
     Mailbox(mailbox::Mailbox),
@@ -185,6 +221,9 @@ pub fn main() -> ExitCode {
     if matches!(cli.verb, Verb::ExtractWorker) {
         return redoubt_extract::worker::main();
     }
+    if !matches!(cli.verb, Verb::Serve(_)) {
+        end_where_nobody_reads();
+    }
     let ended = run(cli);
     if !databases::all_closed_within(CLOSED) {
         eprintln!("redoubt: a database is still being closed; nothing is lost by that");
@@ -198,6 +237,18 @@ pub fn main() -> ExitCode {
             code_of(&error).into()
         }
     }
+}
+
+/// `println!` panics where whoever read has enough; that is no fault of the verb, which ends.
+fn end_where_nobody_reads() {
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if said.starts_with("failed printing to stdout") && said.contains("Broken pipe") {
+            std::process::exit(Exit::Done as i32);
+        }
+        others(panic);
+    }));
 }
 
 fn nobody_reads(error: &anyhow::Error) -> bool {
@@ -227,7 +278,10 @@ async fn client_verb(common: &Common, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Dump(verb) => dump::run(common, verb).await,
         Verb::Domain(verb) => domain::run(common, verb).await,
         Verb::Account(verb) => account::run(common, verb).await,
+        Verb::Class(verb) => class::run(common, verb).await,
         Verb::Alias(verb) => alias::run(common, verb).await,
+        Verb::Role(verb) => role::run(common, verb).await,
+        Verb::Token(verb) => token::run(common, verb).await,
         Verb::Mailbox(verb) => mailbox::run(common, verb).await,
         Verb::Cluster(verb) => cluster::run(common, verb).await,
         Verb::Ls(verb) => ls::run(common, verb).await,

@@ -26,6 +26,14 @@ pub struct At {
     at: Option<String>,
 }
 
+/// Why somebody looks.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// Why you look: it stands in the audit trail.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
 impl At {
     /// The moment as it is written, if one is.
     pub fn written(&self) -> Option<&str> {

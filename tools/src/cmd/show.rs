@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Common;
-use super::past::{At, flags, path, plain, tell};
+use super::past::{At, Why, flags, path, plain, tell};
 use crate::admin::client::encode;
 use crate::admin::travel::wire::Shown;
 use crate::exit::Exit;
@@ -20,6 +20,9 @@ pub struct Show {
     /// When.
     #[command(flatten)]
     at: At,
+    /// Why.
+    #[command(flatten)]
+    why: Why,
     /// The message itself, byte by byte, to standard output.
     #[arg(long)]
     raw: bool,
@@ -33,7 +36,10 @@ pub struct Show {
 pub async fn run(common: &Common, verb: Show) -> anyhow::Result<Exit> {
     let client = common.client()?;
     let at = verb.at.moment()?;
-    let query = format!("what={}&at={}", encode(&verb.email), encode(&at));
+    let mut query = format!("what={}&at={}", encode(&verb.email), encode(&at));
+    if let Some(reason) = &verb.why.reason {
+        query += &format!("&reason={}", encode(reason));
+    }
     if verb.raw || verb.headers {
         let call = path(&verb.account, "content");
         let out = std::io::stdout().lock();

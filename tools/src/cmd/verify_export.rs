@@ -95,7 +95,15 @@ fn later(path: &Path, known: &SignedHead) -> anyhow::Result<Trust> {
 }
 
 fn text(path: &Path) -> anyhow::Result<String> {
-    let small = fs::metadata(path).and_then(|file| match file.len() > MAX_FILE {
+    text_upto(path, MAX_FILE)
+}
+
+/// A file's text, if it is not longer than so many octets.
+///
+/// # Errors
+/// Wrong usage, where there is no such file.
+pub(super) fn text_upto(path: &Path, most: u64) -> anyhow::Result<String> {
+    let small = fs::metadata(path).and_then(|file| match file.len() > most {
         true => Err(std::io::Error::other("it is too large")),
         false => fs::read_to_string(path),
     });

@@ -49,6 +49,8 @@ pub struct Config {
     pub extract: Extract,
     /// Indexes for search.
     pub search: Search,
+    /// Heads of the log that are kept outside.
+    pub audit: Audit,
     /// What is logged and how.
     pub log: Log,
 }
@@ -71,6 +73,7 @@ impl Default for Config {
             history: History::default(),
             extract: Extract::default(),
             search: Search::default(),
+            audit: Audit::default(),
             log: Log::default(),
         }
     }
@@ -269,6 +272,7 @@ impl Default for Limits {
 pub struct Store {
     pub block_cache_mib: usize,
     pub parsed_cache_mib: usize,
+    pub sort_cache_mib: usize,
     pub ingest_memory_mib: u64,
     pub checkpoint_records: u64,
     pub keep_log: KeepLog,
@@ -353,6 +357,7 @@ impl Default for Store {
         Self {
             block_cache_mib: 256,
             parsed_cache_mib: 32,
+            sort_cache_mib: 128,
             ingest_memory_mib: 256,
             checkpoint_records: 200_000,
             keep_log: KeepLog::Forever,
@@ -437,6 +442,38 @@ pub struct Extract {
 impl Default for Extract {
     fn default() -> Self {
         Self { workers: 1, seconds: 20, memory_mib: 512, document_mib: 64, keep_mib: 4096 }
+    }
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Audit {
+    /// How often whoever leads signs a head and sends it.
+    pub heads_every: KeepHistory,
+    pub heads_file: String,
+    pub heads_webhook: String,
+    pub heads_timestamp: String,
+    pub heads_mail_relay: String,
+    pub heads_mail_from: String,
+    pub heads_mail_to: String,
+    /// How often logins are put into the log; 0 is never.
+    pub logins_every_seconds: u64,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            heads_every: KeepHistory(Some(Duration::from_secs(3600))),
+            heads_file: String::new(),
+            heads_webhook: String::new(),
+            heads_timestamp: String::new(),
+            heads_mail_relay: "smtp://127.0.0.1:25".into(),
+            heads_mail_from: String::new(),
+            heads_mail_to: String::new(),
+            logins_every_seconds: 60,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use redoubt_log::id::Uid;
 use redoubt_log::record::{Arrival, Rejection};
 use redoubt_store::mailstore::{MailboxRef, NewMessage, WriteError};
+use redoubt_store::view::View;
 
 use crate::imap::encode::code;
 use crate::imap::frame::{Frame, Literal};
@@ -83,11 +84,16 @@ async fn destination(
     let account = session.user()?.account;
     history::refuse(mailbox)?;
     let name = stored_name(mailbox)?;
-    let (found, account) = session
-        .read(move |view| Ok((view.mailbox_named(account, &name)?, view.account(account)?)))
-        .await?;
+    let look = move |view: &View| {
+        let found = view.mailbox_named(account, &name)?;
+        Ok((found, view.account(account)?, view.largest_message(account)?))
+    };
+    let (found, account, largest) = session.read(look).await?;
     let found = found.filter(|mailbox| mailbox.selectable).ok_or_else(Reply::try_create)?;
     let account = account.ok_or_else(|| Reply::from(Rejection::NoSuchAccount))?;
+    if let Some(limit) = largest.filter(|limit| size > *limit) {
+        return Err(Reply::from(Rejection::TooLarge { size, limit }).into());
+    }
     match account.quota {
         Some(limit) if account.used_bytes.saturating_add(size) > limit => {
             let over = Rejection::OverQuota { used: account.used_bytes, limit };

@@ -1,12 +1,13 @@
-//! What SORT and THREAD share: messages that were found, read in pages with what their headers
-//! say, in memory that all sessions together have a share of.
+//! What SORT and THREAD share: messages that were found, and the sheet of their mailbox that has
+//! what is compared of them; what it lacks is read in pages. Memory that is a command's own is of
+//! what all sessions together have.
 
 use std::sync::Arc;
 
 use redoubt_log::id::{AccountId, ModSeq, Uid};
 use redoubt_store::mailstore::{MailboxRef, Mailstore, StoreError};
 use redoubt_store::mime::Outline;
-use redoubt_store::search::{SearchKey, Sorted, Sorting, Threading, TooMuch};
+use redoubt_store::search::{Facts, Head, SearchKey, SharedSheet, TooMuch};
 use redoubt_store::view::{Placement, View};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -24,7 +25,7 @@ const PAGE_HEADERS: usize = 256;
 const UNIT: usize = 64 * 1024;
 /// The units that all sessions share: half a gigabyte.
 const UNITS: usize = 8192;
-/// What a message that is sorted takes at the least, about.
+/// What a message that is sorted by one key takes beside the sheet, about.
 const MESSAGE: usize = 64;
 
 /// The memory for what all sessions sort and thread at one time.
@@ -84,16 +85,8 @@ pub(super) fn stopping() -> Trouble {
     End::Bye("The server is shutting down".into()).into()
 }
 
-fn too_much(error: TooMuch) -> Reply {
+pub(super) fn too_much(error: TooMuch) -> Reply {
     Reply::no("LIMIT", error.to_string())
-}
-
-/// A message that was read.
-pub(super) struct Message<'a> {
-    placement: &'a Placement,
-    /// Empty where headers are not asked for.
-    outline: &'a Outline,
-    relevancy: u8,
 }
 
 /// What of messages is read beside what a view says of them.
@@ -103,75 +96,81 @@ pub(super) struct Asked {
     pub(super) relevancy: bool,
 }
 
-/// What takes messages in their sequence.
-pub(super) trait Arrange: Send + 'static {
-    /// Takes the next one.
-    fn take(&mut self, message: Message<'_>) -> Result<(), TooMuch>;
-    /// What it takes in memory, about.
-    fn memory(&self) -> usize;
-}
-
-impl Arrange for Sorting {
-    fn take(&mut self, message: Message<'_>) -> Result<(), TooMuch> {
-        let Message { placement, outline, relevancy } = message;
-        let Placement { received, size, .. } = *placement;
-        self.push(Sorted { received, size, outline, relevancy })
-    }
-    fn memory(&self) -> usize {
-        Sorting::memory(self)
-    }
-}
-
-impl Arrange for Threading {
-    fn take(&mut self, message: Message<'_>) -> Result<(), TooMuch> {
-        self.push(message.placement.received, message.outline)
-    }
-    fn memory(&self) -> usize {
-        Threading::memory(self)
-    }
-}
-
-/// Messages that were found, in their sequence.
-pub(super) struct Gathered<A> {
-    pub(super) arranged: A,
+/// Messages that were found, in their sequence, and the sheet that has them all.
+pub(super) struct Gathered {
     pub(super) uids: Vec<Uid>,
     pub(super) modseqs: Vec<ModSeq>,
-    _room: Room,
+    /// For each of them, if they were asked for.
+    pub(super) scores: Vec<u8>,
+    pub(super) sheet: SharedSheet,
+    /// Whether others have the sheet too, whose memory is then not this command's.
+    is_kept: bool,
+    room: Room,
 }
 
-/// Finds messages and hands them to `into`, with what is wanted of them.
-pub(super) async fn gather<A: Arrange>(
+impl Gathered {
+    /// Takes memory for what is made of them, so many octets.
+    pub(super) fn grow(&mut self, more: usize) -> Result<(), Reply> {
+        let own = if self.is_kept { 0 } else { self.sheet.read().memory() };
+        self.room.grow(self.uids.len() * MESSAGE + own + more)
+    }
+}
+
+/// Finds messages, and sees to it that their mailbox's sheet has what is wanted of them.
+pub(super) async fn gather(
     session: &Session,
     key: SearchKey,
     wanted: Asked,
-    into: A,
-) -> Result<Gathered<A>, Trouble> {
+) -> Result<Gathered, Trouble> {
     let asked = Search { numbering: Numbering::Uid, returns: None, key };
-    let found = search::find(session, &asked).await?.numbers;
+    let (found, modseqs) = search::find(session, &asked).await?.into_parts();
     let room = Room::enter(session, found.len()).await?;
-    let mut all = Gathered { arranged: into, uids: Vec::new(), modseqs: Vec::new(), _room: room };
-    for page in found.chunks(if wanted.headers { PAGE_HEADERS } else { PAGE }) {
+    let selected = session.selected()?;
+    let sheet = session.imap.store.sheet(selected.mailbox, selected.exists() as usize);
+    let uids = found.into_iter().filter_map(Uid::new).collect();
+    let scores = Vec::new();
+    let mut all = Gathered { uids, modseqs, scores, sheet, is_kept: true, room };
+    if wanted.relevancy {
+        all.scores = relevancy::of(session, &asked.key, &all.uids).await?;
+    }
+    read_missing(session, &mut all, wanted.headers).await?;
+    Ok(all)
+}
+
+/// Adds to the sheet what it does not have yet. Messages that are gone meanwhile are left out.
+async fn read_missing(session: &Session, all: &mut Gathered, headers: bool) -> Result<(), Trouble> {
+    let missing = all.sheet.read().missing(&all.uids, headers);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for page in missing.chunks(if headers { PAGE_HEADERS } else { PAGE }) {
         if session.conn.is_shutting_down() {
             return Err(stopping());
         }
-        let uids: Vec<Uid> = page.iter().filter_map(|uid| Uid::new(*uid)).collect();
-        let scores = match wanted.relevancy {
-            true => relevancy::of(session, &asked.key, &uids).await?,
-            false => Vec::new(),
-        };
         let selected = session.selected()?;
         let page = Page {
             store: session.imap.store.clone(),
             mailbox: selected.mailbox,
             reader: selected.reader,
-            uids,
-            scores,
-            headers: wanted.headers,
+            sheet: all.sheet.clone(),
+            uids: page.to_vec(),
+            headers,
         };
-        all = session.read_selected(move |view| page.read(view, all)).await?.map_err(too_much)?;
-        all._room.grow(all.arranged.memory() + all.uids.len() * 12)?;
+        all.is_kept =
+            session.read_selected(move |view| page.read(view)).await?.map_err(too_much)?;
+        all.grow(0)?;
     }
-    Ok(all)
+    let standing = all.sheet.read().standing(&all.uids, headers);
+    keep(&mut all.uids, &standing);
+    keep(&mut all.modseqs, &standing);
+    keep(&mut all.scores, &standing);
+    Ok(())
+}
+
+/// Leaves those that stand.
+fn keep<T>(all: &mut Vec<T>, standing: &[bool]) {
+    let mut stands = standing.iter();
+    all.retain(|_| stands.next().copied().unwrap_or_default());
 }
 
 /// Messages that are read together.
@@ -179,40 +178,41 @@ struct Page {
     store: Mailstore,
     mailbox: MailboxRef,
     reader: AccountId,
+    sheet: SharedSheet,
     uids: Vec<Uid>,
-    /// For each of them, if they were asked for.
-    scores: Vec<u8>,
     headers: bool,
 }
 
 impl Page {
-    /// Those that are gone meanwhile are left out.
-    fn read<A: Arrange>(
-        &self,
-        view: &View,
-        mut all: Gathered<A>,
-    ) -> Result<Result<Gathered<A>, TooMuch>, StoreError> {
-        let nothing = Arc::new(Outline::default());
-        for placement in placements(view, self.mailbox, self.reader, &self.uids)? {
-            let outline = if self.headers { self.outline(&placement)? } else { nothing.clone() };
-            let at = self.uids.binary_search(&placement.uid).ok();
-            let relevancy = at.and_then(|at| self.scores.get(at)).copied().unwrap_or(100);
-            let message = Message { placement: &placement, outline: &outline, relevancy };
-            if let Err(error) = all.arranged.take(message) {
-                return Ok(Err(error));
-            }
-            all.uids.push(placement.uid);
-            all.modseqs.push(placement.modseq);
-        }
-        Ok(Ok(all))
+    /// Whether the sheet is kept.
+    fn read(&self, view: &View) -> Result<Result<bool, TooMuch>, StoreError> {
+        // Another session may have read them since.
+        let missing = self.sheet.read().missing(&self.uids, self.headers);
+        let placements = placements(view, self.mailbox, self.reader, &missing)?;
+        let outlines = match self.headers {
+            true => placements.iter().map(|p| self.outline(p)).collect::<Result<Vec<_>, _>>()?,
+            false => Vec::new(),
+        };
+        let mut outlines = outlines.iter();
+        let facts = placements.iter().map(|placement| {
+            let head = match outlines.next() {
+                None => Head::Unasked,
+                Some(None) => Head::Unread,
+                Some(Some(outline)) => Head::Read(outline),
+            };
+            let Placement { uid, received, size, .. } = *placement;
+            Facts { uid, received, size, head }
+        });
+        let added = self.sheet.write().add(&facts.collect::<Vec<_>>());
+        Ok(added.map(|()| self.store.keeps_sheet(self.mailbox, &self.sheet)))
     }
 
     /// A message that cannot be read now has its place as one that says nothing: it keeps nobody
     /// from the others, and FETCH says what is wrong with it.
-    fn outline(&self, placement: &Placement) -> Result<Arc<Outline>, StoreError> {
+    fn outline(&self, placement: &Placement) -> Result<Option<Outline>, StoreError> {
         match self.store.outline(&placement.blob) {
-            Err(StoreError::Blob(..)) => Ok(Arc::default()),
-            outline => outline,
+            Err(StoreError::Blob(..)) => Ok(None),
+            outline => outline.map(Some),
         }
     }
 }

@@ -18,6 +18,7 @@ mod list;
 mod login;
 pub(super) mod logout;
 mod lsub;
+mod marks;
 mod namespace;
 mod narrow;
 mod noop;

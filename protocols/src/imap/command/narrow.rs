@@ -6,6 +6,7 @@ use redoubt_log::id::{AccountId, EmailId, Uid};
 use redoubt_search::index::{Index, Narrowed};
 use redoubt_store::mailstore::{MailboxRef, StoreError};
 use redoubt_store::search::{Outline, Query};
+use redoubt_store::uids::UidSet;
 use redoubt_store::view::View;
 
 use crate::imap::reply::Trouble;
@@ -15,6 +16,38 @@ use crate::imap::session::Session;
 const FEW: usize = 8;
 /// Emails are looked up one by one where they are no more than one of so many messages.
 const SHARE: usize = 4;
+
+/// The messages of a mailbox that are asked of.
+pub(super) enum Asked {
+    /// All of them.
+    All(Arc<UidSet>),
+    /// Some, rising.
+    These(Vec<Uid>),
+}
+
+impl Asked {
+    fn len(&self) -> usize {
+        match self {
+            Self::All(uids) => usize::try_from(uids.len()).unwrap_or(usize::MAX),
+            Self::These(uids) => uids.len(),
+        }
+    }
+
+    fn contains(&self, uid: Uid) -> bool {
+        match self {
+            Self::All(uids) => uids.contains(uid),
+            Self::These(uids) => uids.binary_search(&uid).is_ok(),
+        }
+    }
+
+    /// One by one: where they are many, that takes longer than to ask an index.
+    fn uids(self) -> Vec<Uid> {
+        match self {
+            Self::All(uids) => uids.iter().collect(),
+            Self::These(uids) => uids,
+        }
+    }
+}
 
 /// The messages that can match, and what is known of them.
 pub(super) struct Few {
@@ -26,24 +59,21 @@ pub(super) struct Few {
 pub(super) async fn narrow(
     session: &Session,
     query: &Arc<Query>,
-    uids: Vec<Uid>,
+    asked: Asked,
 ) -> Result<Few, Trouble> {
     let index = session.imap.index.clone();
-    let is_worth = uids.len() > FEW && asks(&query.outline());
+    let is_worth = asked.len() > FEW && asks(&query.outline());
     let Some(index) = index.filter(|_| is_worth) else {
-        return Ok(Few { uids, known: Arc::default() });
+        return Ok(Few { uids: asked.uids(), known: Arc::default() });
     };
     let (mailbox, query) = (session.selected()?.mailbox, query.clone());
     session
         .read_selected(move |view| {
             let known = index.narrow(mailbox.account, &query);
             let look = Look { view, mailbox, index: &index, known: &known };
-            let uids = match look.standing(&uids)? {
-                Some(standing) => {
-                    let among = |uid: &Uid| uids.binary_search(uid).is_ok();
-                    standing.into_iter().filter(among).collect()
-                }
-                None => uids,
+            let uids = match look.standing(asked.len())? {
+                Some(standing) => standing.into_iter().filter(|uid| asked.contains(*uid)).collect(),
+                None => asked.uids(),
             };
             Ok(Few { uids, known: Arc::new(known) })
         })
@@ -69,9 +99,9 @@ struct Look<'a> {
 impl Look<'_> {
     /// The UIDs under which emails that can match stand, rising; `None` where they are too many
     /// to be looked up one by one.
-    fn standing(&self, uids: &[Uid]) -> Result<Option<Vec<Uid>>, StoreError> {
+    fn standing(&self, asked: usize) -> Result<Option<Vec<Uid>>, StoreError> {
         let account = self.mailbox.account;
-        let most = uids.len() / SHARE;
+        let most = asked / SHARE;
         let tail = self.view.emails_ever(account, self.known.through(), most + 1)?;
         if !tail.is_empty() {
             self.index.want(account);

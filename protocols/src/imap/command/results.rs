@@ -18,6 +18,11 @@ impl Results {
         self.modseqs.push(modseq);
     }
 
+    /// The numbers and their MODSEQs.
+    pub(super) fn into_parts(self) -> (Vec<u32>, Vec<ModSeq>) {
+        (self.numbers, self.modseqs)
+    }
+
     pub(super) fn reverse(&mut self) {
         self.numbers.reverse();
         self.modseqs.reverse();

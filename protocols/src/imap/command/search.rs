@@ -10,9 +10,9 @@ use redoubt_store::search::{Candidate, Query, Scope};
 use redoubt_store::uids::UidSet;
 use redoubt_store::view::View;
 
-use super::narrow::{Few, narrow};
+use super::narrow::{Asked, Few, narrow};
 use super::results::Results;
-use super::{relevancy, saved};
+use super::{marks, relevancy, saved};
 use crate::imap::encode::{Found, esearch, search};
 use crate::imap::reply::{Answer, End, Reply, Trouble};
 use crate::imap::selected::Selected;
@@ -26,6 +26,8 @@ const PAGE: usize = 2000;
 const PAGE_OPENED: usize = 32;
 /// The same where an index knows what nearly all of them hold.
 const PAGE_KNOWN: usize = 500;
+/// Messages of which bitmaps of the whole mailbox are read rather than each one's row.
+const MANY: usize = 256;
 
 /// Looks through the messages of the session's snapshot.
 pub(crate) async fn run(session: &mut Session, tag: &Tag, asked: Search) -> Answer {
@@ -63,12 +65,15 @@ pub(super) async fn find(session: &Session, asked: &Search) -> Result<Results, T
     let query = Query::new(&asked.key, &scope).with_saved(selected.saved().clone());
     let query = Arc::new(query);
     let Few { uids, known } = narrow(session, &query, candidates(selected, &query)).await?;
+    let only_page = asked.returns.and_then(SearchReturn::only_page);
+    if only_page.is_none() && uids.len() > MANY && marks::settle(&query, &asked.key) {
+        return marks::find(session, query, uids, asked.numbering).await;
+    }
     let size = match query.opens_messages() {
         true if known.settles() => PAGE_KNOWN,
         true => PAGE_OPENED,
         false => PAGE,
     };
-    let only_page = asked.returns.and_then(SearchReturn::only_page);
     let backwards = only_page.is_some_and(|range| range.from_end);
     let pages: Box<dyn Iterator<Item = &[Uid]> + Send> = match backwards {
         true => Box::new(uids.rchunks(size)),
@@ -121,25 +126,27 @@ pub(super) fn scope(selected: &Selected) -> Scope {
 }
 
 /// The messages that can match at all.
-fn candidates(selected: &Selected, query: &Query) -> Vec<Uid> {
+fn candidates(selected: &Selected, query: &Query) -> Asked {
     let uids = selected.uids();
     if let Some(saved) = query.saved() {
-        return saved.iter().collect();
+        return Asked::These(saved.iter().collect());
     }
     if let Some(ranges) = query.uids() {
         let bounds = |range: &std::ops::RangeInclusive<u32>| {
             Uid::new(*range.start()).zip(Uid::new(*range.end()))
         };
-        return ranges.iter().filter_map(bounds).flat_map(|(a, b)| uids.range(a, b)).collect();
+        let these = ranges.iter().filter_map(bounds).flat_map(|(a, b)| uids.range(a, b));
+        return Asked::These(these.collect());
     }
     if let Some(ranges) = query.sequences() {
         let bounds = |range: &std::ops::RangeInclusive<u32>| {
             let last = (*range.end()).min(selected.exists());
             uids.select(*range.start()).zip(uids.select(last))
         };
-        return ranges.iter().filter_map(bounds).flat_map(|(a, b)| uids.range(a, b)).collect();
+        let these = ranges.iter().filter_map(bounds).flat_map(|(a, b)| uids.range(a, b));
+        return Asked::These(these.collect());
     }
-    uids.iter().collect()
+    Asked::All(uids.clone())
 }
 
 /// One page of a search.

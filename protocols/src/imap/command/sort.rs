@@ -1,8 +1,8 @@
 //! SORT and UID SORT (RFC 5256 section 3), with RETURN (RFC 5267 section 3, RFC 5182, RFC 9394) and the
 //! display names of RFC 5957.
 
-use redoubt_log::id::ModSeq;
-use redoubt_store::search::{SortCriterion, SortKey, Sorting};
+use redoubt_log::id::{ModSeq, Uid};
+use redoubt_store::search::{SortCriterion, SortKey, ranked};
 
 use super::arrange::{Asked, Gathered, gather, stopping};
 use super::results::Results;
@@ -54,28 +54,37 @@ async fn order(
         headers: criteria.iter().any(|criterion| criterion.asks_header()),
         relevancy: criteria.iter().any(|criterion| criterion.key == SortKey::Relevancy),
     };
-    let all = gather(session, search.key.clone(), wanted, Sorting::new(criteria)).await?;
+    let mut all = gather(session, search.key.clone(), wanted).await?;
+    all.grow(all.uids.len() * 8 * criteria.len())?;
     // Nobody waits for it any more when the server stops, or this is dropped.
     let stop = session.conn.shutdown_token().child_token();
     let _stops = stop.clone().drop_guard();
-    let sorted = move || Ok((all.arranged.order(&|| stop.is_cancelled()), all));
+    let criteria = criteria.to_vec();
+    let sorted = move || Ok((sorted(&all, &criteria, &|| stop.is_cancelled()), all));
     let (order, all) = blocking(sorted).await?;
     let order = order.ok_or_else(stopping)?;
     let selected = session.selected()?;
+    let number = |uid: &Uid| match search.numbering {
+        Numbering::Uid => Some(uid.get()),
+        Numbering::Sequence => selected.number(*uid),
+    };
     let mut ordered = Results::default();
-    let Gathered { uids, modseqs, .. } = &all;
     for at in order {
         let at = at as usize;
-        let (Some(uid), Some(modseq)) = (uids.get(at), modseqs.get(at)) else { continue };
-        let number = match search.numbering {
-            Numbering::Uid => Some(uid.get()),
-            Numbering::Sequence => selected.number(*uid),
-        };
-        if let Some(number) = number {
-            ordered.push(number, *modseq);
-        }
+        let Some(number) = all.uids.get(at).and_then(number) else { continue };
+        ordered.push(number, all.modseqs.get(at).copied().unwrap_or(ModSeq(0)));
     }
     Ok(ordered)
+}
+
+fn sorted(
+    all: &Gathered,
+    criteria: &[SortCriterion],
+    is_stopped: &dyn Fn() -> bool,
+) -> Option<Vec<u32>> {
+    let by_text = criteria.iter().any(|criterion| criterion.asks_header());
+    let sheet = if by_text { ranked(&all.sheet) } else { all.sheet.read() };
+    sheet.order(&all.uids, &all.scores, criteria, is_stopped)
 }
 
 async fn tell(session: &mut Session, found: &[u32], modseq: Option<ModSeq>) -> Result<(), Trouble> {

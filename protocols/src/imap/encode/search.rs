@@ -7,6 +7,7 @@ use redoubt_log::id::{ModSeq, Uid};
 
 use redoubt_store::search::Step;
 
+use super::number::decimal;
 use super::{number_set, quoted};
 use crate::imap::types::{Numbering, PartialRange, Tag};
 
@@ -26,7 +27,8 @@ pub fn sort_begin(out: &mut BytesMut) {
 /// ` 2 84`
 pub fn numbers(out: &mut BytesMut, numbers: impl Iterator<Item = u32>) {
     for number in numbers {
-        let _ = write!(out, " {number}");
+        out.put_u8(b' ');
+        decimal(out, number);
     }
 }
 
@@ -50,8 +52,7 @@ pub fn thread_step(out: &mut BytesMut, step: Step, numbers: &[u32]) {
         Step::Close => out.put_u8(b')'),
         Step::Space => out.put_u8(b' '),
         Step::Message(at) => {
-            let number = numbers.get(at as usize).copied().unwrap_or_default();
-            let _ = write!(out, "{number}");
+            decimal(out, numbers.get(at as usize).copied().unwrap_or_default());
         }
     }
 }

@@ -64,6 +64,21 @@ fn text(dice: &mut Dice, words: usize) -> String {
     text
 }
 
+/// Some recipients, sometimes more than an index keeps as one term.
+fn to(dice: &mut Dice) -> String {
+    let mut all = Vec::new();
+    for _ in 0..[1, 2, 12][dice.below(3)] {
+        let (word, local) =
+            (dice.of(&["Ann", "\"Beta, x1\"", "a"]), dice.of(&["ann", "x1", "b.a"]));
+        all.push(format!("{word} <{local}@alpha.example>"));
+    }
+    match dice.below(3) {
+        0 => String::new(),
+        1 => format!("To: {}\r\n", all.join(", ")),
+        _ => format!("To: {}\r\nto: x\r\nCC: {}\r\n", all.join(",\r\n "), all.concat()),
+    }
+}
+
 pub(super) fn mail(dice: &mut Dice) -> String {
     let subject = text(dice, 3).replace("\r\n", " ");
     let date =
@@ -76,9 +91,10 @@ pub(super) fn mail(dice: &mut Dice) -> String {
     };
     let name = dice.of(&["Ann Beta", "Bob", "jörg"]);
     format!(
-        "From: {name} <{}@example.net>\r\n{}Subject: {subject}\r\nX-Tag: {}\r\n\
+        "From: {name} <{}@example.net>\r\n{}{}Subject: {subject}\r\nX-Tag: {}\r\n\
          Content-Type: {kind}; charset=utf-8\r\n\r\n{body}",
         dice.of(&["ann", "bob.x1", "alpha"]),
+        to(dice),
         dice.of(&date),
         dice.of(WORDS).replace("\r\n", " "),
     )
@@ -94,8 +110,15 @@ pub(super) fn needle(dice: &mut Dice) -> String {
     if dice.below(4) == 0 { needle.to_uppercase() } else { needle }
 }
 
+fn part_of_to(dice: &mut Dice) -> String {
+    let text = to(dice) + "To: a@alpha.example";
+    let from = dice.below(text.len());
+    let len = dice.below((text.len() - from).min(30)) + 1;
+    text[from..from + len].to_owned()
+}
+
 fn key(dice: &mut Dice, depth: usize) -> SearchKey {
-    let kinds = if depth == 0 { 10 } else { 13 };
+    let kinds = if depth == 0 { 12 } else { 15 };
     match dice.below(kinds) {
         0 | 1 => SearchKey::Body(needle(dice)),
         2 | 3 => SearchKey::Text(needle(dice)),
@@ -106,10 +129,13 @@ fn key(dice: &mut Dice, depth: usize) -> SearchKey {
             name: dice.of(&["Date", "X-Tag", "Tag", "Cc", "alpha"]).into(),
             value: String::new(),
         },
-        8 => SearchKey::SentSince(Day(12_234 + dice.below(500) as i32)),
+        8 => SearchKey::SentSince(Day(12_000 + dice.below(1000) as i32)),
+        9 if dice.below(2) == 0 => SearchKey::SentBefore(Day(12_000 + dice.below(1000) as i32)),
         9 => SearchKey::SentOn(Day(12_234)),
-        10 => SearchKey::Not(Box::new(key(dice, depth - 1))),
-        11 => SearchKey::And(vec![key(dice, depth - 1), key(dice, depth - 1)]),
+        10 => SearchKey::To(part_of_to(dice)),
+        11 => SearchKey::Cc(part_of_to(dice)),
+        12 => SearchKey::Not(Box::new(key(dice, depth - 1))),
+        13 => SearchKey::And(vec![key(dice, depth - 1), key(dice, depth - 1)]),
         _ => SearchKey::Or(Box::new(key(dice, depth - 1)), Box::new(key(dice, depth - 1))),
     }
 }

@@ -45,6 +45,37 @@ async fn what_is_not_indexed_yet_is_the_tail() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_terms_tell_needs_no_mail() {
+    let world = World::new().await;
+    let index = world.open(patient());
+    let mails = [
+        "From: <ann@b.example>\r\nSubject: [list] a.b\r\n\r\none two, three 日本 日 本\r\n",
+        "From: ann <b@example>\r\nSubject: list\r\n\r\ntwo three,\r\none  two\r\n",
+    ];
+    world.add(world.alice, &mails).await;
+    index.flush().unwrap();
+    for (field, needle, told, sure) in [
+        (Field::From, "ann@", true, 1),
+        (Field::From, " <b@ex", true, 1),
+        (Field::From, "n", true, 2),
+        (Field::Subject, "[LIST] A.", true, 1),
+        (Field::Subject, "]", true, 1),
+        (Field::Body, "ne tw", true, 1),
+        (Field::Body, "two three", true, 1),
+        (Field::Body, "日本", true, 1),
+        (Field::Body, "three one", true, 0),
+        (Field::Body, "two, three", false, 0),
+        (Field::Body, "one  two", false, 0),
+    ] {
+        let ask = Ask::Text { fields: vec![field], needle: Needle::Casemapped(needle.into()) };
+        let found = world.ask(&index, world.alice, &ask);
+        assert_eq!((found.maybe.is_empty(), found.sure.len()), (told, sure), "{needle} {found:?}");
+    }
+    index.close();
+    world.store.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_indexed_by_itself() {
     let world = World::new().await;
     let index = world.open(Options { wait: Duration::from_millis(1), ..Options::default() });

@@ -133,7 +133,33 @@ impl<S: Storage> Copy<'_, S> {
                 Ok(Some(Version::encode(version.as_deref())))
             })?;
         }
+        self.classes()?;
         self.all_of(Table::Directory, &crate::keys::nodes())
+    }
+
+    /// All classes, so that the account's means what it meant, and those of its domains.
+    fn classes(&mut self) -> Copied {
+        let key = Key::Meta(Meta::NextClass).bytes();
+        // The number itself comes with all others: a row counts in the hash as often as it is put.
+        if self.from.get(Table::Meta, &key)?.is_none() {
+            return Ok(());
+        }
+        self.all_of(Table::Directory, &crate::keys::classes().range())?;
+        let mut ranges = vec![objects(DIRECTORY, crate::keys::kind::CLASS).range()];
+        for domain in self.domains.clone() {
+            let key = Key::DomainClass(&domain).bytes();
+            if let Some(value) = self.from.get(Table::Directory, &key)? {
+                self.put(Table::Directory, &key, value)?;
+            }
+            ranges.push(Object::DomainClass(domain).versions());
+        }
+        for range in ranges {
+            self.rows(Table::History, &range, |copy, key, value| {
+                copy.records.extend(parse_history(key).map(|(_, index)| index));
+                Ok(Some(value.to_vec()))
+            })?;
+        }
+        Ok(())
     }
 
     /// Another account that takes what no address does is not there.

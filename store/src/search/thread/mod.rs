@@ -11,13 +11,13 @@ mod trees;
 
 use std::collections::HashMap;
 
-use redoubt_log::id::Timestamp;
+use redoubt_log::id::{Timestamp, Uid};
 
 pub use self::forest::{Forest, Step, Walk};
 use self::references::References;
 use self::trees::NONE;
 use super::TooMuch;
-use crate::mime::{Outline, Print};
+use super::sheet::{Links, Sheet};
 
 /// How messages are gathered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,56 +28,71 @@ pub enum ThreadAlgorithm {
     References,
 }
 
+/// Messages that are threaded without asking whether to stop.
+const STRETCH: usize = 8192;
+
 /// Messages in the order of their sequence numbers, and what threads them.
 #[derive(Debug)]
-pub struct Threading {
+struct Threading {
     messages: Vec<Message>,
-    /// Base subjects by number; the empty one is 0.
-    subjects: HashMap<Print, u32>,
     references: Option<References>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Message {
     sent: Timestamp,
+    /// 0 is the empty one.
     subject: u32,
     reply: bool,
 }
 
-impl Threading {
-    /// Nothing yet.
-    pub fn new(algorithm: ThreadAlgorithm) -> Self {
-        let by_references = algorithm == ThreadAlgorithm::References;
-        Self {
-            messages: Vec::new(),
-            subjects: HashMap::from([(Print::of(b""), 0)]),
-            references: by_references.then(References::default),
-        }
-    }
-
-    /// Adds the message of the next sequence number; `received` is its INTERNALDATE.
+impl Sheet {
+    /// The threads of messages of the sheet (rising, all of them [`Sheet::standing`] with their
+    /// heads), each named by its place among them. `None` if it was stopped, which is asked now
+    /// and then.
     ///
     /// # Errors
     /// The messages name too many others.
-    pub fn push(&mut self, received: Timestamp, outline: &Outline) -> Result<(), TooMuch> {
-        let next = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
-        let subject = *self.subjects.entry(Print::of(outline.subject.as_bytes())).or_insert(next);
-        let sent = outline.sent.unwrap_or(received);
-        self.messages.push(Message { sent, subject, reply: outline.reply });
+    pub fn thread(
+        &self,
+        uids: &[Uid],
+        algorithm: ThreadAlgorithm,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Forest>, TooMuch> {
+        let rows = self.rows(uids, true);
+        let by_references = algorithm == ThreadAlgorithm::References;
+        let mut threading = Threading {
+            messages: Vec::with_capacity(rows.len()),
+            references: by_references.then(|| References::new(self.ids(), rows.len())),
+        };
+        for stretch in rows.chunks(STRETCH) {
+            if is_stopped() {
+                return Ok(None);
+            }
+            stretch.iter().try_for_each(|row| threading.push(self.links(*row)))?;
+        }
+        Ok(if is_stopped() { None } else { Some(threading.finish()) })
+    }
+
+    /// What threading so many messages takes in memory, about.
+    pub fn threading_memory(&self, messages: usize) -> usize {
+        let nodes = self.ids() + messages;
+        messages * 64 + nodes * references::NODE
+    }
+}
+
+impl Threading {
+    fn push(&mut self, links: Links<'_>) -> Result<(), TooMuch> {
+        let Links { sent, subject, reply, own, references } = links;
+        self.messages.push(Message { sent, subject, reply });
         match &mut self.references {
-            Some(references) => references.push(outline.id, &outline.references),
+            Some(nodes) => nodes.push(own, references),
             None => Ok(()),
         }
     }
 
-    /// What it takes in memory, about, with what the threads take.
-    pub fn memory(&self) -> usize {
-        let references = self.references.as_ref().map_or(0, References::memory);
-        self.messages.len() * 40 + self.subjects.len() * 40 + references
-    }
-
-    /// The threads. Takes time, as sorting does.
-    pub fn finish(self) -> Forest {
+    /// Takes time, as sorting does.
+    fn finish(self) -> Forest {
         let ranked = self.ranked();
         let count = u32::try_from(self.messages.len()).unwrap_or(NONE);
         let parents = match self.references {
@@ -89,10 +104,10 @@ impl Threading {
 
     /// By sent date, then by sequence number (RFC 5256 section 2.2).
     fn ranked(&self) -> Vec<u32> {
-        let count = u32::try_from(self.messages.len()).unwrap_or(NONE);
-        let mut ranked: Vec<u32> = (0..count).collect();
-        ranked.sort_by_key(|at| self.messages.get(*at as usize).map(|message| message.sent));
-        ranked
+        let sent = self.messages.iter().map(|message| message.sent);
+        let mut ranked: Vec<(Timestamp, u32)> = sent.zip(0..).collect();
+        ranked.sort_unstable();
+        ranked.into_iter().map(|(_, at)| at).collect()
     }
 }
 

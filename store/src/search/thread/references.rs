@@ -7,17 +7,17 @@ use std::collections::HashMap;
 
 use super::TooMuch;
 use super::trees::{NONE, Trees};
-use crate::mime::Print;
 
 /// Nodes of one command: messages and others that they name.
 const MAX_NODES: usize = 4_000_000;
 /// What a node takes in memory, about.
-const NODE: usize = 80;
+pub(super) const NODE: usize = 32;
 
 /// Messages, and what their headers say of each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct References {
-    known: HashMap<Print, u32>,
+    /// The node of each Message-ID.
+    known: Vec<u32>,
     parents: Vec<u32>,
     /// How many children each node has.
     children: Vec<u32>,
@@ -29,8 +29,20 @@ pub(super) struct References {
 }
 
 impl References {
+    /// Nothing yet; Message-IDs are numbers below `ids`.
+    pub(super) fn new(ids: usize, messages: usize) -> Self {
+        Self {
+            known: vec![NONE; ids],
+            parents: Vec::with_capacity(messages),
+            children: Vec::with_capacity(messages),
+            messages: Vec::with_capacity(messages),
+            nodes: Vec::with_capacity(messages),
+            trees: Trees::default(),
+        }
+    }
+
     /// Adds the next message.
-    pub(super) fn push(&mut self, id: Option<Print>, references: &[Print]) -> Result<(), TooMuch> {
+    pub(super) fn push(&mut self, id: Option<u32>, references: &[u32]) -> Result<(), TooMuch> {
         let own = self.own(id);
         let mut last = NONE;
         for reference in references {
@@ -45,12 +57,8 @@ impl References {
         if self.parents.len() > MAX_NODES { Err(TooMuch) } else { Ok(()) }
     }
 
-    pub(super) fn memory(&self) -> usize {
-        self.parents.len() * NODE
-    }
-
     /// Of messages with one Message-ID the first has it, and the others have none.
-    fn own(&mut self, id: Option<Print>) -> u32 {
+    fn own(&mut self, id: Option<u32>) -> u32 {
         let message = u32::try_from(self.nodes.len()).unwrap_or(NONE);
         let known = id.map(|id| self.named(id));
         let node = known.filter(|node| get(&self.messages, *node) == NONE);
@@ -60,12 +68,13 @@ impl References {
         node
     }
 
-    fn named(&mut self, id: Print) -> u32 {
-        if let Some(node) = self.known.get(&id) {
-            return *node;
+    fn named(&mut self, id: u32) -> u32 {
+        let known = get(&self.known, id);
+        if known != NONE {
+            return known;
         }
         let node = self.add();
-        self.known.insert(id, node);
+        set(&mut self.known, id, node);
         node
     }
 

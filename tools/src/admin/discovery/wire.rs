@@ -145,6 +145,7 @@ impl From<Listed> for JobLine {
     fn from(Listed { asked, state, pace }: Listed) -> Self {
         let by = match asked.actor.principal {
             Principal::LocalUser(uid) => format!("uid {uid}"),
+            Principal::Person(account) => format!("token of account {account}"),
             Principal::Account(account) => format!("account {account}"),
             Principal::System => "system".to_owned(),
             Principal::Mta => "mta".to_owned(),

@@ -5,6 +5,7 @@
 mod emails;
 mod histories;
 mod raw;
+mod recorded;
 pub mod wire;
 
 use axum::Router;
@@ -36,6 +37,7 @@ pub(super) fn routes(app: App) -> Router {
         .route(&at("content"), get(raw::content))
         .route(&at("history"), get(histories::history))
         .route(&at("diff"), get(histories::diff))
+        .route_layer(axum::middleware::from_fn_with_state(app.clone(), recorded::recorded))
         .with_state(app)
 }
 
@@ -150,6 +152,7 @@ fn who(view: &View, by: &redoubt_store::travel::By) -> Result<String, ApiError> 
         Principal::Mta => "mta".to_owned(),
         Principal::Account(account) => name(account)?,
         Principal::LocalUser(uid) => format!("uid {uid}"),
+        Principal::Person(account) => format!("token of {}", name(account)?),
     };
     if let Some(account) = actor.on_behalf_of {
         text += &format!(" for {}", name(account)?);

@@ -111,22 +111,29 @@ fn given(took: Duration, bytes: u64) -> [Cell; 3] {
     ]
 }
 
+/// What joins what.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::bench) struct Joins<'a> {
+    /// Emails that are there.
+    pub(in crate::bench) emails: u64,
+    /// Deliveries a second; `None` for as many as can be.
+    pub(in crate::bench) rate: Option<u32>,
+    /// Where those that join write, where that is not with the others.
+    pub(in crate::bench) others: Option<&'a Path>,
+}
+
 /// Fills a node, then lets two others join, one after the other, while mail comes in; once for
 /// each way. The table, and how many were acknowledged.
-pub(super) fn measure(
-    dir: &Path,
-    others: Option<&Path>,
-    emails: u64,
-) -> anyhow::Result<(Table, String)> {
-    let (mut table, mut counted) = (table(emails, others.is_some()), (0_u64, 0_u64));
+pub(super) fn measure(dir: &Path, joins: Joins<'_>) -> anyhow::Result<(Table, String)> {
+    let (mut table, mut counted) = (table(joins), (0_u64, 0_u64));
     for way in Way::ALL {
         let name = format!("{way:?}").to_lowercase();
         let own = dir.join(&name);
-        let apart = others.map_or_else(|| own.clone(), |others| others.join(&name));
-        if others.is_some() {
+        let apart = joins.others.map_or_else(|| own.clone(), |others| others.join(&name));
+        if joins.others.is_some() {
             std::fs::create_dir(&apart).with_context(|| format!("{}", apart.display()))?;
         }
-        let measured = measure_way(&own, &apart, emails, way);
+        let measured = measure_way(&own, &apart, joins, way);
         // The disk need not have room for both.
         for dir in [&own, &apart].into_iter().filter(|dir| dir.exists()) {
             std::fs::remove_dir_all(dir)?;
@@ -145,13 +152,18 @@ pub(super) fn measure(
 /// Rows of the table, and how many messages were acknowledged and tried again.
 type Measured = (Vec<Vec<Cell>>, (u64, u64));
 
-fn measure_way(dir: &Path, others: &Path, emails: u64, way: Way) -> anyhow::Result<Measured> {
+fn measure_way(
+    dir: &Path,
+    others: &Path,
+    Joins { emails, rate, .. }: Joins<'_>,
+    way: Way,
+) -> anyhow::Result<Measured> {
     let first = dir.join("j0");
     let others = ["j1", "j2"].map(|name| others.join(name));
     say(&format!("  a node of {emails} emails is filled; others join {}", way.name()));
     fill(&first, emails, way).context("filling it")?;
     let mut nodes = Nodes::found(&first)?;
-    let traffic = Traffic::start_sharing(UNDER_LOAD, vec![Some(nodes.server(0)?.lmtp)]);
+    let traffic = Traffic::start_sharing(UNDER_LOAD, vec![Some(nodes.server(0)?.lmtp)], rate);
     let rows = others.iter().enumerate().map(|(at, data)| {
         if !has_room_for_another(&first, data) {
             say(&format!("  node {} does not join: the disk has no room for it", at + 2));
@@ -237,10 +249,12 @@ fn folder_size(dir: &Path) -> u64 {
     entries.filter_map(Result::ok).map(size).sum()
 }
 
-fn table(emails: u64, apart: bool) -> Table {
-    let disk = if apart { ", those that join on a disk of their own" } else { " and its disk" };
+fn table(Joins { emails, rate, others }: Joins<'_>) -> Table {
+    let held = rate.map_or_else(String::new, |rate| format!(", {rate} messages a second at most"));
+    let disk =
+        if others.is_some() { ", those that join on a disk of their own" } else { " and its disk" };
     let note = format!(
-        "A node of {emails} emails of some {SIZE} octets takes mail over {UNDER_LOAD} connections, \
+        "A node of {emails} emails of some {SIZE} octets takes mail over {UNDER_LOAD} connections{held}, \
          of fifty messages 49 with an attachment that others have too; a second node joins it, then a third; once with a log that begins at a checkpoint, once with a log that is whole. Before: {} s. While: from the start of the new \
          node's process until it votes. The pause is the longest time between two 250s. MB are \
          what the new node then has on its disk in packs, views and log. All nodes share this \

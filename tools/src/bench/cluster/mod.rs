@@ -12,6 +12,7 @@ use super::lmtp::{Load, Run, Until};
 use super::mix::{Mix, Sizes};
 use super::report::{Cell, Report, Table};
 use super::{COMPARED, WARM_UP, millis, node, quantile, say};
+pub(super) use joining::Joins;
 use nodes::Nodes;
 pub(super) use steady::measure as steady;
 use traffic::{Answered, Traffic};
@@ -42,8 +43,8 @@ pub(super) fn measure(dir: &Path, wish: &Wish, report: &mut Report) {
 }
 
 /// Lets nodes join one that has many emails and takes load.
-pub(super) fn joining(dir: &Path, others: Option<&Path>, emails: u64, report: &mut Report) {
-    match joining::measure(dir, others, emails) {
+pub(super) fn joining(dir: &Path, joins: Joins<'_>, report: &mut Report) {
+    match joining::measure(dir, joins) {
         Ok((table, counted)) => {
             report.add(table);
             report.remark(counted);

@@ -100,6 +100,8 @@ impl Answers {
 
 struct Shared {
     kind: Kind,
+    /// The least time between two messages of one connection.
+    gap: Duration,
     mix: Mix,
     /// Where each node takes mail; they change when a node starts again.
     nodes: Mutex<Vec<Option<SocketAddr>>>,
@@ -113,22 +115,34 @@ struct Shared {
 impl Traffic {
     /// Begins with so many connections, spread over the nodes.
     pub(super) fn start(connections: usize, nodes: Vec<Option<SocketAddr>>) -> Self {
-        Self::of(Kind::Short, connections, nodes)
+        Self::of(Kind::Short, connections, nodes, None)
     }
 
-    /// The same with little new on the disks.
-    pub(super) fn start_sharing(connections: usize, nodes: Vec<Option<SocketAddr>>) -> Self {
-        Self::of(Kind::Sharing, connections, nodes)
+    /// The same with little new on the disks, and no more than `rate` messages a second.
+    pub(super) fn start_sharing(
+        connections: usize,
+        nodes: Vec<Option<SocketAddr>>,
+        rate: Option<u32>,
+    ) -> Self {
+        Self::of(Kind::Sharing, connections, nodes, rate)
     }
 
     /// The same for hours: nothing is kept of each answer, and little new on the disks.
     pub(super) fn start_long(connections: usize, nodes: Vec<Option<SocketAddr>>) -> Self {
-        Self::of(Kind::Long, connections, nodes)
+        Self::of(Kind::Long, connections, nodes, None)
     }
 
-    fn of(kind: Kind, connections: usize, nodes: Vec<Option<SocketAddr>>) -> Self {
+    fn of(
+        kind: Kind,
+        connections: usize,
+        nodes: Vec<Option<SocketAddr>>,
+        rate: Option<u32>,
+    ) -> Self {
+        let each = |rate| connections as f64 / f64::from(rate).max(1.0);
+        let gap = rate.map_or(Duration::ZERO, |rate: u32| Duration::from_secs_f64(each(rate)));
         let shared = Arc::new(Shared {
             kind,
+            gap,
             mix: Mix::new(),
             nodes: Mutex::new(nodes),
             answers: Mutex::new(Answers::new(Instant::now())),
@@ -184,7 +198,9 @@ impl Shared {
     fn deliver(&self, at: usize) {
         let (mut random, mut client) = (Random::new(at as u64 + 29), None);
         while !self.end.load(Ordering::Relaxed) {
+            let begun = Instant::now();
             self.one(at % LOADED, at, None, &mut random, &mut client);
+            std::thread::sleep(self.gap.saturating_sub(begun.elapsed()));
         }
     }
 
