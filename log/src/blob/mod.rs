@@ -4,6 +4,7 @@
 //! The bytes are in docs/format.md, "Packs". All calls block, but for
 //! [`BlobStore::durable`].
 
+use std::any::Any;
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -120,6 +121,13 @@ impl BlobStore {
         let worker = worker.map_err(|error| packs::io_error("a thread", error))?;
         let syncer = Arc::new(Syncer { shared: Arc::clone(&shared), worker });
         Ok((Self { shared, _syncer: syncer }, report))
+    }
+
+    /// Keeps `guard` until the last file of the packs and the index is closed, whoever
+    /// still holds a clone: a lock on the directory, that the next owner waits for. The
+    /// first one stays.
+    pub fn hold(&self, guard: Arc<dyn Any + Send + Sync>) {
+        self.shared.held.get_or_init(|| guard);
     }
 
     /// Stores octets, unless they are there. Not yet durable.

@@ -7,9 +7,11 @@
 //! that covers a recipe's number covers its parts'. Locks are taken in the order
 //! lanes (shared, large), state; none is held while compressing or syncing.
 
+use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::Notify;
@@ -184,6 +186,8 @@ pub(super) struct Shared {
     pub(super) all_below: AtomicU64,
     pub(super) dedup_hits: AtomicU64,
     pub(super) dedup_bytes: AtomicU64,
+    /// The last to go: who waits for it finds packs and index closed.
+    pub(super) held: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 /// The right and duty to store a blob; gone when dropped.
@@ -227,6 +231,7 @@ impl Shared {
             all_below: AtomicU64::new(u64::MAX),
             dedup_hits: AtomicU64::new(0),
             dedup_bytes: AtomicU64::new(0),
+            held: OnceLock::new(),
         }
     }
 

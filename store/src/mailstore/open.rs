@@ -202,6 +202,7 @@ impl Inner {
         let secret = ShardSecret::load_or_make(&ground.layout, ground.log.last().is_some())?;
         let tolerant = with_peers(&ground.layout, &ground.membership, &options);
         let blobs = open_blobs(&ground.layout, &tolerant)?;
+        blobs.hold(ground.lock.clone());
         let (feeds, progress) = (Arc::<Feeds>::default(), Arc::<Progress>::default());
         let (alarms, marks) = (Alarms::default(), progress.marks.clone());
         let (machine, storage) = state(&ground, &options, &feeds, &progress)?;
