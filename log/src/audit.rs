@@ -36,6 +36,8 @@ pub const KINDS: &[(u16, &str)] = &[
     (0x0151, "role-revoke"),
     (0x0152, "personal-token-add"),
     (0x0153, "personal-token-revoke"),
+    (0x0160, "capture-set"),
+    (0x0161, "capture-remove"),
     (0x0201, "mailbox-create"),
     (0x0202, "mailbox-rename"),
     (0x0203, "mailbox-delete"),
@@ -47,6 +49,8 @@ pub const KINDS: &[(u16, &str)] = &[
     (0x0304, "move"),
     (0x0305, "set-flags"),
     (0x0306, "expunge"),
+    (0x0310, "capture"),
+    (0x0311, "deliver-captured"),
     (0x0401, "history-floor"),
     (0x0402, "history-trim"),
     (0x0403, "hold-set"),
@@ -164,8 +168,17 @@ pub struct Touched {
 }
 
 /// Fields of records that hold accounts.
-const ACCOUNTS: [&str; 7] =
-    ["account", "Account", "accounts", "source", "reader", "catch_all", "on_behalf_of"];
+const ACCOUNTS: [&str; 9] = [
+    "account",
+    "Account",
+    "accounts",
+    "archive",
+    "archives",
+    "source",
+    "reader",
+    "catch_all",
+    "on_behalf_of",
+];
 
 impl Touched {
     /// Whom a record touches.
@@ -174,6 +187,10 @@ impl Touched {
         touched.accounts.extend(record.actor.on_behalf_of);
         match &record.change {
             Change::Deliver(r) => touched.accounts.extend(r.recipients.iter().map(|to| to.account)),
+            Change::DeliverCaptured(r) => {
+                touched.accounts.extend(r.deliver.recipients.iter().map(|to| to.account));
+                touched.accounts.extend(&r.archives);
+            }
             Change::Append(r) => touched.one(r.account),
             Change::Copy(r) => touched.one(r.account),
             Change::Move(r) => touched.one(r.account),

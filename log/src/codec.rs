@@ -140,6 +140,8 @@ fn split_header(bytes: &[u8]) -> Result<(u16, u16, &[u8]), CodecError> {
 fn check_changes(change: &Change) -> Result<(), CodecError> {
     let changes = match change {
         Change::Deliver(deliver) => deliver.recipients.len(),
+        Change::DeliverCaptured(r) => r.deliver.recipients.len().saturating_add(r.archives.len()),
+        Change::Capture(capture) => capture.archives.len(),
         Change::Append(append) => append.items.len(),
         Change::Copy(copy) => copy.items.len(),
         Change::Move(moved) => moved.items.len(),
@@ -216,6 +218,8 @@ bodies! {
     0x0151 => RoleRevoke,
     0x0152 => PersonalTokenAdd,
     0x0153 => PersonalTokenRevoke,
+    0x0160 => CaptureSet,
+    0x0161 => CaptureRemove,
     0x0201 => MailboxCreate,
     0x0202 => MailboxRename,
     0x0203 => MailboxDelete,
@@ -227,6 +231,8 @@ bodies! {
     0x0304 => Move,
     0x0305 => SetFlags,
     0x0306 => Expunge,
+    0x0310 => Capture,
+    0x0311 => DeliverCaptured,
     0x0501 => RestoreBegin,
     0x0502 => RestorePiece,
     0x0503 => RestoreNow,

@@ -6,11 +6,11 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::id::{BlobId, Hash, LogIndex, OperationId, Term, Timestamp};
+use crate::id::{AccountId, BlobId, Hash, LogIndex, OperationId, Term, Timestamp};
 use crate::raft::{record_of, voters_of};
 use crate::record::{
-    Actor, Change, HoldScope, HoldSet, LoginCount, Logins, MailboxNamed, NamedChange, Principal,
-    Record, RoleGrant,
+    Actor, CaptureRule, CaptureScope, CaptureSet, CaptureSource, Change, HoldScope, HoldSet,
+    LoginCount, Logins, MailboxNamed, NamedChange, Principal, Record, RoleGrant,
 };
 use crate::segment::{EntryKind, LogEntry};
 
@@ -236,10 +236,16 @@ fn describe_mail(change: &Change) -> (&'static str, String) {
             ("subscribe", format!("account {}, {:?} {how}", subscribe.account, subscribe.name))
         }
         Change::Deliver(deliver) => {
-            let accounts: Vec<String> =
-                deliver.recipients.iter().map(|to| to.account.to_string()).collect();
-            let (size, accounts) = (deliver.message.size, accounts.join(", "));
+            let accounts = ids(deliver.recipients.iter().map(|to| to.account));
+            let size = deliver.message.size;
             ("deliver", format!("{size} octets to accounts {accounts}"))
+        }
+        Change::DeliverCaptured(captured) => {
+            let accounts = captured.deliver.recipients.iter().map(|to| to.account);
+            let (accounts, archives) = (ids(accounts), ids(captured.archives.iter().copied()));
+            let size = captured.deliver.message.size;
+            let what = format!("{size} octets to accounts {accounts}, captured into {archives}");
+            ("deliver-captured", what)
         }
         Change::Append(append) => {
             let (items, to) = (append.items.len(), append.mailbox.object_id());
@@ -314,6 +320,37 @@ fn describe_classes(change: &Change) -> (&'static str, String) {
         }
         Change::DomainClass(set) => {
             ("domain-class", format!("{}: {}", set.domain, class(&set.class)))
+        }
+        _ => describe_captures(change),
+    }
+}
+
+fn ids(accounts: impl Iterator<Item = AccountId>) -> String {
+    accounts.map(|account| account.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn describe_captures(change: &Change) -> (&'static str, String) {
+    match change {
+        Change::CaptureSet(CaptureSet { rule }) => {
+            let CaptureRule { scope, direction, archive } = rule;
+            let scope = match scope {
+                CaptureScope::All => "all accounts".to_owned(),
+                CaptureScope::Domain(domain) => format!("domain {domain}"),
+                CaptureScope::Class(class) => format!("class {class}"),
+                CaptureScope::Account(account) => format!("account {account}"),
+                CaptureScope::Journal => "journal reports".to_owned(),
+            };
+            ("capture-set", format!("{scope}, {direction:?}, into account {archive}"))
+        }
+        Change::CaptureRemove(gone) => ("capture-remove", format!("rule {}", gone.rule)),
+        Change::Capture(capture) => {
+            let from = match capture.source {
+                CaptureSource::Sent(_) => "sent",
+                CaptureSource::Journal { parsed: true } => "of a journal report",
+                CaptureSource::Journal { parsed: false } => "a journal report as it came",
+            };
+            let (size, archives) = (capture.message.size, ids(capture.archives.iter().copied()));
+            ("capture", format!("{size} octets, {from}, into accounts {archives}"))
         }
         _ => describe_roles(change),
     }
@@ -410,7 +447,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::codec::encode_record;
-    use crate::id::AccountId;
     use crate::record::{AccountAdd, AccountSettings, Address, Deliver, Message, Recipient};
     use crate::record::{Flags, ThreadKeys};
     use crate::segment::LogId;

@@ -71,6 +71,10 @@ number!(
     ClassId(u64)
 );
 number!(
+    /// A capture rule; never used again once it is removed.
+    CaptureId(u64)
+);
+number!(
     /// A Raft term.
     Term(u64)
 );

@@ -8,6 +8,7 @@
 //! most [`MAX_CHANGES`] changes; the numbers of [`Change::kind`] are never
 //! reused; a field is never changed in place but by a new version (`codec`).
 
+mod capture;
 mod cluster;
 mod directory;
 mod discovery;
@@ -23,6 +24,10 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use capture::{
+    Capture, CaptureDirection, CaptureParty, CaptureRemove, CaptureRule, CaptureScope, CaptureSet,
+    CaptureSource, DeliverCaptured,
+};
 pub use cluster::{NodeAdd, NodeRemove, TokenAdd};
 pub use directory::{
     AccountAdd, AccountClass, AccountRename, AccountSet, AccountSettings, AccountState, Address,
@@ -175,6 +180,10 @@ pub enum Change {
     PersonalTokenAdd(PersonalTokenAdd),
     /// A personal token opens nothing any more.
     PersonalTokenRevoke(PersonalTokenRevoke),
+    /// A new rule: whose mail is kept in an archive account too.
+    CaptureSet(CaptureSet),
+    /// A capture rule ends.
+    CaptureRemove(CaptureRemove),
     /// A new mailbox.
     MailboxCreate(MailboxCreate),
     /// A mailbox gets another name or parent.
@@ -197,6 +206,10 @@ pub enum Change {
     SetFlags(SetFlags),
     /// Placements go.
     Expunge(Expunge),
+    /// What a milter or a journal report shows goes into archive accounts.
+    Capture(Capture),
+    /// One message to one or more accounts, and into archive accounts.
+    DeliverCaptured(DeliverCaptured),
     /// A restore with a plan begins: one at a time an account.
     RestoreBegin(RestoreBegin),
     /// The next steps of a restore's plan.
@@ -274,6 +287,8 @@ impl Change {
             Self::RoleRevoke(_) => 0x0151,
             Self::PersonalTokenAdd(_) => 0x0152,
             Self::PersonalTokenRevoke(_) => 0x0153,
+            Self::CaptureSet(_) => 0x0160,
+            Self::CaptureRemove(_) => 0x0161,
             Self::MailboxCreate(_) => 0x0201,
             Self::MailboxRename(_) => 0x0202,
             Self::MailboxDelete(_) => 0x0203,
@@ -285,6 +300,8 @@ impl Change {
             Self::Move(_) => 0x0304,
             Self::SetFlags(_) => 0x0305,
             Self::Expunge(_) => 0x0306,
+            Self::Capture(_) => 0x0310,
+            Self::DeliverCaptured(_) => 0x0311,
             Self::RestoreBegin(_) => 0x0501,
             Self::RestorePiece(_) => 0x0502,
             Self::RestoreNow(_) => 0x0503,
@@ -333,6 +350,10 @@ impl Change {
             | Self::RoleRevoke(_)
             | Self::PersonalTokenAdd(_)
             | Self::PersonalTokenRevoke(_) => 3,
+            Self::CaptureSet(_)
+            | Self::CaptureRemove(_)
+            | Self::Capture(_)
+            | Self::DeliverCaptured(_) => 3,
             Self::HistoryFloor(_)
             | Self::HistoryTrim(_)
             | Self::HoldSet(_)
@@ -353,6 +374,14 @@ impl Record {
             Change::Deliver(deliver) => {
                 blobs.insert(deliver.message.blob);
                 blobs.insert(deliver.envelope);
+            }
+            Change::DeliverCaptured(DeliverCaptured { deliver, .. }) => {
+                blobs.insert(deliver.message.blob);
+                blobs.insert(deliver.envelope);
+            }
+            Change::Capture(capture) => {
+                blobs.insert(capture.message.blob);
+                blobs.insert(capture.envelope);
             }
             Change::Append(append) => {
                 blobs.extend(append.items.iter().map(|item| item.message.blob));

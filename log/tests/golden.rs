@@ -95,6 +95,26 @@ fn class_settings() -> ClassSettings {
     ClassSettings { quota: Some(1 << 30), limits }
 }
 
+fn capture_rule() -> CaptureRule {
+    CaptureRule {
+        scope: CaptureScope::Domain("example.org".into()),
+        direction: CaptureDirection::Both,
+        archive: AccountId(70_000),
+    }
+}
+
+fn capture() -> Capture {
+    let party = |account| CaptureParty { account, domain: "example.org".into() };
+    Capture {
+        message: message(1),
+        received: Timestamp(1_700_000_000_000),
+        envelope: BlobId([6; 32]),
+        retry: OperationId([8; 16]),
+        source: CaptureSource::Sent(vec![party(Some(AccountId(3))), party(None)]),
+        archives: vec![AccountId(70_000)],
+    }
+}
+
 /// One of each kind, every optional field used somewhere.
 fn changes() -> Vec<Change> {
     let (account, mailbox, from, to) = (AccountId(1), MailboxId(3), MailboxId(4), MailboxId(5));
@@ -144,6 +164,8 @@ fn changes() -> Vec<Change> {
             expires: Some(Timestamp(1_800_000_000_000)),
         }),
         Change::PersonalTokenRevoke(PersonalTokenRevoke { token: Hash([3; 32]) }),
+        Change::CaptureSet(CaptureSet { rule: capture_rule() }),
+        Change::CaptureRemove(CaptureRemove { rule: CaptureId(300) }),
         Change::MailboxCreate(MailboxCreate {
             account,
             parent: Some(mailbox),
@@ -179,6 +201,16 @@ fn changes() -> Vec<Change> {
             unchanged_since: Some(ModSeq(1 << 40)),
         }),
         Change::Expunge(Expunge { account, mailbox, uids: vec![uid(8)], only_deleted: true }),
+        Change::Capture(capture()),
+        Change::DeliverCaptured(DeliverCaptured {
+            deliver: Deliver {
+                message: message(2),
+                received: Timestamp(1_700_000_000_000),
+                envelope: BlobId([6; 32]),
+                recipients: recipients(),
+            },
+            archives: vec![AccountId(7), AccountId(70_000)],
+        }),
         Change::HistoryFloor(HistoryFloor {
             account,
             floor: LogIndex(70_000),

@@ -91,7 +91,7 @@ impl<D: Deliverer> Socketmap<D> {
         let Resolved::Account { account, detail } = found.resolved else {
             return Ok(None);
         };
-        if account.settings.state == AccountState::Closed {
+        if matches!(account.settings.state, AccountState::Closed | AccountState::Archive) {
             return Ok(None);
         }
         // A rewritten subaddress would lose its detail on the way.

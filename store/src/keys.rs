@@ -2,8 +2,8 @@
 //! count; what belongs to an account begins with the account.
 
 use redoubt_log::id::{
-    AccountId, BlobId, ClassId, EmailId, Hash, HoldId, LogIndex, MailboxId, ModSeq, NodeId,
-    OperationId, ThreadKey, Timestamp, Uid,
+    AccountId, BlobId, CaptureId, ClassId, EmailId, Hash, HoldId, LogIndex, MailboxId, ModSeq,
+    NodeId, OperationId, ThreadKey, Timestamp, Uid,
 };
 use redoubt_log::record::{Address, Role};
 
@@ -27,6 +27,8 @@ pub enum Object {
     Domain(String),
     /// A class of service.
     Class(ClassId),
+    /// A capture rule.
+    Capture(CaptureId),
     /// The class of a domain's accounts.
     DomainClass(String),
     /// An account's class, and what it says above it.
@@ -62,6 +64,12 @@ pub enum Key<'a> {
     Domain(&'a str),
     /// A class of service.
     Class(ClassId),
+    /// A capture rule.
+    Capture(CaptureId),
+    /// What was captured of an account's mail.
+    Captured(AccountId),
+    /// What was captured of the mail of a domain's addresses.
+    DomainCaptured(&'a str),
     /// The class of a domain's accounts.
     DomainClass(&'a str),
     /// An account's class, and what it says above it.
@@ -161,6 +169,8 @@ pub enum Meta {
     NextClass,
     /// Where a class, or who has which, changed last.
     Classes,
+    /// The next capture rule's id.
+    NextCapture,
     /// Roles that somebody was ever given, as bits by their number.
     RolesGiven,
     /// The next hold's id.
@@ -191,6 +201,7 @@ impl Meta {
             Self::NextNode => b"next-node",
             Self::NextClass => b"next-class",
             Self::Classes => b"classes",
+            Self::NextCapture => b"next-capture",
             Self::RolesGiven => b"roles-given",
             Self::NextHold => b"next-hold",
             Self::LastHold => b"last-hold",
@@ -258,11 +269,13 @@ impl Key<'_> {
             Self::Domain(_) | Self::Address(_) | Self::Token(_) | Self::Node(_) => Table::Directory,
             Self::HeadKey(_) | Self::Class(_) | Self::DomainClass(_) => Table::Directory,
             Self::Grant(..) | Self::PersonalToken(_) => Table::Directory,
+            Self::Capture(_) | Self::DomainCaptured(_) => Table::Directory,
             Self::Account(_)
             | Self::Usage(_)
             | Self::Credential(..)
             | Self::Alias(..)
             | Self::AccountClass(_)
+            | Self::Captured(_)
             | Self::Floor(_)
             | Self::FloorOrder(..)
             | Self::Hold(..) => Table::Account,
@@ -296,6 +309,9 @@ impl Key<'_> {
             Self::Class(class) => classes().u64(class.0).done(),
             Self::DomainClass(name) => Bytes::default().u8(b'c').raw(name.as_bytes()).done(),
             Self::AccountClass(a) => Bytes::account(a).u8(b'l').done(),
+            Self::Capture(rule) => captures().u64(rule.0).done(),
+            Self::Captured(a) => Bytes::account(a).u8(b's').done(),
+            Self::DomainCaptured(name) => captured_domains().raw(name.as_bytes()).done(),
             Self::Grant(a, role, domain) => {
                 let domain = domain.unwrap_or_default().as_bytes();
                 grants_of(a).u8(role.number()).raw(domain).done()
@@ -377,6 +393,16 @@ pub(crate) fn classes() -> Bytes {
     Bytes::default().u8(b's')
 }
 
+/// The beginning of the keys of all capture rules.
+pub(crate) fn captures() -> Bytes {
+    Bytes::default().u8(b'r')
+}
+
+/// The beginning of the keys of what was captured, by domain.
+pub(crate) fn captured_domains() -> Bytes {
+    Bytes::default().u8(b'x')
+}
+
 /// The beginning of the keys of all roles that are given.
 pub(crate) fn grants() -> Bytes {
     Bytes::default().u8(b'g')
@@ -443,6 +469,7 @@ pub(crate) mod kind {
     pub(crate) const DOMAIN: u8 = b'd';
     pub(crate) const ADDRESS: u8 = b'n';
     pub(crate) const CLASS: u8 = b'g';
+    pub(crate) const CAPTURE: u8 = b'v';
     pub(crate) const DOMAIN_CLASS: u8 = b'j';
     pub(crate) const ACCOUNT_CLASS: u8 = b'l';
     pub(crate) const ACCOUNT: u8 = b'a';
@@ -471,6 +498,7 @@ impl Object {
         let bytes = match self {
             Self::Domain(name) => text(DIRECTORY, kind::DOMAIN, name),
             Self::Class(class) => objects(DIRECTORY, kind::CLASS).u64(class.0),
+            Self::Capture(rule) => objects(DIRECTORY, kind::CAPTURE).u64(rule.0),
             Self::DomainClass(name) => text(DIRECTORY, kind::DOMAIN_CLASS, name),
             Self::AccountClass(a) => objects(*a, kind::ACCOUNT_CLASS),
             Self::Address(address) => objects(DIRECTORY, kind::ADDRESS).address(address).u8(0),
@@ -492,7 +520,8 @@ impl Object {
     /// Whose it is; account 0 is the directory.
     pub fn account(&self) -> AccountId {
         match self {
-            Self::Domain(_) | Self::Address(_) | Self::Class(_) | Self::DomainClass(_) => DIRECTORY,
+            Self::Domain(_) | Self::Address(_) | Self::Class(_) => DIRECTORY,
+            Self::DomainClass(_) | Self::Capture(_) => DIRECTORY,
             Self::Account(a)
             | Self::AccountClass(a)
             | Self::Usage(a)
@@ -614,6 +643,7 @@ pub(crate) fn parse_object(bytes: &[u8]) -> Option<Object> {
         kind::DOMAIN => Object::Domain(parts.text_to_zero()?.to_owned()),
         kind::ADDRESS => Object::Address(parts.address()?),
         kind::CLASS => Object::Class(ClassId(parts.u64()?)),
+        kind::CAPTURE => Object::Capture(CaptureId(parts.u64()?)),
         kind::DOMAIN_CLASS => Object::DomainClass(parts.text_to_zero()?.to_owned()),
         kind::ACCOUNT_CLASS => Object::AccountClass(a),
         kind::ACCOUNT => Object::Account(a),
@@ -644,6 +674,7 @@ mod tests {
             Object::Domain("example.org".into()),
             Object::Address(address),
             Object::Class(ClassId(1 << 40)),
+            Object::Capture(CaptureId(1 << 40)),
             Object::DomainClass("example.org".into()),
             Object::AccountClass(a),
             Object::Account(a),

@@ -8,6 +8,7 @@ pub mod alarms;
 pub mod apply;
 pub mod auth;
 mod cache;
+mod captures;
 pub mod changes;
 pub mod check;
 pub mod checkpoint;

@@ -23,6 +23,15 @@ pub const MAX_KEYWORDS: usize = 256;
 /// The most octets of a keyword.
 pub const MAX_KEYWORD: usize = 100;
 
+/// The keyword in an archive of what was delivered.
+pub const KEYWORD_DELIVERED: &str = "$CapturedDelivered";
+/// The keyword in an archive of what was sent.
+pub const KEYWORD_SENT: &str = "$CapturedSent";
+/// The keyword in an archive of an original out of a journal report.
+pub const KEYWORD_JOURNAL: &str = "$CapturedJournal";
+/// The keyword in an archive of a journal report that could not be read, and is kept whole.
+pub const KEYWORD_UNREAD: &str = "$JournalUnread";
+
 /// Whether a whole name is INBOX (RFC 9051 section 5.1).
 pub fn is_inbox(name: &str) -> bool {
     name.eq_ignore_ascii_case("INBOX")

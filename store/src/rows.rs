@@ -5,9 +5,9 @@ use redoubt_log::id::{
     Sequence, ThreadId, Timestamp, Uid, UidValidity,
 };
 use redoubt_log::record::{
-    AccountSettings, Actor, Address, Arrival, ClassSettings, DomainSettings, Flags, HoldScope,
-    Keyword, Limits, Outcome, RestoreCounts, RestoreEnded, RestoreMode, RestoreOptions, Restored,
-    SpecialUse, ThreadKeys, Why,
+    AccountSettings, Actor, Address, Arrival, CaptureRule, ClassSettings, DomainSettings, Flags,
+    HoldScope, Keyword, Limits, Outcome, RestoreCounts, RestoreEnded, RestoreMode, RestoreOptions,
+    Restored, SpecialUse, ThreadKeys, Why,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,47 @@ pub struct AccountClassRow {
     pub class: Option<ClassId>,
     /// What it says above it.
     pub own: Limits,
+}
+
+/// A capture rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureRow {
+    /// What it says.
+    pub rule: CaptureRule,
+    /// When it was set.
+    pub set: Timestamp,
+}
+
+/// What was captured of somebody's mail, from the beginning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapturedRow {
+    /// What was delivered.
+    pub delivered: Volume,
+    /// What was sent.
+    pub sent: Volume,
+    /// Originals out of journal reports; of archive accounts alone.
+    pub journal: Volume,
+    /// Journal reports that could not be read and were kept whole; of archive accounts alone.
+    pub unread: Volume,
+    /// Deliveries and messages sent that were put off, since they could not be captured.
+    pub refused: u64,
+}
+
+/// Messages, and their octets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Messages.
+    pub messages: u64,
+    /// Octets of them.
+    pub octets: u64,
+}
+
+impl Volume {
+    /// One message more.
+    pub(crate) fn add(&mut self, octets: u64) {
+        self.messages = self.messages.saturating_add(1);
+        self.octets = self.octets.saturating_add(octets);
+    }
 }
 
 /// A role that somebody has.

@@ -46,6 +46,7 @@ async fn is_refused(client: &Client, (method, path): (&str, &str)) -> bool {
         .replace("{id}", "00000000000000000000000000000000")
         .replace("{node}", "99")
         .replace("{class}", "nothing")
+        .replace("{rule}", "99")
         .replace("{token}", "ffffffff");
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     match client.call::<Value>(method, &path, Bytes::new()).await {

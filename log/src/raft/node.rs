@@ -388,6 +388,9 @@ async fn finish(apply: ApplyHandle, log: &SegmentLog) -> Result<(), ReadError> {
 pub(crate) fn grows(change: &Change) -> bool {
     match change {
         Change::Deliver(_)
+        | Change::DeliverCaptured(_)
+        | Change::Capture(_)
+        | Change::CaptureSet(_)
         | Change::Append(_)
         | Change::Copy(_)
         | Change::DomainAdd(_)
@@ -403,6 +406,7 @@ pub(crate) fn grows(change: &Change) -> bool {
         Change::DomainSet(_)
         | Change::ClassSet(_)
         | Change::ClassRemove(_)
+        | Change::CaptureRemove(_)
         | Change::AccountClass(_)
         | Change::DomainClass(_)
         | Change::RoleGrant(_)

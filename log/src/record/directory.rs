@@ -129,6 +129,16 @@ pub enum AccountState {
     Closed,
     /// It is gone, but for the history. Set by a deletion, never by a setting.
     Deleted,
+    /// It is an archive: captured mail comes in, and retention alone takes it out. Its owner
+    /// reads. An account is made so, and stays so.
+    Archive,
+}
+
+impl AccountState {
+    /// Whether its own user may log in: an archive's to read.
+    pub fn lets_in(self) -> bool {
+        matches!(self, Self::Active | Self::Archive)
+    }
 }
 
 /// See [`Change::AccountRename`](super::Change::AccountRename).

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountState, Restored, SpecialUse};
 use crate::id::{
-    AccountId, ClassId, EmailId, HoldId, LogIndex, MailboxId, ModSeq, NodeId, Sequence, ThreadId,
-    Timestamp, Uid, UidValidity,
+    AccountId, CaptureId, ClassId, EmailId, HoldId, LogIndex, MailboxId, ModSeq, NodeId, Sequence,
+    ThreadId, Timestamp, Uid, UidValidity,
 };
 
 /// What `apply` answers to a record, the same on every replica.
@@ -48,6 +48,8 @@ pub enum Done {
     Dead(Vec<Result<(), Rejection>>),
     /// The new class.
     Class(ClassId),
+    /// The new capture rule.
+    Capture(CaptureId),
 }
 
 /// An email that came to stand in a mailbox.
@@ -179,4 +181,16 @@ pub enum Rejection {
     /// A role that cannot be had so.
     #[error("{0}")]
     Role(String),
+    /// An archive account is changed by nobody but retention.
+    #[error("this is an archive: retention alone changes what is in it")]
+    Archive,
+    /// Only what was made an archive is one, and it stays one.
+    #[error("an account is an archive from its beginning, and stays one")]
+    ArchiveForEver,
+    /// A capture rule needs it.
+    #[error("capture rule {0} needs it: remove that first")]
+    CaptureRule(CaptureId),
+    /// What the rules want captured cannot be, so it is not taken at all.
+    #[error("it cannot be captured: {0}")]
+    NotCaptured(String),
 }

@@ -224,7 +224,7 @@ impl From<Rejection> for Reply {
             Rejection::Limit(_) | Rejection::UidsExhausted => "LIMIT",
             Rejection::TooLarge { .. } => "TOOBIG",
             Rejection::Gone => "EXPUNGEISSUED",
-            Rejection::NoSuchAccount | Rejection::AccountState(_) => "NOPERM",
+            Rejection::NoSuchAccount | Rejection::AccountState(_) | Rejection::Archive => "NOPERM",
             _ => "CANNOT",
         };
         Self::no(code, rejection.to_string())

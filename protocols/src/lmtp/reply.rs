@@ -44,6 +44,7 @@ pub(super) fn rejected(rejection: &Rejection, over_quota: OverQuota) -> Reply {
     match rejection {
         Rejection::NoSuchAccount => reply(550, "5.1.1", "no such user"),
         Rejection::AccountState(AccountState::Closed) => closed(),
+        Rejection::Archive => archive(),
         Rejection::OverQuota { .. } => quota(over_quota),
         // RFC 3463 section 3.3: X.2.3
         Rejection::TooLarge { .. } => reply_with(552, "5.2.3", rejection.to_string()),
@@ -55,6 +56,11 @@ pub(super) fn rejected(rejection: &Rejection, over_quota: OverQuota) -> Reply {
 
 pub(super) fn closed() -> Reply {
     reply(550, "5.2.1", "this mailbox is closed")
+}
+
+/// RFC 3463 section 3.8: X.7.1
+pub(super) fn archive() -> Reply {
+    reply(550, "5.7.1", "this is an archive, which takes no mail")
 }
 
 pub(super) fn quota(over_quota: OverQuota) -> Reply {

@@ -1,7 +1,7 @@
 //! What was before a record and what was after it, out of the version history.
 
 use redoubt_log::audit::Event;
-use redoubt_log::id::{AccountId, ClassId, LogIndex, MailboxId};
+use redoubt_log::id::{AccountId, CaptureId, ClassId, LogIndex, MailboxId};
 use redoubt_log::record::{Address, Change, SetFlags};
 use redoubt_store::mailstore::StoreError;
 use redoubt_store::travel::flag_names;
@@ -48,6 +48,7 @@ fn tell(before: Option<&View>, after: &View, change: &Change) -> Result<Both, St
         Change::ClassRemove(r) => both(&|view| class(view, r.class)),
         Change::AccountClass(r) => both(&|view| account_class(view, r.account)),
         Change::DomainClass(r) => both(&|view| Ok(Some(json!(view.domain_class(&r.domain)?)))),
+        Change::CaptureRemove(r) => both(&|view| capture_rule(view, r.rule)),
         Change::MailboxRename(r) => both(&|view| mailbox(view, r.account, r.mailbox)),
         Change::MailboxDelete(r) => both(&|view| mailbox(view, r.account, r.mailbox)),
         Change::MailboxNamed(r) => both(&|view| mailbox(view, r.account, r.mailbox)),
@@ -89,6 +90,10 @@ fn class(view: &View, id: ClassId) -> Result<Option<Value>, StoreError> {
 fn account_class(view: &View, id: AccountId) -> Result<Option<Value>, StoreError> {
     let said = view.account_class(id)?;
     Ok(Some(json!({ "class": said.class, "own": said.own })))
+}
+
+fn capture_rule(view: &View, id: CaptureId) -> Result<Option<Value>, StoreError> {
+    Ok(view.capture_rule(id)?.map(|shown| json!(shown.rule)))
 }
 
 fn alias(view: &View, alias: &Address) -> Result<Option<Value>, StoreError> {

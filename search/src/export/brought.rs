@@ -28,6 +28,12 @@ pub(super) fn brought(change: &Change) -> Brought {
             let accounts = deliver.recipients.iter().map(|to| to.account).collect();
             vec![(deliver.message.blob, accounts)]
         }
+        Change::DeliverCaptured(captured) => {
+            let recipients = captured.deliver.recipients.iter().map(|to| to.account);
+            let accounts = recipients.chain(captured.archives.iter().copied()).collect();
+            vec![(captured.deliver.message.blob, accounts)]
+        }
+        Change::Capture(capture) => vec![(capture.message.blob, capture.archives.clone())],
         Change::Append(append) => {
             let one = |item: &AppendItem| item.message.blob;
             append.items.iter().map(|item| (one(item), vec![append.account])).collect()

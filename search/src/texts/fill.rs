@@ -427,6 +427,8 @@ fn messages(entries: &[LogEntry]) -> Vec<BlobId> {
     for record in records {
         match &record.change {
             Change::Deliver(deliver) => found.push(deliver.message.blob),
+            Change::DeliverCaptured(captured) => found.push(captured.deliver.message.blob),
+            Change::Capture(capture) => found.push(capture.message.blob),
             Change::Append(append) => found.extend(append.items.iter().map(|i| i.message.blob)),
             Change::RestorePiece(piece) => found.extend(piece.steps.iter().flat_map(|s| s.blobs())),
             Change::RestoreNow(now) => found.extend(now.steps.iter().flat_map(|s| s.blobs())),

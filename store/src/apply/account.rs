@@ -7,7 +7,7 @@ use redoubt_log::record::{
 };
 
 use super::work::{Kept, Work};
-use super::{Ruled, credential, domain, expunge, mailbox, settle};
+use super::{Ruled, capture, credential, domain, expunge, mailbox, settle};
 use crate::account::{FIRST_MAILBOXES, MAX_DISPLAY_NAME, check_address, check_text};
 use crate::classes::Said;
 use crate::keys::{Bytes, Key, Meta, Object, Parts, SWEPT_ACCOUNT};
@@ -56,6 +56,10 @@ fn next_account(work: &mut Work<'_>) -> Ruled<AccountId> {
 pub(crate) fn set(work: &mut Work<'_>, record: &AccountSet) -> Ruled<Done> {
     check_settings(&record.settings)?;
     let account = work.account(record.account)?;
+    let is_archive = |settings: &AccountSettings| settings.state == AccountState::Archive;
+    if is_archive(&account.row.get().settings) != is_archive(&record.settings) {
+        return Err(Rejection::ArchiveForEver.into());
+    }
     account.row.change().settings = record.settings.clone();
     Ok(Done::Unit)
 }
@@ -71,7 +75,12 @@ fn check_settings(settings: &AccountSettings) -> Result<(), Rejection> {
 /// its ids and credentials; its placements go by records that follow.
 pub(crate) fn delete(work: &mut Work<'_>, record: AccountDelete) -> Ruled<Done> {
     let a = record.account;
+    capture::unneeded(work, |rule| rule.archive == a)?;
     let account = work.account(a)?;
+    // An archive goes when retention has emptied it.
+    if account.row.get().settings.state == AccountState::Archive && account.usage.get().emails > 0 {
+        return Err(Rejection::Archive.into());
+    }
     account.row.change().settings.state = AccountState::Deleted;
     let (address, emails) = (account.row.get().address.clone(), account.usage.get().emails);
     work.tx.drop(&Key::Address(&address), &Object::Address(address.clone()));

@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 
 use redoubt_log::id::{AccountId, BlobId, EmailId, LogIndex};
-use redoubt_log::record::{BlobsDead, Change, Done, Outcome, Record, Rejection};
+use redoubt_log::record::{BlobsDead, Done, Outcome, Record, Rejection};
 
 use super::work::Work;
 use super::{Ruled, Stop, settle, system};
 use crate::keys::{Key, Meta, Object, kind, objects, parse_history, referrers_of};
+use crate::mailstore::brings_mail;
 use crate::rows::{EmailData, UnreferencedRow, Version};
 use crate::storage::{StorageError, Table, decode};
 
@@ -46,7 +47,7 @@ pub(crate) fn named(
     record: &Record,
     outcome: &Outcome,
 ) -> Result<(), StorageError> {
-    let brings = matches!(record.change, Change::Deliver(_) | Change::Append(_));
+    let brings = brings_mail(&record.change);
     let refused = brings && !is_taken(outcome);
     for blob in record.blobs() {
         let key = Key::Unreferenced(blob);

@@ -2,11 +2,11 @@
 
 use redoubt_log::id::ClassId;
 use redoubt_log::record::{
-    AccountClass, ClassAdd, ClassRemove, ClassSet, DomainClass, Done, Rejection,
+    AccountClass, CaptureScope, ClassAdd, ClassRemove, ClassSet, DomainClass, Done, Rejection,
 };
 
 use super::work::Work;
-use super::{Ruled, domain};
+use super::{Ruled, capture, domain};
 use crate::account::check_text;
 use crate::keys::{Key, Meta, Object, classes};
 use crate::rows::{AccountClassRow, ClassRow};
@@ -38,6 +38,7 @@ pub(crate) fn set(work: &mut Work<'_>, record: &ClassSet) -> Ruled<Done> {
 /// Who has it has none from here on: ids are never given again.
 pub(crate) fn remove(work: &mut Work<'_>, record: ClassRemove) -> Ruled<Done> {
     need(work, record.class)?;
+    capture::unneeded(work, |rule| rule.scope == CaptureScope::Class(record.class))?;
     work.tx.drop(&Key::Class(record.class), &Object::Class(record.class));
     changed(work)
 }
@@ -72,7 +73,7 @@ fn changed(work: &mut Work<'_>) -> Ruled<Done> {
     Ok(Done::Unit)
 }
 
-fn need(work: &Work<'_>, class: ClassId) -> Ruled<()> {
+pub(crate) fn need(work: &Work<'_>, class: ClassId) -> Ruled<()> {
     match work.tx.get_raw(&Key::Class(class))? {
         Some(_) => Ok(()),
         None => Err(Rejection::NotFound(format!("class {class}")).into()),

@@ -5,6 +5,7 @@ use redoubt_log::record::{
     AccountState, Arrival, Deliver, Done, Message, Recipient, Rejection, ThreadKeys,
 };
 
+use super::capture::Capturing;
 use super::operations::{ANY_MAILBOX, DELIVERY_LIFE, first_arrival, remember_item};
 use super::placing::{self, Marks};
 use super::work::Work;
@@ -13,12 +14,19 @@ use crate::email::{bounded_keys, thread};
 use crate::mailbox::{INBOX, plan_keywords};
 use crate::rows::EmailData;
 
-pub(crate) fn deliver(work: &mut Work<'_>, record: &Deliver) -> Ruled<Done> {
+/// To all recipients, and into the archives that the rules over them want.
+pub(crate) fn deliver(
+    work: &mut Work<'_>,
+    record: &Deliver,
+    archives: &[AccountId],
+) -> Ruled<Done> {
     let keys = bounded_keys(&record.message.thread);
+    let mut capturing = Capturing::begin(work, archives)?;
     let mut answers = Vec::with_capacity(record.recipients.len());
     for (ordinal, recipient) in (0u32..).zip(&record.recipients) {
-        answers.push(settle(one(work, record, &keys, recipient, ordinal))?);
+        answers.push(settle(one(work, record, &keys, (recipient, ordinal), &mut capturing))?);
     }
+    capturing.delivered(work, record)?;
     Ok(Done::Delivered(answers))
 }
 
@@ -27,8 +35,8 @@ fn one(
     work: &mut Work<'_>,
     record: &Deliver,
     keys: &ThreadKeys,
-    recipient: &Recipient,
-    ordinal: u32,
+    (recipient, ordinal): (&Recipient, u32),
+    capturing: &mut Capturing<'_>,
 ) -> Ruled<Arrival> {
     let a = recipient.account;
     let operation = recipient.operation;
@@ -41,6 +49,8 @@ fn one(
     let m = target(work, a, recipient.mailbox)?;
     let mailbox = work.mailbox(a, m)?;
     placing::check_uid(mailbox.counters.get().uid_next, None)?;
+    capturing.take(work, a)?;
+    let mailbox = work.mailbox(a, m)?;
     // Mail is not refused for a keyword that has no room.
     let keywords = plan_keywords(mailbox.row.get(), &recipient.keywords).unwrap_or_default();
     let email = EmailId { sequence: work.sequence(a)?, ordinal };
@@ -78,8 +88,10 @@ pub(crate) fn email_data(
 fn check_account(work: &mut Work<'_>, a: AccountId, size: u64) -> Ruled<()> {
     let account = work.account(a)?;
     let state = account.row.get().settings.state;
-    if state == AccountState::Closed {
-        return Err(Rejection::AccountState(state).into());
+    match state {
+        AccountState::Closed => return Err(Rejection::AccountState(state).into()),
+        AccountState::Archive => return Err(Rejection::Archive.into()),
+        _ => {}
     }
     Ok(account.takes(size)?)
 }

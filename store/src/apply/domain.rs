@@ -1,11 +1,11 @@
 //! Domains.
 
 use redoubt_log::record::{
-    DomainAdd, DomainRemove, DomainSet, DomainSettings, Done, JunkHeader, Rejection,
+    CaptureScope, DomainAdd, DomainRemove, DomainSet, DomainSettings, Done, JunkHeader, Rejection,
 };
 
-use super::Ruled;
 use super::work::Work;
+use super::{Ruled, capture};
 use crate::account::{check_domain, check_text};
 use crate::keys::{Key, Object};
 use crate::rows::DomainRow;
@@ -33,6 +33,9 @@ pub(crate) fn remove(work: &mut Work<'_>, record: &DomainRemove) -> Ruled<Done> 
     if !work.tx.scan(Table::Directory, &KeyRange::prefix(&addresses), 1)?.is_empty() {
         return Err(Rejection::DomainInUse.into());
     }
+    let scope = CaptureScope::Domain(record.domain.clone());
+    capture::unneeded(work, |rule| rule.scope == scope)?;
+    work.tx.delete(&Key::DomainCaptured(&record.domain));
     work.tx.drop(&Key::Domain(&record.domain), &Object::Domain(record.domain.clone()));
     let class = Key::DomainClass(&record.domain);
     if work.tx.get_raw(&class)?.is_some() {

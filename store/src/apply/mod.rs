@@ -8,6 +8,7 @@
 mod account;
 mod append;
 mod blobs;
+mod capture;
 mod class;
 mod cluster;
 mod copy;
@@ -218,7 +219,11 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
             work.may_write(actor, r.account)?;
             subscribe::subscribe(work, r)
         }
-        Change::Deliver(r) => deliver::deliver(work, r),
+        Change::CaptureSet(r) => capture::set(work, r),
+        Change::CaptureRemove(r) => capture::remove(work, *r),
+        Change::Capture(r) => capture::capture(work, r),
+        Change::Deliver(r) => deliver::deliver(work, r, &[]),
+        Change::DeliverCaptured(r) => deliver::deliver(work, &r.deliver, &r.archives),
         Change::Append(r) => {
             work.may_write(actor, r.account)?;
             append::append(work, r)

@@ -36,7 +36,9 @@ fn refused(why: &str) -> Stop {
 
 pub(crate) fn begin(work: &mut Work<'_>, actor: &Actor, record: &RestoreBegin) -> Ruled<Done> {
     work.deleted_too = true;
-    work.account(record.account)?;
+    if work.account(record.account)?.row.get().settings.state == AccountState::Archive {
+        return Err(Rejection::Archive.into());
+    }
     if let Some(other) = work.tx.get::<OperationId>(&Key::Restoring(record.account))? {
         let why = format!("restore {other} of this account is not done: `redoubt restore list`");
         return Err(Rejection::Restore(why).into());

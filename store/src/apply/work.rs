@@ -109,10 +109,7 @@ impl<'a> Work<'a> {
     fn said(&self, id: AccountId, row: &AccountRow) -> Result<Said, StorageError> {
         let domain: DomainRow = self.tx.need(&Key::Domain(&row.address.domain))?;
         let own: AccountClassRow = self.tx.get(&Key::AccountClass(id))?.unwrap_or_default();
-        let class: Option<ClassId> = match own.class {
-            Some(class) => Some(class),
-            None => self.tx.get(&Key::DomainClass(&row.address.domain))?,
-        };
+        let class = self.class_of(id, &row.address.domain)?;
         let class: Option<ClassRow> = match class {
             Some(class) => self.tx.get(&Key::Class(class))?,
             None => None,
@@ -123,6 +120,19 @@ impl<'a> Work<'a> {
             class: class.map(|class| class.settings).unwrap_or_default(),
             domain_quota: domain.settings.default_quota,
         })
+    }
+
+    /// The class of an account: its own, or else its domain's.
+    pub(crate) fn class_of(
+        &self,
+        id: AccountId,
+        domain: &str,
+    ) -> Result<Option<ClassId>, StorageError> {
+        let own: AccountClassRow = self.tx.get(&Key::AccountClass(id))?.unwrap_or_default();
+        match own.class {
+            Some(class) => Ok(Some(class)),
+            None => self.tx.get(&Key::DomainClass(domain)),
+        }
     }
 
     pub(crate) fn hold_account(
@@ -141,9 +151,13 @@ impl<'a> Work<'a> {
         Ok(self.account(id)?.row.get().sequence(index))
     }
 
-    /// Whether the account's own user may still write: a lock ends open sessions.
+    /// Whether the account's own user may still write: a lock ends open sessions. Into an archive
+    /// nobody writes.
     pub(crate) fn may_write(&mut self, actor: &Actor, account: AccountId) -> Ruled<()> {
         let state = self.account(account)?.row.get().settings.state;
+        if state == AccountState::Archive {
+            return Err(Rejection::Archive.into());
+        }
         let own = actor.principal == Principal::Account(account);
         if own && state != AccountState::Active {
             return Err(Rejection::AccountState(state).into());

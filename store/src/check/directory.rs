@@ -8,8 +8,9 @@ use redoubt_log::record::AccountState;
 use super::{Checked, Checker};
 use crate::keys::{Key, Meta, Parts};
 use crate::rows::{
-    AccountClassRow, AccountRow, AddressRow, ClassRow, CredentialRow, DomainRow, EmailRow,
-    FloorRow, GrantRow, HeadKeyRow, NodeRow, PersonalTokenRow, TokenRow, Usage,
+    AccountClassRow, AccountRow, AddressRow, CaptureRow, CapturedRow, ClassRow, CredentialRow,
+    DomainRow, EmailRow, FloorRow, GrantRow, HeadKeyRow, NodeRow, PersonalTokenRow, TokenRow,
+    Usage,
 };
 use crate::storage::{KeyRange, Table};
 
@@ -20,6 +21,7 @@ impl Checker<'_> {
         self.nodes()?;
         self.classes()?;
         self.roles()?;
+        self.captures()?;
         self.accounts()
     }
 
@@ -71,6 +73,28 @@ impl Checker<'_> {
             c.expect(id < next, "class", id, format!("the next class is {next}"));
             let new = names.insert(row.name.clone());
             c.expect(new, "class", id, format!("another one is called {} too", row.name));
+            Ok(())
+        })
+    }
+
+    /// Each id was given before the next one, and each rule names an archive account.
+    fn captures(&mut self) -> Checked {
+        let next: u64 = self.get(&Key::Meta(Meta::NextCapture))?.unwrap_or(1);
+        let id = |mut parts: Parts<'_>| parts.u8().and(parts.u64());
+        let range = crate::keys::captures().range();
+        self.rows(Table::Directory, &range, id, |c, id, row: CaptureRow| {
+            c.expect(id < next, "capture", id, format!("the next rule is {next}"));
+            let account: Option<AccountRow> = c.get(&Key::Account(row.rule.archive))?;
+            let archive = account.is_some_and(|a| a.settings.state == AccountState::Archive);
+            let what = format!("account {} is no archive", row.rule.archive);
+            c.expect(archive, "capture", id, what);
+            Ok(())
+        })?;
+        let range = crate::keys::captured_domains().range();
+        let name = |mut parts: Parts<'_>| parts.u8().and(parts.text()).map(str::to_owned);
+        self.rows(Table::Directory, &range, name, |c, name, _: CapturedRow| {
+            let there = c.has(&Key::Domain(&name))?;
+            c.expect(there, "captured", name, "there is no such domain");
             Ok(())
         })
     }
@@ -136,6 +160,7 @@ impl Checker<'_> {
                 b'c' => c.row_reads::<CredentialRow>(key, value),
                 b'f' => c.row_reads::<FloorRow>(key, value),
                 b'l' => c.row_reads::<AccountClassRow>(key, value),
+                b's' => c.row_reads::<CapturedRow>(key, value),
                 b'h' | b'o' => Ok(()),
                 b'i' => {
                     c.row_reads::<()>(key, value)?;

@@ -1,7 +1,7 @@
 //! The history: its newest versions are the present; each came with a record;
 //! every blob that it names is there.
 
-use redoubt_log::id::{BlobId, ClassId, LogIndex};
+use redoubt_log::id::{BlobId, CaptureId, ClassId, LogIndex};
 
 use super::{Checked, Checker};
 use crate::keys::{Key, Object, Parts, parse_history};
@@ -116,6 +116,7 @@ impl Checker<'_> {
             Object::Domain(domain) => raw(&Key::Domain(domain)),
             Object::Address(address) => raw(&Key::Address(address)),
             Object::Class(class) => raw(&Key::Class(*class)),
+            Object::Capture(rule) => raw(&Key::Capture(*rule)),
             Object::DomainClass(domain) => raw(&Key::DomainClass(domain)),
             Object::AccountClass(a) => raw(&Key::AccountClass(*a)),
             Object::Account(a) => raw(&Key::Account(*a)),
@@ -168,6 +169,7 @@ fn object_of(table: Table, key: &[u8]) -> Option<Object> {
             b'd' => Some(Object::Domain(parts.text()?.to_owned())),
             b'n' => Some(Object::Address(parts.address()?)),
             b's' => Some(Object::Class(ClassId(parts.u64()?))),
+            b'r' => Some(Object::Capture(CaptureId(parts.u64()?))),
             b'c' => Some(Object::DomainClass(parts.text()?.to_owned())),
             // Tokens and nodes of a cluster are only as they are now.
             _ => None,

@@ -76,8 +76,10 @@ impl Inner {
     }
 }
 
-pub(super) fn brings_mail(change: &Change) -> bool {
-    matches!(change, Change::Deliver(_) | Change::Append(_))
+/// Whether a record brings mail that is not there yet.
+pub(crate) fn brings_mail(change: &Change) -> bool {
+    let delivered = matches!(change, Change::Deliver(_) | Change::DeliverCaptured(_));
+    delivered || matches!(change, Change::Append(_) | Change::Capture(_))
 }
 
 #[cfg(test)]

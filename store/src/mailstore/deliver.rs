@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redoubt_log::id::{BlobId, MailboxId, OperationId, Timestamp};
+use redoubt_log::id::{AccountId, BlobId, MailboxId, OperationId, Timestamp};
 use redoubt_log::record::{
-    Actor, Arrival, Change, Deliver, DomainSettings, Done, Flags, MAX_CHANGES, Recipient,
-    Rejection, SpecialUse,
+    Actor, Arrival, Change, Deliver, DeliverCaptured, DomainSettings, Done, Flags, MAX_CHANGES,
+    Recipient, Rejection, SpecialUse,
 };
 
 use super::propose::answer;
@@ -38,7 +38,10 @@ impl Inner {
         let records = self.work(prepare).await??;
         let mut answers = Vec::new();
         for record in records {
-            let change = Change::Deliver(record);
+            let change = match record.archives.is_empty() {
+                true => Change::Deliver(record.deliver),
+                false => Change::DeliverCaptured(record),
+            };
             let outcome = self.propose(actor, OperationId::random(), change).await?;
             answers.extend(answer(outcome, |done| match done {
                 Done::Delivered(answers) => Some(answers),
@@ -59,7 +62,7 @@ struct Job {
 }
 
 impl Job {
-    fn prepare(mut self, view: &View) -> Result<Vec<Deliver>, WriteError> {
+    fn prepare(mut self, view: &View) -> Result<Vec<DeliverCaptured>, WriteError> {
         let bytes = self.content.read(&self.trace)?;
         let taken = self.ingest.take(&bytes, self.trace.len())?;
         let envelope = self.ingest.salted(&self.envelope_text()?)?;
@@ -68,7 +71,9 @@ impl Job {
             .iter()
             .map(|recipient| self.recipient(view, &taken, recipient))
             .collect::<Result<Vec<_>, StoreError>>()?;
-        Ok(split(taken.message, envelope, recipients))
+        let accounts = recipients.iter().map(|recipient| recipient.account);
+        let archives = view.archives_of_delivered(accounts)?.into_iter().collect();
+        Ok(split(taken.message, envelope, recipients, archives))
     }
 
     fn recipient(
@@ -140,13 +145,19 @@ fn split(
     message: redoubt_log::record::Message,
     envelope: BlobId,
     recipients: Vec<Recipient>,
-) -> Vec<Deliver> {
+    archives: Vec<AccountId>,
+) -> Vec<DeliverCaptured> {
     let received = Timestamp::now();
-    let record = |recipients: &[Recipient]| Deliver {
-        message: message.clone(),
-        received,
-        envelope,
-        recipients: recipients.to_vec(),
+    let record = |recipients: &[Recipient]| DeliverCaptured {
+        deliver: Deliver {
+            message: message.clone(),
+            received,
+            envelope,
+            recipients: recipients.to_vec(),
+        },
+        archives: archives.clone(),
     };
-    recipients.chunks(RECIPIENTS).map(record).collect()
+    // Each recipient and each archive is one change of a record.
+    let together = RECIPIENTS.saturating_sub(archives.len()).max(1);
+    recipients.chunks(together).map(record).collect()
 }

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use redoubt_log::id::AccountId;
-use redoubt_log::record::{AccountState, Change};
+use redoubt_log::record::Change;
 
 use super::{AuthError, Inner, StoreError, WriteError};
 use crate::auth::{Candidate, Fingerprint, MAX_PASSWORD};
@@ -73,7 +73,7 @@ impl Access {
 impl StandsOn {
     fn judge(&self, view: &View) -> Result<Option<Revoked>, StoreError> {
         let account = view.account(self.account)?;
-        if account.is_none_or(|account| account.settings.state != AccountState::Active) {
+        if account.is_none_or(|account| !account.settings.state.lets_in()) {
             return Ok(Some(Revoked::Account));
         }
         let credentials = view.credentials(self.account)?;

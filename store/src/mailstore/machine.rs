@@ -277,6 +277,11 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         Change::Deliver(deliver) => {
             deliver.recipients.iter().map(|recipient| recipient.account).collect()
         }
+        Change::DeliverCaptured(r) => {
+            let recipients = r.deliver.recipients.iter().map(|recipient| recipient.account);
+            recipients.chain(r.archives.iter().copied()).collect()
+        }
+        Change::Capture(r) => r.archives.iter().copied().collect(),
         Change::AccountAdd(_) => match done {
             Done::Account(account) => one(*account),
             _ => BTreeSet::new(),
@@ -308,6 +313,8 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         | Change::ClassAdd(_)
         | Change::ClassSet(_)
         | Change::ClassRemove(_)
+        | Change::CaptureSet(_)
+        | Change::CaptureRemove(_)
         | Change::DomainClass(_)
         | Change::PersonalTokenRevoke(_)
         | Change::DomainSet(_)

@@ -77,6 +77,7 @@ mod workers;
 
 pub use crate::spool::Spool;
 pub use archived::ArchiveGate;
+pub(crate) use archived::brings_mail;
 pub use blob::BlobReader;
 pub use checks::check_at_rest;
 pub use compare::{Difference, How, Verdict};

@@ -8,6 +8,7 @@
 //! the newest version of each object at or before it. Both answer alike.
 
 mod audit;
+mod captures;
 mod changes;
 mod classes;
 mod cluster;
@@ -38,6 +39,7 @@ use crate::mailstore::StoreError;
 use crate::moment::Then;
 use crate::rows::{AccountRow, EmailData, EmailRow, RecordRow, Version};
 use crate::storage::{Applied, KeyRange, Order, Read, Row, StorageError, Table, applied, decode};
+pub use captures::CaptureRuleShown;
 pub use classes::Class;
 pub(crate) use cluster::level;
 pub use retention::{Hold, TrimAt};

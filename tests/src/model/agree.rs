@@ -1,6 +1,7 @@
 //! Whether a view says what the model says, of everything.
 
 use redoubt_store::mailstore::StoreError;
+use redoubt_store::rows::CapturedRow;
 use redoubt_store::view::{Account, Mailbox, MailboxChanges, Placement, View};
 
 use super::*;
@@ -23,6 +24,9 @@ pub fn agree_above(view: &View, state: &State, floors: &BTreeMap<AccountId, LogI
         assert!(matches!(refused, Some(StoreError::BelowFloor { .. })), "{refused:?}");
     } else {
         directory(view, state);
+    }
+    if !is_past {
+        captured(view, state);
     }
     for (id, account) in &state.accounts {
         if below(*id) {
@@ -77,6 +81,8 @@ fn directory(view: &View, state: &State) {
     assert_eq!(ids, state.accounts.keys().copied().collect::<Vec<_>>());
     let classes = view.classes().unwrap().into_iter().map(|c| (c.id, (c.name, c.settings)));
     assert_eq!(classes.collect::<Vec<_>>(), state.classes.clone().into_iter().collect::<Vec<_>>());
+    let rules = view.captures().unwrap().into_iter().map(|shown| (shown.id, shown.rule));
+    assert_eq!(rules.collect::<BTreeMap<_, _>>(), state.rules);
     for id in state.accounts.keys() {
         let effective = view.effective(*id).unwrap().unwrap();
         assert_eq!(effective.quota.value, state.quota(*id));
@@ -91,6 +97,20 @@ fn directory(view: &View, state: &State) {
         assert!(view.aliases(Some(*owner)).unwrap().contains(&(alias.clone(), *owner)));
         assert_eq!(view.login(&alias.to_string(), "x").unwrap().unwrap().id, *owner);
     }
+}
+
+fn captured(view: &View, state: &State) {
+    let told = |row: CapturedRow| {
+        let volumes = [row.delivered, row.sent, row.journal, row.unread];
+        (volumes.map(|volume| (volume.messages, volume.octets)), row.refused)
+    };
+    for id in state.accounts.keys() {
+        let expected = state.captured.get(id).copied().unwrap_or_default();
+        assert_eq!(told(view.captured(*id).unwrap()), expected, "captured of {id}");
+    }
+    let domains = view.captured_by_domain().unwrap().into_iter();
+    let domains: BTreeMap<_, _> = domains.map(|(name, row)| (name, told(row))).collect();
+    assert_eq!(domains, state.domains_captured);
 }
 
 fn expected_account(state: &State, id: AccountId, account: &AccountM) -> Account {

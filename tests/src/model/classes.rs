@@ -40,6 +40,7 @@ impl Model {
 
     pub(super) fn class_remove(&mut self, r: &ClassRemove) -> Answer<Done> {
         self.known_class(r.class)?;
+        self.unneeded(|rule| rule.scope == CaptureScope::Class(r.class))?;
         self.now.classes.remove(&r.class);
         Ok(Done::Unit)
     }

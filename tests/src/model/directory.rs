@@ -58,7 +58,9 @@ impl Model {
         if accounts || self.now.aliases.keys().any(|alias| alias.domain == r.domain) {
             return Err(Rejection::DomainInUse);
         }
+        self.unneeded(|rule| rule.scope == CaptureScope::Domain(r.domain.clone()))?;
         self.now.domains.remove(&r.domain);
+        self.now.domains_captured.remove(&r.domain);
         self.now.domain_classes.remove(&r.domain);
         Ok(Done::Unit)
     }
@@ -114,7 +116,12 @@ impl Model {
         if r.settings.state == AccountState::Deleted {
             return Err(Rejection::AccountState(AccountState::Deleted));
         }
-        self.now.account(r.account)?.settings = r.settings.clone();
+        let account = self.now.account(r.account)?;
+        let archive = |settings: &AccountSettings| settings.state == AccountState::Archive;
+        if archive(&account.settings) != archive(&r.settings) {
+            return Err(Rejection::ArchiveForEver);
+        }
+        account.settings = r.settings.clone();
         Ok(Done::Unit)
     }
 

@@ -1,5 +1,6 @@
 //! Emails and their placements.
 
+use super::captures::Under;
 use super::*;
 
 const SEEN: u8 = 1;
@@ -56,7 +57,7 @@ impl AccountM {
         thread
     }
 
-    fn bring(
+    pub(super) fn bring(
         &mut self,
         id: EmailId,
         message: &Message,
@@ -179,12 +180,23 @@ impl AccountM {
 }
 
 impl Model {
-    pub(super) fn deliver(&mut self, at: &At, r: &Deliver) -> Done {
-        let answers = (0u32..).zip(&r.recipients).map(|(n, to)| self.deliver_one(at, r, to, n));
-        Done::Delivered(answers.collect())
+    pub(super) fn deliver(&mut self, at: &At, r: &Deliver, archives: &[AccountId]) -> Done {
+        let mut under = Under::default();
+        let mut answers = Vec::new();
+        for (n, to) in (0u32..).zip(&r.recipients) {
+            answers.push(self.deliver_one(at, r, (to, n), (archives, &mut under)));
+        }
+        self.captured(at, r, &under);
+        Done::Delivered(answers)
     }
 
-    fn deliver_one(&mut self, at: &At, r: &Deliver, to: &Recipient, n: u32) -> Answer<Arrival> {
+    fn deliver_one(
+        &mut self,
+        at: &At,
+        r: &Deliver,
+        (to, n): (&Recipient, u32),
+        (archives, under): (&[AccountId], &mut Under),
+    ) -> Answer<Arrival> {
         let clock = self.clock;
         let retry = to.operation.map(|operation| (operation, to.account));
         if let Some(first) = retry.and_then(|key| self.deliveries.get(&key))
@@ -196,6 +208,7 @@ impl Model {
         if account.settings.state == AccountState::Closed {
             return Err(Rejection::AccountState(AccountState::Closed));
         }
+        self.no_archive(to.account)?;
         self.takes(to.account, r.message.size)?;
         let account = self.now.account(to.account)?;
         let mailbox = match account.live(to.mailbox) {
@@ -205,6 +218,8 @@ impl Model {
         if account.live(mailbox)?.uid_next > u64::from(u32::MAX) {
             return Err(Rejection::UidsExhausted);
         }
+        self.capture_for(to.account, archives, under)?;
+        let account = self.now.account(to.account)?;
         let email = EmailId { sequence: Sequence(at.index), ordinal: n };
         account.bring(email, &r.message, r.received, Some(r.envelope));
         let keywords: &[String] = if good_keywords(&to.keywords) { &to.keywords } else { &[] };

@@ -6,6 +6,7 @@
 
 mod agree;
 pub mod arranging;
+mod captures;
 mod classes;
 mod directory;
 mod emails;
@@ -22,6 +23,7 @@ use redoubt_log::id::*;
 use redoubt_log::record::*;
 
 pub use agree::{agree, agree_above};
+pub use captures::Captured;
 pub use queries::{Asked, Doings, queries};
 pub use texts::{result_without_texts, without_texts};
 pub use travel::travels;
@@ -36,6 +38,9 @@ pub struct State {
     pub classes: BTreeMap<ClassId, (String, ClassSettings)>,
     pub domain_classes: BTreeMap<String, ClassId>,
     pub account_classes: BTreeMap<AccountId, AccountClass>,
+    pub rules: BTreeMap<CaptureId, CaptureRule>,
+    pub captured: BTreeMap<AccountId, Captured>,
+    pub domains_captured: BTreeMap<String, Captured>,
 }
 
 #[derive(Debug, Clone)]
@@ -113,6 +118,7 @@ pub struct Model {
     imports: Vec<((OperationId, AccountId, MailboxId), Memory<Arrival>)>,
     accounts_made: u64,
     classes_made: u64,
+    captures_made: u64,
     /// Who has which role, over which domain or all.
     pub grants: BTreeSet<RoleGrant>,
     pub tokens: BTreeMap<Hash, PersonalTokenAdd>,
@@ -155,7 +161,9 @@ impl Model {
         let accounts_made = ids.map(|id| id.0).max().unwrap_or(0);
         let classes = past.values().flat_map(|state| state.classes.keys());
         let classes_made = classes.map(|id| id.0).max().unwrap_or(0);
-        Self { now, past, accounts_made, classes_made, ..Self::default() }
+        let rules = past.values().flat_map(|state| state.rules.keys());
+        let captures_made = rules.map(|id| id.0).max().unwrap_or(0);
+        Self { now, past, accounts_made, classes_made, captures_made, ..Self::default() }
     }
 
     fn remembered(&mut self, index: LogIndex, record: &Record) -> Outcome {
@@ -208,7 +216,11 @@ impl Model {
             Change::MailboxDelete(r) => self.now.account(r.account)?.delete(r),
             Change::MailboxNamed(r) => self.now.account(r.account)?.named_change(r),
             Change::Subscribe(r) => self.now.account(r.account)?.subscribe(r),
-            Change::Deliver(r) => Ok(self.deliver(at, r)),
+            Change::CaptureSet(r) => self.capture_set(r),
+            Change::CaptureRemove(r) => self.capture_remove(*r),
+            Change::Capture(r) => self.capture(at, r),
+            Change::Deliver(r) => Ok(self.deliver(at, r, &[])),
+            Change::DeliverCaptured(r) => Ok(self.deliver(at, &r.deliver, &r.archives)),
             Change::Append(r) => self.append(at, r),
             Change::Copy(r) => self.now.account(r.account)?.copy(at, r.from, r.to, &r.items, false),
             Change::Move(r) => self.now.account(r.account)?.copy(at, r.from, r.to, &r.items, true),
@@ -246,7 +258,7 @@ impl Model {
         }
     }
 
-    /// A user that is locked out changes nothing of its own any more.
+    /// A user that is locked out changes nothing of its own any more, and nobody an archive.
     fn check_actor(&mut self, record: &Record) -> Answer<()> {
         let account = match &record.change {
             Change::MailboxCreate(r) => r.account,
@@ -263,6 +275,7 @@ impl Model {
             _ => return Ok(()),
         };
         let state = self.now.account(account)?.settings.state;
+        self.no_archive(account)?;
         if record.actor.principal == Principal::Account(account) && state != AccountState::Active {
             return Err(Rejection::AccountState(state));
         }

@@ -34,7 +34,10 @@ fn refused() -> Rejection {
 
 impl Model {
     pub(super) fn account_delete(&mut self, r: AccountDelete) -> Answer<Done> {
-        self.now.account(r.account)?;
+        self.unneeded(|rule| rule.archive == r.account)?;
+        if !self.now.account(r.account)?.emails.is_empty() {
+            self.no_archive(r.account)?;
+        }
         let account = self.now.accounts.remove(&r.account).unwrap();
         let all = self.now.aliases.iter();
         let own: Vec<_> = all.filter(|(_, a)| **a == r.account).map(|(n, _)| n.clone()).collect();
@@ -56,6 +59,7 @@ impl Model {
         if !self.now.deleted.contains_key(&r.account) {
             self.now.account(r.account)?;
         }
+        self.no_archive(r.account)?;
         let busy = self.restores.values().any(|other| other.account == r.account && !other.ended);
         if busy || self.restores.contains_key(&r.restore) {
             return Err(refused());

@@ -11,6 +11,7 @@ fn without_text(rejection: Rejection) -> Rejection {
         Rejection::Exists(_) => Rejection::Exists(String::new()),
         Rejection::Floor(_) => Rejection::Floor(String::new()),
         Rejection::Restore(_) => Rejection::Restore(String::new()),
+        Rejection::NotCaptured(_) => Rejection::NotCaptured(String::new()),
         Rejection::Role(_) => Rejection::Role(String::new()),
         other => other,
     }

@@ -1,6 +1,7 @@
 //! Random operations: small numbers that are resolved against the model's state,
 //! so that most hit something and some miss.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use proptest::prelude::*;
@@ -73,6 +74,20 @@ enum What {
         account: u8,
         token: u8,
         until: u8,
+    },
+    Rule {
+        scope: u8,
+        direction: u8,
+        archive: u8,
+        remove: Option<u8>,
+    },
+    Capture {
+        size: u8,
+        ids: Vec<u8>,
+        retry: u8,
+        senders: Vec<(u8, u8)>,
+        journal: Option<bool>,
+        named: bool,
     },
     Create {
         account: u8,
@@ -215,6 +230,28 @@ fn classes() -> impl Strategy<Value = What> {
     ]
 }
 
+/// Account 4 is an archive from the beginning, and others may be.
+fn captures() -> impl Strategy<Value = What> {
+    let senders = prop::collection::vec((0u8..5, 0u8..4), 0..3);
+    let journal = prop::option::weighted(0.3, any::<bool>());
+    let ids = prop::collection::vec(0u8..6, 0..4);
+    prop_oneof![
+        (0u8..9, 0u8..3, 2u8..5, prop::option::weighted(0.3, 0u8..6)).prop_map(
+            |(scope, direction, archive, remove)| What::Rule { scope, direction, archive, remove }
+        ),
+        (0u8..100, ids, 0u8..4, senders, journal, prop::bool::weighted(0.8)).prop_map(
+            |(size, ids, retry, senders, journal, named)| What::Capture {
+                size,
+                ids,
+                retry,
+                senders,
+                journal,
+                named
+            }
+        ),
+    ]
+}
+
 fn tree() -> impl Strategy<Value = What> {
     prop_oneof![
         3 => (0u8..4, 0u8..14, 0u8..10, 0u8..20).prop_map(
@@ -274,8 +311,7 @@ fn back() -> impl Strategy<Value = What> {
 
 /// A beginning with two domains and three accounts, then anything.
 pub fn steps(count: Range<usize>) -> impl Strategy<Value = Vec<Step>> {
-    let what =
-        prop_oneof![2 => directory(), 2 => classes(), 6 => tree(), 24 => mail(), 5 => back()];
+    let what = prop_oneof![2 => directory(), 2 => classes(), 2 => captures(), 6 => tree(), 24 => mail(), 5 => back()];
     let step = (what, any::<u8>(), any::<u8>(), any::<bool>())
         .prop_map(|(what, time, operation, own)| Step { what, time, operation, own });
     prop::collection::vec(step, count).prop_map(|rest| {
@@ -292,7 +328,9 @@ fn plain(what: What) -> Step {
 fn beginning() -> Vec<What> {
     let domain = |name| What::Domain { how: 0, name, quota: None, catch_all: 0 };
     let account = |address| What::Account { how: 0, account: 0, address, state: 7, quota: None };
-    vec![What::Level, domain(0), domain(1), account(0), account(1), account(3)]
+    let archive = What::Account { how: 0, account: 0, address: 4, state: 2, quota: Some(1) };
+    let rule = What::Rule { scope: 0, direction: 0, archive: 3, remove: None };
+    vec![What::Level, domain(0), domain(1), account(0), account(1), account(3), archive, rule]
 }
 
 impl Step {
@@ -414,6 +452,7 @@ fn change(what: &What, state: &State, n: u64) -> Change {
             name: format!("c{name}"),
         }),
         what @ (What::Class { .. } | What::Classed { .. }) => class_change(what),
+        what @ (What::Rule { .. } | What::Capture { .. }) => capture_change(what, state, n),
         what @ (What::Role { .. } | What::Token { .. }) => role_change(what, n),
         What::Create { account: a, parent, name: called, special_use } => {
             Change::MailboxCreate(MailboxCreate {
@@ -583,6 +622,49 @@ fn class_change(what: What) -> Change {
     }
 }
 
+fn capture_change(what: What, state: &State, n: u64) -> Change {
+    let archives = || state.rules.values().map(|rule| rule.archive);
+    match what {
+        What::Rule { remove: Some(rule), .. } => {
+            Change::CaptureRemove(CaptureRemove { rule: CaptureId(u64::from(rule) + 1) })
+        }
+        What::Rule { scope, direction, archive, .. } => {
+            let scope = match scope {
+                0..3 => CaptureScope::Domain(domain(scope)),
+                3 => CaptureScope::All,
+                4 => CaptureScope::Class(ClassId(1)),
+                5 => CaptureScope::Journal,
+                _ => CaptureScope::Account(account(scope - 6)),
+            };
+            let direction =
+                [CaptureDirection::Delivered, CaptureDirection::Sent, CaptureDirection::Both]
+                    [usize::from(direction)];
+            let rule = CaptureRule { scope, direction, archive: account(archive) };
+            Change::CaptureSet(CaptureSet { rule })
+        }
+        What::Capture { size, ids, retry, senders, journal, named } => {
+            let party = |(a, of): (u8, u8)| CaptureParty {
+                account: (a > 0).then(|| account(a)),
+                domain: domain(of),
+            };
+            let senders = senders.into_iter().map(party).collect();
+            let source = match journal {
+                Some(parsed) => CaptureSource::Journal { parsed },
+                None => CaptureSource::Sent(senders),
+            };
+            Change::Capture(Capture {
+                message: message(n, size, &ids, 0),
+                received: Timestamp(n as i64),
+                envelope: blob(n + 1_000_000),
+                retry: operation(4, retry),
+                source,
+                archives: archives().filter(|_| named).collect(),
+            })
+        }
+        _ => unreachable!(),
+    }
+}
+
 fn role_change(what: What, n: u64) -> Change {
     match what {
         What::Role { give, account: a, role, domain: over } => {
@@ -615,6 +697,7 @@ fn account_change(
     let state = match state {
         0 => AccountState::Closed,
         1 => AccountState::Locked,
+        2 => AccountState::Archive,
         _ => AccountState::Active,
     };
     let settings = AccountSettings { state, quota: quota.map(u64::from), ..Default::default() };
@@ -627,12 +710,23 @@ fn account_change(
 
 fn mail_change(what: What, state: &State, n: u64) -> Change {
     match what {
-        What::Deliver { size, ids, subject, to } => Change::Deliver(Deliver {
-            message: message(n, size, &ids, subject),
-            received: Timestamp(n as i64),
-            envelope: blob(n + 1_000_000),
-            recipients: to.into_iter().map(recipient).collect(),
-        }),
+        What::Deliver { size, ids, subject, to } => {
+            let deliver = Deliver {
+                message: message(n, size, &ids, subject),
+                received: Timestamp(n as i64),
+                envelope: blob(n + 1_000_000),
+                recipients: to.into_iter().map(recipient).collect(),
+            };
+            let archives: BTreeSet<_> = state.rules.values().map(|rule| rule.archive).collect();
+            // Some are proposed by whoever knows of no rule.
+            match archives.is_empty() || size % 8 == 0 {
+                true => Change::Deliver(deliver),
+                false => {
+                    let archives = archives.into_iter().collect();
+                    Change::DeliverCaptured(DeliverCaptured { deliver, archives })
+                }
+            }
+        }
         What::Append { account: a, mailbox: m, items } => Change::Append(Append {
             account: account(a),
             mailbox: mailbox(m),

@@ -37,7 +37,7 @@ fn find(view: &View, name: &str) -> Result<Class, ApiError> {
     })
 }
 
-async fn find_id(app: &App, name: &str) -> Result<ClassId, ApiError> {
+pub(super) async fn find_id(app: &App, name: &str) -> Result<ClassId, ApiError> {
     let name = name.to_owned();
     app.read(move |view| Ok(find(view, &name)?.id)).await
 }

@@ -5,8 +5,8 @@ use axum::routing::get;
 use axum::{Extension, Json, Router};
 use redoubt_log::id::{AccountId, OperationId};
 use redoubt_log::record::{
-    AccountAdd, AccountRename, AccountSet, AccountSettings, Address, AliasAdd, AliasRemove, Change,
-    CredentialSet, DomainAdd, DomainRemove, DomainSet, Done, Outcome,
+    AccountAdd, AccountRename, AccountSet, AccountSettings, AccountState, Address, AliasAdd,
+    AliasRemove, Change, CredentialSet, DomainAdd, DomainRemove, DomainSet, Done, Outcome,
 };
 use redoubt_store::account::{normal_domain, normal_local};
 use redoubt_store::view::{Account, Domain};
@@ -177,7 +177,7 @@ async fn account_add(
         settings: AccountSettings {
             display_name: body.display_name,
             quota: body.quota,
-            ..AccountSettings::default()
+            state: if body.archive { AccountState::Archive } else { AccountState::Active },
         },
         password: match body.password {
             Some(password) => Some(app.mailstore.hash_password(password.as_bytes()).await?),

@@ -3,6 +3,7 @@
 
 pub mod audit;
 mod backup;
+mod captures;
 mod classes;
 pub mod client;
 mod cluster;
@@ -104,6 +105,7 @@ pub fn router(app: App) -> Router {
         .merge(cluster::routes(app.clone()))
         .merge(directory::routes(app.clone()))
         .merge(classes::routes(app.clone()))
+        .merge(captures::routes(app.clone()))
         .merge(mailboxes::routes(app.clone()))
         .merge(travel::routes(app.clone()))
         .merge(restores::routes(app.clone()))

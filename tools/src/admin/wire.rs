@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use redoubt_log::dump;
-use redoubt_log::id::{AccountId, ClassId, OperationId, Timestamp};
-use redoubt_log::record::{AccountState, ClassSettings, DomainSettings, Limits, SpecialUse};
+use redoubt_log::id::{AccountId, CaptureId, ClassId, OperationId, Timestamp};
+use redoubt_log::record::{
+    AccountState, CaptureDirection, ClassSettings, DomainSettings, Limits, SpecialUse,
+};
 use redoubt_log::segment::LogEntry;
+use redoubt_store::rows::CapturedRow;
 use serde::{Deserialize, Serialize};
 
 /// Why a call was not done.
@@ -32,6 +35,66 @@ pub struct ClassBody {
     pub name: String,
     /// What it says.
     pub settings: ClassSettings,
+}
+
+/// A capture rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureBody {
+    /// Whose mail.
+    pub scope: ScopeBody,
+    /// Which of it.
+    pub direction: CaptureDirection,
+    /// Into which archive account: an address or an id.
+    pub archive: String,
+}
+
+/// Whose mail a capture rule is over, by names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScopeBody {
+    /// Everybody's.
+    All,
+    /// A domain's.
+    Domain(String),
+    /// That of accounts with a class, by its name or id.
+    Class(String),
+    /// An account's, by address or id.
+    Account(String),
+    /// Journal reports to the archive account's own address.
+    Journal,
+}
+
+/// A capture rule in a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureLine {
+    /// Its id.
+    pub id: CaptureId,
+    /// When it was set.
+    pub set: Timestamp,
+    /// What it says.
+    #[serde(flatten)]
+    pub rule: CaptureBody,
+}
+
+/// What was captured, from the beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureStatus {
+    /// Of the mail of domains.
+    pub domains: Vec<Captured>,
+    /// Of the mail of accounts, where there is any.
+    pub accounts: Vec<Captured>,
+    /// Archive accounts: what journal reports brought.
+    pub archives: Vec<Captured>,
+}
+
+/// What was captured of the mail of a domain or account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Captured {
+    /// Its name or address.
+    pub name: String,
+    /// How much.
+    #[serde(flatten)]
+    pub captured: CapturedRow,
 }
 
 /// A class in a listing.
@@ -110,6 +173,8 @@ pub struct NewAccount {
     pub quota: Option<u64>,
     /// Its password; without one nobody logs in.
     pub password: Option<String>,
+    /// Whether it is an archive, for ever.
+    pub archive: bool,
 }
 
 /// What changes of an account; what is absent stays.

@@ -40,6 +40,9 @@ pub enum Account {
         /// Its class of service; its domain's without it.
         #[arg(long)]
         class: Option<String>,
+        /// An archive: captured mail goes in, retention alone takes it out; for ever.
+        #[arg(long)]
+        archive: bool,
     },
     /// List all accounts
     List,
@@ -105,10 +108,18 @@ pub struct One {
 pub async fn run(common: &Common, verb: Account) -> anyhow::Result<Exit> {
     let client = common.client()?;
     match verb {
-        Account::Add { address, if_missing, password_stdin, name, quota: bytes, class } => {
+        Account::Add {
+            address,
+            if_missing,
+            password_stdin,
+            name,
+            quota: bytes,
+            class,
+            archive,
+        } => {
             let quota = bytes.as_deref().map(quota).transpose()?.flatten();
             let password = password(password_stdin, true)?;
-            let body = NewAccount { address, display_name: name, quota, password };
+            let body = NewAccount { address, display_name: name, quota, password, archive };
             let one = One { account: body.address.clone() };
             let made = add(common, &client, body, if_missing).await?;
             if made && class.is_some() {

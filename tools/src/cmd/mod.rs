@@ -10,6 +10,7 @@ mod backup_expire;
 mod backup_keys;
 mod backup_table;
 pub mod bench;
+pub mod capture;
 pub mod check;
 pub mod class;
 pub mod cluster;
@@ -156,6 +157,9 @@ enum Verb {
     /// Classes of service: quotas, history and limits for many accounts
     #[command(subcommand)]
     Class(class::Class),
+    /// Mail that is kept in archive accounts too
+    #[command(subcommand)]
+    Capture(capture::Capture),
     /// Other names for accounts
     #[command(subcommand)]
     Alias(alias::Alias),
@@ -279,6 +283,7 @@ async fn client_verb(common: &Common, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Domain(verb) => domain::run(common, verb).await,
         Verb::Account(verb) => account::run(common, verb).await,
         Verb::Class(verb) => class::run(common, verb).await,
+        Verb::Capture(verb) => capture::run(common, verb).await,
         Verb::Alias(verb) => alias::run(common, verb).await,
         Verb::Role(verb) => role::run(common, verb).await,
         Verb::Token(verb) => token::run(common, verb).await,

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use redoubt_log::id::{AccountId, LogIndex, ModSeq, Uid};
+use redoubt_log::record::AccountState;
 use redoubt_store::mailstore::{MailboxRef, StoreError};
 use redoubt_store::uids::UidSet;
 use redoubt_store::view::{Mailbox, MailboxChanges, View};
@@ -24,6 +25,8 @@ struct Opened {
     uids: UidSet,
     first_unseen: Option<Uid>,
     changes: Option<MailboxChanges>,
+    /// Nobody but retention changes it.
+    archive: bool,
 }
 
 /// Leaves the mailbox of before and opens another.
@@ -46,7 +49,9 @@ pub(crate) async fn run(session: &mut Session, select: Select) -> Answer {
         return Ok(Reply::no("NONEXISTENT", "This name only has mailboxes below it"));
     }
     let past = place.index();
-    announce(session, account, &opened, select.read_only, past);
+    let archive = opened.archive;
+    let read_only = select.read_only || archive;
+    announce(session, account, &opened, read_only, past);
     if let (Some(qresync), Some(changes)) = (select.qresync, opened.changes) {
         let told = resynchronize(session, &qresync, &changes, opened.mailbox.uid_next).await;
         if let Err(trouble) = told {
@@ -55,8 +60,11 @@ pub(crate) async fn run(session: &mut Session, select: Select) -> Answer {
             return Err(trouble);
         }
     }
-    Ok(match select.read_only || past.is_some() {
+    Ok(match read_only || past.is_some() {
         true if select.read_only => Reply::ok("EXAMINE done").code("READ-ONLY"),
+        true if archive => {
+            Reply::ok("SELECT done, and nobody changes an archive").code("READ-ONLY")
+        }
         true => Reply::ok("SELECT done, and nothing changes what was").code("READ-ONLY"),
         false => Reply::ok("SELECT done").code("READ-WRITE"),
     })
@@ -87,7 +95,8 @@ fn opened(
 ) -> Result<Opened, StoreError> {
     let changes = since.map(|since| view.changed_since(account, mailbox.id, since)).transpose()?;
     let (uids, unseen) = view.opened(account, mailbox.id, account)?;
-    Ok(Opened { uids, first_unseen: unseen.first(), changes, mailbox })
+    let archive = view.account(account)?.is_some_and(|a| a.settings.state == AccountState::Archive);
+    Ok(Opened { uids, first_unseen: unseen.first(), changes, mailbox, archive })
 }
 
 fn announce(

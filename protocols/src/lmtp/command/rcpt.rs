@@ -6,7 +6,7 @@ use redoubt_store::view::{Account, Resolved};
 
 use super::super::deliverer::Deliverer;
 use super::super::path;
-use super::super::reply::{Reply, closed, quota, reply, reply_with, unreadable};
+use super::super::reply::{Reply, archive, closed, quota, reply, reply_with, unreadable};
 use super::super::session::{Session, Transaction};
 use super::super::{LmtpOptions, OverQuota};
 use super::mail::{after, check_utf8};
@@ -77,8 +77,10 @@ fn check_account(
     account: &Account,
     over_quota: OverQuota,
 ) -> Result<(), Reply> {
-    if account.settings.state == AccountState::Closed {
-        return Err(closed());
+    match account.settings.state {
+        AccountState::Closed => return Err(closed()),
+        AccountState::Archive => return Err(archive()),
+        _ => {}
     }
     let after = account.used_bytes.saturating_add(transaction.size.unwrap_or(0).max(1));
     if account.quota.is_some_and(|limit| after > limit) {

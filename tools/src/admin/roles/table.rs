@@ -99,6 +99,18 @@ pub const TABLE: &[Verb] = &[
         ],
     ),
     verb(
+        "capture rule list, capture status",
+        &[Compliance, Auditor],
+        Over::All,
+        &[("GET", "/v1/captures"), ("GET", "/v1/captured")],
+    ),
+    verb(
+        "capture rule add, capture rule remove",
+        &[Compliance],
+        Over::All,
+        &[("POST", "/v1/captures"), ("DELETE", "/v1/captures/{rule}")],
+    ),
+    verb(
         "domain set --class, account set --class and limits",
         &[Operator],
         Over::All,
