@@ -376,18 +376,51 @@ fn describe_audit(change: &Change) -> (&'static str, String) {
     match change {
         Change::DiscoveryBegin(begin) => {
             let (job, work, pinned) = (begin.job, begin.work, begin.pinned);
-            ("discovery-begin", format!("{job}: {work:?} as of entry {pinned}"))
+            let of = begin.matter.map_or_else(String::new, |matter| format!(", matter {matter}"));
+            ("discovery-begin", format!("{job}: {work:?} as of entry {pinned}{of}"))
         }
         Change::DiscoveryEnd(end) => {
             let (found, failed, ended) = (end.found, end.failed, end.ended);
             ("discovery-end", format!("{}: {ended:?}, {found} found, {failed} failed", end.job))
         }
         Change::DiscoveryRemove(gone) => ("discovery-remove", gone.job.to_string()),
+        Change::DiscoveryLook(look) => {
+            ("discovery-look", format!("{}: {} from {} on", look.job, look.limit, look.after))
+        }
         Change::MailRead(read) => {
             ("mail-read", format!("account {}, {:?}", read.account, read.how))
         }
         Change::Logins(logins) => ("logins", describe_logins(logins)),
         Change::HeadKey(key) => ("head-key", format!("node {}: {}", key.node, key.key)),
+        _ => describe_matters(change),
+    }
+}
+
+fn describe_matters(change: &Change) -> (&'static str, String) {
+    match change {
+        Change::MatterAdd(add) => ("matter-add", add.name.clone()),
+        Change::MatterSet(set) => {
+            let closed = if set.settings.closed { ", closed" } else { "" };
+            ("matter-set", format!("matter {}: {}{closed}", set.matter, set.name))
+        }
+        Change::MatterMember(member) => {
+            let role = member.role.map_or("no member", |role| role.name());
+            (
+                "matter-member",
+                format!("matter {}: account {}, {role}", member.matter, member.account),
+            )
+        }
+        Change::MatterCustodian(of) => {
+            let how = if of.is { "" } else { ", no more" };
+            ("matter-custodian", format!("matter {}: account {}{how}", of.matter, of.account))
+        }
+        Change::MatterNote(note) => {
+            ("matter-note", format!("matter {}: {} octets", note.matter, note.text.len()))
+        }
+        Change::Approval(of) => {
+            let how = if of.given { "approved" } else { "refused" };
+            ("approval", format!("export {}: {how}", of.job))
+        }
         _ => describe_system(change),
     }
 }

@@ -75,6 +75,10 @@ number!(
     CaptureId(u64)
 );
 number!(
+    /// A matter of discovery; it is closed, and never removed.
+    MatterId(u64)
+);
+number!(
     /// A Raft term.
     Term(u64)
 );

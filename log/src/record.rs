@@ -14,6 +14,7 @@ mod directory;
 mod discovery;
 mod lineage;
 mod mailbox;
+mod matter;
 mod outcome;
 mod reads;
 mod restore;
@@ -36,11 +37,16 @@ pub use directory::{
     Limits, PersonalTokenAdd, PersonalTokenRevoke, Role, RoleGrant,
 };
 pub use discovery::{
-    DiscoveryBegin, DiscoveryEnd, DiscoveryEnded, DiscoveryRemove, DiscoveryWork, HeadKey,
+    DiscoveryBegin, DiscoveryEnd, DiscoveryEnded, DiscoveryLook, DiscoveryRemove, DiscoveryWork,
+    HeadKey,
 };
 pub use lineage::{Archived, NewLineage, PART, Renumber};
 pub use mailbox::{
     MailboxCreate, MailboxDelete, MailboxNamed, MailboxRename, NamedChange, SpecialUse, Subscribe,
+};
+pub use matter::{
+    Approval, MatterAdd, MatterCustodian, MatterMember, MatterNote, MatterRole, MatterSet,
+    MatterSettings,
 };
 pub use outcome::{Arrival, Done, Outcome, Rejection};
 pub use reads::{LoginCount, LoginProtocol, Logins, MAX_LOGINS, MailRead, MailReadHow};
@@ -226,6 +232,20 @@ pub enum Change {
     HeadKey(HeadKey),
     /// Somebody removes what a node keeps of a search or export: the list of what was found.
     DiscoveryRemove(DiscoveryRemove),
+    /// Somebody looks at what a search found.
+    DiscoveryLook(DiscoveryLook),
+    /// A new matter.
+    MatterAdd(MatterAdd),
+    /// A matter's name and settings, as a whole.
+    MatterSet(MatterSet),
+    /// Somebody may do something in a matter, or nothing any more.
+    MatterMember(MatterMember),
+    /// An account's mail is what a matter is about, or not any more.
+    MatterCustodian(MatterCustodian),
+    /// A note in a matter.
+    MatterNote(MatterNote),
+    /// A second person lets an export be, or not.
+    Approval(Approval),
     /// An administrator looks at somebody's mail.
     MailRead(MailRead),
     /// Logins of some time on one node, counted.
@@ -312,6 +332,13 @@ impl Change {
             Self::DiscoveryRemove(_) => 0x0605,
             Self::MailRead(_) => 0x0606,
             Self::Logins(_) => 0x0607,
+            Self::DiscoveryLook(_) => 0x0608,
+            Self::MatterAdd(_) => 0x0610,
+            Self::MatterSet(_) => 0x0611,
+            Self::MatterMember(_) => 0x0612,
+            Self::MatterCustodian(_) => 0x0613,
+            Self::MatterNote(_) => 0x0614,
+            Self::Approval(_) => 0x0620,
             Self::HistoryFloor(_) => 0x0401,
             Self::HistoryTrim(_) => 0x0402,
             Self::HoldSet(_) => 0x0403,
@@ -341,6 +368,9 @@ impl Change {
             Self::RestoreAudit(_) => 3,
             Self::DiscoveryBegin(_) | Self::DiscoveryEnd(_) | Self::HeadKey(_) => 3,
             Self::DiscoveryRemove(_) | Self::MailRead(_) | Self::Logins(_) => 3,
+            Self::DiscoveryLook(_) | Self::Approval(_) => 3,
+            Self::MatterAdd(_) | Self::MatterSet(_) | Self::MatterMember(_) => 3,
+            Self::MatterCustodian(_) | Self::MatterNote(_) => 3,
             Self::ClassAdd(_)
             | Self::ClassSet(_)
             | Self::ClassRemove(_)

@@ -115,6 +115,10 @@ fn capture() -> Capture {
     }
 }
 
+fn matter_settings() -> MatterSettings {
+    MatterSettings { about: "Wer wusste wann was?".into(), review_exports: true, closed: true }
+}
+
 /// One of each kind, every optional field used somewhere.
 fn changes() -> Vec<Change> {
     let (account, mailbox, from, to) = (AccountId(1), MailboxId(3), MailboxId(4), MailboxId(5));
@@ -272,6 +276,7 @@ fn changes() -> Vec<Change> {
             of: Some(OperationId([8; 16])),
             asked: BlobId([1; 32]),
             pinned: LogIndex(1 << 33),
+            matter: Some(MatterId(300)),
         }),
         Change::DiscoveryEnd(DiscoveryEnd {
             job: OperationId([9; 16]),
@@ -301,6 +306,29 @@ fn changes() -> Vec<Change> {
             left_out: 7,
         }),
         Change::DiscoveryRemove(DiscoveryRemove { job: OperationId([9; 16]) }),
+        Change::DiscoveryLook(DiscoveryLook {
+            job: OperationId([9; 16]),
+            after: 1 << 33,
+            limit: 500,
+        }),
+        Change::MatterAdd(MatterAdd { name: "case 7".into(), settings: matter_settings() }),
+        Change::MatterSet(MatterSet {
+            matter: MatterId(300),
+            name: "case 7".into(),
+            settings: matter_settings(),
+        }),
+        Change::MatterMember(MatterMember {
+            matter: MatterId(300),
+            account,
+            role: Some(MatterRole::Reviewer),
+        }),
+        Change::MatterCustodian(MatterCustodian { matter: MatterId(300), account, is: true }),
+        Change::MatterNote(MatterNote { matter: MatterId(300), text: "two\nlines".into() }),
+        Change::Approval(Approval {
+            job: OperationId([9; 16]),
+            given: true,
+            note: "as agreed".into(),
+        }),
         Change::Version(Version { apply: 2 }),
         Change::CheckpointMark(CheckpointMark { index: LogIndex(9), state: Hash([6; 32]) }),
         Change::TokenAdd(TokenAdd { token: Hash([7; 32]), expires: Timestamp(-1), light: true }),

@@ -2,8 +2,8 @@
 //! count; what belongs to an account begins with the account.
 
 use redoubt_log::id::{
-    AccountId, BlobId, CaptureId, ClassId, EmailId, Hash, HoldId, LogIndex, MailboxId, ModSeq,
-    NodeId, OperationId, ThreadKey, Timestamp, Uid,
+    AccountId, BlobId, CaptureId, ClassId, EmailId, Hash, HoldId, LogIndex, MailboxId, MatterId,
+    ModSeq, NodeId, OperationId, ThreadKey, Timestamp, Uid,
 };
 use redoubt_log::record::{Address, Role};
 
@@ -78,6 +78,20 @@ pub enum Key<'a> {
     Grant(AccountId, Role, Option<&'a str>),
     /// A personal token, by the hash of its secret: at most 10,000.
     PersonalToken(Hash),
+    /// A matter.
+    Matter(MatterId),
+    /// A member of a matter.
+    MatterMember(MatterId, AccountId),
+    /// Whose mail a matter is about.
+    MatterCustodian(MatterId, AccountId),
+    /// A note of a matter, by its number.
+    MatterNote(MatterId, u64),
+    /// That a search or export is of a matter.
+    MatterJob(MatterId, OperationId),
+    /// A search or export.
+    Job(OperationId),
+    /// An export that a second person has to approve.
+    Approval(OperationId),
     /// An address.
     Address(&'a Address),
     /// An account.
@@ -173,6 +187,8 @@ pub enum Meta {
     NextCapture,
     /// Roles that somebody was ever given, as bits by their number.
     RolesGiven,
+    /// The next matter's id.
+    NextMatter,
     /// The next hold's id.
     NextHold,
     /// Where the newest hold was set.
@@ -203,6 +219,7 @@ impl Meta {
             Self::Classes => b"classes",
             Self::NextCapture => b"next-capture",
             Self::RolesGiven => b"roles-given",
+            Self::NextMatter => b"next-matter",
             Self::NextHold => b"next-hold",
             Self::LastHold => b"last-hold",
             Self::Floors => b"floors",
@@ -270,6 +287,12 @@ impl Key<'_> {
             Self::HeadKey(_) | Self::Class(_) | Self::DomainClass(_) => Table::Directory,
             Self::Grant(..) | Self::PersonalToken(_) => Table::Directory,
             Self::Capture(_) | Self::DomainCaptured(_) => Table::Directory,
+            Self::Matter(_) | Self::MatterMember(..) | Self::MatterCustodian(..) => {
+                Table::Directory
+            }
+            Self::MatterNote(..) | Self::MatterJob(..) | Self::Job(_) | Self::Approval(_) => {
+                Table::Directory
+            }
             Self::Account(_)
             | Self::Usage(_)
             | Self::Credential(..)
@@ -317,6 +340,13 @@ impl Key<'_> {
                 grants_of(a).u8(role.number()).raw(domain).done()
             }
             Self::PersonalToken(token) => personal_tokens().raw(&token.0).done(),
+            Self::Matter(matter) => matters().u64(matter.0).done(),
+            Self::MatterMember(matter, a) => members_of(matter).u64(a.0).done(),
+            Self::MatterCustodian(matter, a) => custodians_of(matter).u64(a.0).done(),
+            Self::MatterNote(matter, number) => notes_of(matter).u64(number).done(),
+            Self::MatterJob(matter, job) => jobs_of(matter).raw(&job.0).done(),
+            Self::Job(job) => Bytes::default().raw(b"Mo").raw(&job.0).done(),
+            Self::Approval(job) => approvals().raw(&job.0).done(),
             Self::Account(a) => Bytes::account(a).u8(b'a').done(),
             Self::Usage(a) => Bytes::account(a).u8(b'u').done(),
             Self::Credential(a, name) => Bytes::account(a).u8(b'c').raw(name.as_bytes()).done(),
@@ -416,6 +446,41 @@ pub(crate) fn grants_of(account: AccountId) -> Bytes {
 /// The beginning of the keys of all personal tokens.
 pub(crate) fn personal_tokens() -> Bytes {
     Bytes::default().u8(b'p')
+}
+
+/// The beginning of the keys of all matters.
+pub(crate) fn matters() -> Bytes {
+    Bytes::default().raw(b"Ma")
+}
+
+/// The beginning of the keys of all members of matters.
+pub(crate) fn members() -> Bytes {
+    Bytes::default().raw(b"Mm")
+}
+
+/// The beginning of the keys of a matter's members.
+pub(crate) fn members_of(matter: MatterId) -> Bytes {
+    members().u64(matter.0)
+}
+
+/// The beginning of the keys of a matter's custodians.
+pub(crate) fn custodians_of(matter: MatterId) -> Bytes {
+    Bytes::default().raw(b"Mc").u64(matter.0)
+}
+
+/// The beginning of the keys of a matter's notes.
+pub(crate) fn notes_of(matter: MatterId) -> Bytes {
+    Bytes::default().raw(b"Mn").u64(matter.0)
+}
+
+/// The beginning of the keys of a matter's searches and exports.
+pub(crate) fn jobs_of(matter: MatterId) -> Bytes {
+    Bytes::default().raw(b"Mj").u64(matter.0)
+}
+
+/// The beginning of the keys of all exports that a second person approves, decided ones too.
+pub(crate) fn approvals() -> Bytes {
+    Bytes::default().raw(b"Mv")
 }
 
 /// The keys of all join tokens.

@@ -11,6 +11,12 @@ use redoubt_log::record::{
 };
 use serde::{Deserialize, Serialize};
 
+mod matter;
+
+pub use matter::{
+    ApprovalRow, Decision, JobEnd, JobRow, MatterMemberRow, MatterNoteRow, MatterRow, SinceRow,
+};
+
 /// A domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DomainRow {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{BlobId, Hash, LogIndex, NodeId, OperationId};
+use crate::id::{BlobId, Hash, LogIndex, MatterId, NodeId, OperationId};
 
 /// See [`Change::DiscoveryBegin`](super::Change::DiscoveryBegin). Nothing that was found is
 /// answered before this is committed.
@@ -18,6 +18,8 @@ pub struct DiscoveryBegin {
     pub asked: BlobId,
     /// The index that the search is pinned to.
     pub pinned: LogIndex,
+    /// The matter that it is of.
+    pub matter: Option<MatterId>,
 }
 
 /// What discovery does.
@@ -62,6 +64,18 @@ pub enum DiscoveryEnded {
 pub struct DiscoveryRemove {
     /// Which search or export.
     pub job: OperationId,
+}
+
+/// See [`Change::DiscoveryLook`](super::Change::DiscoveryLook). Nothing is shown before this is
+/// committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoveryLook {
+    /// The search.
+    pub job: OperationId,
+    /// The place in its list from which on.
+    pub after: u64,
+    /// How many emails at most.
+    pub limit: u32,
 }
 
 /// See [`Change::HeadKey`](super::Change::HeadKey).

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountState, Restored, SpecialUse};
 use crate::id::{
-    AccountId, CaptureId, ClassId, EmailId, HoldId, LogIndex, MailboxId, ModSeq, NodeId, Sequence,
-    ThreadId, Timestamp, Uid, UidValidity,
+    AccountId, CaptureId, ClassId, EmailId, HoldId, LogIndex, MailboxId, MatterId, ModSeq, NodeId,
+    Sequence, ThreadId, Timestamp, Uid, UidValidity,
 };
 
 /// What `apply` answers to a record, the same on every replica.
@@ -50,6 +50,8 @@ pub enum Done {
     Class(ClassId),
     /// The new capture rule.
     Capture(CaptureId),
+    /// The new matter.
+    Matter(MatterId),
 }
 
 /// An email that came to stand in a mailbox.
@@ -178,6 +180,9 @@ pub enum Rejection {
         /// Octets that the account takes.
         limit: u64,
     },
+    /// A matter, or what is of one, forbids it.
+    #[error("{0}")]
+    Matter(String),
     /// A role that cannot be had so.
     #[error("{0}")]
     Role(String),

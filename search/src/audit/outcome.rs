@@ -8,7 +8,7 @@ use redoubt_store::mailstore::StoreError;
 use redoubt_store::view::View;
 
 /// Kinds that leave nothing in the state: being in the log is all that they do.
-const LEAVE_NOTHING: [u16; 5] = [0x0602, 0x0603, 0x0605, 0x0606, 0x0607];
+const LEAVE_NOTHING: [u16; 4] = [0x0605, 0x0606, 0x0607, 0x0608];
 
 /// The account that stands for the directory, and for who did what.
 const DIRECTORY: AccountId = AccountId(0);

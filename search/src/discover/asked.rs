@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use redoubt_log::id::{AccountId, LogIndex, OperationId, Timestamp};
+use redoubt_log::id::{AccountId, LogIndex, MatterId, OperationId, Timestamp};
 use redoubt_log::record::Actor;
 use redoubt_store::travel::Which;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ pub struct Asked {
     pub begun: Timestamp,
     /// Why, as typed.
     pub reason: Option<String>,
+    /// The matter that it is of.
+    #[serde(default)]
+    pub matter: Option<MatterId>,
     /// What is done.
     pub work: Work,
 }

@@ -77,9 +77,15 @@ impl Inner {
 
     /// A job, to its end, or until the server ends.
     pub(super) async fn work(self: &Arc<Self>, asked: Asked, running: &Running) {
-        let Ok(_turn) = self.turns.acquire().await else { return };
         loop {
-            let Err(error) = self.attempt(&asked, running).await else { return };
+            let tried = match self.may_begin(&asked, running).await {
+                Ok(()) => {
+                    let Ok(_turn) = self.turns.acquire().await else { return };
+                    self.attempt(&asked, running).await
+                }
+                waits => waits,
+            };
+            let Err(error) = tried else { return };
             if self.ending.load(Ordering::Relaxed) {
                 return;
             }
@@ -101,9 +107,6 @@ impl Inner {
         if is_published(asked) {
             return self.ended(&folder, Phase::Completed);
         }
-        if folder.state()?.phase == Phase::Asked {
-            self.begin(asked, &folder).await?;
-        }
         let mut manifest = None;
         if folder.state()?.phase == Phase::Running {
             manifest = self.run(asked, &folder, running).await?;
@@ -111,6 +114,64 @@ impl Inner {
         match manifest {
             Some(closed) => self.publish(asked, &folder, closed).await,
             None => self.end(asked, &folder, None).await.map(drop),
+        }
+    }
+
+    /// The record comes first; and, where a second person has to let it be, that.
+    async fn may_begin(&self, asked: &Asked, running: &Running) -> Done {
+        let folder = Folder::of(&self.folder, asked.job);
+        if is_published(asked) {
+            return Ok(());
+        }
+        if folder.state()?.phase == Phase::Asked {
+            self.begin(asked, &folder).await?;
+        }
+        if asked.matter.is_none() || matches!(asked.work, Work::Search(_)) {
+            return Ok(());
+        }
+        while folder.state()?.phase == Phase::Running && !self.is_approved(asked, &folder)? {
+            if self.ending.load(Ordering::Relaxed) {
+                return Err(DiscoverError::Stopped);
+            }
+            if running.cancelled.load(Ordering::Relaxed) {
+                let mut state = folder.state()?;
+                (state.phase, state.ends) = (Phase::Ending, Phase::Cancelled);
+                return folder.save(&state);
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        Ok(())
+    }
+
+    /// Whether an export may be: nobody has to approve it, or somebody has.
+    fn is_approved(&self, asked: &Asked, folder: &Folder) -> Result<bool, DiscoverError> {
+        let (view, mut state) = (self.store.local_view()?, folder.state()?);
+        // What this node has not applied yet may say that somebody has to.
+        if state.record > view.applied().map(|applied| applied.index) {
+            return Ok(false);
+        }
+        let Some(asked_for) = view.approval(asked.job)? else { return Ok(true) };
+        match asked_for.decision {
+            Some(decision) if decision.given => {
+                state.why = None;
+                folder.save(&state)?;
+                Ok(true)
+            }
+            Some(decision) => {
+                let note = decision.note;
+                Err(DiscoverError::NotNow(format!("a second person has refused it: {note}")))
+            }
+            None => {
+                let text = format!(
+                    "a second person has to approve it: `redoubt approval give {}`",
+                    asked.job
+                );
+                if state.why.as_ref() != Some(&text) {
+                    state.why = Some(text);
+                    folder.save(&state)?;
+                }
+                Ok(false)
+            }
         }
     }
 
@@ -123,7 +184,8 @@ impl Inner {
         let text = serde_json::to_vec(asked);
         let text = text.map_err(|error| DiscoverError::NotNow(error.to_string()))?;
         let (job, pinned) = (asked.job, asked.work.pinned());
-        let asked_of_log = DiscoveryAsked { job, work, of, asked: text, pinned };
+        let asked_of_log =
+            DiscoveryAsked { job, work, of, asked: text, pinned, matter: asked.matter };
         let outcome = self.store.discovery_begins(&asked.actor, asked_of_log).await?;
         let mut state = folder.state()?;
         (state.phase, state.record) = (Phase::Running, Some(outcome.index));

@@ -21,6 +21,7 @@ mod history;
 mod hold;
 mod lineage;
 mod mailbox;
+mod matter;
 mod operations;
 mod placing;
 mod restore;
@@ -252,11 +253,18 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         }
         Change::RestoreAudit(r) => restore::audit(work, r),
         // The record itself is the audit.
-        Change::DiscoveryBegin(_)
-        | Change::DiscoveryEnd(_)
-        | Change::DiscoveryRemove(_)
+        Change::DiscoveryRemove(_)
+        | Change::DiscoveryLook(_)
         | Change::MailRead(_)
         | Change::Logins(_) => Ok(Done::Unit),
+        Change::DiscoveryBegin(r) => matter::begins(work, actor, r),
+        Change::DiscoveryEnd(r) => matter::ends(work, r),
+        Change::MatterAdd(r) => matter::add(work, actor, r),
+        Change::MatterSet(r) => matter::set(work, r),
+        Change::MatterMember(r) => matter::member(work, actor, *r),
+        Change::MatterCustodian(r) => matter::custodian(work, *r),
+        Change::MatterNote(r) => matter::note(work, actor, r),
+        Change::Approval(r) => matter::decide(work, actor, r),
         Change::HeadKey(r) => cluster::head_key(work, *r),
         Change::HistoryFloor(r) => history::floor(work, r),
         Change::HistoryTrim(r) => history::trim(work, r),

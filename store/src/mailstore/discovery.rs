@@ -1,6 +1,6 @@
 //! Searches and exports over accounts are records: nothing that was found is told before.
 
-use redoubt_log::id::{BlobId, Hash, LogIndex, NodeId, OperationId};
+use redoubt_log::id::{BlobId, Hash, LogIndex, MatterId, NodeId, OperationId};
 use redoubt_log::record::{
     Actor, Change, DiscoveryBegin, DiscoveryEnd, DiscoveryRemove, DiscoveryWork, HeadKey, Outcome,
 };
@@ -23,6 +23,8 @@ pub struct DiscoveryAsked {
     pub asked: Vec<u8>,
     /// The index that it is pinned to.
     pub pinned: LogIndex,
+    /// The matter that it is of.
+    pub matter: Option<MatterId>,
 }
 
 impl Mailstore {
@@ -97,10 +99,10 @@ impl Inner {
     ) -> Result<Outcome, WriteError> {
         // What is found here stays until the record that names it is applied.
         let _using = self.blobs.using();
-        let DiscoveryAsked { job, work, of, asked: text, pinned } = asked;
+        let DiscoveryAsked { job, work, of, asked: text, pinned, matter } = asked;
         let ingest = self.ingest.clone();
         let blob = self.work(move || ingest.salted(&text)).await??;
-        let begin = DiscoveryBegin { job, work, of, asked: blob, pinned };
+        let begin = DiscoveryBegin { job, work, of, asked: blob, pinned, matter };
         self.propose(actor, job, Change::DiscoveryBegin(begin)).await
     }
 }

@@ -14,6 +14,7 @@ mod classes;
 mod cluster;
 mod directory;
 mod mailboxes;
+mod matters;
 mod named;
 mod parts;
 mod placements;

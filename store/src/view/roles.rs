@@ -69,7 +69,10 @@ impl View {
         Ok(found)
     }
 
-    fn row_now<T: DeserializeOwned>(&self, key: &Key<'_>) -> Result<Option<T>, StoreError> {
+    pub(super) fn row_now<T: DeserializeOwned>(
+        &self,
+        key: &Key<'_>,
+    ) -> Result<Option<T>, StoreError> {
         let found = self.reader().get(key.table(), &key.bytes())?;
         let read = found.map(|value| decode(key.table(), &key.bytes(), &value));
         Ok(read.transpose()?)

@@ -11,6 +11,7 @@ mod classes;
 mod directory;
 mod emails;
 mod mailboxes;
+mod matters;
 mod queries;
 mod restore;
 mod retention;
@@ -127,6 +128,8 @@ pub struct Model {
     pub floors: BTreeMap<AccountId, LogIndex>,
     pub holds: BTreeMap<HoldId, AccountId>,
     holds_made: u64,
+    pub matters: BTreeMap<MatterId, matters::MatterM>,
+    pub jobs: BTreeMap<OperationId, matters::JobM>,
 }
 
 /// One record at work.
@@ -204,6 +207,14 @@ impl Model {
             Change::ClassRemove(r) => self.class_remove(r),
             Change::AccountClass(r) => self.account_class(r),
             Change::DomainClass(r) => self.domain_class(r),
+            Change::DiscoveryBegin(r) => self.discovery_begin(record.actor.principal, r),
+            Change::DiscoveryEnd(r) => self.discovery_end(r),
+            Change::MatterAdd(r) => self.matter_add(record.actor.principal, r),
+            Change::MatterSet(r) => self.matter_set(r),
+            Change::MatterMember(r) => self.matter_member(record.actor.principal, r),
+            Change::MatterCustodian(r) => self.matter_custodian(r),
+            Change::MatterNote(r) => self.matter_note(r),
+            Change::Approval(r) => self.approval(record.actor.principal, r),
             Change::RoleGrant(r) => self.role_grant(record, r),
             Change::RoleRevoke(r) => self.role_revoke(r),
             Change::PersonalTokenAdd(r) => self.token_add(at, r),
@@ -243,8 +254,7 @@ impl Model {
             // Of mail they say nothing.
             Change::Version(_)
             | Change::CheckpointMark(_)
-            | Change::DiscoveryBegin(_)
-            | Change::DiscoveryEnd(_)
+            | Change::DiscoveryLook(_)
             | Change::HeadKey(_)
             | Change::DiscoveryRemove(_)
             | Change::MailRead(_)

@@ -9,6 +9,10 @@ use redoubt_log::id::*;
 use redoubt_log::record::*;
 use redoubt_tests::model::{Model, State};
 
+mod matters;
+
+use matters::{MatterWhat, matter_change, matters};
+
 /// What happens, by small numbers.
 #[derive(Debug, Clone)]
 pub struct Step {
@@ -69,6 +73,7 @@ enum What {
         role: u8,
         domain: Option<u8>,
     },
+    Matter(MatterWhat),
     Token {
         add: bool,
         account: u8,
@@ -311,7 +316,10 @@ fn back() -> impl Strategy<Value = What> {
 
 /// A beginning with two domains and three accounts, then anything.
 pub fn steps(count: Range<usize>) -> impl Strategy<Value = Vec<Step>> {
-    let what = prop_oneof![2 => directory(), 2 => classes(), 2 => captures(), 6 => tree(), 24 => mail(), 5 => back()];
+    let what = prop_oneof![
+        2 => directory(), 2 => classes(), 2 => captures(), 3 => matters().prop_map(What::Matter),
+        6 => tree(), 24 => mail(), 5 => back()
+    ];
     let step = (what, any::<u8>(), any::<u8>(), any::<bool>())
         .prop_map(|(what, time, operation, own)| Step { what, time, operation, own });
     prop::collection::vec(step, count).prop_map(|rest| {
@@ -416,7 +424,9 @@ pub fn to_record(step: &Step, model: &Model, n: u64) -> Record {
         What::Back { .. } => Change::RestoreNow(restore(&step.what, model, n)),
         what => change(what, &model.now, n),
     };
+    let person = Actor { principal: Principal::Person(account(1)), ..Actor::SYSTEM };
     let actor = match (&change, step.own) {
+        (_, true) if matches!(step.what, What::Matter(_)) => person,
         (Change::Copy(r), true) => Actor::account(r.account, None),
         (Change::SetFlags(r), true) => Actor::account(r.account, None),
         (Change::MailboxCreate(r), true) => Actor::account(r.account, None),
@@ -454,6 +464,7 @@ fn change(what: &What, state: &State, n: u64) -> Change {
         what @ (What::Class { .. } | What::Classed { .. }) => class_change(what),
         what @ (What::Rule { .. } | What::Capture { .. }) => capture_change(what, state, n),
         what @ (What::Role { .. } | What::Token { .. }) => role_change(what, n),
+        What::Matter(what) => matter_change(what, blob(n)),
         What::Create { account: a, parent, name: called, special_use } => {
             Change::MailboxCreate(MailboxCreate {
                 account: account(a),

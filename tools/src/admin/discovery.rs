@@ -9,7 +9,8 @@ use axum::{Extension, Json, Router};
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 use redoubt_log::dump::rfc3339;
-use redoubt_log::id::{AccountId, Hash, LogIndex, OperationId, Timestamp};
+use redoubt_log::id::{AccountId, Hash, LogIndex, MatterId, OperationId, Timestamp};
+use redoubt_log::record::{Change, DiscoveryLook, MatterRole};
 use redoubt_search::discover::{
     Asked, DiscoverError, ExportAsked, Hit, Jobs, Listed, SearchAsked, Work, check_place, read,
 };
@@ -22,6 +23,7 @@ use redoubt_store::travel::Which as Looked;
 use redoubt_store::view::{Account, View};
 use serde::Deserialize;
 
+use super::matters::need;
 use super::roles::Reach;
 use super::{ApiError, App, Caller};
 use wire::{Begun, ExportWish, HitLine, Hits, JobLine, PurgedAnswer, SearchWish};
@@ -84,12 +86,18 @@ async fn search(
     Json(wish): Json<SearchWish>,
 ) -> Result<Json<Begun>, ApiError> {
     let domain = app.default_domain.clone();
-    let reason = wish.reason.clone();
-    let asked = app
+    let (reason, asker) = (wish.reason.clone(), caller.clone());
+    let (matter, asked) = app
         .read(move |view| {
-            let asked = resolve(view, &wish, &domain)?;
-            reach.check_accounts(view, &asked.accounts)?;
-            Ok(asked)
+            let matter = match &wish.matter {
+                Some(name) => Some(need(view, &asker, name, MatterRole::Reviewer)?.0),
+                None => None,
+            };
+            let asked = resolve(view, &wish, matter, &domain)?;
+            if matter.is_none() {
+                reach.check_accounts(view, &asked.accounts)?;
+            }
+            Ok((matter, asked))
         })
         .await?;
     let begun = Begun {
@@ -104,6 +112,7 @@ async fn search(
         actor: caller.0,
         begun: Timestamp::now(),
         reason,
+        matter,
         work: Work::Search(asked),
     };
     jobs(&app)?.begin(asked).await?;
@@ -111,7 +120,12 @@ async fn search(
 }
 
 /// Names, moments and scope as of now.
-fn resolve(view: &View, wish: &SearchWish, domain: &str) -> Result<SearchAsked, ApiError> {
+fn resolve(
+    view: &View,
+    wish: &SearchWish,
+    matter: Option<MatterId>,
+    domain: &str,
+) -> Result<SearchAsked, ApiError> {
     let newest = view.applied().ok_or_else(|| ApiError::not_found("nothing is stored yet"))?;
     let query = read(&wish.query, Timestamp::now(), wish.zone.as_deref())?;
     let now = Zoned::now().with_time_zone(TimeZone::UTC);
@@ -128,7 +142,7 @@ fn resolve(view: &View, wish: &SearchWish, domain: &str) -> Result<SearchAsked, 
         query: wish.query.clone(),
         zone: wish.zone.clone(),
         scope: wish.scope(),
-        accounts: accounts(view, wish, domain)?,
+        accounts: accounts(view, wish, matter, domain)?,
         which,
         as_of,
         pinned: newest.index,
@@ -137,10 +151,24 @@ fn resolve(view: &View, wish: &SearchWish, domain: &str) -> Result<SearchAsked, 
 }
 
 /// The accounts of a scope, deleted ones too, by rising id.
-fn accounts(view: &View, wish: &SearchWish, domain: &str) -> Result<Vec<AccountId>, ApiError> {
+fn accounts(
+    view: &View,
+    wish: &SearchWish,
+    matter: Option<MatterId>,
+    domain: &str,
+) -> Result<Vec<AccountId>, ApiError> {
+    let custodians = matter.map(|matter| view.custodians(matter)).transpose()?;
+    let custodians: Option<Vec<AccountId>> =
+        custodians.map(|all| all.into_iter().map(|(account, _)| account).collect());
     if !wish.all && wish.accounts.is_empty() && wish.domains.is_empty() {
-        let text = "say whose mail: --account, --domain or --all";
-        return Err(ApiError::bad(text));
+        return match custodians {
+            Some(all) if all.is_empty() => {
+                let text = "the matter has no custodians: `redoubt matter custodian add`";
+                Err(ApiError(StatusCode::UNPROCESSABLE_ENTITY, text.to_owned()))
+            }
+            Some(all) => Ok(all),
+            None => Err(ApiError::bad("say whose mail: --account, --domain, --matter or --all")),
+        };
     }
     let mut all = view.accounts(None, usize::MAX)?;
     all.extend(view.deleted_accounts()?);
@@ -163,7 +191,14 @@ fn accounts(view: &View, wish: &SearchWish, domain: &str) -> Result<Vec<AccountI
     }
     found.sort_unstable();
     found.dedup();
-    Ok(found)
+    let other = found.iter().find(|a| custodians.as_ref().is_some_and(|all| !all.contains(a)));
+    match other {
+        Some(other) => Err(ApiError(
+            StatusCode::FORBIDDEN,
+            format!("account {other} is no custodian of the matter: its lead adds one"),
+        )),
+        None => Ok(found),
+    }
 }
 
 /// The account with this address or id; of a deleted one, every one that had the address.
@@ -195,7 +230,7 @@ async fn export(
     Json(wish): Json<ExportWish>,
 ) -> Result<Json<OperationId>, ApiError> {
     let ExportWish { search, format, out, zone, without_records, reason } = wish;
-    may(&app, &reach, search).await?;
+    let matter = may(&app, &reach, &caller, search, MatterRole::Reviewer).await?;
     let place = out.clone();
     let of = with_jobs(&app, move |jobs| {
         check_place(&place)?;
@@ -214,20 +249,41 @@ async fn export(
     let job = OperationId::random();
     let export = ExportAsked { search, form: format, out, zone, without_records, of };
     let (actor, begun, work) = (caller.0, Timestamp::now(), Work::Export(export));
-    jobs(&app)?.begin(Asked { job, actor, begun, reason, work }).await?;
+    jobs(&app)?.begin(Asked { job, actor, begun, reason, matter, work }).await?;
     Ok(Json(job))
 }
 
 // ---------------------------------------------------------------------- look
 
-/// Refuses a job over accounts that the caller's role is not over.
-async fn may(app: &App, reach: &Reach, job: OperationId) -> Result<(), ApiError> {
-    if *reach == Reach::All {
-        return Ok(());
-    }
+/// Refuses a job of a matter that the caller may do less in, or over accounts that its role is
+/// not over; the matter.
+async fn may(
+    app: &App,
+    reach: &Reach,
+    caller: &Caller,
+    job: OperationId,
+    least: MatterRole,
+) -> Result<Option<MatterId>, ApiError> {
     let Listed { asked, .. } = with_jobs(app, move |jobs| jobs.show(job)).await?;
-    let reach = reach.clone();
-    app.read(move |view| reach.check_accounts(view, accounts_of(&asked.work))).await
+    let (reach, caller) = (reach.clone(), caller.clone());
+    app.read(move |view| {
+        seen(view, &reach, &caller, &asked, least)?;
+        Ok(asked.matter)
+    })
+    .await
+}
+
+fn seen(
+    view: &View,
+    reach: &Reach,
+    caller: &Caller,
+    asked: &Asked,
+    least: MatterRole,
+) -> Result<(), ApiError> {
+    match asked.matter {
+        Some(matter) => need(view, caller, &matter.to_string(), least).map(drop),
+        None => reach.check_accounts(view, accounts_of(&asked.work)),
+    }
 }
 
 fn accounts_of(work: &Work) -> &[AccountId] {
@@ -239,13 +295,14 @@ fn accounts_of(work: &Work) -> &[AccountId] {
 
 async fn list(
     State(app): State<App>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
     Extension(reach): Extension<Reach>,
 ) -> Result<Json<Vec<JobLine>>, ApiError> {
     let all = with_jobs(&app, Jobs::list).await?;
     app.read(move |view| {
         let mut lines = Vec::new();
         for job in all {
-            if reach.check_accounts(view, accounts_of(&job.asked.work)).is_ok() {
+            if seen(view, &reach, &caller, &job.asked, MatterRole::Reader).is_ok() {
                 lines.push(JobLine::from(job));
             }
         }
@@ -256,19 +313,21 @@ async fn list(
 
 async fn show(
     State(app): State<App>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
     Extension(reach): Extension<Reach>,
     Path(job): Path<OperationId>,
 ) -> Result<Json<JobLine>, ApiError> {
-    may(&app, &reach, job).await?;
+    may(&app, &reach, &caller, job, MatterRole::Reader).await?;
     Ok(Json(with_jobs(&app, move |jobs| jobs.show(job)).await?.into()))
 }
 
 async fn cancel(
     State(app): State<App>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
     Extension(reach): Extension<Reach>,
     Path(job): Path<OperationId>,
 ) -> Result<(), ApiError> {
-    may(&app, &reach, job).await?;
+    may(&app, &reach, &caller, job, MatterRole::Reviewer).await?;
     with_jobs(&app, move |jobs| jobs.cancel(job)).await
 }
 
@@ -278,7 +337,7 @@ async fn remove(
     Extension(reach): Extension<Reach>,
     Path(job): Path<OperationId>,
 ) -> Result<(), ApiError> {
-    may(&app, &reach, job).await?;
+    may(&app, &reach, &caller, job, MatterRole::Reviewer).await?;
     Ok(jobs(&app)?.remove(&caller.0, job).await?)
 }
 
@@ -291,13 +350,17 @@ struct Listing {
 
 async fn hits(
     State(app): State<App>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
     Extension(reach): Extension<Reach>,
     Path(job): Path<OperationId>,
     Query(asked): Query<Listing>,
 ) -> Result<Json<Hits>, ApiError> {
-    may(&app, &reach, job).await?;
+    may(&app, &reach, &caller, job, MatterRole::Reader).await?;
     let limit = asked.limit.unwrap_or(PAGE).clamp(1, MAX_PAGE);
     let after = asked.after.unwrap_or(0);
+    // Who saw what was found is on record before it is shown.
+    let look = DiscoveryLook { job, after, limit: u32::try_from(limit).unwrap_or(u32::MAX) };
+    app.change(&caller, Change::DiscoveryLook(look)).await?;
     let page = with_jobs(&app, move |jobs| jobs.hits(job, after, limit)).await?;
     let store = app.mailstore.clone();
     app.read(move |view| {
@@ -310,12 +373,15 @@ async fn hits(
 
 async fn purged(
     State(app): State<App>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
     Extension(reach): Extension<Reach>,
     Path(job): Path<OperationId>,
     Query(asked): Query<Listing>,
 ) -> Result<Json<PurgedAnswer>, ApiError> {
-    may(&app, &reach, job).await?;
+    may(&app, &reach, &caller, job, MatterRole::Reader).await?;
     let after = asked.after.unwrap_or(0);
+    let look = DiscoveryLook { job, after, limit: u32::MAX };
+    app.change(&caller, Change::DiscoveryLook(look)).await?;
     let found = with_jobs(&app, move |jobs| jobs.purged(job, after)).await?;
     let store = app.mailstore.clone();
     app.read(move |view| {

@@ -17,6 +17,7 @@ mod index;
 mod listen;
 mod mail;
 mod mailboxes;
+pub mod matters;
 mod metrics;
 mod ops;
 pub mod restore_wire;
@@ -110,6 +111,7 @@ pub fn router(app: App) -> Router {
         .merge(travel::routes(app.clone()))
         .merge(restores::routes(app.clone()))
         .merge(discovery::routes(app.clone()))
+        .merge(matters::routes(app.clone()))
         .merge(audit::routes(app.clone()))
         .merge(roles::routes(app.clone()))
         .merge(mail::routes(app.clone()))

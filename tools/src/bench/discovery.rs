@@ -143,6 +143,7 @@ fn one(client: &Client, query: &str) -> anyhow::Result<Searched> {
 
 async fn search(client: &Client, query: &str) -> anyhow::Result<Searched> {
     let wish = SearchWish {
+        matter: None,
         query: query.into(),
         zone: None,
         accounts: Vec::new(),

@@ -63,6 +63,9 @@ pub struct Scope {
     /// In all accounts.
     #[arg(long)]
     all: bool,
+    /// In a matter, by name or id: in its custodians' accounts, or those of them that are named.
+    #[arg(long, value_name = "MATTER", conflicts_with_all = ["all", "domain"])]
+    matter: Option<String>,
     /// What stood there at a time or index: 2026-11-20T14:00:00Z, "yesterday 14:00", -2h, @INDEX
     #[arg(long, visible_alias = "asof", value_name = "TIME|INDEX", allow_hyphen_values = true)]
     as_of: Option<String>,
@@ -77,7 +80,7 @@ pub struct Scope {
 impl Scope {
     /// Whether any mail is named.
     pub fn is_given(&self) -> bool {
-        self.all || !self.account.is_empty() || !self.domain.is_empty()
+        self.all || !self.account.is_empty() || !self.domain.is_empty() || self.matter.is_some()
     }
 
     /// The call that begins a search.
@@ -98,6 +101,7 @@ impl Scope {
             accounts: self.account.clone(),
             domains: self.domain.clone(),
             all: self.all,
+            matter: self.matter.clone(),
             which,
             reason,
         })
@@ -326,6 +330,9 @@ async fn show_job(common: &Common, client: &Client, job: OperationId) -> anyhow:
         println!("{accounts_done} of {}, {} looked at", counted(*accounts, "account"), job.looked);
         println!("pinned to entry {pinned} ({pinned_time}), mail as of entry {}", job.as_of);
         println!("asked {} by {}", job.begun, job.by);
+        if let Some(matter) = job.matter {
+            println!("of matter {matter}");
+        }
         if let Some(reason) = &job.reason {
             println!("reason {reason:?}");
         }

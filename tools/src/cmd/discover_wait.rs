@@ -63,6 +63,9 @@ pub(super) fn so_far(job: &JobLine) -> String {
         let left = indicatif::HumanDuration(Duration::from_secs(left));
         text += &format!(", {rate:.0} a second, {left} left");
     }
+    if let Some(why) = &job.why {
+        text += &format!("; {why}");
+    }
     text
 }
 

@@ -51,7 +51,7 @@ pub async fn run(common: &Common, verb: Export) -> anyhow::Result<Exit> {
     let search = match (verb.what.parse::<OperationId>(), verb.scope.is_given()) {
         (Ok(job), false) => job,
         (_, false) => {
-            let text = "name a search by its id, or say whose mail: --account, --domain or --all";
+            let text = "name a search by its id, or say whose mail: --account, --domain, --matter or --all";
             return Err(Failure::usage(text).into());
         }
         (_, true) => {

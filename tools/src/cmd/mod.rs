@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod alias;
+pub mod approval;
 pub mod audit;
 pub mod audit_list;
 pub mod audit_verify;
@@ -29,6 +30,7 @@ pub mod history;
 pub mod import;
 pub mod ls;
 pub mod mailbox;
+pub mod matter;
 pub mod past;
 pub mod rebuild;
 pub mod recover;
@@ -169,6 +171,12 @@ enum Verb {
     /// Personal tokens, by which people show who they are
     #[command(subcommand)]
     Token(token::TokenVerb),
+    /// Matters: what is looked into, by whom, and in whose mail
+    #[command(subcommand)]
+    Matter(matter::MatterVerb),
+    /// What a second person has to approve
+    #[command(subcommand)]
+    Approval(approval::ApprovalVerb),
     /// Mailboxes of an account
     #[command(subcommand)]
     Mailbox(mailbox::Mailbox),
@@ -287,6 +295,8 @@ async fn client_verb(common: &Common, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Alias(verb) => alias::run(common, verb).await,
         Verb::Role(verb) => role::run(common, verb).await,
         Verb::Token(verb) => token::run(common, verb).await,
+        Verb::Matter(verb) => matter::run(common, verb).await,
+        Verb::Approval(verb) => approval::run(common, verb).await,
         Verb::Mailbox(verb) => mailbox::run(common, verb).await,
         Verb::Cluster(verb) => cluster::run(common, verb).await,
         Verb::Ls(verb) => ls::run(common, verb).await,

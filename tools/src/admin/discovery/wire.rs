@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use redoubt_log::dump::rfc3339;
-use redoubt_log::id::OperationId;
+use redoubt_log::id::{MatterId, OperationId};
 use redoubt_log::record::Principal;
 use redoubt_search::discover::{Effort, Listed, NotSearched, Phase, SearchAsked, Work};
 use redoubt_search::export::Form;
@@ -27,6 +27,9 @@ pub struct SearchWish {
     /// In all accounts.
     #[serde(default)]
     pub all: bool,
+    /// In a matter: in its custodians' accounts, if no others are named.
+    #[serde(default)]
+    pub matter: Option<String>,
     /// As of which moment; none is now.
     pub as_of: Option<String>,
     /// Which emails; without it what stood at the named moment, or all.
@@ -41,7 +44,9 @@ impl SearchWish {
     pub fn scope(&self) -> Vec<String> {
         let accounts = self.accounts.iter().map(|name| format!("--account {name}"));
         let domains = self.domains.iter().map(|name| format!("--domain {name}"));
-        accounts.chain(domains).chain(self.all.then(|| "--all".to_owned())).collect()
+        let matter = self.matter.iter().map(|name| format!("--matter {name}"));
+        let all = self.all.then(|| "--all".to_owned());
+        accounts.chain(domains).chain(matter).chain(all).collect()
     }
 }
 
@@ -123,6 +128,9 @@ pub struct JobLine {
     pub not_searched_count: u64,
     /// Why it failed.
     pub why: Option<String>,
+    /// The matter that it is of.
+    #[serde(default)]
+    pub matter: Option<MatterId>,
     /// Who asked.
     pub by: String,
     /// Why, as typed.
@@ -180,6 +188,7 @@ impl From<Listed> for JobLine {
             not_searched: state.not_searched,
             not_searched_count: state.not_searched_count,
             why: state.why,
+            matter: asked.matter,
             by,
             reason: asked.reason,
             begun: rfc3339(asked.begun),

@@ -17,6 +17,8 @@ pub(in crate::admin) enum Reach {
     All,
     /// These.
     Domains(BTreeSet<String>),
+    /// None: the caller has no role for the call, and is a member of matters.
+    Matters,
 }
 
 impl Reach {
@@ -25,6 +27,7 @@ impl Reach {
         match self {
             Self::All => true,
             Self::Domains(domains) => domains.contains(domain),
+            Self::Matters => false,
         }
     }
 
@@ -38,6 +41,11 @@ impl Reach {
                 let own: Vec<_> = domains.iter().map(String::as_str).collect();
                 let own = own.join(", ");
                 Err(refused(format!("your role is over {own} alone, and this is in {domain}")))
+            }
+            Self::Matters => {
+                let text = "you have no role for this, and are a member of matters: name one by \
+                            --matter";
+                Err(refused(text))
             }
             _ => Ok(()),
         }
@@ -76,6 +84,9 @@ pub(super) async fn of(
     let mut fitting =
         grants.into_iter().filter(|grant| verb.roles.contains(&grant.role)).peekable();
     if fitting.peek().is_none() {
+        if verb.members && app.read(move |view| Ok(view.is_member(holder)?)).await? {
+            return Ok(Reach::Matters);
+        }
         let roles = names(verb.roles);
         return Err(refused(format!(
             "`{}` needs the role {roles}, which you do not have: an operator, or the server's own \

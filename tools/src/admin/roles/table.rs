@@ -29,6 +29,8 @@ pub struct Verb {
     pub roles: &'static [Role],
     /// What it is over.
     pub over: Over,
+    /// Whether a member of a matter may say it too: the call looks of which.
+    pub members: bool,
     /// Method and path of its calls.
     pub calls: &'static [(&'static str, &'static str)],
 }
@@ -39,7 +41,11 @@ const fn verb(
     over: Over,
     calls: &'static [(&'static str, &'static str)],
 ) -> Verb {
-    Verb { name, roles, over, calls }
+    Verb { name, roles, over, members: false, calls }
+}
+
+const fn members(verb: Verb) -> Verb {
+    Verb { members: true, ..verb }
 }
 
 /// Every call that a role may make. What stands nowhere here is for the server's own user alone.
@@ -212,7 +218,7 @@ pub const TABLE: &[Verb] = &[
             ("GET", "/v1/accounts/{account}/travel/content"),
         ],
     ),
-    verb(
+    members(verb(
         "discover, export",
         &[Discovery],
         Over::Parts,
@@ -226,6 +232,36 @@ pub const TABLE: &[Verb] = &[
             ("GET", "/v1/discovery/jobs/{job}/purged"),
             ("POST", "/v1/discovery/jobs/{job}/cancel"),
         ],
+    )),
+    verb("matter add", &[Discovery], Over::All, &[("POST", "/v1/matters")]),
+    members(verb("matter list", &[Discovery, Compliance], Over::Parts, &[("GET", "/v1/matters")])),
+    members(verb(
+        "matter show, set, close, reopen, note",
+        &[Discovery],
+        Over::Parts,
+        &[
+            ("GET", "/v1/matters/{matter}"),
+            ("PATCH", "/v1/matters/{matter}"),
+            ("POST", "/v1/matters/{matter}/notes"),
+        ],
+    )),
+    members(verb(
+        "matter member",
+        &[Discovery, Compliance],
+        Over::Parts,
+        &[("POST", "/v1/matters/{matter}/members")],
+    )),
+    verb(
+        "matter custodian",
+        &[Discovery],
+        Over::Parts,
+        &[("POST", "/v1/matters/{matter}/custodians")],
+    ),
+    verb(
+        "approval",
+        &[Approver],
+        Over::All,
+        &[("GET", "/v1/approvals"), ("POST", "/v1/approvals/{job}")],
     ),
     verb(
         "audit keys, audit head",
@@ -309,6 +345,7 @@ pub fn markdown() -> String {
             text += match verb.roles.contains(&role) {
                 true if role.has_domains() && verb.over == Over::All => " all domains |",
                 true => " yes |",
+                false if verb.members => " members |",
                 false => " |",
             };
         }
