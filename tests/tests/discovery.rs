@@ -55,7 +55,8 @@ fn mail_of_many_accounts_is_found_live_and_in_history() {
     assert!(said.contains("--account"), "{said}");
     let (code, said) = scene.said(&["discover", "form:x", "--all"]);
     assert_eq!((code, said.contains("from")), (2, true), "{said}");
-    assert_eq!(audited(&scene).len(), 8);
+    // Each has begun, has ended, and was looked at.
+    assert_eq!(audited(&scene).len(), 12);
 }
 
 /// What comes later is not in it, and what was found is listed in pages.

@@ -79,7 +79,7 @@ impl Model {
     }
 
     /// One that is deleted, too.
-    fn known(&self, account: AccountId) -> Answer<()> {
+    pub(super) fn known(&self, account: AccountId) -> Answer<()> {
         match self.now.accounts.contains_key(&account) || self.now.deleted.contains_key(&account) {
             true => Ok(()),
             false => Err(Rejection::NoSuchAccount),

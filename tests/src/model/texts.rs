@@ -13,6 +13,7 @@ fn without_text(rejection: Rejection) -> Rejection {
         Rejection::Restore(_) => Rejection::Restore(String::new()),
         Rejection::NotCaptured(_) => Rejection::NotCaptured(String::new()),
         Rejection::Role(_) => Rejection::Role(String::new()),
+        Rejection::Matter(_) => Rejection::Matter(String::new()),
         other => other,
     }
 }
