@@ -3,6 +3,7 @@
 pub mod imap;
 pub mod limits;
 pub mod lmtp;
+pub mod milter;
 pub mod proxy;
 pub mod server;
 pub mod socketmap;

@@ -91,7 +91,8 @@ impl<D: Deliverer> Socketmap<D> {
         let Resolved::Account { account, detail } = found.resolved else {
             return Ok(None);
         };
-        if matches!(account.settings.state, AccountState::Closed | AccountState::Archive) {
+        let state = account.settings.state;
+        if state == AccountState::Closed || (state == AccountState::Archive && !found.journals) {
             return Ok(None);
         }
         // A rewritten subaddress would lose its detail on the way.

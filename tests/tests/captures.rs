@@ -6,6 +6,7 @@ use redoubt_tests::imap::Imap;
 use redoubt_tests::lmtp::Lmtp;
 use redoubt_tests::messages::message;
 use redoubt_tests::page::{Page, types};
+use redoubt_tests::programs::contents;
 use redoubt_tests::scene::Scene;
 use serde_json::{Value, json};
 
@@ -156,11 +157,56 @@ fn nobody_changes_an_archive() {
     scene.code(&["account", "delete", "empty@example.org", "--yes"], 0);
 }
 
+fn report(told: &str, original: &[u8]) -> Vec<u8> {
+    let head = "From: exchange@example.net\r\nX-MS-Journal-Report:\r\nMIME-Version: 1.0\r\n\
+                Content-Type: multipart/mixed; boundary=\"=b=\"\r\n\r\n--=b=\r\n\
+                Content-Type: text/plain; charset=\"us-ascii\"\r\n\r\n";
+    let middle = "\r\n--=b=\r\nContent-Type: message/rfc822\r\n\r\n";
+    [head.as_bytes(), told.as_bytes(), middle.as_bytes(), original, b"\r\n--=b=--\r\n"].concat()
+}
+
+#[test]
+fn journal_reports_are_taken_apart_or_kept_whole() {
+    let scene = Scene::of(&[ALICE, BOB]);
+    archive(&scene, ARCHIVE);
+    scene.code(&["alias", "add", "journal@example.org", ARCHIVE], 0);
+    let original = message("original", 4000);
+    let told = "Sender: boss@corp.example\r\nSubject: original\r\nMessage-Id: <1@x>\r\n\
+                To: a@corp.example, Expanded: all@corp.example\r\nBcc: hidden@corp.example\r\n";
+    let whole = report(told, &original);
+    assert_eq!(deliver(&scene, &["journal@example.org"], &whole), [550], "no rule says so");
+    rule(&scene, &["--journal", "--into", ARCHIVE]);
+    // One transaction for the journal and for somebody who gets the report as it is.
+    let to = ["journal@example.org", BOB];
+    assert_eq!(deliver(&scene, &to, &whole), [250, 250]);
+    assert_eq!(deliver(&scene, &to, &whole), [250, 250], "sent again");
+    let mut imap = Imap::login(scene.server.imap(), ARCHIVE).unwrap();
+    let there = contents(&mut imap, "INBOX");
+    assert_eq!(there.keys().collect::<Vec<_>>(), ["original"]);
+    assert_eq!(there["original"].content, original, "octet by octet");
+    assert!(there["original"].has_flags(&["$CapturedJournal"]));
+    let asked = "envto:hidden@corp.example envto:a@corp.example envfrom:boss@corp.example";
+    assert_eq!(found(&scene, asked, ARCHIVE), 1);
+    let bobs = scene.json(&["ls", BOB, "INBOX"]);
+    assert_eq!((bobs.len(), bobs[0]["size"].as_u64() > Some(4200)), (1, true), "{bobs:?}");
+    // What does not read is kept, and counted.
+    let broken = report("Sender: boss@corp.example\r\nTo: two words\r\n", &message("broken", 900));
+    assert_eq!(deliver(&scene, &["journal@example.org"], &broken), [250]);
+    assert_eq!(deliver(&scene, &["journal@example.org"], &message("no report", 900)), [250]);
+    assert_eq!(count(&scene, ARCHIVE), 3);
+    assert_eq!(found(&scene, "tag:$JournalUnread", ARCHIVE), 2);
+    let status = scene.json(&["capture", "status"])[0].clone();
+    let archive = &status["archives"][0];
+    assert_eq!(archive["journal"], json!({ "messages": 1, "octets": original.len() }));
+    assert_eq!(archive["unread"]["messages"], 2, "{status}");
+    assert_eq!(scene.run(&["check"]).0, 0);
+}
+
 #[test]
 fn the_page_can_be_typed() {
     let scene = Scene::of(&[ALICE, BOB]);
     let page = Page::read("archive.md");
-    for heading in ["Setting it up", "What is kept"] {
+    for heading in ["Setting it up", "What is kept", "Journal reports"] {
         let commands = page.commands(heading);
         assert!(!commands.is_empty(), "{heading}");
         for command in commands {

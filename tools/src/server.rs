@@ -12,6 +12,7 @@ use anyhow::Context;
 use redoubt_protocols::imap::{self, Imap};
 use redoubt_protocols::limits::{Limits, Networks, PlaintextPolicy};
 use redoubt_protocols::lmtp::{Lmtp, LmtpOptions, MailstoreDeliverer};
+use redoubt_protocols::milter::Milter;
 use redoubt_protocols::server::{Address, Listen, Protocol, ProtocolStats, Server, TlsMode};
 use redoubt_protocols::socketmap::Socketmap;
 use redoubt_protocols::tls::{CertificateFiles, Tls};
@@ -288,9 +289,12 @@ impl Wiring {
         let lmtp = Lmtp::new(deliverer.clone(), lmtp_options(&config));
         let keys = [("lmtp", &listen.lmtp, start_tls)];
         self.start("lmtp", Arc::new(lmtp), &keys, self.lmtp_limits())?;
-        let socketmap = Socketmap::new(deliverer);
+        let socketmap = Socketmap::new(deliverer.clone());
         let keys = [("socketmap", &listen.socketmap, TlsMode::Off)];
-        self.start("socketmap", Arc::new(socketmap), &keys, self.limits.clone())
+        self.start("socketmap", Arc::new(socketmap), &keys, self.limits.clone())?;
+        let milter = Milter::new(deliverer);
+        let keys = [("milter", &listen.milter, TlsMode::Off)];
+        self.start("milter", Arc::new(milter), &keys, self.limits.clone())
     }
 
     fn lmtp_limits(&self) -> Limits {

@@ -4,7 +4,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use redoubt_log::record::{Actor, Arrival, Rejection};
+use redoubt_log::record::{AccountState, Actor, Arrival, Rejection};
 use redoubt_store::mailstore::{
     CutOff, DeliveryRecipient, Envelope, Mailstore, Spool, StoreError, WriteError,
 };
@@ -19,6 +19,8 @@ pub struct Found {
     pub resolved: Resolved,
     /// What its domain wants an MTA to hear when it is over quota.
     pub over_quota: OverQuota,
+    /// Whether it is an archive account that takes journal reports.
+    pub journals: bool,
 }
 
 /// Takes messages in.
@@ -77,6 +79,15 @@ impl MailstoreDeliverer {
     }
 }
 
+fn takes_journals(view: &View, resolved: &Resolved) -> Result<bool, StoreError> {
+    match resolved {
+        Resolved::Account { account, .. } if account.settings.state == AccountState::Archive => {
+            view.takes_journals(account.id)
+        }
+        _ => Ok(false),
+    }
+}
+
 fn over_quota(view: &View, resolved: &Resolved) -> Result<OverQuota, StoreError> {
     let Resolved::Account { account, .. } = resolved else { return Ok(OverQuota::Refuse) };
     let domain = view.domain(&account.address.domain)?;
@@ -92,7 +103,8 @@ impl Deliverer for MailstoreDeliverer {
         self.look(move |view| {
             let resolved = view.resolve(&address, &domain)?;
             let over_quota = over_quota(&view, &resolved)?;
-            Ok(Found { resolved, over_quota })
+            let journals = takes_journals(&view, &resolved)?;
+            Ok(Found { resolved, over_quota, journals })
         })
         .await
     }

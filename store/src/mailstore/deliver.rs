@@ -5,10 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use redoubt_log::id::{AccountId, BlobId, MailboxId, OperationId, Timestamp};
 use redoubt_log::record::{
-    Actor, Arrival, Change, Deliver, DeliverCaptured, DomainSettings, Done, Flags, MAX_CHANGES,
-    Recipient, Rejection, SpecialUse,
+    Actor, Arrival, Capture, Change, Deliver, DeliverCaptured, DomainSettings, Done, Flags,
+    MAX_CHANGES, Recipient, Rejection, SpecialUse,
 };
+use serde_json::Value;
 
+use super::capture::of_journal;
 use super::propose::answer;
 use super::{DeliveryRecipient, Envelope, Inner, MailboxPath, StoreError, WriteError};
 use crate::ingest::{Ingest, Taken};
@@ -35,7 +37,7 @@ impl Inner {
         let storage = self.storage.clone();
         let view = move || View::new(Arc::new(storage.snapshot()?));
         let prepare = move || job.prepare(&view()?);
-        let records = self.work(prepare).await??;
+        let Prepared { records, journals } = self.work(prepare).await??;
         let mut answers = Vec::new();
         for record in records {
             let change = match record.archives.is_empty() {
@@ -48,8 +50,20 @@ impl Inner {
                 _ => None,
             })?);
         }
+        // From the first to the last: so each gets its place among the others' answers.
+        for (place, record) in journals {
+            let answer = self.capture(actor, record).await?.into_iter().next();
+            answers.insert(place.min(answers.len()), answer.unwrap_or(Err(Rejection::Archive)));
+        }
         Ok(answers)
     }
+}
+
+/// What is proposed for a delivery.
+struct Prepared {
+    records: Vec<DeliverCaptured>,
+    /// Journal reports to archive accounts, with the places of these recipients.
+    journals: Vec<(usize, Capture)>,
 }
 
 /// All that is done for a delivery before it is proposed.
@@ -62,14 +76,40 @@ struct Job {
 }
 
 impl Job {
-    fn prepare(mut self, view: &View) -> Result<Vec<DeliverCaptured>, WriteError> {
+    fn prepare(mut self, view: &View) -> Result<Prepared, WriteError> {
         let bytes = self.content.read(&self.trace)?;
-        let taken = self.ingest.take(&bytes, self.trace.len())?;
-        let envelope = self.ingest.salted(&self.envelope_text()?)?;
-        let recipients = self
-            .recipients
-            .iter()
-            .map(|recipient| self.recipient(view, &taken, recipient))
+        let journals = self.journals(view, &bytes)?;
+        let records = match journals.len() == self.recipients.len() {
+            true => Vec::new(),
+            false => self.records(view, &bytes, &journals)?,
+        };
+        Ok(Prepared { records, journals })
+    }
+
+    /// What goes to archive accounts that take journal reports.
+    fn journals(&self, view: &View, bytes: &[u8]) -> Result<Vec<(usize, Capture)>, WriteError> {
+        let mut found = Vec::new();
+        for (place, to) in self.recipients.iter().enumerate() {
+            if view.takes_journals(to.account)? {
+                let (content, to) = ((bytes, self.trace.len()), (to.account, to.address.as_str()));
+                found.push((place, of_journal(&self.ingest, &self.envelope, content, to)?));
+            }
+        }
+        Ok(found)
+    }
+
+    fn records(
+        &self,
+        view: &View,
+        bytes: &[u8],
+        journals: &[(usize, Capture)],
+    ) -> Result<Vec<DeliverCaptured>, WriteError> {
+        let taken = self.ingest.take(bytes, self.trace.len())?;
+        let envelope = self.ingest.salted(&encoded(&self.envelope_text())?)?;
+        let is_journal = |place: usize| journals.iter().any(|(journal, _)| *journal == place);
+        let others = self.recipients.iter().enumerate().filter(|(place, _)| !is_journal(*place));
+        let recipients = others
+            .map(|(_, recipient)| self.recipient(view, &taken, recipient))
             .collect::<Result<Vec<_>, StoreError>>()?;
         let accounts = recipients.iter().map(|recipient| recipient.account);
         let archives = view.archives_of_delivered(accounts)?.into_iter().collect();
@@ -97,16 +137,27 @@ impl Job {
         })
     }
 
-    /// The SMTP envelope as JSON: format.md, "Envelope".
-    fn envelope_text(&self) -> Result<Vec<u8>, WriteError> {
-        let recipients: Vec<_> = self.recipients.iter().map(|to| to.address.as_str()).collect();
-        let Envelope { sender, parameters, client_name, client_address, tls } = &self.envelope;
-        let text = serde_json::json!({
-            "sender": sender, "parameters": parameters, "recipients": recipients,
-            "client_name": client_name, "client_address": client_address, "tls": tls,
-        });
-        serde_json::to_vec(&text).map_err(|error| WriteError::Invalid(error.to_string()))
+    fn envelope_text(&self) -> Value {
+        envelope_of(&self.envelope, self.recipients.iter().map(|to| to.address.as_str()))
     }
+}
+
+/// The SMTP envelope as JSON: format.md, "Envelope".
+pub(super) fn envelope_of<'a>(
+    envelope: &Envelope,
+    recipients: impl Iterator<Item = &'a str>,
+) -> Value {
+    let Envelope { sender, parameters, client_name, client_address, tls } = envelope;
+    let recipients: Vec<&str> = recipients.collect();
+    serde_json::json!({
+        "sender": sender, "parameters": parameters, "recipients": recipients,
+        "client_name": client_name, "client_address": client_address, "tls": tls,
+    })
+}
+
+/// An envelope's octets.
+pub(super) fn encoded(text: &Value) -> Result<Vec<u8>, WriteError> {
+    serde_json::to_vec(text).map_err(|error| WriteError::Invalid(error.to_string()))
 }
 
 fn settings_of(view: &View, to: &DeliveryRecipient) -> Result<DomainSettings, StoreError> {

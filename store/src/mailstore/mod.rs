@@ -36,6 +36,7 @@ use crate::view::{Mailbox, View};
 mod append;
 mod archived;
 mod blob;
+mod capture;
 mod checkpoints;
 mod checks;
 mod compare;
@@ -95,7 +96,7 @@ pub use reads::ReadAsked;
 pub use recover::{Survivor, look_at_survivor, recover_alone};
 pub use renew::{Binding, Recovered, Recovery, Renewal, Replay, Tables, only_account, renewal};
 pub use request::{
-    DeliveryRecipient, Envelope, FlagUpdate, Flagged, MailboxRef, NewMessage, Options,
+    DeliveryRecipient, Envelope, FlagUpdate, Flagged, MailboxRef, NewMessage, Options, Sent,
 };
 pub use restores::{PastEmail, RestoreError};
 pub use scrub::{Finished, ScrubStatus};
@@ -314,6 +315,15 @@ impl Mailstore {
         recipients: Vec<DeliveryRecipient>,
     ) -> Result<Vec<Result<Arrival, Rejection>>, WriteError> {
         self.inner.deliver(actor, envelope, trace, content, recipients).await
+    }
+    /// Captures a message that is sent, where a rule wants that; whether one did.
+    pub async fn capture_sent(
+        &self,
+        actor: &Actor,
+        sent: Sent,
+        content: Result<Spool, WriteError>,
+    ) -> Result<bool, WriteError> {
+        self.inner.capture_sent(actor, sent, content).await
     }
     /// Appends messages to a mailbox, all or none.
     pub async fn append(

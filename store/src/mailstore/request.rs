@@ -113,6 +113,19 @@ pub struct Envelope {
     pub tls: bool,
 }
 
+/// A message that somebody sends, as an MTA's milter shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Its envelope; the client is that of the MTA.
+    pub envelope: Envelope,
+    /// Who has logged in to send it.
+    pub authenticated: Option<String>,
+    /// All recipients that the MTA has accepted.
+    pub recipients: Vec<String>,
+    /// Where a name without a domain belongs.
+    pub default_domain: String,
+}
+
 /// One accepted RCPT of a delivery.
 #[derive(Debug, Clone)]
 pub struct DeliveryRecipient {

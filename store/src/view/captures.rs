@@ -88,6 +88,18 @@ impl View {
         Ok(found)
     }
 
+    /// The archive accounts that mail from any of these goes into.
+    pub(crate) fn archives_of_sent(
+        &self,
+        parties: &[CaptureParty],
+    ) -> Result<BTreeSet<AccountId>, StoreError> {
+        let (rules, mut found) = (self.captures()?, BTreeSet::new());
+        for party in parties {
+            found.extend(self.wanted(&rules, party, Way::Sent)?);
+        }
+        Ok(found)
+    }
+
     fn wanted(
         &self,
         rules: &[CaptureRuleShown],

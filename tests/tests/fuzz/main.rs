@@ -6,6 +6,8 @@ mod document;
 #[path = "../../../extract/tests/documents/mod.rs"]
 mod documents;
 mod imap;
+mod journal;
+mod milter;
 mod moment;
 mod peer;
 mod proxy;
@@ -15,6 +17,16 @@ use proptest::prelude::*;
 
 /// A session that reads; the fuzzer begins with it too.
 const SESSION: &[u8] = include_bytes!("../../../fuzz/seeds/imap/session");
+
+/// What an MTA tells of a message.
+const MILTER: &[u8] = b"\0\0\0\x0dO\0\0\0\x06\0\0\x01\xff\0\x1f\xff\xff\
+    \0\0\0\x15DM{auth_authen}\0alice\0\0\0\0\x14Cc.example\x004\x12\x34192.0.2\0\
+    \0\0\0\x0cM<a@x>\0SIZE\0\0\0\0\x07R<b@x>\0\0\0\0\x01T\0\0\0\x0cLSubject\0 x\0\
+    \0\0\0\x01N\0\0\0\x05Bbody\0\0\0\x04Eend\0\0\0\x01A\0\0\0\x01Q";
+
+const JOURNAL: &[u8] = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+    Content-Type: text/plain\r\n\r\nSender: a@x\r\nTo: b@x, Expanded: l@x\r\nBcc: c@x\r\n\
+    --b\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nbody\r\n--b--\r\n";
 
 const HEADERS: [&[u8]; 4] = [
     b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\na LOGIN",
@@ -131,6 +143,17 @@ proptest! {
     #[test]
     fn proxy_headers_take_any_octets(which in 0..HEADERS.len(), edits in edits()) {
         proxy::run(&edited(HEADERS[which], &edits));
+    }
+
+    #[test]
+    fn milters_take_any_octets(edits in edits(), from in 0..MILTER.len()) {
+        milter::run(&edited(MILTER, &edits));
+        milter::run(&edited(&MILTER[from..], &edits));
+    }
+
+    #[test]
+    fn journals_take_any_octets(edits in edits()) {
+        journal::run(&edited(JOURNAL, &edits));
     }
 
     #[test]

@@ -46,8 +46,14 @@ pub(crate) struct Postfix {
 
 impl Postfix {
     /// Starts one that delivers example.org's mail by LMTP to this address.
+    #[allow(dead_code, reason = "not every test needs each of these")]
     pub(crate) fn start(scene: &Scene, lmtp: SocketAddr) -> Self {
-        prepare(scene, lmtp);
+        Self::start_with(scene, lmtp, "")
+    }
+
+    /// The same with more lines of main.cf.
+    pub(crate) fn start_with(scene: &Scene, lmtp: SocketAddr, more: &str) -> Self {
+        prepare(scene, lmtp, more);
         let config = scene.home().join("postfix").to_str().unwrap().to_string();
         let log = scene.home().join("postfix.log");
         // A free port can be another's before Postfix takes it.
@@ -62,19 +68,38 @@ impl Postfix {
     }
 
     /// Tells it to deliver now what it has, whatever it thinks of the way there.
+    #[allow(dead_code, reason = "not every test needs each of these")]
     pub(crate) fn flush(&self) {
         let output = as_root("postqueue", &["-c", &self.config, "-f"]);
         assert!(output.status.success(), "{output:?}");
     }
 
     /// Sends a message by SMTP; whether all went well, and the talk.
+    #[allow(dead_code, reason = "not every test needs each of these")]
     pub(crate) fn send(&self, scene: &Scene, to: &str, message: &[u8]) -> (bool, String) {
+        self.send_from(scene, "s@example.net", to, message)
+    }
+
+    /// Whether nothing is in its queue.
+    #[allow(dead_code, reason = "not every test needs each of these")]
+    pub(crate) fn is_empty(&self) -> bool {
+        let output = as_root("postqueue", &["-c", &self.config, "-p"]);
+        String::from_utf8_lossy(&output.stdout).contains("queue is empty")
+    }
+
+    /// Sends as somebody.
+    pub(crate) fn send_from(
+        &self,
+        scene: &Scene,
+        from: &str,
+        to: &str,
+        message: &[u8],
+    ) -> (bool, String) {
         let text = String::from_utf8(message.to_vec()).unwrap().replace("\r\n", "\n");
         // swaks ends the last line itself.
         let text = text.strip_suffix('\n').unwrap();
         let data = format!("@{}", scene.file("mail.eml", text).display());
         let server = self.address.to_string();
-        let from = "s@example.net";
         let output = scene
             .try_run("swaks", &["--server", &server, "--to", to, "--from", from, "--data", &data]);
         (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
@@ -94,7 +119,7 @@ impl Drop for Postfix {
     }
 }
 
-fn prepare(scene: &Scene, lmtp: SocketAddr) {
+fn prepare(scene: &Scene, lmtp: SocketAddr, more: &str) {
     let home = scene.home().to_str().unwrap();
     for folder in ["postfix", "postfix-queue", "postfix-data"] {
         fs::create_dir_all(scene.home().join(folder)).unwrap();
@@ -111,7 +136,7 @@ fn prepare(scene: &Scene, lmtp: SocketAddr) {
          virtual_mailbox_domains = example.org\n\
          virtual_mailbox_maps = socketmap:inet:{}:virtual\n\
          virtual_transport = lmtp:inet:{lmtp}\n\
-         minimal_backoff_time = 1s\nmaximal_backoff_time = 1s\nqueue_run_delay = 1s\n",
+         minimal_backoff_time = 1s\nmaximal_backoff_time = 1s\nqueue_run_delay = 1s\n{more}",
             scene.server.address("socketmap"),
         ),
     );

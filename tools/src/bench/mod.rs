@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 
 mod attachment;
 mod backup;
+mod capture;
 mod cluster;
 mod cyrus;
 mod discovery;
@@ -93,6 +94,8 @@ pub enum Part {
     Indexing,
     /// Searches over many accounts.
     Discovery,
+    /// Deliveries that are captured, and without.
+    Capture,
     /// The archive, a recovery, and `doveadm backup` beside them.
     Backup,
     /// Three nodes beside one, and what happens when they fail.
@@ -259,6 +262,7 @@ impl Bench {
         self.part(Part::Reclaim, "dead mail", Self::reclaim);
         self.part(Part::Search, "searches", Self::search);
         self.part(Part::Indexing, "deliveries beside indexing", Self::indexing);
+        self.part(Part::Capture, "deliveries that are captured", Self::capture);
         self.part(Part::Discovery, "searches over many accounts", Self::discovery);
         self.report
     }
@@ -363,6 +367,12 @@ impl Bench {
     fn indexing(&mut self) -> anyhow::Result<()> {
         let dir = self.dir.join("indexing");
         self.report.add(search::cost(&dir, self.options.time)?);
+        Ok(())
+    }
+
+    fn capture(&mut self) -> anyhow::Result<()> {
+        let dir = self.dir.join("capture");
+        self.report.add(capture::measure(&dir, &self.mix, self.options.time)?);
         Ok(())
     }
 

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 use redoubt_log::id::{AccountId, OperationId};
 use redoubt_log::record::{
-    AccountAdd, AccountSettings, Actor, Address, Change, DomainAdd, DomainSettings,
+    AccountAdd, AccountSettings, AccountState, Actor, Address, CaptureDirection, CaptureRule,
+    CaptureScope, CaptureSet, Change, DomainAdd, DomainSettings,
 };
 use redoubt_store::mailstore::Mailstore;
 
@@ -42,6 +43,30 @@ async fn accounts(mailstore: &Mailstore) -> anyhow::Result<()> {
         submit(mailstore, Change::AccountAdd(add)).await?;
     }
     Ok(())
+}
+
+/// Makes an archive account, and a rule that captures all that is delivered into it.
+pub(super) async fn capture_all(data: &Path) -> anyhow::Result<()> {
+    let mailstore = Mailstore::open(crate::server::options(&config(data))).await?;
+    let made = archive(&mailstore).await;
+    mailstore.shutdown().await;
+    made
+}
+
+async fn archive(mailstore: &Mailstore) -> anyhow::Result<()> {
+    let add = AccountAdd {
+        address: Address { local: "archive".into(), domain: DOMAIN.into() },
+        settings: AccountSettings { state: AccountState::Archive, ..AccountSettings::default() },
+        password: None,
+    };
+    submit(mailstore, Change::AccountAdd(add)).await?;
+    let view = mailstore.view().await?;
+    let look = move || view.login(&format!("archive@{DOMAIN}"), DOMAIN);
+    let found = tokio::task::spawn_blocking(look).await??;
+    let archive = found.context("the archive account is not there")?.id;
+    let (scope, direction) = (CaptureScope::All, CaptureDirection::Both);
+    let rule = CaptureRule { scope, direction, archive };
+    submit(mailstore, Change::CaptureSet(CaptureSet { rule })).await
 }
 
 async fn submit(mailstore: &Mailstore, change: Change) -> anyhow::Result<()> {

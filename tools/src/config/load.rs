@@ -140,16 +140,12 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
         ("admin_https", &listen.admin_https),
         ("socketmap", &listen.socketmap),
         ("peer", &listen.peer),
+        ("milter", &listen.milter),
     ];
     for (key, addresses) in served {
         addresses.parse().map_err(|e| ConfigError::Value(format!("listen.{key}: {e}")))?;
     }
-    let not_served = [
-        ("pop3", &listen.pop3),
-        ("pop3s", &listen.pop3s),
-        ("https", &listen.https),
-        ("milter", &listen.milter),
-    ];
+    let not_served = [("pop3", &listen.pop3), ("pop3s", &listen.pop3s), ("https", &listen.https)];
     for (key, addresses) in not_served {
         let wished =
             addresses.parse().map_err(|e| ConfigError::Value(format!("listen.{key}: {e}")))?;

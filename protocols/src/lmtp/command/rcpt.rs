@@ -46,6 +46,9 @@ async fn recipient<D: Deliverer>(
         unreadable(&error)
     })?;
     let (account, detail) = accept(found.resolved)?;
+    if account.settings.state == AccountState::Archive && !found.journals {
+        return Err(archive());
+    }
     check_account(transaction, &account, found.over_quota)?;
     let address = line.path.to_owned();
     Ok((DeliveryRecipient { address, account: account.id, detail }, found.over_quota))
@@ -79,7 +82,8 @@ fn check_account(
 ) -> Result<(), Reply> {
     match account.settings.state {
         AccountState::Closed => return Err(closed()),
-        AccountState::Archive => return Err(archive()),
+        // No quota keeps anything out of an archive.
+        AccountState::Archive => return Ok(()),
         _ => {}
     }
     let after = account.used_bytes.saturating_add(transaction.size.unwrap_or(0).max(1));

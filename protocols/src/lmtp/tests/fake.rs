@@ -123,7 +123,7 @@ impl Deliverer for Fake {
         }
         let defers = address.ends_with("catch.example");
         let over_quota = if defers { OverQuota::Defer } else { OverQuota::Refuse };
-        Ok(Found { resolved: look(address), over_quota })
+        Ok(Found { resolved: look(address), over_quota, journals: false })
     }
 
     async fn is_ours(&self, domain: &str) -> Result<bool, StoreError> {
