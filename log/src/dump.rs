@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::id::{AccountId, BlobId, Hash, LogIndex, OperationId, Term, Timestamp};
 use crate::raft::{record_of, voters_of};
 use crate::record::{
-    Actor, CaptureRule, CaptureScope, CaptureSet, CaptureSource, Change, HoldScope, HoldSet,
+    Actor, CaptureRule, CaptureScope, CaptureSet, CaptureSource, Change, HoldScope, HoldSet, Label,
     LoginCount, Logins, MailboxNamed, NamedChange, Principal, Record, RoleGrant,
 };
 use crate::segment::{EntryKind, LogEntry};
@@ -471,6 +471,38 @@ fn describe_retention(change: &Change) -> (&'static str, String) {
         Change::BlobsDead(r) => {
             ("blobs-dead", format!("{} blobs, decided at entry {}", r.blobs.len(), r.decided))
         }
+        _ => describe_policies(change),
+    }
+}
+
+fn describe_policies(change: &Change) -> (&'static str, String) {
+    let labelled = |r: &Label| {
+        format!("policy {} on {} emails of account {}", r.policy, r.emails.len(), r.account)
+    };
+    match change {
+        Change::PolicySet(r) => ("policy-set", r.settings.name.clone()),
+        Change::PolicyLock(r) => ("policy-lock", format!("policy {}", r.policy)),
+        Change::PolicyRemove(r) => ("policy-remove", format!("policy {}", r.policy)),
+        Change::PolicyApprove(r) => {
+            ("policy-approve", format!("policy {}, version {}", r.policy, r.version))
+        }
+        Change::Label(r) => ("label", labelled(r)),
+        Change::Unlabel(r) => ("unlabel", labelled(r)),
+        Change::RetentionEvent(r) => (
+            "retention-event",
+            format!("account {}, {:?} at {}", r.account, r.name, rfc3339(r.time)),
+        ),
+        Change::PurgePolicy(r) => {
+            let (policy, version, emails) = (r.policy, r.version, r.items.len());
+            let what = format!("account {}, {emails} emails", r.account);
+            ("purge-policy", format!("{what}, policy {policy}, version {version}"))
+        }
+        Change::PolicyMatched(r) => {
+            let (policy, version, emails) = (r.policy, r.version, r.emails.len());
+            let what = format!("account {}, {emails} emails", r.account);
+            ("policy-matched", format!("{what}, policy {policy}, version {version}"))
+        }
+        Change::PoliciesKept(r) => ("policies-kept", format!("{} policies", r.policies.len())),
         _ => ("unknown", format!("kind {:#06x}", change.kind())),
     }
 }

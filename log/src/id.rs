@@ -79,6 +79,10 @@ number!(
     MatterId(u64)
 );
 number!(
+    /// A retention policy; never used again once it is removed.
+    PolicyId(u64)
+);
+number!(
     /// A Raft term.
     Term(u64)
 );

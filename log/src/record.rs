@@ -16,6 +16,7 @@ mod lineage;
 mod mailbox;
 mod matter;
 mod outcome;
+mod policy;
 mod reads;
 mod restore;
 mod retention;
@@ -49,6 +50,11 @@ pub use matter::{
     MatterSettings,
 };
 pub use outcome::{Arrival, Done, Outcome, Rejection};
+pub use policy::{
+    KeptPolicy, Label, PoliciesKept, PolicyAnchor, PolicyApprove, PolicyDirection, PolicyLock,
+    PolicyMailbox, PolicyMatched, PolicyRemove, PolicyScope, PolicySet, PolicySettings,
+    PolicyWhose, PurgeItem, PurgePolicy, RetentionEvent,
+};
 pub use reads::{LoginCount, LoginProtocol, Logins, MAX_LOGINS, MailRead, MailReadHow};
 pub use restore::{
     AccountDelete, AccountSweep, RestoreAudit, RestoreBegin, RestoreCounts, RestoreEmail,
@@ -260,6 +266,26 @@ pub enum Change {
     HoldRelease(HoldRelease),
     /// Holds that were set after the moment that a history goes on from.
     HoldsKept(HoldsKept),
+    /// A retention policy, new or as it is from now on.
+    PolicySet(PolicySet),
+    /// A policy can be made longer only, from now on.
+    PolicyLock(PolicyLock),
+    /// A policy ends: what it keeps it keeps for its waiting time, then nothing.
+    PolicyRemove(PolicyRemove),
+    /// A second person approves a version of a policy.
+    PolicyApprove(PolicyApprove),
+    /// A policy is put on emails.
+    Label(Label),
+    /// A policy is taken from emails that it was put on.
+    Unlabel(Label),
+    /// Something happened that policies count from.
+    RetentionEvent(RetentionEvent),
+    /// A policy takes emails: nothing of them is left in the history.
+    PurgePolicy(PurgePolicy),
+    /// What a policy's query has found among emails that it was asked about.
+    PolicyMatched(PolicyMatched),
+    /// Policies that were set after the moment that a history goes on from.
+    PoliciesKept(PoliciesKept),
     /// One more piece of counting which emails a blob is of, in a state that began without.
     CountReferences(CountReferences),
     /// Blobs that nothing refers to: their bytes may go.
@@ -346,6 +372,16 @@ impl Change {
             Self::CountReferences(_) => 0x0405,
             Self::BlobsDead(_) => 0x0406,
             Self::HoldsKept(_) => 0x0407,
+            Self::PolicySet(_) => 0x0410,
+            Self::PolicyLock(_) => 0x0411,
+            Self::PolicyRemove(_) => 0x0412,
+            Self::PolicyApprove(_) => 0x0413,
+            Self::Label(_) => 0x0414,
+            Self::Unlabel(_) => 0x0415,
+            Self::RetentionEvent(_) => 0x0416,
+            Self::PurgePolicy(_) => 0x0417,
+            Self::PolicyMatched(_) => 0x0418,
+            Self::PoliciesKept(_) => 0x0419,
             Self::Version(_) => 0x0701,
             Self::CheckpointMark(_) => 0x0702,
             Self::TokenAdd(_) => 0x0703,
@@ -390,6 +426,16 @@ impl Change {
             | Self::HoldRelease(_)
             | Self::HoldsKept(_)
             | Self::CountReferences(_)
+            | Self::PolicySet(_)
+            | Self::PolicyLock(_)
+            | Self::PolicyRemove(_)
+            | Self::PolicyApprove(_)
+            | Self::Label(_)
+            | Self::Unlabel(_)
+            | Self::RetentionEvent(_)
+            | Self::PurgePolicy(_)
+            | Self::PolicyMatched(_)
+            | Self::PoliciesKept(_)
             | Self::BlobsDead(_) => 3,
             _ => 1,
         }

@@ -121,6 +121,71 @@ fn matter_settings() -> MatterSettings {
 
 /// One of each kind, every optional field used somewhere.
 fn changes() -> Vec<Change> {
+    let mut all = other_changes();
+    all.extend(policies());
+    all
+}
+
+fn policy_settings() -> PolicySettings {
+    PolicySettings {
+        name: "mail".into(),
+        scope: PolicyScope {
+            whose: PolicyWhose::Class(ClassId(300)),
+            mailbox: Some(PolicyMailbox::Use(SpecialUse::Sent)),
+            tag: Some("invoice".into()),
+            direction: Some(PolicyDirection::Sent),
+            query: Some("from:example.org".into()),
+        },
+        anchor: PolicyAnchor::Event("left".into()),
+        floor: Some(70_000),
+        delete: Some(1 << 40),
+        drafts: true,
+        review: true,
+        daily: Some(300),
+    }
+}
+
+fn policies() -> Vec<Change> {
+    let (account, policy, version) = (AccountId(300), PolicyId(301), 302);
+    let emails = vec![EmailId { sequence: 77.into(), ordinal: 1 }];
+    let label = || Label { account, policy, emails: emails.clone() };
+    vec![
+        Change::PolicySet(PolicySet { policy: Some(policy), settings: policy_settings() }),
+        Change::PolicyLock(PolicyLock { policy }),
+        Change::PolicyRemove(PolicyRemove { policy }),
+        Change::PolicyApprove(PolicyApprove { policy, version }),
+        Change::Label(label()),
+        Change::Unlabel(label()),
+        Change::RetentionEvent(RetentionEvent {
+            account,
+            name: "left".into(),
+            time: Timestamp(1_700_000_000_123),
+        }),
+        Change::PurgePolicy(PurgePolicy {
+            account,
+            policy,
+            version,
+            items: vec![PurgeItem {
+                email: emails[0],
+                placements: vec![(MailboxId(3), uid(70_000))],
+            }],
+            decided: LogIndex(1 << 33),
+        }),
+        Change::PolicyMatched(PolicyMatched {
+            policy,
+            version,
+            account,
+            emails: emails.clone(),
+            upto: 78.into(),
+        }),
+        Change::PoliciesKept(PoliciesKept {
+            policies: vec![KeptPolicy { policy, settings: policy_settings(), locked: true }],
+            next: PolicyId(302),
+        }),
+    ]
+}
+
+fn other_changes() -> Vec<Change> {
     let (account, mailbox, from, to) = (AccountId(1), MailboxId(3), MailboxId(4), MailboxId(5));
     let account_settings = AccountSettings {
         display_name: "Alice".into(),
@@ -464,6 +529,16 @@ fn the_order_of_variants_is_fixed() {
     assert_eq!(numbers(&states), [0, 1, 2, 3, 4]);
     use SpecialUse as U;
     assert_eq!(numbers(&[U::Archive, U::Drafts, U::Junk, U::Sent, U::Trash]), [0, 1, 2, 3, 4]);
+    let whose = [
+        PolicyWhose::All,
+        PolicyWhose::Domain(String::new()),
+        PolicyWhose::Class(ClassId(1)),
+        PolicyWhose::Account(AccountId(1)),
+    ];
+    assert_eq!(numbers(&whose), [0, 1, 2, 3]);
+    use PolicyAnchor as P;
+    let anchors = [P::Received, P::Sent, P::Saved, P::Labelled, P::Event(String::new())];
+    assert_eq!(numbers(&anchors), [0, 1, 2, 3, 4]);
     use FlagChange as F;
     assert_eq!(numbers(&[F::Add, F::Remove, F::Replace]), [0, 1, 2]);
 }

@@ -3,7 +3,7 @@
 
 use redoubt_log::id::{
     AccountId, BlobId, CaptureId, ClassId, EmailId, Hash, HoldId, LogIndex, MailboxId, MatterId,
-    ModSeq, NodeId, OperationId, ThreadKey, Timestamp, Uid,
+    ModSeq, NodeId, OperationId, PolicyId, ThreadKey, Timestamp, Uid,
 };
 use redoubt_log::record::{Address, Role};
 
@@ -160,6 +160,26 @@ pub enum Key<'a> {
     Referrer(BlobId, AccountId, EmailId),
     /// A blob that was an email's and is nobody's any more.
     Unreferenced(BlobId),
+    /// A retention policy: at most 1,000.
+    Policy(PolicyId),
+    /// What policies know of an email beside the state; while it is in the history.
+    Retained(AccountId, EmailId),
+    /// That a policy was over an account which it is not over any more.
+    LeftAccount(AccountId, PolicyId),
+    /// The same of a domain's accounts.
+    LeftDomain(&'a str, PolicyId),
+    /// The same of a mailbox.
+    LeftMailbox(AccountId, MailboxId, PolicyId),
+    /// Something that happened to an account and that policies count from: at most 1,000 each.
+    RetentionEvent(AccountId, &'a str),
+    /// How far a policy's query was asked of an account.
+    Asked(AccountId, PolicyId),
+    /// What a policy has taken today.
+    PolicyDay(PolicyId),
+    /// Where a label or an event of an account was last set.
+    Labelled(AccountId),
+    /// Where a policy took something of an account last.
+    Purged(AccountId),
 }
 
 /// The rows of [`Table::Meta`].
@@ -195,6 +215,10 @@ pub enum Meta {
     LastHold,
     /// Accounts that have a history floor.
     Floors,
+    /// The next policy's id.
+    NextPolicy,
+    /// Where a policy changed last.
+    Policies,
     /// The email up to which references to blobs are counted, in a state that began without.
     Counting,
     /// From which index on every reference to a blob is counted.
@@ -223,6 +247,8 @@ impl Meta {
             Self::NextHold => b"next-hold",
             Self::LastHold => b"last-hold",
             Self::Floors => b"floors",
+            Self::NextPolicy => b"next-policy",
+            Self::Policies => b"policies",
             Self::Counting => b"counting",
             Self::Counted => b"counted",
             Self::Archived => b"archived",
@@ -264,6 +290,9 @@ impl Bytes {
     fn address(self, address: &Address) -> Self {
         self.raw(address.domain.as_bytes()).u8(0).raw(address.local.as_bytes())
     }
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
     pub(crate) fn done(self) -> Vec<u8> {
         self.0
     }
@@ -301,15 +330,23 @@ impl Key<'_> {
             | Self::Captured(_)
             | Self::Floor(_)
             | Self::FloorOrder(..)
+            | Self::Policy(_)
+            | Self::LeftAccount(..)
+            | Self::LeftDomain(..)
+            | Self::LeftMailbox(..)
+            | Self::RetentionEvent(..)
+            | Self::Asked(..)
+            | Self::PolicyDay(_)
+            | Self::Labelled(_)
+            | Self::Purged(_)
             | Self::Hold(..) => Table::Account,
             Self::Mailbox(..) | Self::Counters(..) | Self::Name(..) | Self::Subscription(..) => {
                 Table::Mailbox
             }
             Self::Placement(..) => Table::Placement,
             Self::Email(..) => Table::Email,
-            Self::EmailPlacement(..) | Self::Referrer(..) | Self::Unreferenced(_) => {
-                Table::EmailPlacement
-            }
+            Self::EmailPlacement(..) | Self::Referrer(..) => Table::EmailPlacement,
+            Self::Unreferenced(_) | Self::Retained(..) => Table::EmailPlacement,
             Self::UidMap(..) => Table::UidMap,
             Self::Seen(..) => Table::Seen,
             Self::Change(..) => Table::Change,
@@ -384,8 +421,68 @@ impl Key<'_> {
             Self::Hold(a, hold) => holds_over(a).u64(hold.0).done(),
             Self::Referrer(blob, a, email) => referrers_of(&blob).u64(a.0).email(email).done(),
             Self::Unreferenced(blob) => unreferenced().raw(&blob.0).done(),
+            Self::Policy(policy) => policies().u64(policy.0).done(),
+            Self::Retained(a, email) => retained_of(a).email(email).done(),
+            Self::LeftAccount(a, policy) => left_account(a).u64(policy.0).done(),
+            Self::LeftDomain(name, policy) => left_domain(name).u64(policy.0).done(),
+            Self::LeftMailbox(a, m, policy) => left_mailbox(a, m).u64(policy.0).done(),
+            Self::RetentionEvent(a, name) => events_of(a).raw(name.as_bytes()).done(),
+            Self::Asked(a, policy) => asked_of(a).u64(policy.0).done(),
+            Self::PolicyDay(policy) => shared(b'd').u64(policy.0).done(),
+            Self::Labelled(a) => shared(b'n').u64(a.0).done(),
+            Self::Purged(a) => shared(b'p').u64(a.0).done(),
         }
     }
+}
+
+/// The beginning of the keys of a kind of row that is no account's.
+fn shared(kind: u8) -> Bytes {
+    Bytes::account(DIRECTORY).u8(kind)
+}
+
+/// The beginning of the keys of all policies.
+pub(crate) fn policies() -> Bytes {
+    shared(b'y')
+}
+
+/// The beginning of the keys of what policies know of emails.
+pub(crate) fn retained() -> Bytes {
+    shared(b't')
+}
+
+/// The beginning of the keys of what policies know of an account's emails.
+pub(crate) fn retained_of(account: AccountId) -> Bytes {
+    retained().u64(account.0)
+}
+
+/// The beginning of the keys of policies that were over an account.
+pub(crate) fn left_account(account: AccountId) -> Bytes {
+    shared(b'w').u8(b'a').u64(account.0)
+}
+
+/// The beginning of the keys of policies that were over a domain.
+pub(crate) fn left_domain(domain: &str) -> Bytes {
+    shared(b'w').u8(b'd').raw(domain.as_bytes()).u8(0)
+}
+
+/// The beginning of the keys of policies that were over a mailbox.
+pub(crate) fn left_mailbox(account: AccountId, mailbox: MailboxId) -> Bytes {
+    left_mailboxes(account).u32(mailbox.0)
+}
+
+/// The beginning of the keys of policies that were over an account's mailboxes.
+pub(crate) fn left_mailboxes(account: AccountId) -> Bytes {
+    shared(b'w').u8(b'm').u64(account.0)
+}
+
+/// The beginning of the keys of what happened to an account.
+pub(crate) fn events_of(account: AccountId) -> Bytes {
+    shared(b'v').u64(account.0)
+}
+
+/// The beginning of the keys of how far queries of policies were asked of an account.
+pub(crate) fn asked_of(account: AccountId) -> Bytes {
+    shared(b'q').u64(account.0)
 }
 
 /// The beginning of the keys of all floors, by floor.

@@ -26,6 +26,7 @@ pub mod moment;
 pub mod pauses;
 pub mod reclaim;
 pub mod restore;
+pub mod retention;
 pub mod rows;
 pub mod search;
 #[cfg(feature = "sim")]

@@ -2,7 +2,7 @@
 
 use redoubt_log::id::{
     AccountId, BlobId, ClassId, EmailId, LogIndex, MailboxId, ModSeq, NodeId, OperationId,
-    Sequence, ThreadId, Timestamp, Uid, UidValidity,
+    PolicyId, Sequence, ThreadId, Timestamp, Uid, UidValidity,
 };
 use redoubt_log::record::{
     AccountSettings, Actor, Address, Arrival, CaptureRule, ClassSettings, DomainSettings, Flags,
@@ -10,6 +10,8 @@ use redoubt_log::record::{
     Restored, SpecialUse, ThreadKeys, Why,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::retention::Captured;
 
 mod matter;
 
@@ -327,6 +329,41 @@ pub struct HoldRow {
     pub scope: HoldScope,
     /// When it was set.
     pub set: Timestamp,
+}
+
+/// What policies know of an email beside what the state says of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetainedRow {
+    /// The entry into the store, where the email's own date is another.
+    pub entered: Option<Timestamp>,
+    /// Whether it came as a draft and is one still.
+    pub draft: bool,
+    /// Floors that it has whatever becomes of it.
+    pub captured: Vec<Captured>,
+    /// Policies that were put on it, and when.
+    pub labels: Vec<(PolicyId, Timestamp)>,
+    /// Policies, with the version, whose query found it.
+    pub found: Vec<(PolicyId, u32)>,
+}
+
+/// How far a policy's query was asked of an account's emails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedRow {
+    /// Which version's.
+    pub version: u32,
+    /// Up to which sequence.
+    pub upto: Sequence,
+}
+
+/// What a policy has taken in a day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyDayRow {
+    /// Days since 1970 (UTC).
+    pub day: i64,
+    /// Emails that it took on that day.
+    pub emails: u64,
+    /// Emails that it ever took.
+    pub all: u64,
 }
 
 /// A blob that was an email's and is nobody's any more.

@@ -48,6 +48,8 @@ async fn is_refused(client: &Client, (method, path): (&str, &str)) -> bool {
         .replace("{class}", "nothing")
         .replace("{rule}", "99")
         .replace("{matter}", "nothing")
+        .replace("{policy}", "nothing")
+        .replace("{email}", "e1-0")
         .replace("{token}", "ffffffff");
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     match client.call::<Value>(method, &path, Bytes::new()).await {

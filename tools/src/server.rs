@@ -468,6 +468,7 @@ pub fn options(config: &Config) -> Options {
         },
         keep_log_for: Duration::from_secs(config.store.keep_log_hours.saturating_mul(3600)),
         keep_history: config.history.keep.0,
+        policies_every: Duration::from_secs(config.history.policies_seconds.max(1)),
         record_logins_every: Duration::from_secs(config.audit.logins_every_seconds),
         transfer_rate: config.store.transfer_mib_per_second.saturating_mul(1024 * 1024),
         waits: Waits {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{AccountState, Restored, SpecialUse};
 use crate::id::{
     AccountId, CaptureId, ClassId, EmailId, HoldId, LogIndex, MailboxId, MatterId, ModSeq, NodeId,
-    Sequence, ThreadId, Timestamp, Uid, UidValidity,
+    PolicyId, Sequence, ThreadId, Timestamp, Uid, UidValidity,
 };
 
 /// What `apply` answers to a record, the same on every replica.
@@ -52,6 +52,10 @@ pub enum Done {
     Capture(CaptureId),
     /// The new matter.
     Matter(MatterId),
+    /// The policy, and the version that it has now.
+    Policy(PolicyId, u32),
+    /// An answer for each email that a policy was to take, in their order: placements that went.
+    Purged(Vec<Result<u32, Rejection>>),
 }
 
 /// An email that came to stand in a mailbox.
@@ -198,4 +202,13 @@ pub enum Rejection {
     /// What the rules want captured cannot be, so it is not taken at all.
     #[error("it cannot be captured: {0}")]
     NotCaptured(String),
+    /// A policy that cannot be so.
+    #[error("{0}")]
+    Policy(String),
+    /// A policy keeps it.
+    #[error("policy {0} keeps it")]
+    Retained(PolicyId),
+    /// A hold, a policy, a label or an event was set since it was decided.
+    #[error("a hold, a policy, a label or an event was set after this was decided: decide again")]
+    DecidedBefore,
 }

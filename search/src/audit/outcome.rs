@@ -71,6 +71,9 @@ fn parts(done: &Done) -> Told {
             of(all.len(), all.iter().filter_map(|one| one.as_ref().err()).collect())
         }
         Done::Dead(all) => of(all.len(), all.iter().filter_map(|one| one.as_ref().err()).collect()),
+        Done::Purged(all) => {
+            of(all.len(), all.iter().filter_map(|one| one.as_ref().err()).collect())
+        }
         Done::Restored(all) => of(all.len(), all.iter().filter_map(failed).collect()),
         _ => (Some("done".to_owned()), None),
     }

@@ -542,7 +542,7 @@ impl Follower {
         for home in self.shelf.homes() {
             let accounts = self.shelf.peek(home).accounts;
             for (account, mark) in accounts {
-                let floor = view.history_floor(account)?.map(|row| row.floor);
+                let floor = view.let_go(account)?;
                 if let Some(floor) = floor.filter(|floor| *floor > mark.collected) {
                     self.collect_account(&view, home, account, floor)?;
                 }
@@ -575,7 +575,7 @@ impl Follower {
         let Some(mark) = marks.accounts.get_mut(&account) else { return Ok(()) };
         mark.emails = mark.emails.saturating_sub(gone.len() as u64);
         if gone.is_empty() {
-            // The pieces of trimming that come behind a floor are through.
+            // The pieces of trimming or purging that come behind it are through.
             mark.collected = floor;
         }
         self.writers.open(&folder, false)?;

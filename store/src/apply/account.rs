@@ -7,7 +7,7 @@ use redoubt_log::record::{
 };
 
 use super::work::{Kept, Work};
-use super::{Ruled, capture, credential, domain, expunge, mailbox, settle};
+use super::{Ruled, capture, credential, domain, expunge, mailbox, policy, settle};
 use crate::account::{FIRST_MAILBOXES, MAX_DISPLAY_NAME, check_address, check_text};
 use crate::classes::Said;
 use crate::keys::{Bytes, Key, Meta, Object, Parts, SWEPT_ACCOUNT};
@@ -131,6 +131,7 @@ pub(crate) fn undelete(
         return Ok(false);
     }
     take_address(work, address, AddressRow { account: a, alias: false })?;
+    policy::account_renamed(work, a, &address.domain)?;
     for alias in aliases(work, a)? {
         let row = AddressRow { account: a, alias: true };
         if settle(take_address(work, &alias, row))?.is_err() {
@@ -149,6 +150,7 @@ pub(crate) fn rename(work: &mut Work<'_>, record: &AccountRename) -> Ruled<Done>
     let old = work.account(record.account)?.row.get().address.clone();
     let row = AddressRow { account: record.account, alias: false };
     take_address(work, &record.address, row)?;
+    policy::account_renamed(work, record.account, &record.address.domain)?;
     work.tx.drop(&Key::Address(&old), &Object::Address(old.clone()));
     work.account(record.account)?.row.change().address = record.address.clone();
     Ok(Done::Unit)

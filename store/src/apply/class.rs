@@ -6,7 +6,7 @@ use redoubt_log::record::{
 };
 
 use super::work::Work;
-use super::{Ruled, capture, domain};
+use super::{Ruled, capture, domain, policy};
 use crate::account::check_text;
 use crate::keys::{Key, Meta, Object, classes};
 use crate::rows::{AccountClassRow, ClassRow};
@@ -39,6 +39,7 @@ pub(crate) fn set(work: &mut Work<'_>, record: &ClassSet) -> Ruled<Done> {
 pub(crate) fn remove(work: &mut Work<'_>, record: ClassRemove) -> Ruled<Done> {
     need(work, record.class)?;
     capture::unneeded(work, |rule| rule.scope == CaptureScope::Class(record.class))?;
+    policy::class_is_free(work, record.class)?;
     work.tx.drop(&Key::Class(record.class), &Object::Class(record.class));
     changed(work)
 }
@@ -47,6 +48,8 @@ pub(crate) fn of_account(work: &mut Work<'_>, record: &AccountClass) -> Ruled<Do
     let AccountClass { account, class, own } = *record;
     work.account(account)?;
     class.map_or(Ok(()), |class| need(work, class))?;
+    let domain = work.account(account)?.row.get().address.domain.clone();
+    policy::account_moves(work, account, &domain, class)?;
     let (key, object) = (Key::AccountClass(account), Object::AccountClass(account));
     work.tx.save(&key, &object, &AccountClassRow { class, own })?;
     changed(work)
@@ -54,6 +57,7 @@ pub(crate) fn of_account(work: &mut Work<'_>, record: &AccountClass) -> Ruled<Do
 
 pub(crate) fn of_domain(work: &mut Work<'_>, record: &DomainClass) -> Ruled<Done> {
     domain::need(work, &record.domain)?;
+    policy::domain_moves(work, &record.domain, record.class)?;
     let (key, object) =
         (Key::DomainClass(&record.domain), Object::DomainClass(record.domain.clone()));
     match record.class {

@@ -5,7 +5,7 @@ use redoubt_log::record::{
 };
 
 use super::work::Work;
-use super::{Ruled, capture};
+use super::{Ruled, capture, policy};
 use crate::account::{check_domain, check_text};
 use crate::keys::{Key, Object};
 use crate::rows::DomainRow;
@@ -37,6 +37,7 @@ pub(crate) fn remove(work: &mut Work<'_>, record: &DomainRemove) -> Ruled<Done> 
     capture::unneeded(work, |rule| rule.scope == scope)?;
     work.tx.delete(&Key::DomainCaptured(&record.domain));
     work.tx.drop(&Key::Domain(&record.domain), &Object::Domain(record.domain.clone()));
+    policy::domain_moves(work, &record.domain, None)?;
     let class = Key::DomainClass(&record.domain);
     if work.tx.get_raw(&class)?.is_some() {
         work.tx.drop(&class, &Object::DomainClass(record.domain.clone()));

@@ -2,13 +2,17 @@
 //! view below. The rows go by records that follow, which name where there is something to drop;
 //! what is dropped is found here, so that a wrong name drops nothing that a view can see.
 
+use std::collections::BTreeMap;
+
 use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, ModSeq, Uid};
 use redoubt_log::record::{Done, HistoryFloor, HistoryTrim, Rejection, TrimRow};
 
 use super::work::Work;
-use super::{Ruled, blobs, hold, restore};
+use super::{Ruled, blobs, hold, policy, restore};
 use crate::keys::{DIRECTORY, Key, Meta, Object, Parts, floors, parse_object};
-use crate::rows::{AccountRow, ChangeKind, EmailData, FloorRow, Standing, Version};
+use crate::rows::{
+    AccountRow, ChangeKind, EmailData, FloorRow, PlacementVersion, Standing, Version,
+};
 use crate::storage::{KeyRange, Row, StorageError, Table, decode};
 
 /// Rows that one record drops at most, about.
@@ -82,7 +86,7 @@ pub(crate) fn trim(work: &mut Work<'_>, record: &HistoryTrim) -> Ruled<Done> {
     let Some(FloorRow { floor, .. }) = work.tx.get(&Key::Floor(account))? else {
         return Err(Rejection::Floor("it keeps all of its history".into()).into());
     };
-    let mut trim = Trim { account, floor, dropped: 0 };
+    let mut trim = Trim { account, floor, dropped: 0, kept: BTreeMap::new() };
     for row in &record.rows {
         if trim.dropped >= MOST {
             break;
@@ -97,6 +101,8 @@ struct Trim {
     account: AccountId,
     floor: LogIndex,
     dropped: usize,
+    /// Emails that were asked about, and whether a policy keeps them.
+    kept: BTreeMap<EmailId, bool>,
 }
 
 impl Trim {
@@ -110,6 +116,17 @@ impl Trim {
             TrimRow::Vanished(mailbox, modseq, uid) => self.vanished(work, *mailbox, *modseq, *uid),
             TrimRow::Record(index) => self.record(work, *index),
         }
+    }
+
+    /// Whether a policy keeps an email that is expunged: with what says where it stood last.
+    fn is_kept(&mut self, work: &mut Work<'_>, email: EmailId) -> Ruled<bool> {
+        if let Some(kept) = self.kept.get(&email) {
+            return Ok(*kept);
+        }
+        let live = work.tx.get_raw(&Key::Email(self.account, email))?.is_some();
+        let kept = !live && policy::floor(work, self.account, email)?.is_some();
+        self.kept.insert(email, kept);
+        Ok(kept)
     }
 
     fn drop(&mut self, work: &mut Work<'_>, table: Table, key: Vec<u8>) {
@@ -127,12 +144,24 @@ impl Trim {
             _ => false,
         };
         match object {
+            Object::Email(_, email) if gone && self.is_kept(work, *email)? => return Ok(()),
+            Object::Placement(..) if gone && self.placed_kept(work, &rows)? => return Ok(()),
             Object::Email(account, email) if gone => self.email(work, *account, *email, &rows)?,
             _ if gone => {}
             _ => drop(rows.pop()),
         }
         rows.into_iter().for_each(|(key, _)| self.drop(work, Table::History, key));
         Ok(())
+    }
+
+    fn placed_kept(&mut self, work: &mut Work<'_>, rows: &[Row]) -> Ruled<bool> {
+        for (key, value) in rows.iter().rev() {
+            if let Some(value) = read(key, value)? {
+                let placed: PlacementVersion = decode(Table::History, key, value)?;
+                return self.is_kept(work, placed.email);
+            }
+        }
+        Ok(false)
     }
 
     /// An email leaves the history: where it stood is forgotten, and its blobs are another's
@@ -148,6 +177,7 @@ impl Trim {
                 blobs::leave(work, a, e, &data)?;
             }
         }
+        work.tx.delete(&Key::Retained(a, e));
         Ok(())
     }
 
@@ -160,7 +190,8 @@ impl Trim {
     ) -> Ruled<()> {
         let key = Key::EmailPlacement(self.account, email, mailbox, uid);
         let standing: Option<Standing> = work.tx.get(&key)?;
-        if standing.and_then(|row| row.until).is_some_and(|until| until <= self.floor) {
+        let below = standing.and_then(|row| row.until).is_some_and(|until| until <= self.floor);
+        if below && !self.is_kept(work, email)? {
             self.drop(work, Table::EmailPlacement, key.bytes());
         }
         Ok(())

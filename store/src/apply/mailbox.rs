@@ -7,7 +7,7 @@ use redoubt_log::record::{
 };
 
 use super::work::{Kept, Work};
-use super::{Ruled, placing};
+use super::{Ruled, placing, policy};
 use crate::keys::{Key, Parts, names_under};
 use crate::mailbox::{INBOX, MAX_LEVELS, MAX_MAILBOXES, MAX_NAME, check_level, next_uid_validity};
 use crate::rows::{Counters, MailboxRow, MailboxState};
@@ -91,12 +91,29 @@ pub(crate) fn rename(work: &mut Work<'_>, record: &MailboxRename) -> Ruled<Done>
     }
     let below = extent_below(work, a, m)?;
     above.with(Extent::of(&record.name).above(below))?;
+    let to = match parent {
+        Some(parent) => format!("{}/{}", whole_name(work, a, parent)?, record.name),
+        None => record.name.clone(),
+    };
+    leaves(work, a, m, to)?;
     work.tx.delete(&Key::Name(a, old.parent, &old.name));
     work.tx.put(&Key::Name(a, parent, &record.name), &m)?;
     let row = work.named(a, m)?.row.change();
     row.parent = parent;
     row.name.clone_from(&record.name);
     Ok(Done::Unit)
+}
+
+/// A mailbox and all below it get other names.
+fn leaves(work: &mut Work<'_>, a: AccountId, m: MailboxId, to: String) -> Ruled<()> {
+    let mut open = vec![(m, to)];
+    while let Some((m, to)) = open.pop() {
+        policy::mailbox_leaves(work, a, m, Some(&to))?;
+        for (name, child) in children(work, a, Some(m))? {
+            open.push((child, format!("{to}/{name}")));
+        }
+    }
+    Ok(())
 }
 
 /// A change of the mailbox that has a name: of none, if another record came first.
@@ -139,6 +156,7 @@ pub(crate) fn delete(work: &mut Work<'_>, record: &MailboxDelete) -> Ruled<Done>
         return Err(Rejection::Inbox.into());
     }
     let parent = !work.tx.scan(Table::Mailbox, &names_under(a, Some(m)).range(), 1)?.is_empty();
+    policy::mailbox_leaves(work, a, m, None)?;
     match (parent, row.state) {
         // RFC 9051 section 6.3.5: such a name cannot be deleted.
         (true, MailboxState::NoSelect) => return Err(Rejection::NoSelect.into()),

@@ -19,11 +19,14 @@ mod expunge;
 mod flags;
 mod history;
 mod hold;
+mod label;
 mod lineage;
 mod mailbox;
 mod matter;
 mod operations;
 mod placing;
+mod policy;
+mod purge;
 mod restore;
 mod role;
 mod subscribe;
@@ -227,7 +230,7 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         Change::DeliverCaptured(r) => deliver::deliver(work, &r.deliver, &r.archives),
         Change::Append(r) => {
             work.may_write(actor, r.account)?;
-            append::append(work, r)
+            append::append(work, actor, r)
         }
         Change::Copy(r) => {
             work.may_write(actor, r.account)?;
@@ -271,6 +274,16 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         Change::HoldSet(r) => hold::set(work, r),
         Change::HoldRelease(r) => hold::release(work, *r),
         Change::HoldsKept(r) => hold::keep(work, r),
+        Change::PolicySet(r) => policy::set(work, actor, r),
+        Change::PolicyLock(r) => policy::lock(work, *r),
+        Change::PolicyRemove(r) => policy::remove(work, actor, *r),
+        Change::PolicyApprove(r) => policy::approve(work, actor, *r),
+        Change::PolicyMatched(r) => policy::matched(work, r),
+        Change::PoliciesKept(r) => policy::keep(work, actor, r),
+        Change::Label(r) => label::label(work, r),
+        Change::Unlabel(r) => label::unlabel(work, r),
+        Change::RetentionEvent(r) => label::event(work, r),
+        Change::PurgePolicy(r) => purge::purge(work, r),
         Change::CountReferences(_) => blobs::count(work),
         Change::BlobsDead(r) => blobs::dead(work, r),
         Change::Version(r) => system::version(work, *r),

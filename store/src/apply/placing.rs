@@ -5,7 +5,7 @@ use redoubt_log::id::{AccountId, EmailId, MailboxId, ModSeq, Uid};
 use redoubt_log::record::{Arrival, Flags, Rejection};
 
 use super::work::Work;
-use super::{Ruled, Stop, blobs};
+use super::{Ruled, Stop, blobs, policy};
 use crate::keys::{Key, Object, SWEPT_ACCOUNT, chunk_of};
 use crate::mailbox::KeywordPlan;
 use crate::rows::{
@@ -129,6 +129,12 @@ pub(crate) fn change(
     keywords: Vec<String>,
 ) -> Ruled<ModSeq> {
     let Place { account: a, mailbox: m, uid } = place;
+    if old.version.keywords.iter().any(|keyword| !keywords.contains(keyword)) {
+        policy::capture(work, a, old.email)?;
+    }
+    if old.version.flags.contains(Flags::DRAFT) && !flags.contains(Flags::DRAFT) {
+        policy::finished(work, a, old.email)?;
+    }
     let modseq = ModSeq::from(work.sequence(a)?);
     let mut new = old.clone();
     new.version = PlacementVersion { flags, keywords, modseq, ..old.version.clone() };
@@ -142,6 +148,7 @@ pub(crate) fn change(
 /// A placement goes; with its last one the email.
 pub(crate) fn remove(work: &mut Work<'_>, place: Place, row: &PlacementRow) -> Ruled<ModSeq> {
     let Place { account: a, mailbox: m, uid } = place;
+    policy::capture(work, a, row.email)?;
     let modseq = ModSeq::from(work.sequence(a)?);
     count(work, a, m, row, Step::Down)?;
     work.tx.drop(&place.key(), &place.object());

@@ -43,10 +43,13 @@ impl<'a> Tx<'a> {
     }
 
     pub(crate) fn get_raw(&self, key: &Key<'_>) -> Result<Option<Vec<u8>>, StorageError> {
-        let place = (key.table(), key.bytes());
-        match self.rows.get(&place) {
+        self.value(key.table(), &key.bytes())
+    }
+
+    pub(crate) fn value(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        match self.rows.get(&(table, key.to_vec())) {
             Some(value) => Ok(value.clone()),
-            None => self.base.get(place.0, &place.1),
+            None => self.base.get(table, key),
         }
     }
 

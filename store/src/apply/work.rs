@@ -2,6 +2,7 @@
 //! memory, and saved with one version each at the end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use redoubt_log::id::{AccountId, ClassId, LogIndex, MailboxId, Sequence, Timestamp};
 use redoubt_log::record::{AccountState, Actor, Principal, Rejection};
@@ -11,6 +12,7 @@ use super::{Ruled, Stop};
 use crate::classes::Said;
 use crate::email::check_quota;
 use crate::keys::{Key, Object};
+use crate::retention::Policy;
 use crate::rows::{
     AccountClassRow, AccountRow, ClassRow, Counters, DomainRow, MailboxRow, MailboxState, Usage,
 };
@@ -73,6 +75,8 @@ pub(crate) struct Work<'a> {
     pub(crate) time: Timestamp,
     /// Whether the record may touch deleted accounts.
     pub(crate) deleted_too: bool,
+    /// All policies, once somebody has asked.
+    pub(crate) policies: Option<Arc<[Policy]>>,
     accounts: BTreeMap<AccountId, OpenAccount>,
     mailboxes: BTreeMap<(AccountId, MailboxId), OpenMailbox>,
 }
@@ -80,7 +84,7 @@ pub(crate) struct Work<'a> {
 impl<'a> Work<'a> {
     pub(crate) fn new(tx: Tx<'a>, index: LogIndex, time: Timestamp) -> Self {
         let (accounts, mailboxes) = (BTreeMap::new(), BTreeMap::new());
-        Self { tx, index, time, deleted_too: false, accounts, mailboxes }
+        Self { tx, index, time, deleted_too: false, policies: None, accounts, mailboxes }
     }
 
     pub(crate) fn account(&mut self, id: AccountId) -> Ruled<&mut OpenAccount> {

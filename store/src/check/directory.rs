@@ -6,7 +6,7 @@ use redoubt_log::id::{AccountId, NodeId};
 use redoubt_log::record::AccountState;
 
 use super::{Checked, Checker};
-use crate::keys::{Key, Meta, Parts};
+use crate::keys::{DIRECTORY, Key, Meta, Parts};
 use crate::rows::{
     AccountClassRow, AccountRow, AddressRow, CaptureRow, CapturedRow, ClassRow, CredentialRow,
     DomainRow, EmailRow, FloorRow, GrantRow, HeadKeyRow, NodeRow, PersonalTokenRow, TokenRow,
@@ -162,6 +162,9 @@ impl Checker<'_> {
                 b'l' => c.row_reads::<AccountClassRow>(key, value),
                 b's' => c.row_reads::<CapturedRow>(key, value),
                 b'h' | b'o' => Ok(()),
+                b'y' | b'd' | b'w' | b'v' | b'q' | b'n' | b'p' if id == DIRECTORY => {
+                    c.policy_row(kind, key, value)
+                }
                 b'i' => {
                     c.row_reads::<()>(key, value)?;
                     c.alias(id, key, parts)
@@ -174,7 +177,11 @@ impl Checker<'_> {
         })
     }
 
-    fn row_reads<T: serde::de::DeserializeOwned>(&mut self, key: &[u8], value: &[u8]) -> Checked {
+    pub(super) fn row_reads<T: serde::de::DeserializeOwned>(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+    ) -> Checked {
         if let Err(error) = crate::storage::decode::<T>(Table::Account, key, value) {
             self.unreadable(Table::Account, key, error);
         }

@@ -1,14 +1,17 @@
 //! Floors, holds, and which emails a blob is of.
 
-use redoubt_log::id::{AccountId, BlobId, EmailId, HoldId, LogIndex};
+use redoubt_log::id::{AccountId, BlobId, EmailId, HoldId, LogIndex, Timestamp};
 use redoubt_log::record::HoldScope;
 
 use super::{Checked, Checker};
 use crate::keys::{
     DIRECTORY, Key, Meta, Object, Parts, floors, holds_over, of_accounts, referrers, referrers_of,
-    unreferenced,
+    retained, unreferenced,
 };
-use crate::rows::{EmailData, FloorRow, HoldRow, UnreferencedRow, Version};
+use crate::retention::Policy;
+use crate::rows::{
+    AskedRow, EmailData, FloorRow, HoldRow, PolicyDayRow, RetainedRow, UnreferencedRow, Version,
+};
 use crate::storage::{StorageError, Table, decode};
 
 /// Behind the account and the kind of row.
@@ -21,6 +24,7 @@ impl Checker<'_> {
         self.floors()?;
         self.holds()?;
         self.referrers()?;
+        self.retained()?;
         self.unreferenced()
     }
 
@@ -65,6 +69,45 @@ impl Checker<'_> {
                 let there = c.has(&Key::Hold(DIRECTORY, HoldId(hold)))?;
                 c.expect(there, "hold", hold, format!("account {account} is held by none"));
             }
+            Ok(())
+        })
+    }
+
+    /// What belongs to policies and to no account.
+    pub(super) fn policy_row(&mut self, kind: u8, key: &[u8], value: &[u8]) -> Checked {
+        match kind {
+            b'y' => {
+                self.row_reads::<Policy>(key, value)?;
+                let next: u64 = self.get(&Key::Meta(Meta::NextPolicy))?.unwrap_or(1);
+                let id = Parts::new(key.get(9..).unwrap_or_default()).u64();
+                let read = decode::<Policy>(Table::Account, key, value).ok();
+                let right = read.is_some_and(|policy| {
+                    let said = !policy.versions.is_empty();
+                    said && Some(policy.id.0) == id && policy.id.0 < next
+                });
+                let what = format!("the next policy is {next}");
+                self.expect(right, "policy", id.unwrap_or_default(), what);
+                Ok(())
+            }
+            b'd' => self.row_reads::<PolicyDayRow>(key, value),
+            b'q' => self.row_reads::<AskedRow>(key, value),
+            b'v' => self.row_reads::<Timestamp>(key, value),
+            _ => Ok(()),
+        }
+    }
+
+    /// What policies know of an email goes with it.
+    fn retained(&mut self) -> Checked {
+        let parse = |mut parts: Parts<'_>| {
+            parts.account().and(parts.u8())?;
+            Some((parts.account()?, parts.email()?))
+        };
+        let range = retained().range();
+        self.rows(Table::EmailPlacement, &range, parse, |c, (a, email), _: RetainedRow| {
+            let versions = Object::Email(a, email).versions();
+            let known = !c.reader.scan(Table::History, &versions, 1)?.is_empty();
+            let what = format!("account {a} does not know it");
+            c.expect(known, "retained", email, what);
             Ok(())
         })
     }

@@ -308,6 +308,7 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         Change::Move(r) => one(r.account),
         Change::SetFlags(r) => one(r.account).into_iter().chain([r.reader]).collect(),
         Change::Expunge(r) => one(r.account),
+        Change::PurgePolicy(r) => one(r.account),
         Change::Renumber(r) => one(r.account),
         Change::DomainAdd(_)
         | Change::ClassAdd(_)
@@ -340,6 +341,15 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         | Change::HoldSet(_)
         | Change::HoldRelease(_)
         | Change::HoldsKept(_)
+        | Change::PolicySet(_)
+        | Change::PolicyLock(_)
+        | Change::PolicyRemove(_)
+        | Change::PolicyApprove(_)
+        | Change::Label(_)
+        | Change::Unlabel(_)
+        | Change::RetentionEvent(_)
+        | Change::PolicyMatched(_)
+        | Change::PoliciesKept(_)
         | Change::CountReferences(_)
         | Change::BlobsDead(_)
         | Change::Version(_)

@@ -58,6 +58,7 @@ mod open;
 mod outline;
 mod pieces;
 mod place;
+mod policies;
 mod propose;
 mod purge;
 mod reads;
@@ -91,6 +92,7 @@ pub use login::{Access, Login, Revoked};
 pub use membership::{ClusterFile, Joining, Peers};
 pub use names::MailboxPath;
 pub use open::{Rebuilt, rebuild};
+pub use policies::PolicyRound;
 pub use purge::KeepLog;
 pub use reads::ReadAsked;
 pub use recover::{Survivor, look_at_survivor, recover_alone};
@@ -137,6 +139,12 @@ struct Inner {
     keep_history: Option<std::time::Duration>,
     /// Whether it has views, whose history goes.
     trims: bool,
+    /// Held by who takes the bytes of dead blobs out of the packs.
+    reclaiming: tokio::sync::Mutex<()>,
+    /// How often it is looked for what policies take.
+    policies_every: std::time::Duration,
+    /// What that found last.
+    policies_seen: parking_lot::Mutex<PolicyRound>,
     opened: Instant,
     identity: NodeFile,
     membership: parking_lot::Mutex<ClusterFile>,

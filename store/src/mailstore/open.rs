@@ -15,8 +15,8 @@ use super::machine::{Machine, Progress};
 use super::rescue::{self, Rescuer};
 use super::{
     ClusterFile, Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret,
-    StoreError, Tasks, checkpoints, contact, layout, place, reads, reserve, restores, retention,
-    scrub, sweep, upkeep, views, workers,
+    StoreError, Tasks, checkpoints, contact, layout, place, policies, reads, reserve, restores,
+    retention, scrub, sweep, upkeep, views, workers,
 };
 use crate::Ending;
 use crate::alarms::Alarms;
@@ -46,6 +46,7 @@ pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
     let tasks = [
         tokio::spawn(sweep::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(retention::run(weak.clone())),
+        tokio::spawn(policies::run(weak.clone())),
         tokio::spawn(restores::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(checkpoints::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(rescue::run(Arc::downgrade(&inner.rescuer))),
@@ -270,6 +271,9 @@ impl Inner {
             keep_log_for: options.keep_log_for,
             keep_history: options.keep_history,
             trims: !membership.light,
+            reclaiming: Default::default(),
+            policies_every: options.policies_every,
+            policies_seen: Default::default(),
             opened: std::time::Instant::now(),
             identity,
             membership: parking_lot::Mutex::new(membership),

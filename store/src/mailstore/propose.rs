@@ -56,10 +56,21 @@ impl Inner {
         operation: OperationId,
         change: Change,
     ) -> Result<Outcome, WriteError> {
+        self.propose_why(actor, operation, change, Why::default()).await
+    }
+
+    /// The same, with why it is done.
+    pub(super) async fn propose_why(
+        &self,
+        actor: &Actor,
+        operation: OperationId,
+        change: Change,
+        why: Why,
+    ) -> Result<Outcome, WriteError> {
         let deadline = self.contact.deadline();
         let _aboard = self.flight.board(deadline).await?;
         let stamp = Timestamp::now();
-        let record = Record { stamp, operation, actor: actor.clone(), why: Why::default(), change };
+        let record = Record { stamp, operation, actor: actor.clone(), why, change };
         let brings = brings_mail(&record.change);
         let began = Instant::now();
         let outcome = self.node.propose(record, deadline).await;

@@ -41,6 +41,8 @@ pub struct Options {
     pub keep_log_for: Duration,
     /// How long history is kept; `None` is for ever.
     pub keep_history: Option<Duration>,
+    /// How often it is looked for what policies take.
+    pub policies_every: Duration,
     /// How often logins are put into the log; zero is never.
     pub record_logins_every: Duration,
     /// Where checkpoints are kept; without it none is taken and the log alone rebuilds.
@@ -82,6 +84,7 @@ impl Options {
             keep_log: KeepLog::Forever,
             keep_log_for: Duration::from_secs(24 * 3600),
             keep_history: None,
+            policies_every: Duration::from_secs(600),
             record_logins_every: Duration::ZERO,
             bases: None,
             waits: Waits::default(),

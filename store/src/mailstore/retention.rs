@@ -144,7 +144,7 @@ impl Inner {
         }
     }
 
-    async fn count_references(&self) -> Result<(), WriteError> {
+    pub(super) async fn count_references(&self) -> Result<(), WriteError> {
         loop {
             let view = self.view().await?;
             if self.work(move || view.references_counted()).await??.is_some() {
@@ -187,7 +187,7 @@ impl Inner {
     }
 
     /// Blobs die that nothing refers to.
-    async fn let_die(&self) -> Result<(), WriteError> {
+    pub(super) async fn let_die(&self) -> Result<(), WriteError> {
         loop {
             let view = self.view().await?;
             let decided = view.index();
@@ -204,7 +204,9 @@ impl Inner {
     }
 
     /// Takes the bytes of dead blobs out of this node's packs.
-    async fn reclaim(self: &Arc<Self>) -> Result<(), StoreError> {
+    pub(super) async fn reclaim(self: &Arc<Self>) -> Result<(), StoreError> {
+        // One at a time: who comes while another works has nothing to do.
+        let Ok(_alone) = self.reclaiming.try_lock() else { return Ok(()) };
         let state = Arc::new(Here { store: Arc::downgrade(self), ending: self.ending.clone() });
         let (blobs, log) = (self.blobs.clone(), self.log.clone());
         let done = Reclaimer { blobs, log, state, share: SHARE }.round().await?;

@@ -18,6 +18,7 @@ mod matters;
 mod named;
 mod parts;
 mod placements;
+mod policies;
 mod restores;
 mod retention;
 mod roles;
@@ -43,6 +44,7 @@ use crate::storage::{Applied, KeyRange, Order, Read, Row, StorageError, Table, a
 pub use captures::CaptureRuleShown;
 pub use classes::Class;
 pub(crate) use cluster::level;
+pub use policies::PolicyEffect;
 pub use retention::{Hold, TrimAt};
 use source::Source;
 

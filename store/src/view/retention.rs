@@ -5,11 +5,14 @@ use std::ops::ControlFlow;
 use redoubt_log::id::{AccountId, BlobId, EmailId, HoldId, LogIndex, ModSeq, Timestamp};
 use redoubt_log::record::{HoldScope, TrimRow};
 
-use super::{Key, KeyRange, Order, Parts, StorageError, StoreError, Table, View, decode};
+use super::{Key, KeyRange, Object, Order, Parts, StorageError, StoreError, Table, View, decode};
 use crate::keys::{
     Bytes, DIRECTORY, Meta, holds_over, of_accounts, parse_history, referrers_of, unreferenced,
 };
-use crate::rows::{AccountRow, ChangeKind, FloorRow, HoldRow, Standing, UnreferencedRow, Version};
+use crate::retention::{AccountFacts, Policy, account_facts};
+use crate::rows::{
+    AccountRow, ChangeKind, FloorRow, HoldRow, PlacementVersion, Standing, UnreferencedRow, Version,
+};
 
 /// A hold.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -209,7 +212,20 @@ impl View {
         rows: usize,
     ) -> Result<(Vec<TrimRow>, Option<TrimAt>), StoreError> {
         let Some(row) = self.source.floor(account)? else { return Ok((Vec::new(), None)) };
-        let mut look = Look { account, floor: row.floor, known: ModSeq(0), found: Vec::new() };
+        let policies = self.policies()?;
+        let facts = match policies.is_empty() {
+            true => None,
+            false => account_facts(self, account)?,
+        };
+        let mut look = Look {
+            account,
+            floor: row.floor,
+            known: ModSeq(0),
+            found: Vec::new(),
+            policies,
+            facts,
+            now: self.applied().map_or(Timestamp(0), |applied| applied.time),
+        };
         let owner: Option<AccountRow> = self.source.get(&Key::Account(account))?;
         look.known = owner.map_or(ModSeq(0), |owner| owner.sequence(row.floor).into());
         let stage = at.stage;
@@ -227,12 +243,27 @@ impl View {
     }
 }
 
+/// The email that a version in the history is of, or of whose placement.
+fn email_of(key: &[u8], version: Option<&[u8]>) -> Result<Option<EmailId>, StorageError> {
+    match (parse_history(key), version) {
+        (Some((Object::Email(_, email), _)), _) => Ok(Some(email)),
+        (Some((Object::Placement(..), _)), Some(value)) => {
+            let placed: PlacementVersion = decode(Table::History, key, value)?;
+            Ok(Some(placed.email))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// A look for what may be dropped.
 struct Look {
     account: AccountId,
     floor: LogIndex,
     known: ModSeq,
     found: Vec<TrimRow>,
+    policies: Vec<Policy>,
+    facts: Option<AccountFacts>,
+    now: Timestamp,
 }
 
 /// Versions of one object at or below the floor.
@@ -241,6 +272,8 @@ struct Old {
     object: Vec<u8>,
     count: usize,
     gone: bool,
+    /// The email that it is, or was one's placement; only looked for where there are policies.
+    email: Option<EmailId>,
 }
 
 impl Old {
@@ -274,7 +307,8 @@ impl Look {
     ) -> Result<Option<Vec<u8>>, StorageError> {
         let (mut old, mut seen, mut last) = (Old::default(), 0, None);
         let range = self.range(Table::History, after);
-        let (floor, found) = (self.floor, &mut self.found);
+        let (floor, watched) = (self.floor, self.facts.is_some());
+        let mut more: Vec<Old> = Vec::new();
         view.reader().visit(Table::History, &range, Order::Rising, &mut |key, value| {
             let parsed = key.len().checked_sub(8).map(|at| key.split_at(at));
             let Some(((object, _), (_, index))) = parsed.zip(parse_history(key)) else {
@@ -284,7 +318,7 @@ impl Look {
                 let before =
                     std::mem::replace(&mut old, Old { object: object.to_vec(), ..Old::default() });
                 if before.is_more_than_needed() {
-                    found.push(TrimRow::Versions(before.object));
+                    more.push(before);
                 }
                 if seen >= rows {
                     old = Old::default();
@@ -294,15 +328,24 @@ impl Look {
             (seen, last) = (seen + 1, Some(key.to_vec()));
             if index <= floor {
                 old.count += 1;
-                old.gone = Version::decode(value) == Some(None);
+                let version = Version::decode(value);
+                old.gone = version == Some(None);
+                if watched {
+                    old.email = email_of(key, version.flatten())?.or(old.email);
+                }
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        if old.is_more_than_needed() {
-            self.found.push(TrimRow::Versions(old.object));
-            return Ok(None);
+        let end = old.is_more_than_needed();
+        if end {
+            more.push(old);
         }
-        Ok(last.filter(|_| seen >= rows))
+        for old in more {
+            if !(old.gone && self.keeps(view, old.email)?) {
+                self.found.push(TrimRow::Versions(old.object));
+            }
+        }
+        Ok(last.filter(|_| !end && seen >= rows))
     }
 
     fn others(
@@ -323,7 +366,7 @@ impl Look {
             }
             (seen, last) = (seen + 1, Some(key.to_vec()));
             let row = match table {
-                Table::EmailPlacement => self.standing(key, value)?,
+                Table::EmailPlacement => self.standing(view, key, value)?,
                 Table::Change => self.vanished(key, value)?,
                 _ => Parts::new(key).u64().map(|index| TrimRow::Record(LogIndex(index))),
             };
@@ -333,7 +376,21 @@ impl Look {
         Ok(last.filter(|_| seen >= rows))
     }
 
-    fn standing(&self, key: &[u8], value: &[u8]) -> Result<Option<TrimRow>, StorageError> {
+    /// Whether a policy keeps an email that is expunged, with what says where it stood.
+    fn keeps(&self, view: &View, email: Option<EmailId>) -> Result<bool, StorageError> {
+        let Some(email) = email else { return Ok(false) };
+        if view.reader().get(Table::Email, &Key::Email(self.account, email).bytes())?.is_some() {
+            return Ok(false);
+        }
+        view.is_kept(self.facts.as_ref(), &self.policies, email, self.now)
+    }
+
+    fn standing(
+        &self,
+        view: &View,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Option<TrimRow>, StorageError> {
         let row: Standing = decode(Table::EmailPlacement, key, value)?;
         let mut parts = Parts::new(key.get(8..).unwrap_or_default());
         let Some(((email, mailbox), uid)) = parts.email().zip(parts.mailbox()).zip(parts.uid())
@@ -341,6 +398,7 @@ impl Look {
             return Err(StorageError::corrupt(Table::EmailPlacement, key, "no placement"));
         };
         let below = row.until.is_some_and(|until| until <= self.floor);
+        let below = below && !self.keeps(view, Some(email))?;
         Ok(below.then_some(TrimRow::Standing(email, mailbox, uid)))
     }
 

@@ -251,6 +251,17 @@ impl Model {
             Change::CountReferences(_) => Ok(Done::More(false)),
             // What is dead depends on what was trimmed; see `Model::is_needed`.
             Change::BlobsDead(_) => Ok(Done::Dead(Vec::new())),
+            // The model knows no policies: what they say is judged in store/tests/judging.
+            Change::PolicySet(_)
+            | Change::PolicyLock(_)
+            | Change::PolicyRemove(_)
+            | Change::PolicyApprove(_)
+            | Change::PolicyMatched(_)
+            | Change::PoliciesKept(_)
+            | Change::Label(_)
+            | Change::Unlabel(_)
+            | Change::RetentionEvent(_)
+            | Change::PurgePolicy(_) => Err(Rejection::Policy(String::new())),
             // Of mail they say nothing.
             Change::Version(_)
             | Change::CheckpointMark(_)

@@ -43,6 +43,7 @@ impl Collector for Numbers {
         alarms(&mut out, &status)?;
         scrub(&mut out, &status)?;
         archive(&mut out, &self.0)?;
+        policies(&mut out, &self.0)?;
         texts(&mut out, &self.0)?;
         index_of(&mut out, &self.0)?;
         let cluster = self.0.mailstore.node().cluster();
@@ -119,6 +120,19 @@ fn archive(out: &mut Out<'_>, app: &App) -> Result<(), Error> {
         last.begun as f64 / 1e3,
     )?;
     out.gauge("backup_verify_findings", "What was wrong with it then", last.findings as f64)
+}
+
+/// Nothing on a node that has not looked for what policies take.
+fn policies(out: &mut Out<'_>, app: &App) -> Result<(), Error> {
+    let round = app.mailstore.policy_round();
+    if round.ended.0 == 0 {
+        return Ok(());
+    }
+    let help = "When policies were last looked for what they take";
+    out.gauge("policies_looked_seconds", help, round.ended.0 as f64 / 1e3)?;
+    out.gauge("policies_taken", "Emails that policies took then", round.taken as f64)?;
+    let help = "Emails that were due then and stayed";
+    out.gauge("policies_waiting", help, round.waiting as f64)
 }
 
 /// Nothing where nothing is extracted.

@@ -20,11 +20,13 @@ mod mailboxes;
 pub mod matters;
 mod metrics;
 mod ops;
+pub mod policies;
 pub mod restore_wire;
 mod restores;
 pub mod roles;
 mod texts;
 pub mod travel;
+pub mod why;
 pub mod wire;
 
 use std::collections::BTreeMap;
@@ -107,6 +109,7 @@ pub fn router(app: App) -> Router {
         .merge(directory::routes(app.clone()))
         .merge(classes::routes(app.clone()))
         .merge(captures::routes(app.clone()))
+        .merge(policies::routes(app.clone()))
         .merge(mailboxes::routes(app.clone()))
         .merge(travel::routes(app.clone()))
         .merge(restores::routes(app.clone()))

@@ -22,6 +22,7 @@ mod mix;
 mod node;
 mod owner;
 mod past;
+mod policies;
 mod process;
 mod reclaim;
 mod report;
@@ -88,6 +89,8 @@ pub enum Part {
     Reclaim,
     /// Restores from the history.
     Restores,
+    /// Emails judged by retention policies.
+    Policies,
     /// Searches with an index and without, beside Dovecot and Cyrus.
     Search,
     /// Deliveries beside indexing and without.
@@ -177,6 +180,8 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     let with_large = options.parts.contains(&Part::Large);
     let with_past = options.parts.contains(&Part::Past);
     let with_restores = options.parts.contains(&Part::Restores);
+    let with_policies = options.parts.contains(&Part::Policies);
+    let emails = options.emails;
     let bench = Bench::new(options, dir.clone());
     let report = tokio::task::spawn_blocking(move || bench.all()).await;
     let report = match report {
@@ -200,6 +205,13 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
                 match restores::measure(&dir.join("restores"), large).await {
                     Ok(table) => report.add(table),
                     Err(error) => report.fail("restores", &error),
+                }
+            }
+            if with_policies {
+                say("policies");
+                match policies::measure(&dir.join("policies"), emails).await {
+                    Ok(table) => report.add(table),
+                    Err(error) => report.fail("policies", &error),
                 }
             }
             Ok(report)

@@ -28,10 +28,12 @@ pub mod export;
 pub mod find;
 pub mod history;
 pub mod import;
+pub mod label;
 pub mod ls;
 pub mod mailbox;
 pub mod matter;
 pub mod past;
+pub mod policy;
 pub mod rebuild;
 pub mod recover;
 pub mod reload;
@@ -43,6 +45,7 @@ pub mod status;
 pub mod stop;
 pub mod token;
 pub mod verify_export;
+pub mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -162,6 +165,14 @@ enum Verb {
     /// Mail that is kept in archive accounts too
     #[command(subcommand)]
     Capture(capture::Capture),
+    /// Retention policies: what is kept for how long, and when it goes
+    #[command(subcommand)]
+    Policy(policy::PolicyVerb),
+    /// Explain why an email is kept, and when it goes
+    Why(why::Why),
+    /// Put policies on emails, or take them off
+    #[command(subcommand)]
+    Label(label::LabelVerb),
     /// Other names for accounts
     #[command(subcommand)]
     Alias(alias::Alias),
@@ -292,6 +303,9 @@ async fn client_verb(common: &Common, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Account(verb) => account::run(common, verb).await,
         Verb::Class(verb) => class::run(common, verb).await,
         Verb::Capture(verb) => capture::run(common, verb).await,
+        Verb::Policy(verb) => policy::run(common, verb).await,
+        Verb::Why(verb) => why::run(common, verb).await,
+        Verb::Label(verb) => label::run(common, verb).await,
         Verb::Alias(verb) => alias::run(common, verb).await,
         Verb::Role(verb) => role::run(common, verb).await,
         Verb::Token(verb) => token::run(common, verb).await,

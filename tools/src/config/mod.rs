@@ -301,11 +301,19 @@ impl Default for Search {
 }
 
 /// `[history]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct History {
     /// How long deleted mail and past states are kept.
     pub keep: KeepHistory,
+    /// How often it is looked for what retention policies take.
+    pub policies_seconds: u64,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { keep: KeepHistory::default(), policies_seconds: 600 }
+    }
 }
 
 /// `history.keep`: `off`, or a number with `s`, `m`, `h` or `d`.

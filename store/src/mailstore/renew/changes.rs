@@ -1,9 +1,9 @@
 //! The records with which a history begins that goes on from another: pure.
 
-use redoubt_log::id::{AccountId, HoldId, Uid};
+use redoubt_log::id::{AccountId, HoldId, PolicyId, Uid};
 use redoubt_log::record::{
-    Change, HoldRelease, HoldScope, HoldsKept, KeptHold, MAX_CHANGES, Move, NewLineage, Placed,
-    Renumber, Version,
+    Change, HoldRelease, HoldScope, HoldsKept, KeptHold, KeptPolicy, MAX_CHANGES, Move, NewLineage,
+    Placed, PoliciesKept, PolicyWhose, Renumber, Version,
 };
 
 use crate::apply::APPLY_VERSION;
@@ -21,13 +21,17 @@ const STAND_IN_MOST: u32 = 16;
 const PAGE: usize = 1000;
 
 /// What binds whoever goes on from a history, to whatever moment of it they go back: read from
-/// its newest state. Policies that are locked, and erasures, belong here when there are any.
+/// its newest state. Erasures belong here when there are any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     /// What is held.
     pub holds: Vec<Hold>,
     /// The id that the next hold would get.
     pub next_hold: HoldId,
+    /// Policies that are locked.
+    pub policies: Vec<KeptPolicy>,
+    /// The id that the next policy would get.
+    pub next_policy: PolicyId,
 }
 
 impl Binding {
@@ -36,7 +40,17 @@ impl Binding {
     /// # Errors
     /// The state cannot be read.
     pub fn of(view: &View) -> Result<Self, StoreError> {
-        Ok(Self { holds: view.holds()?, next_hold: view.next_hold()? })
+        let locked = view.policies()?.into_iter().filter(|policy| policy.locked);
+        let kept = locked.filter_map(|policy| {
+            let settings = policy.settings()?.clone();
+            Some(KeptPolicy { policy: policy.id, settings, locked: true })
+        });
+        Ok(Self {
+            holds: view.holds()?,
+            next_hold: view.next_hold()?,
+            policies: kept.collect(),
+            next_policy: view.next_policy()?,
+        })
     }
 
     /// Holds over accounts that an earlier state does not know: nothing of them is there.
@@ -58,6 +72,10 @@ impl Binding {
     #[must_use]
     pub fn over(mut self, account: AccountId) -> Self {
         self.holds.retain(|hold| hold.scope == HoldScope::Account(account));
+        self.policies.retain(|kept| {
+            let whose = &kept.settings.scope.whose;
+            matches!(whose, PolicyWhose::All) || *whose == PolicyWhose::Account(account)
+        });
         self
     }
 
@@ -80,6 +98,11 @@ impl Binding {
         let mut changes: Vec<Change> = released.chain(kept).collect();
         if new.is_empty() {
             changes.push(Change::HoldsKept(HoldsKept { holds: Vec::new(), next }));
+        }
+        let policies = self.policies.iter().filter(|kept| !now.policies.contains(kept)).cloned();
+        let (policies, next) = (policies.collect::<Vec<_>>(), self.next_policy);
+        if !policies.is_empty() || next > now.next_policy {
+            changes.push(Change::PoliciesKept(PoliciesKept { policies, next }));
         }
         Ok(changes)
     }

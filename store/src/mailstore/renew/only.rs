@@ -10,7 +10,7 @@ use redoubt_log::record::HoldScope;
 
 use crate::hash::{StateHash, is_hashed};
 use crate::keys::{Bytes, DIRECTORY, Key, Meta, Object, Parts, floors, parse_history, referrers};
-use crate::keys::{holds_over, objects};
+use crate::keys::{events_of, holds_over, left_account, left_mailboxes, objects, retained_of};
 use crate::rows::{AddressRow, DomainRow, FloorRow, HoldRow, Version};
 use crate::storage::{
     APPLIED_KEY, Batch, KeyRange, Order, Read, Storage, StorageError, Table, Write, decode, encode,
@@ -95,6 +95,10 @@ impl<S: Storage> Copy<'_, S> {
             Table::Deleting,
         ] {
             self.all_of(table, &range)?;
+        }
+        self.all_of(Table::EmailPlacement, &retained_of(account).range())?;
+        for bound in [events_of(account), left_account(account), left_mailboxes(account)] {
+            self.all_of(Table::Account, &bound.range())?;
         }
         self.rows(Table::Seen, &range, |_, key, value| {
             let reader = Parts::new(key.get(16..).unwrap_or_default()).account();

@@ -271,6 +271,37 @@ pub const TABLE: &[Verb] = &[
     ),
     verb("audit list, audit export", &[Auditor], Over::All, &[("POST", "/v1/audit")]),
     verb("audit verify", &[Operator, Auditor], Over::All, &[("POST", "/v1/audit/verify")]),
+    verb(
+        "policy list, policy show, policy simulate",
+        &[Compliance, Approver, Auditor],
+        Over::All,
+        &[
+            ("GET", "/v1/policies"),
+            ("GET", "/v1/policies/{policy}"),
+            ("GET", "/v1/policies/{policy}/effect"),
+            ("POST", "/v1/policies/simulate"),
+        ],
+    ),
+    verb(
+        "policy add, policy set, policy lock, policy remove, policy event",
+        &[Compliance],
+        Over::All,
+        &[
+            ("POST", "/v1/policies"),
+            ("PUT", "/v1/policies/{policy}"),
+            ("DELETE", "/v1/policies/{policy}"),
+            ("POST", "/v1/policies/{policy}/lock"),
+            ("POST", "/v1/accounts/{account}/events"),
+        ],
+    ),
+    verb("policy approve", &[Approver], Over::All, &[("POST", "/v1/policies/{policy}/approve")]),
+    verb("label", &[Compliance], Over::All, &[("POST", "/v1/accounts/{account}/labels")]),
+    verb(
+        "why",
+        &[Compliance, Approver, Auditor],
+        Over::All,
+        &[("GET", "/v1/accounts/{account}/why/{email}")],
+    ),
     verb("role list", &[Operator, Auditor], Over::All, &[("GET", "/v1/roles")]),
     verb(
         "role grant, role revoke",

@@ -1,0 +1,215 @@
+//! Retention policies, and what they say of emails. All as of now.
+
+use redoubt_log::id::{
+    AccountId, EmailId, LogIndex, MailboxId, PolicyId, Sequence, Timestamp, Uid,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Key, StorageError, StoreError, View};
+use crate::keys::Meta;
+use crate::retention::{self, Facts, Policy, Verdict, account_facts, email_facts, judge};
+use crate::rows::PolicyDayRow;
+
+impl View {
+    /// All policies, by id; those that have ended too.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn policies(&self) -> Result<Vec<Policy>, StoreError> {
+        Ok(retention::policies(self)?)
+    }
+
+    /// What a policy has taken.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn policy_taken(&self, policy: PolicyId) -> Result<PolicyDayRow, StoreError> {
+        Ok(self.source.get(&Key::PolicyDay(policy))?.unwrap_or_default())
+    }
+
+    /// The next policy's id.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn next_policy(&self) -> Result<PolicyId, StoreError> {
+        let next: Option<u64> = self.source.get(&Key::Meta(Meta::NextPolicy))?;
+        Ok(PolicyId(next.unwrap_or(1)))
+    }
+
+    /// Where what binds an account's mail changed last: a policy, a hold, a class, a label or an
+    /// event.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn bound_since(&self, account: AccountId) -> Result<LogIndex, StoreError> {
+        let keys = [
+            Key::Meta(Meta::LastHold),
+            Key::Meta(Meta::Policies),
+            Key::Meta(Meta::Classes),
+            Key::Labelled(account),
+        ];
+        let mut last = LogIndex(0);
+        for key in keys {
+            last = last.max(self.source.get::<LogIndex>(&key)?.unwrap_or_default());
+        }
+        Ok(last)
+    }
+
+    /// What is known of emails of an account, as policies see it, in their order; `None` for one
+    /// that is not in the history.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn facts(
+        &self,
+        account: AccountId,
+        emails: &[EmailId],
+    ) -> Result<Vec<Option<Facts>>, StoreError> {
+        let Some(of) = account_facts(self, account)? else {
+            return Ok(vec![None; emails.len()]);
+        };
+        let facts = emails.iter().map(|email| email_facts(self, &of, *email));
+        Ok(facts.collect::<Result<_, StorageError>>()?)
+    }
+
+    /// What policies say of one email at a time, and what they know of it.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn judged(
+        &self,
+        account: AccountId,
+        email: EmailId,
+        now: Timestamp,
+    ) -> Result<Option<(Facts, Verdict)>, StoreError> {
+        let policies = self.policies()?;
+        let facts = self.facts(account, &[email])?.pop().flatten();
+        Ok(facts.map(|facts| {
+            let verdict = judge(&policies, &facts, now);
+            (facts, verdict)
+        }))
+    }
+
+    /// Up to which entry an account's mail has left the history, by its floor or by policies:
+    /// who keeps something of it looks again behind that.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn let_go(&self, account: AccountId) -> Result<Option<LogIndex>, StoreError> {
+        let purged: Option<LogIndex> = self.source.get(&Key::Purged(account))?;
+        let floor = self.source.floor(account)?.map(|row| row.floor);
+        Ok(purged.max(floor))
+    }
+
+    /// The email that stands at a place, or stood there.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub(crate) fn stood_there(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uid: Uid,
+    ) -> Result<Option<EmailId>, StoreError> {
+        let version = retention::version_there(self, account, mailbox, uid)?;
+        Ok(version.map(|version| version.email))
+    }
+
+    /// Up to which of an account's emails a policy's query was asked, and by which version.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn asked_upto(
+        &self,
+        account: AccountId,
+        policy: PolicyId,
+    ) -> Result<Option<(u32, Sequence)>, StoreError> {
+        Ok(retention::asked_upto(self, account, policy)?)
+    }
+
+    /// Whether a policy keeps an email that is expunged.
+    pub(super) fn is_kept(
+        &self,
+        of: Option<&retention::AccountFacts>,
+        policies: &[Policy],
+        email: EmailId,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let Some(of) = of.filter(|_| !policies.is_empty()) else { return Ok(false) };
+        let facts = email_facts(self, of, email)?;
+        Ok(facts.is_some_and(|facts| judge(policies, &facts, now).kept_by(now).is_some()))
+    }
+}
+
+/// What a policy does to mail, or would do if all of it acted at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyEffect {
+    /// Emails that were looked at, live and in the history.
+    pub emails: u64,
+    /// Those that it keeps.
+    pub kept: u64,
+    /// Those that go at once, by it or by others.
+    pub due: u64,
+    /// Octets of these.
+    pub due_bytes: u64,
+    /// Those of these that are live.
+    pub due_live: u64,
+}
+
+impl PolicyEffect {
+    /// Counts what another has counted.
+    pub fn add(&mut self, other: &Self) {
+        self.emails += other.emails;
+        self.kept += other.kept;
+        self.due += other.due;
+        self.due_bytes += other.due_bytes;
+        self.due_live += other.due_live;
+    }
+}
+
+impl View {
+    /// What a policy would do to an account's mail if its newest version acted now, among all
+    /// others as they are.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn policy_effect(
+        &self,
+        policies: &[Policy],
+        policy: PolicyId,
+        account: AccountId,
+        now: Timestamp,
+    ) -> Result<PolicyEffect, StoreError> {
+        let acting: Vec<Policy> = policies.iter().map(|it| it.acting(policy, now)).collect();
+        let (mut effect, mut after) = (PolicyEffect::default(), None);
+        loop {
+            let page = self.emails_ever(account, after, 500)?;
+            let Some(last) = page.last() else { return Ok(effect) };
+            after = Some(*last);
+            for facts in self.facts(account, &page)?.into_iter().flatten() {
+                effect.add(&self.effect_on(&acting, policy, &facts, now)?);
+            }
+        }
+    }
+
+    fn effect_on(
+        &self,
+        acting: &[Policy],
+        policy: PolicyId,
+        facts: &Facts,
+        now: Timestamp,
+    ) -> Result<PolicyEffect, StoreError> {
+        let verdict = judge(acting, facts, now);
+        let own = verdict.by.iter().find(|judged| judged.policy == policy);
+        let kept = own.and_then(|own| own.floor).is_some_and(|floor| floor.until.binds(now));
+        let mut effect = PolicyEffect { emails: 1, kept: u64::from(kept), ..Default::default() };
+        if verdict.goes().is_some_and(|goes| goes <= now) {
+            effect.due = 1;
+            effect.due_live = u64::from(self.email(facts.account, facts.email)?.is_some());
+            let data = self.email_ever(facts.account, facts.email)?;
+            effect.due_bytes = data.map_or(0, |data| data.size);
+        }
+        Ok(effect)
+    }
+}

@@ -1,0 +1,136 @@
+//! docs/retention.md typed into a real server, and what its policies keep and take there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::time::Duration;
+
+use redoubt_tests::clock::Clock;
+use redoubt_tests::cluster::until;
+use redoubt_tests::imap::Imap;
+use redoubt_tests::packs::{is_in_packs, planted};
+use redoubt_tests::page::{Page, types};
+use redoubt_tests::process::Redoubt;
+use redoubt_tests::scene::Scene;
+use serde_json::Value;
+
+const ALICE: &str = "alice@example.org";
+const BOB: &str = "bob@example.org";
+const PATIENCE: Duration = Duration::from_secs(120);
+const DAY: i64 = 24 * 3600;
+
+/// The id of the only email of a mailbox.
+fn email(scene: &Scene) -> String {
+    let listed = scene.json(&["ls", ALICE, "INBOX"]);
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    listed[0]["email_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_page_can_be_typed() {
+    let scene = Scene::of(&[ALICE, BOB]);
+    scene.fill(ALICE, &["one"]);
+    let page = Page::read("retention.md");
+    let headings = ["Policies", "What is new or shorter waits", "Labels and events"];
+    for heading in headings {
+        let commands = page.commands(heading);
+        assert!(!commands.is_empty(), "{heading}");
+        for command in commands {
+            let (code, said) = types(&scene.server, &command, &[("'\\Trash'", "\\Trash")]);
+            assert_eq!(code, 0, "{command}: {said}");
+        }
+    }
+    let listed = scene.json(&["policy", "list"]);
+    let names: Vec<&str> = listed
+        .iter()
+        .map(|line| line["versions"].as_array().unwrap().last().unwrap())
+        .map(|version| version["settings"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["mail", "trash", "contracts", "case-17", "leavers"]);
+    // What would go, before anything does.
+    let shown = scene.json(&["policy", "simulate", "--all", "--delete", "1s"]);
+    assert_eq!((&shown[0]["emails"], &shown[0]["due"]), (&1.into(), &0.into()), "it is kept");
+    let id = email(&scene);
+    let why = scene.code(&["why", ALICE, &id], 0);
+    assert!(why.contains("by policy 1 (mail), version 1"), "{why}");
+    scene.code(&["label", "add", "case-17", ALICE, &id], 0);
+    let why = scene.code(&["why", ALICE, &id], 0);
+    assert!(why.contains("(case-17)"), "{why}");
+    scene.code(&["label", "remove", "case-17", ALICE, &id], 0);
+    scene.code(&["why", ALICE, "e1-0"], 1);
+    scene.code(&["policy", "lock", "mail", "--yes"], 0);
+    let said = scene.code(&["policy", "set", "mail", "--keep", "1d"], 1);
+    assert!(said.contains("locked"), "{said}");
+    scene.code(&["policy", "remove", "mail"], 1);
+    scene.code(&["policy", "approve", "trash"], 1);
+    scene.code(&["policy", "remove", "contracts"], 0);
+    assert!(scene.server.run(&["check"]).status.success());
+}
+
+/// Expunged mail under a floor stays in the packs while history is trimmed beside it.
+#[test]
+fn what_a_floor_keeps_stays_in_the_packs() {
+    let scene = Scene::with(&[ALICE, BOB], &[("REDOUBT_HISTORY_KEEP", "1s")]);
+    scene.code(&["policy", "add", "alice", "--account", ALICE, "--keep", "30d"], 0);
+    let mut id = String::new();
+    for (account, n) in [(BOB, 1), (ALICE, 0)] {
+        let mut imap = Imap::login(scene.server.imap(), account).unwrap();
+        assert!(imap.append("INBOX", "", &planted(n)).unwrap().is_ok());
+        if account == ALICE {
+            id = email(&scene);
+        }
+        imap.ok("SELECT INBOX").unwrap();
+        imap.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").unwrap();
+        imap.ok("EXPUNGE").unwrap();
+    }
+    let gone = until(PATIENCE, || {
+        // The log's time goes on with its records.
+        scene.code(&["account", "set", BOB, "--name", "Bob"], 0);
+        scene.code(&["account", "set", BOB, "--name", "B"], 0);
+        (!is_in_packs(scene.server.data(), &planted(1))).then_some(())
+    });
+    assert!(gone.is_some(), "what nothing keeps is still there");
+    assert!(is_in_packs(scene.server.data(), &planted(0)), "alice's is kept");
+    scene.code(&["restore", "email", ALICE, &id, "--yes"], 0);
+    assert_eq!(email(&scene), id, "and comes back");
+    assert!(scene.server.run(&["check"]).status.success());
+}
+
+/// A deletion waits seven days, then takes what is due, and nothing of it stays on the disk.
+#[test]
+fn what_a_policy_takes_leaves_the_packs() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(clock) = Clock::new(dir.path()).unwrap() else {
+        assert!(std::env::var_os("CI").is_none(), "libfaketime is not installed");
+        return;
+    };
+    let data = dir.path().join("data");
+    let environment: Vec<(String, String)> = clock
+        .environment()
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.into_string().unwrap()))
+        .chain([("REDOUBT_HISTORY_POLICIES_SECONDS".to_owned(), "1".to_owned())])
+        .collect();
+    let environment: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let server = Redoubt::start_with(&data, &environment);
+    server.domain("example.org");
+    server.account(ALICE);
+    let mut imap = Imap::login(server.imap(), ALICE).unwrap();
+    assert!(imap.append("INBOX", "", &planted(0)).unwrap().is_ok());
+    assert!(imap.append("INBOX", "(\\Flagged)", &planted(1)).unwrap().is_ok());
+    server.verb(&["policy", "add", "flagless", "--all", "--delete", "8d"]);
+    server.verb(&["policy", "add", "starred", "--all", "--mailbox", "Kept", "--keep", "900d"]);
+    imap.ok("CREATE Kept").unwrap();
+    imap.ok("SELECT INBOX").unwrap();
+    imap.ok("MOVE 2 Kept").unwrap();
+    clock.set(9 * DAY).unwrap();
+    let gone = until(PATIENCE, || {
+        imap.ok("NOOP").unwrap();
+        (!is_in_packs(&data, &planted(0))).then_some(())
+    });
+    assert!(gone.is_some(), "it is still in the packs");
+    assert!(is_in_packs(&data, &planted(1)), "a floor keeps it");
+    let shown: Value =
+        serde_json::from_str(&server.verb(&["policy", "show", "flagless", "--json"])).unwrap();
+    assert_eq!(shown["taken"], 1);
+    assert!(server.run(&["check"]).status.success());
+}
