@@ -68,6 +68,11 @@ pub const KINDS: &[(u16, &str)] = &[
     (0x0417, "purge-policy"),
     (0x0418, "policy-matched"),
     (0x0419, "policies-kept"),
+    (0x0420, "erase-begin"),
+    (0x0421, "erase-review"),
+    (0x0422, "erase-piece"),
+    (0x0423, "erase-report"),
+    (0x0424, "erasures-kept"),
     (0x0501, "restore-begin"),
     (0x0502, "restore-piece"),
     (0x0503, "restore-now"),
@@ -216,6 +221,8 @@ impl Touched {
             Change::HistoryTrim(r) => touched.one(r.account),
             Change::PurgePolicy(r) => touched.one(r.account),
             Change::PolicyMatched(r) => touched.one(r.account),
+            Change::ErasePiece(r) => touched.one(r.account),
+            Change::ErasuresKept(r) => touched.one(r.account),
             Change::BlobsDead(_) | Change::CheckpointMark(_) => {}
             // All others are few: whatever fields they have, also those that are yet to come.
             change => touched.named(&serde_json::to_value(change).unwrap_or_default()),

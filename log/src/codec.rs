@@ -154,6 +154,8 @@ fn check_changes(change: &Change) -> Result<(), CodecError> {
         Change::BlobsDead(dead) => dead.blobs.len(),
         Change::Renumber(renumber) => renumber.mailboxes.len(),
         Change::HoldsKept(kept) => kept.holds.len(),
+        Change::ErasePiece(piece) => piece.emails.len(),
+        Change::ErasuresKept(kept) => kept.emails.len(),
         _ => 1,
     };
     match changes > MAX_CHANGES {
@@ -267,6 +269,11 @@ bodies! {
     0x0417 => PurgePolicy,
     0x0418 => PolicyMatched,
     0x0419 => PoliciesKept,
+    0x0420 => EraseBegin,
+    0x0421 => EraseReview,
+    0x0422 => ErasePiece,
+    0x0423 => EraseReport,
+    0x0424 => ErasuresKept,
     0x0701 => Version,
     0x0702 => CheckpointMark,
     0x0703 => TokenAdd,

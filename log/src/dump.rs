@@ -503,6 +503,35 @@ fn describe_policies(change: &Change) -> (&'static str, String) {
             ("policy-matched", format!("{what}, policy {policy}, version {version}"))
         }
         Change::PoliciesKept(r) => ("policies-kept", format!("{} policies", r.policies.len())),
+        _ => describe_erasure(change),
+    }
+}
+
+fn describe_erasure(change: &Change) -> (&'static str, String) {
+    match change {
+        Change::EraseBegin(r) => {
+            let review = if r.review { ", waits for a second person" } else { "" };
+            let (erasure, account, emails) = (r.erasure, r.account, r.emails);
+            ("erase-begin", format!("{erasure}: account {account}, {emails} emails{review}"))
+        }
+        Change::EraseReview(r) => {
+            let word = if r.approved { "approved" } else { "refused" };
+            ("erase-review", format!("{}: {word}", r.erasure))
+        }
+        Change::ErasePiece(r) => {
+            let (account, emails) = (r.account, r.emails.len());
+            ("erase-piece", format!("{}: account {account}, {emails} emails", r.erasure))
+        }
+        Change::EraseReport(r) => {
+            let waiting = r.places.iter().filter(|place| place.pending.is_some()).count();
+            let (node, places) = (r.node, r.places.len());
+            let text = format!("{}: node {node}, {places} places, {waiting} pending", r.erasure);
+            ("erase-report", text)
+        }
+        Change::ErasuresKept(r) => {
+            let (account, emails) = (r.account, r.emails.len());
+            ("erasures-kept", format!("{}: account {account}, {emails} emails", r.erasure))
+        }
         _ => ("unknown", format!("kind {:#06x}", change.kind())),
     }
 }

@@ -12,6 +12,7 @@ mod capture;
 mod cluster;
 mod directory;
 mod discovery;
+mod erase;
 mod lineage;
 mod mailbox;
 mod matter;
@@ -40,6 +41,9 @@ pub use directory::{
 pub use discovery::{
     DiscoveryBegin, DiscoveryEnd, DiscoveryEnded, DiscoveryLook, DiscoveryRemove, DiscoveryWork,
     HeadKey,
+};
+pub use erase::{
+    EraseBegin, ErasePiece, ErasePlace, EraseReached, EraseReport, EraseReview, ErasuresKept,
 };
 pub use lineage::{Archived, NewLineage, PART, Renumber};
 pub use mailbox::{
@@ -290,6 +294,16 @@ pub enum Change {
     CountReferences(CountReferences),
     /// Blobs that nothing refers to: their bytes may go.
     BlobsDead(BlobsDead),
+    /// Emails are to go for good: who wants it, and which.
+    EraseBegin(EraseBegin),
+    /// A second person lets an erasure go on, or not.
+    EraseReview(EraseReview),
+    /// The next emails of an erasure go.
+    ErasePiece(ErasePiece),
+    /// What a node has reached of an erasure.
+    EraseReport(EraseReport),
+    /// What was erased after the moment that a history goes on from.
+    ErasuresKept(ErasuresKept),
     /// What all members support: the gate for changes of what `apply` does.
     Version(Version),
     /// A checkpoint was taken, with the state's hash.
@@ -382,6 +396,11 @@ impl Change {
             Self::PurgePolicy(_) => 0x0417,
             Self::PolicyMatched(_) => 0x0418,
             Self::PoliciesKept(_) => 0x0419,
+            Self::EraseBegin(_) => 0x0420,
+            Self::EraseReview(_) => 0x0421,
+            Self::ErasePiece(_) => 0x0422,
+            Self::EraseReport(_) => 0x0423,
+            Self::ErasuresKept(_) => 0x0424,
             Self::Version(_) => 0x0701,
             Self::CheckpointMark(_) => 0x0702,
             Self::TokenAdd(_) => 0x0703,
@@ -437,6 +456,11 @@ impl Change {
             | Self::PolicyMatched(_)
             | Self::PoliciesKept(_)
             | Self::BlobsDead(_) => 3,
+            Self::EraseBegin(_)
+            | Self::EraseReview(_)
+            | Self::ErasePiece(_)
+            | Self::EraseReport(_)
+            | Self::ErasuresKept(_) => 3,
             _ => 1,
         }
     }
@@ -481,6 +505,10 @@ impl Record {
             }
             Change::MailRead(read) => {
                 blobs.insert(read.asked);
+            }
+            Change::EraseBegin(begin) => {
+                blobs.insert(begin.asked);
+                blobs.extend(&begin.list);
             }
             _ => {}
         }

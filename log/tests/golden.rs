@@ -76,6 +76,16 @@ fn append() -> Append {
     Append { account: AccountId(1), mailbox: MailboxId(2), items: vec![item(1), item(2)] }
 }
 
+fn erased() -> Vec<EmailId> {
+    let email = |ordinal| EmailId { sequence: Sequence(1 << 33), ordinal };
+    vec![email(0), email(70_000)]
+}
+
+fn erase_waits() -> EraseReached {
+    let pending = Some("it waits".into());
+    EraseReached { place: ErasePlace::Repository, stays: 300, pending }
+}
+
 fn trim_rows() -> Vec<TrimRow> {
     let email = EmailId { sequence: Sequence(1 << 33), ordinal: 3 };
     vec![
@@ -300,6 +310,35 @@ fn other_changes() -> Vec<Change> {
         Change::BlobsDead(BlobsDead {
             blobs: vec![BlobId([3; 32]), BlobId([4; 32])],
             decided: LogIndex(80_000),
+        }),
+        Change::EraseBegin(EraseBegin {
+            erasure: OperationId([9; 16]),
+            account,
+            asked: BlobId([1; 32]),
+            list: vec![BlobId([2; 32]), BlobId([3; 32])],
+            emails: 70_000,
+            review: true,
+        }),
+        Change::EraseReview(EraseReview { erasure: OperationId([9; 16]), approved: true }),
+        Change::ErasePiece(ErasePiece {
+            erasure: OperationId([9; 16]),
+            account,
+            first: 2000,
+            emails: erased(),
+        }),
+        Change::EraseReport(EraseReport {
+            erasure: OperationId([9; 16]),
+            node: NodeId(300),
+            places: vec![
+                EraseReached { place: ErasePlace::Views, stays: 0, pending: None },
+                erase_waits(),
+            ],
+        }),
+        Change::ErasuresKept(ErasuresKept {
+            erasure: OperationId([9; 16]),
+            account,
+            begun: Timestamp(1_700_000_000_000),
+            emails: erased(),
         }),
         Change::RestoreBegin(RestoreBegin {
             restore: OperationId([9; 16]),

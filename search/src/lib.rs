@@ -5,6 +5,7 @@
 pub mod ask;
 pub mod audit;
 pub mod discover;
+pub mod erase;
 pub mod export;
 pub mod facts;
 pub mod find;

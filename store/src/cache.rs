@@ -9,7 +9,7 @@ use redoubt_log::codec;
 use redoubt_log::id::BlobId;
 
 use crate::mime::{Outline, Parsed};
-use crate::storage::RocksStorage;
+use crate::storage::{RocksStorage, StorageError};
 
 /// Raised when [`Parsed`] or what `mime` makes of a message changes: older values are not found.
 const FORMAT: u8 = 1;
@@ -48,6 +48,43 @@ impl ParsedCache {
         Some(parsed)
     }
 
+    /// Forgets messages, with what is sorted and threaded by: in memory, and beside the views.
+    /// Whether anything was there.
+    ///
+    /// # Errors
+    /// The disk.
+    pub(crate) fn forget(&self, blobs: &[BlobId]) -> Result<bool, StorageError> {
+        let mut found = false;
+        for blob in blobs {
+            self.recent.lock().forget(blob);
+            for key in Self::keys(blob) {
+                found |= self.storage.cached(&key)?.is_some();
+                self.storage.uncache(&key)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether anything is known of one of these messages, in memory or beside the views.
+    ///
+    /// # Errors
+    /// The disk.
+    pub(crate) fn knows(&self, blobs: &[BlobId]) -> Result<bool, StorageError> {
+        for blob in blobs {
+            for key in Self::keys(blob) {
+                if self.storage.cached(&key)?.is_some() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(blobs.iter().any(|blob| self.recent.lock().entries.contains(blob)))
+    }
+
+    /// The keys of what is beside the views of a message.
+    pub(crate) fn keys(blob: &BlobId) -> [[u8; 33]; 2] {
+        [key(FORMAT, blob), key(OUTLINE_FORMAT, blob)]
+    }
+
     /// Keeps what a message was found to be made of. A failure to is none of the caller's.
     pub(crate) fn put(&self, blob: &BlobId, parsed: &Arc<Parsed>) {
         let Ok(bytes) = codec::to_bytes(&**parsed) else { return };
@@ -61,6 +98,11 @@ impl ParsedCache {
 impl<T> Recent<T> {
     fn new(limit: usize) -> Self {
         Self { entries: LruCache::unbounded(), bytes: 0, limit }
+    }
+
+    fn forget(&mut self, blob: &BlobId) {
+        let bytes = self.entries.pop(blob).map_or(0, |(_, bytes)| bytes);
+        self.bytes -= bytes;
     }
 
     fn put(&mut self, blob: BlobId, value: Arc<T>, bytes: usize) {

@@ -180,6 +180,16 @@ pub enum Key<'a> {
     Labelled(AccountId),
     /// Where a policy took something of an account last.
     Purged(AccountId),
+    /// An erasure, for ever.
+    Erasure(OperationId),
+    /// That an email was erased: all that stays of it.
+    Erased(AccountId, EmailId),
+    /// Why an email of an erasure's list was not erased.
+    EraseKept(OperationId, EmailId),
+    /// A blob that an erased email had.
+    ErasedBlob(OperationId, BlobId),
+    /// What a node has reached of an erasure.
+    EraseReport(OperationId, NodeId),
 }
 
 /// The rows of [`Table::Meta`].
@@ -339,7 +349,12 @@ impl Key<'_> {
             | Self::PolicyDay(_)
             | Self::Labelled(_)
             | Self::Purged(_)
-            | Self::Hold(..) => Table::Account,
+            | Self::Hold(..)
+            | Self::Erasure(_)
+            | Self::Erased(..)
+            | Self::EraseKept(..)
+            | Self::ErasedBlob(..)
+            | Self::EraseReport(..) => Table::Account,
             Self::Mailbox(..) | Self::Counters(..) | Self::Name(..) | Self::Subscription(..) => {
                 Table::Mailbox
             }
@@ -431,6 +446,11 @@ impl Key<'_> {
             Self::PolicyDay(policy) => shared(b'd').u64(policy.0).done(),
             Self::Labelled(a) => shared(b'n').u64(a.0).done(),
             Self::Purged(a) => shared(b'p').u64(a.0).done(),
+            Self::Erasure(id) => erasures().raw(&id.0).done(),
+            Self::Erased(a, email) => erased_of(a).email(email).done(),
+            Self::EraseKept(id, email) => erase_kept(id).email(email).done(),
+            Self::ErasedBlob(id, blob) => erased_blobs(id).raw(&blob.0).done(),
+            Self::EraseReport(id, node) => erase_reports(id).u64(node.0).done(),
         }
     }
 }
@@ -508,6 +528,31 @@ pub(crate) fn referrers_of(blob: &BlobId) -> Bytes {
 /// The beginning of the keys of all blobs that are nobody's any more.
 pub(crate) fn unreferenced() -> Bytes {
     Bytes::account(DIRECTORY).u8(b'z')
+}
+
+/// The beginning of the keys of all erasures.
+pub(crate) fn erasures() -> Bytes {
+    Bytes::account(DIRECTORY).u8(b'E')
+}
+
+/// The beginning of the keys that say which emails of an account were erased.
+pub(crate) fn erased_of(account: AccountId) -> Bytes {
+    Bytes::account(account).u8(b'E')
+}
+
+/// The beginning of the keys of what an erasure was refused.
+pub(crate) fn erase_kept(erasure: OperationId) -> Bytes {
+    Bytes::account(DIRECTORY).u8(b'K').raw(&erasure.0)
+}
+
+/// The beginning of the keys of the blobs that an erasure's emails had.
+pub(crate) fn erased_blobs(erasure: OperationId) -> Bytes {
+    Bytes::account(DIRECTORY).u8(b'B').raw(&erasure.0)
+}
+
+/// The beginning of the keys of what nodes have reached of an erasure.
+pub(crate) fn erase_reports(erasure: OperationId) -> Bytes {
+    Bytes::account(DIRECTORY).u8(b'N').raw(&erasure.0)
 }
 
 /// The keys of what belongs to accounts: not to the shard as a whole.

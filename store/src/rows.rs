@@ -5,9 +5,9 @@ use redoubt_log::id::{
     PolicyId, Sequence, ThreadId, Timestamp, Uid, UidValidity,
 };
 use redoubt_log::record::{
-    AccountSettings, Actor, Address, Arrival, CaptureRule, ClassSettings, DomainSettings, Flags,
-    HoldScope, Keyword, Limits, Outcome, RestoreCounts, RestoreEnded, RestoreMode, RestoreOptions,
-    Restored, SpecialUse, ThreadKeys, Why,
+    AccountSettings, Actor, Address, Arrival, CaptureRule, ClassSettings, DomainSettings,
+    EraseReached, Flags, HoldScope, Keyword, Limits, Outcome, RestoreCounts, RestoreEnded,
+    RestoreMode, RestoreOptions, Restored, SpecialUse, ThreadKeys, Why,
 };
 use serde::{Deserialize, Serialize};
 
@@ -373,6 +373,67 @@ pub struct UnreferencedRow {
     pub since: LogIndex,
     /// From which index on its bytes may go.
     pub dead: Option<LogIndex>,
+}
+
+/// How far an erasure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ErasureState {
+    /// It waits for a second person.
+    Review,
+    /// Emails go, piece by piece.
+    Working,
+    /// A second person did not want it.
+    Declined,
+    /// All of its list was looked at: what was to go is in no view.
+    Done,
+}
+
+/// An erasure: a line of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasureRow {
+    /// Whose emails.
+    pub account: AccountId,
+    /// What was asked for and why; `None` of one that a history before this one had.
+    pub asked: Option<BlobId>,
+    /// The emails.
+    pub list: Vec<BlobId>,
+    /// Emails of the list.
+    pub emails: u64,
+    /// Those that were looked at.
+    pub done: u64,
+    /// Those that were erased.
+    pub erased: u64,
+    /// Those that a hold or a floor kept.
+    pub kept: u64,
+    /// How far it is.
+    pub state: ErasureState,
+    /// Who began it.
+    pub actor: Actor,
+    /// The second person.
+    pub reviewer: Option<Actor>,
+    /// The record that began it.
+    pub index: LogIndex,
+    /// When it began.
+    pub begun: Timestamp,
+    /// The last record of its pieces: what goes because of it is decided from here on.
+    pub last: LogIndex,
+}
+
+/// What stays of an email that was erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasedRow {
+    /// By which erasure.
+    pub erasure: OperationId,
+}
+
+/// What a node has reached of an erasure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EraseReportRow {
+    /// When it said so.
+    pub time: Timestamp,
+    /// Each place.
+    pub places: Vec<EraseReached>,
 }
 
 /// What a row of the change feed says of its UID.

@@ -45,6 +45,11 @@ enum Act {
         account: u64,
         pieces: usize,
     },
+    /// Some emails of an account, by a number, and one that there is not.
+    Erase {
+        account: u64,
+        pick: u64,
+    },
     /// Blobs that may die, and some that may not, as decided so many entries ago.
     Die {
         ago: u64,
@@ -59,6 +64,7 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => (0u64..5).prop_map(|account| Act::Hold { account }),
         2 => (0u64..5).prop_map(|hold| Act::Release { hold }),
         4 => (0u64..5, 1usize..9).prop_map(|(account, pieces)| Act::Trim { account, pieces }),
+        3 => (1u64..5, 0u64..400).prop_map(|(account, pick)| Act::Erase { account, pick }),
         3 => (0u64..9, 0u64..400).prop_map(|(ago, lie)| Act::Die { ago: ago.saturating_sub(6), lie }),
     ]
 }
@@ -140,6 +146,7 @@ impl Run {
                 drop(self.change(Change::HoldRelease(HoldRelease { hold: HoldId(hold) })));
             }
             Act::Trim { account, pieces } => self.trim(AccountId(account), pieces, 7),
+            Act::Erase { account, pick } => self.erase(AccountId(account), pick),
             Act::Die { ago, lie } => self.die(now.saturating_sub(ago), lie),
         }
     }
@@ -154,6 +161,31 @@ impl Run {
             if !rows.is_empty() {
                 drop(self.change(Change::HistoryTrim(HistoryTrim { account, rows })));
             }
+        }
+    }
+
+    /// Up to three emails, live or gone.
+    fn erase(&mut self, account: AccountId, pick: u64) {
+        let known = self.view().emails_ever(account, None, 1000).unwrap();
+        let at = |n: u64| known.get((pick.wrapping_mul(7) + n) as usize % known.len().max(1));
+        let mut emails: Vec<EmailId> = (0..3).filter_map(at).copied().collect();
+        emails.push(EmailId { sequence: Sequence(pick), ordinal: 9 });
+        emails.sort_unstable();
+        emails.dedup();
+        let mut erasure = OperationId([0xee; 16]);
+        erasure.0[..8].copy_from_slice(&(self.log.len() as u64).to_le_bytes());
+        let (list, asked) = (vec![BlobId([1; 32])], BlobId([2; 32]));
+        let (count, review) = (emails.len() as u64, false);
+        let begin = EraseBegin { erasure, account, asked, list, emails: count, review };
+        if self.change(Change::EraseBegin(begin)).is_err() {
+            return;
+        }
+        let piece = ErasePiece { erasure, account, first: 0, emails: emails.clone() };
+        let Ok(Done::Erased(answers)) = self.change(Change::ErasePiece(piece)) else { panic!() };
+        let view = self.view();
+        for (email, answer) in emails.iter().zip(answers) {
+            let gone = view.email_ever(account, *email).unwrap().is_none();
+            assert_eq!(gone, !matches!(answer, Err(Rejection::Held(_))), "{answer:?}");
         }
     }
 
@@ -396,4 +428,38 @@ fn holds_keep_floors_where_they_are() {
     run.change(floor(3)).unwrap();
     assert_eq!(run.model.floors, BTreeMap::from([(account, LogIndex(3))]));
     run.compare();
+}
+
+/// What a hold keeps stays, and why is on record; what was erased before stays erased, whatever
+/// holds say after going back.
+#[test]
+fn a_hold_beats_an_erasure_and_not_the_ledger() {
+    let (mut run, account) = Run::with_account();
+    run.append(account, 3);
+    run.work_on(account, 1, 1);
+    let emails = run.view().emails_ever(account, None, 10).unwrap();
+    let scope = HoldScope::Account(account);
+    let Ok(Done::Hold(hold)) = run.change(Change::HoldSet(HoldSet { scope })) else { panic!() };
+    run.erase(account, 1);
+    let view = run.view();
+    let (first, row) = view.erasures().unwrap()[0].clone();
+    assert_eq!((row.kept, row.erased), (3, 0));
+    let kept = view.erase_kept(first, None, 10).unwrap();
+    assert!(kept.iter().all(|(_, why)| *why == Rejection::Held(hold)) && kept.len() == 3);
+    let (erasure, begun) = (OperationId([7; 16]), Timestamp(5));
+    let one = ErasuresKept { erasure, account, begun, emails: vec![emails[0]] };
+    run.change(Change::ErasuresKept(one.clone())).unwrap();
+    assert_eq!(run.view().erased_by(account, emails[0]).unwrap(), Some(erasure));
+    assert!(run.view().email_ever(account, emails[0]).unwrap().is_none());
+    assert!(run.view().email_ever(account, emails[1]).unwrap().is_some());
+    // A second time changes nothing.
+    run.change(Change::ErasuresKept(one)).unwrap();
+    assert_eq!(run.view().erasure(erasure).unwrap().unwrap().erased, 1);
+    run.change(Change::HoldRelease(HoldRelease { hold })).unwrap();
+    run.erase(account, 1);
+    let ever = run.view().emails_ever(account, None, 10).unwrap();
+    assert!(ever.is_empty(), "{ever:?}");
+    run.compare();
+    let left = run.view().unreferenced(None, 10).unwrap();
+    assert_eq!(left.len(), 3);
 }

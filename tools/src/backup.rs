@@ -1,10 +1,11 @@
 //! What the configuration says of the backup repository, and the archive at work.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use redoubt_snapshot::archive::{ArchiveState, Checks, Expiring, Settings, Watcher, run};
+use redoubt_snapshot::archive::{ArchiveState, Checks, Erasing, Expiring, Settings, Watcher, run};
 use redoubt_snapshot::repo::{KeyWish, MasterKey, Place};
 use redoubt_store::mailstore::{ArchiveGate, Mailstore};
 use serde::Deserialize;
@@ -103,6 +104,7 @@ impl Archive {
             tracing::error!("backup.key_file: {error:#}");
             KeyWish::Absent
         });
+        mailstore.reaches(Arc::new(Erasing::new(place.clone(), key.clone())));
         let settings = Settings {
             place,
             key,

@@ -103,6 +103,7 @@ impl Running {
         let socket = admin::bind_unix(&wiring.config.admin_socket())
             .with_context(|| wiring.config.admin_socket().display().to_string())?;
         let jobs = jobs(&wiring.config, &mailstore, texts.clone(), index.clone())?;
+        reach_erased(&mailstore, texts.as_ref(), index.as_ref(), jobs.as_ref());
         let name = hostname(&wiring.config);
         let Config { audit, data, .. } = &wiring.config;
         let heads = Heads::start(audit, &name, data, &mailstore, jobs.as_ref())?;
@@ -220,6 +221,18 @@ impl Running {
         self.mailstore.shutdown().await;
         cut
     }
+}
+
+/// What was erased goes out of all that this node derives from mail.
+fn reach_erased(
+    mailstore: &Mailstore,
+    texts: Option<&TextStore>,
+    index: Option<&Index>,
+    jobs: Option<&Jobs>,
+) {
+    texts.iter().for_each(|texts| mailstore.reaches(Arc::new((*texts).clone())));
+    index.iter().for_each(|index| mailstore.reaches(Arc::new((*index).clone())));
+    jobs.iter().for_each(|jobs| mailstore.reaches(Arc::new((*jobs).clone())));
 }
 
 /// A light voter has no views to search.

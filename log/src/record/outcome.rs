@@ -56,6 +56,8 @@ pub enum Done {
     Policy(PolicyId, u32),
     /// An answer for each email that a policy was to take, in their order: placements that went.
     Purged(Vec<Result<u32, Rejection>>),
+    /// An answer for each email of an erasure, in their order.
+    Erased(Vec<Result<(), Rejection>>),
 }
 
 /// An email that came to stand in a mailbox.
@@ -211,4 +213,7 @@ pub enum Rejection {
     /// A hold, a policy, a label or an event was set since it was decided.
     #[error("a hold, a policy, a label or an event was set after this was decided: decide again")]
     DecidedBefore,
+    /// An erasure that cannot begin or go on so.
+    #[error("{0}")]
+    Erasure(String),
 }

@@ -74,6 +74,10 @@ fn parts(done: &Done) -> Told {
         Done::Purged(all) => {
             of(all.len(), all.iter().filter_map(|one| one.as_ref().err()).collect())
         }
+
+        Done::Erased(all) => {
+            of(all.len(), all.iter().filter_map(|one| one.as_ref().err()).collect())
+        }
         Done::Restored(all) => of(all.len(), all.iter().filter_map(failed).collect()),
         _ => (Some("done".to_owned()), None),
     }

@@ -1,5 +1,6 @@
 //! The jobs of one node: begun, listed, shown, stopped, and gone on with after a restart.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,9 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redoubt_log::id::{Hash, LogIndex, OperationId};
+use redoubt_log::id::{EmailId, Hash, LogIndex, OperationId};
 use redoubt_log::record::Actor;
-use redoubt_store::mailstore::Mailstore;
+use redoubt_store::mailstore::{Erased, Mailstore};
 use serde::Serialize;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -229,6 +230,33 @@ impl Jobs {
             }
         }
         Ok(purged)
+    }
+
+    /// Folders that exports wrote on this node, and that are there, of searches that found what
+    /// was erased. Blocks.
+    ///
+    /// # Errors
+    /// Those of files.
+    pub fn exports_of(&self, erased: &Erased) -> Result<Vec<String>, DiscoverError> {
+        let emails: HashSet<EmailId> = erased.emails.iter().copied().collect();
+        let mut found = Vec::new();
+        for Listed { asked, .. } in self.list()? {
+            let Work::Export(export) = asked.work else { continue };
+            if !export.of.accounts.contains(&erased.account) || !export.out.exists() {
+                continue;
+            }
+            let folder = Folder::of(&self.inner.folder, export.search);
+            let hits = match folder.state() {
+                Ok(state) => folder.lines(0, state.hits)?.collect::<Result<Vec<_>, _>>()?,
+                // Its search is not listed any more: perhaps.
+                Err(_) => Vec::new(),
+            };
+            let has = |hit: &Hit| hit.account == erased.account && emails.contains(&hit.email);
+            if hits.is_empty() || hits.iter().any(has) {
+                found.push(export.out.display().to_string());
+            }
+        }
+        Ok(found)
     }
 
     /// What a search was asked. Blocks.

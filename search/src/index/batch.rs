@@ -185,6 +185,22 @@ impl Writers {
         Ok(commit(self.of(home)?, marks)?)
     }
 
+    /// Segments that have deleted documents are written anew without them.
+    pub(super) fn purge(&mut self, home: Home) -> Result<(), FollowError> {
+        let writer = self.of(home)?;
+        let metas = writer.index().searchable_segment_metas().map_err(ReadError::from)?;
+        for meta in metas.iter().filter(|meta| meta.has_deletes()) {
+            writer.merge(&[meta.id()]).wait().map_err(ReadError::from)?;
+        }
+        Ok(())
+    }
+
+    /// Files that no commit has any more go now.
+    pub(super) fn sweep(&mut self, home: Home) -> Result<(), FollowError> {
+        self.of(home)?.garbage_collect_files().wait().map_err(ReadError::from)?;
+        Ok(())
+    }
+
     /// What was not committed is gone.
     pub(super) fn drop_of(&mut self, home: Home) {
         self.open.pop(&home);

@@ -47,6 +47,8 @@ pub(super) enum Command {
     Flush(Done),
     /// Delete documents of emails that the history has let go.
     Collect(Done),
+    /// Delete documents of emails, and every trace of them in files.
+    Erase(AccountId, HashSet<EmailId>, Done),
     /// Check every octet.
     Scrub(Done),
 }
@@ -161,6 +163,7 @@ impl Follower {
             Command::Rebuild(account, done) => (self.rebuild(account), done),
             Command::Flush(done) => (self.flush(), done),
             Command::Collect(done) => (self.collect(), done),
+            Command::Erase(account, emails, done) => (self.erase(account, &emails), done),
             Command::Scrub(done) => {
                 missing(&self.shelf);
                 Scrub::all(&self.shelf);
@@ -584,6 +587,35 @@ impl Follower {
         }
         self.writers.commit(home, &marks)?;
         self.show(home)
+    }
+}
+
+impl Follower {
+    /// Documents go, and with them the terms that only they had: their segments are written anew.
+    fn erase(&mut self, account: AccountId, emails: &HashSet<EmailId>) -> Result<(), FollowError> {
+        for home in [Home::Own(account), Home::shared(account)] {
+            if matches!(home, Home::Own(_)) && !self.shelf.has_own(account) {
+                continue;
+            }
+            let Some(folder) = self.shelf.folder(home) else { continue };
+            let there = guarded(|| folder.emails(account))?;
+            let gone: HashSet<EmailId> =
+                there.into_iter().filter(|email| emails.contains(email)).collect();
+            self.writers.open(&folder, false)?;
+            if !gone.is_empty() {
+                let mut marks = folder.shown().marks.clone();
+                if let Some(mark) = marks.accounts.get_mut(&account) {
+                    mark.emails = mark.emails.saturating_sub(gone.len() as u64);
+                }
+                self.writers.delete_emails(home, account, gone)?;
+                self.writers.commit(home, &marks)?;
+                self.show(home)?;
+            }
+            self.writers.purge(home)?;
+            self.show(home)?;
+            self.writers.sweep(home)?;
+        }
+        Ok(())
     }
 }
 

@@ -282,6 +282,16 @@ impl Index {
         self.order(Command::Collect)
     }
 
+    /// Deletes what is indexed of emails, and writes their segments anew, so that no file has a
+    /// word that only they had. Blocks.
+    ///
+    /// # Errors
+    /// [`FollowError`].
+    pub fn erase(&self, account: AccountId, emails: &[EmailId]) -> Result<(), FollowError> {
+        let emails = emails.iter().copied().collect();
+        self.order(|done| Command::Erase(account, emails, done))
+    }
+
     /// Checks every octet of the indexes that are in use, which is done now and then anyway, and
     /// slowly. What is damaged is built anew behind the scene. Blocks.
     ///

@@ -21,6 +21,11 @@ const TIMES: u32 = 20;
 const YOUNG: Duration = Duration::from_secs(3600);
 
 impl TextStore {
+    /// Removes texts of messages that died, which is done now and then anyway. Blocks.
+    pub fn collect(&self) {
+        self.sweep();
+    }
+
     /// Removes texts that nobody has any more, and the oldest of too many; counts the others.
     pub(super) fn sweep(&self) {
         let Ok(view) = self.0.mailstore.local_view() else { return };

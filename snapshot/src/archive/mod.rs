@@ -8,6 +8,7 @@
 
 mod base;
 mod checks;
+mod erased;
 mod expiring;
 mod known;
 mod rollup;
@@ -24,6 +25,7 @@ use redoubt_store::mailstore::Mailstore;
 
 pub use base::{BasePhase, BaseRun, BaseState, BaseWatcher, Job};
 pub use checks::{CheckStatus, Checked, Checks};
+pub use erased::Erasing;
 pub use expiring::{ExpireStatus, Expired, Expiring};
 pub use rollup::{Rolled, roll_up};
 pub use run::{ArchiveState, ArchiveStatus, Feeder, Settings, Watcher, run};

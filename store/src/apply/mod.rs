@@ -15,6 +15,7 @@ mod copy;
 mod credential;
 mod deliver;
 mod domain;
+mod erase;
 mod expunge;
 mod flags;
 mod history;
@@ -286,6 +287,11 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         Change::PurgePolicy(r) => purge::purge(work, r),
         Change::CountReferences(_) => blobs::count(work),
         Change::BlobsDead(r) => blobs::dead(work, r),
+        Change::EraseBegin(r) => erase::begin(work, actor, r),
+        Change::EraseReview(r) => erase::review(work, actor, *r),
+        Change::ErasePiece(r) => erase::piece(work, r),
+        Change::EraseReport(r) => erase::report(work, r),
+        Change::ErasuresKept(r) => erase::keep(work, r),
         Change::Version(r) => system::version(work, *r),
         Change::CheckpointMark(_) => Ok(Done::Unit),
         Change::TokenAdd(r) => cluster::token_add(work, r),

@@ -77,6 +77,10 @@ pub(crate) struct Progress {
     pub(crate) sweep_due: Notify,
     /// Woken when a restore began, here or through another node.
     pub(crate) restore_due: Notify,
+    /// Woken when an erasure began, was approved or went on, here or through another node.
+    pub(crate) erase_due: Notify,
+    /// The same for what each node does of it.
+    pub(crate) reach_due: Notify,
 }
 
 impl Progress {
@@ -105,6 +109,10 @@ impl Progress {
         }
         if matches!(record.change, Change::RestoreBegin(_)) {
             self.restore_due.notify_one();
+        }
+        if erases(&record.change) {
+            self.erase_due.notify_one();
+            self.reach_due.notify_one();
         }
         if checkpoint_every == 0 || matches!(record.change, Change::CheckpointMark(_)) {
             return;
@@ -269,6 +277,12 @@ fn deletes(change: &Change) -> bool {
     }
 }
 
+fn erases(change: &Change) -> bool {
+    let begins = matches!(change, Change::EraseBegin(_) | Change::EraseReview(_));
+    let goes = matches!(change, Change::ErasePiece(_) | Change::ErasuresKept(_));
+    begins || goes || matches!(change, Change::BlobsDead(_))
+}
+
 /// Whose sessions a record concerns.
 fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
     let Ok(done) = &outcome.result else { return BTreeSet::new() };
@@ -310,6 +324,8 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         Change::Expunge(r) => one(r.account),
         Change::PurgePolicy(r) => one(r.account),
         Change::Renumber(r) => one(r.account),
+        Change::ErasePiece(r) => one(r.account),
+        Change::ErasuresKept(r) => one(r.account),
         Change::DomainAdd(_)
         | Change::ClassAdd(_)
         | Change::ClassSet(_)
@@ -352,6 +368,9 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         | Change::PoliciesKept(_)
         | Change::CountReferences(_)
         | Change::BlobsDead(_)
+        | Change::EraseBegin(_)
+        | Change::EraseReview(_)
+        | Change::EraseReport(_)
         | Change::Version(_)
         | Change::CheckpointMark(_)
         | Change::TokenAdd(_)

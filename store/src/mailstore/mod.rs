@@ -43,6 +43,8 @@ mod compare;
 mod contact;
 mod deliver;
 mod discovery;
+mod erased;
+mod erasures;
 mod error;
 mod gate;
 mod images;
@@ -85,6 +87,8 @@ pub use checks::check_at_rest;
 pub use compare::{Difference, How, Verdict};
 pub use contact::{CutOff, Waits};
 pub use discovery::DiscoveryAsked;
+pub use erased::{Erased, Reached, Reaches, Reaching};
+pub use erasures::{EraseAsked, ErasePlan};
 pub use error::{AuthError, OpenError, StoreError, WriteError};
 pub use latency::ProposalStats;
 pub use layout::{Layout, Lock, NodeFile, ShardSecret};
@@ -131,6 +135,7 @@ struct Inner {
     proposals: latency::Proposals,
     recent: recent::Recent,
     logins: reads::LoginCounts,
+    reaching: erased::Places,
     checkpoints: checkpoints::Checkpoints,
     archive_gate: Option<ArchiveGate>,
     ending: Ending,
@@ -139,8 +144,6 @@ struct Inner {
     keep_history: Option<std::time::Duration>,
     /// Whether it has views, whose history goes.
     trims: bool,
-    /// Held by who takes the bytes of dead blobs out of the packs.
-    reclaiming: tokio::sync::Mutex<()>,
     /// How often it is looked for what policies take.
     policies_every: std::time::Duration,
     /// What that found last.

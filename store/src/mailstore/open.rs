@@ -15,8 +15,8 @@ use super::machine::{Machine, Progress};
 use super::rescue::{self, Rescuer};
 use super::{
     ClusterFile, Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret,
-    StoreError, Tasks, checkpoints, contact, layout, place, policies, reads, reserve, restores,
-    retention, scrub, sweep, upkeep, views, workers,
+    StoreError, Tasks, checkpoints, contact, erased, erasures, layout, place, policies, reads,
+    reserve, restores, retention, scrub, sweep, upkeep, views, workers,
 };
 use crate::Ending;
 use crate::alarms::Alarms;
@@ -48,6 +48,8 @@ pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
         tokio::spawn(retention::run(weak.clone())),
         tokio::spawn(policies::run(weak.clone())),
         tokio::spawn(restores::run(weak.clone(), inner.progress.clone())),
+        tokio::spawn(erasures::run(weak.clone(), inner.progress.clone())),
+        tokio::spawn(erased::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(checkpoints::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(rescue::run(Arc::downgrade(&inner.rescuer))),
         tokio::spawn(compare::run(Arc::downgrade(&inner.comparer), marks)),
@@ -264,6 +266,7 @@ impl Inner {
             proposals: Default::default(),
             recent: Default::default(),
             logins: reads::LoginCounts::new(options.record_logins_every),
+            reaching: erased::Places::default(),
             checkpoints,
             archive_gate: options.archive_gate,
             ending,
@@ -271,7 +274,6 @@ impl Inner {
             keep_log_for: options.keep_log_for,
             keep_history: options.keep_history,
             trims: !membership.light,
-            reclaiming: Default::default(),
             policies_every: options.policies_every,
             policies_seen: Default::default(),
             opened: std::time::Instant::now(),
@@ -286,6 +288,7 @@ impl Inner {
     pub(super) async fn shutdown(&self) {
         self.tasks.end();
         self.ending.begin();
+        self.reaching.clear();
         self.scrubber.end();
         self.comparer.end();
         self.flight.close(PATIENCE).await;

@@ -206,8 +206,8 @@ impl Inner {
     /// Takes the bytes of dead blobs out of this node's packs.
     pub(super) async fn reclaim(self: &Arc<Self>) -> Result<(), StoreError> {
         // One at a time: who comes while another works has nothing to do.
-        let Ok(_alone) = self.reclaiming.try_lock() else { return Ok(()) };
-        let state = Arc::new(Here { store: Arc::downgrade(self), ending: self.ending.clone() });
+        let Ok(_turn) = self.reaching.reclaims.try_lock() else { return Ok(()) };
+        let state = Arc::new(Here::of(self));
         let (blobs, log) = (self.blobs.clone(), self.log.clone());
         let done = Reclaimer { blobs, log, state, share: SHARE }.round().await?;
         if done.removed > 0 {
@@ -219,7 +219,7 @@ impl Inner {
 
     /// Up to which index blobs that died may go here: every image in `base/` that may be rebuilt
     /// from or given away has their death, and the archive has it.
-    fn reclaimable(&self) -> Option<LogIndex> {
+    pub(super) fn reclaimable(&self) -> Option<LogIndex> {
         let applied = self.progress.applied()?;
         let mut upto = applied;
         if let Some(bases) = self.checkpoints.bases() {
@@ -232,7 +232,7 @@ impl Inner {
 }
 
 /// The state of a store, as long as it is there.
-struct Here {
+pub(super) struct Here {
     store: Weak<Inner>,
     ending: Ending,
 }
@@ -244,6 +244,10 @@ impl std::fmt::Debug for Here {
 }
 
 impl Here {
+    pub(super) fn of(store: &Arc<Inner>) -> Self {
+        Self { store: Arc::downgrade(store), ending: store.ending.clone() }
+    }
+
     fn store(&self) -> Result<Arc<Inner>, StoreError> {
         self.store.upgrade().ok_or_else(|| StoreError::Stopped("the store is closed".to_owned()))
     }

@@ -13,8 +13,9 @@ use parking_lot::RwLock;
 use redoubt_log::databases::Opened;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    FlushOptions, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions,
+    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamilyDescriptor, CompactOptions,
+    DB, DBCompressionType, DBRawIterator, FlushOptions, Options, ReadOptions, Snapshot, WriteBatch,
+    WriteOptions,
 };
 
 use super::database::{Database, Hold, io};
@@ -148,6 +149,40 @@ impl RocksStorage {
         let current = self.current()?;
         let family = current.family(CACHE)?;
         current.db()?.put_cf_opt(family, key, value, &unlogged()).map_err(|e| io(CACHE, e))
+    }
+}
+
+impl RocksStorage {
+    /// Forgets a value of the cache.
+    ///
+    /// # Errors
+    /// The disk.
+    pub(crate) fn uncache(&self, key: &[u8]) -> Result<(), StorageError> {
+        let current = self.current()?;
+        let family = current.family(CACHE)?;
+        current.db()?.delete_cf_opt(family, key, &unlogged()).map_err(|e| io(CACHE, e))
+    }
+
+    /// Writes anew what lies between keys, so that no file has what was deleted there: of a table,
+    /// or of the cache. Blocks.
+    ///
+    /// # Errors
+    /// The disk.
+    pub(crate) fn rewrite(
+        &self,
+        table: Option<Table>,
+        ranges: &[KeyRange],
+    ) -> Result<(), StorageError> {
+        let current = self.current()?;
+        flush(&current)?;
+        let family = current.family(table.map_or(CACHE, Table::name))?;
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
+        for range in ranges {
+            let (from, to) = (Some(range.from.as_slice()), range.to.as_deref());
+            current.db()?.compact_range_cf_opt(family, from, to, &options);
+        }
+        Ok(())
     }
 }
 

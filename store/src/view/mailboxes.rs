@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use redoubt_log::id::{AccountId, MailboxId};
+use redoubt_log::id::{AccountId, MailboxId, Uid};
+use redoubt_log::record::Flags;
 
 use super::{Key, Mailbox, Object, Order, Parts, StorageError, StoreError, Table, View, decode};
-use crate::keys::{Bytes, kind, names_under, objects};
+use crate::keys::{Bytes, erased_of, kind, names_under, objects};
 use crate::mailbox::{MAX_LEVELS, is_inbox};
 use crate::rows::{Counters, MailboxRow, MailboxState};
 
@@ -21,7 +22,7 @@ impl View {
         let mut mailboxes = Vec::with_capacity(rows.len());
         for (id, row) in &rows {
             let name = whole_name(&rows, row);
-            let counters = self.counters(account, *id)?;
+            let counters = self.counted(account, *id)?;
             mailboxes.push(join(*id, row.clone(), counters, name, parents.contains(id)));
         }
         mailboxes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -91,7 +92,7 @@ impl View {
             return Ok(None);
         };
         let has_children = rows.values().any(|row| row.parent == Some(id));
-        let counters = self.counters(account, id)?;
+        let counters = self.counted(account, id)?;
         Ok(Some(join(id, row.clone(), counters, name, has_children)))
     }
 
@@ -171,6 +172,25 @@ impl View {
     ) -> Result<bool, StorageError> {
         let row = self.named_row(account, mailbox)?;
         Ok(row.is_some_and(|row| row.state == MailboxState::Live))
+    }
+
+    /// What is counted in a mailbox. What stood there once and was erased since does not count:
+    /// where anything was, a mailbox of then is counted anew.
+    fn counted(&self, account: AccountId, mailbox: MailboxId) -> Result<Counters, StorageError> {
+        let kept = self.counters(account, mailbox)?;
+        let erased = erased_of(account).range();
+        if !self.source.is_past() || self.reader().scan(Table::Account, &erased, 1)?.is_empty() {
+            return Ok(kept);
+        }
+        let mut counters = Counters { messages: 0, unseen: 0, deleted: 0, size: 0, ..kept };
+        let (first, last) = (Uid::MIN, Uid::MAX);
+        for placement in self.placements_then(account, mailbox, first, last, usize::MAX)? {
+            counters.messages = counters.messages.saturating_add(1);
+            counters.unseen += u32::from(!placement.flags.contains(Flags::SEEN));
+            counters.deleted += u32::from(placement.flags.contains(Flags::DELETED));
+            counters.size = counters.size.saturating_add(placement.size);
+        }
+        Ok(counters)
     }
 
     pub(super) fn counters(

@@ -13,6 +13,7 @@ mod changes;
 mod classes;
 mod cluster;
 mod directory;
+mod erasures;
 mod mailboxes;
 mod matters;
 mod named;

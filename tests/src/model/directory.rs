@@ -92,6 +92,7 @@ impl Model {
             threads: Vec::new(),
             mailboxes_made: 0,
             last_validity: 0,
+            erased: (0, 0),
         };
         let uses = [
             ("INBOX", None),

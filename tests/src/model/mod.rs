@@ -10,6 +10,7 @@ mod captures;
 mod classes;
 mod directory;
 mod emails;
+mod erase;
 mod mailboxes;
 mod matters;
 mod queries;
@@ -56,6 +57,8 @@ pub struct AccountM {
     pub threads: Vec<(ThreadKey, ThreadKey, ThreadId)>,
     pub mailboxes_made: u32,
     pub last_validity: u32,
+    /// Emails that were erased since, and their octets: what was used then is told as it was.
+    pub erased: (u64, u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +127,7 @@ pub struct Model {
     pub grants: BTreeSet<RoleGrant>,
     pub tokens: BTreeMap<Hash, PersonalTokenAdd>,
     restores: BTreeMap<OperationId, restore::RestoreM>,
+    erasures: BTreeMap<OperationId, erase::ErasureM>,
     /// Where histories begin; account 0 is the directory.
     pub floors: BTreeMap<AccountId, LogIndex>,
     pub holds: BTreeMap<HoldId, AccountId>,
@@ -177,11 +181,11 @@ impl Model {
         let at = At { index: index.0, time: Timestamp(clock) };
         let before =
             (self.now.clone(), self.deliveries.clone(), self.imports.clone(), self.accounts_made);
-        let restores = self.restores.clone();
+        let (restores, erasures) = (self.restores.clone(), self.erasures.clone());
         let result = self.change(&at, record);
         if result.is_err() {
             (self.now, self.deliveries, self.imports, self.accounts_made) = before;
-            self.restores = restores;
+            (self.restores, self.erasures) = (restores, erasures);
         }
         let outcome = Outcome { index, time: at.time, result };
         let memory = Memory { until: clock + 24 * HOUR, value: outcome.clone() };
@@ -262,6 +266,11 @@ impl Model {
             | Change::Unlabel(_)
             | Change::RetentionEvent(_)
             | Change::PurgePolicy(_) => Err(Rejection::Policy(String::new())),
+            Change::EraseBegin(r) => self.erase_begin(record, r),
+            Change::EraseReview(r) => self.erase_review(record, *r),
+            Change::ErasePiece(r) => self.erase_piece(at, r),
+            Change::EraseReport(r) => self.erase_report(r),
+            Change::ErasuresKept(r) => self.erasures_kept(at, r),
             // Of mail they say nothing.
             Change::Version(_)
             | Change::CheckpointMark(_)

@@ -3,7 +3,7 @@
 use super::*;
 
 impl Model {
-    fn not_held(&self, account: AccountId) -> Answer<()> {
+    pub(super) fn not_held(&self, account: AccountId) -> Answer<()> {
         let over = |held: &AccountId| account.0 == 0 || *held == account;
         match self.holds.iter().find(|(_, held)| over(held)) {
             Some((hold, _)) => Err(Rejection::Held(*hold)),

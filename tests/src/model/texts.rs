@@ -14,6 +14,7 @@ fn without_text(rejection: Rejection) -> Rejection {
         Rejection::NotCaptured(_) => Rejection::NotCaptured(String::new()),
         Rejection::Role(_) => Rejection::Role(String::new()),
         Rejection::Matter(_) => Rejection::Matter(String::new()),
+        Rejection::Erasure(_) => Rejection::Erasure(String::new()),
         other => other,
     }
 }

@@ -10,6 +10,7 @@ mod cluster;
 mod cluster_metrics;
 mod directory;
 pub mod discovery;
+pub mod erasures;
 mod error;
 pub mod forwarded;
 mod health;
@@ -115,6 +116,7 @@ pub fn router(app: App) -> Router {
         .merge(restores::routes(app.clone()))
         .merge(discovery::routes(app.clone()))
         .merge(matters::routes(app.clone()))
+        .merge(erasures::routes(app.clone()))
         .merge(audit::routes(app.clone()))
         .merge(roles::routes(app.clone()))
         .merge(mail::routes(app.clone()))

@@ -13,6 +13,7 @@ mod cyrus;
 mod discovery;
 mod disk;
 mod dovecot;
+mod erasure;
 mod idle;
 mod imap;
 mod large;
@@ -87,6 +88,8 @@ pub enum Part {
     Past,
     /// Dead mail that leaves the packs.
     Reclaim,
+    /// Mail that goes for good.
+    Erasure,
     /// Restores from the history.
     Restores,
     /// Emails judged by retention policies.
@@ -272,6 +275,7 @@ impl Bench {
         }
         self.part(Part::Steady, "three nodes under load for long", Self::steady);
         self.part(Part::Reclaim, "dead mail", Self::reclaim);
+        self.part(Part::Erasure, "erasure", Self::erasure);
         self.part(Part::Search, "searches", Self::search);
         self.part(Part::Indexing, "deliveries beside indexing", Self::indexing);
         self.part(Part::Capture, "deliveries that are captured", Self::capture);
@@ -354,6 +358,12 @@ impl Bench {
         let wrong = measured.wrong();
         self.report.add(measured.into_table());
         wrong.into_iter().for_each(|what| self.report.wrong(what));
+        Ok(())
+    }
+
+    fn erasure(&mut self) -> anyhow::Result<()> {
+        let data = self.dir.join("erasure");
+        self.report.add(erasure::measure(&data, self.options.emails)?);
         Ok(())
     }
 

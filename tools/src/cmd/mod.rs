@@ -24,6 +24,7 @@ pub mod discover;
 mod discover_wait;
 pub mod domain;
 pub mod dump;
+pub mod erase;
 pub mod export;
 pub mod find;
 pub mod history;
@@ -223,6 +224,9 @@ enum Verb {
     Discover(discover::Discover),
     /// Write out what a search found, with proofs
     Export(export::Export),
+    /// Let mail go for good, with all that is known of it
+    #[command(subcommand)]
+    Erase(erase::Erase),
     /// Heads of the log that others can hold it to
     #[command(subcommand)]
     Audit(audit::AuditVerb),
@@ -326,6 +330,7 @@ async fn client_verb(common: &Common, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Import(verb) => import::run(common, verb).await,
         Verb::Discover(verb) => discover::run(common, verb).await,
         Verb::Export(verb) => export::run(common, verb).await,
+        Verb::Erase(verb) => erase::run(common, verb).await,
         Verb::Audit(verb) => audit::run(common, verb).await,
         Verb::VerifyExport(verb) => verify_export::run(common, verb).await,
         Verb::Bench(verb) => bench::run(common, verb).await,

@@ -1,9 +1,9 @@
 //! The records with which a history begins that goes on from another: pure.
 
-use redoubt_log::id::{AccountId, HoldId, PolicyId, Uid};
+use redoubt_log::id::{AccountId, EmailId, HoldId, PolicyId, Uid};
 use redoubt_log::record::{
-    Change, HoldRelease, HoldScope, HoldsKept, KeptHold, KeptPolicy, MAX_CHANGES, Move, NewLineage,
-    Placed, PoliciesKept, PolicyWhose, Renumber, Version,
+    Change, ErasuresKept, HoldRelease, HoldScope, HoldsKept, KeptHold, KeptPolicy, MAX_CHANGES,
+    Move, NewLineage, Placed, PoliciesKept, PolicyWhose, Renumber, Version,
 };
 
 use crate::apply::APPLY_VERSION;
@@ -17,11 +17,13 @@ const SKIP: u32 = 1 << 20;
 const STAND_IN_PART: u32 = 5;
 /// At most so many in a mailbox.
 const STAND_IN_MOST: u32 = 16;
+/// Erased emails of one record: each may have many places and versions.
+const ERASED: usize = 100;
 /// Accounts that are looked at together.
 const PAGE: usize = 1000;
 
 /// What binds whoever goes on from a history, to whatever moment of it they go back: read from
-/// its newest state. Erasures belong here when there are any.
+/// its newest state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     /// What is held.
@@ -32,6 +34,8 @@ pub struct Binding {
     pub policies: Vec<KeptPolicy>,
     /// The id that the next policy would get.
     pub next_policy: PolicyId,
+    /// What was erased: emails by account and erasure, with when that was begun.
+    pub erased: Vec<ErasuresKept>,
 }
 
 impl Binding {
@@ -50,6 +54,7 @@ impl Binding {
             next_hold: view.next_hold()?,
             policies: kept.collect(),
             next_policy: view.next_policy()?,
+            erased: erased(view)?,
         })
     }
 
@@ -76,14 +81,32 @@ impl Binding {
             let whose = &kept.settings.scope.whose;
             matches!(whose, PolicyWhose::All) || *whose == PolicyWhose::Account(account)
         });
+        self.erased.retain(|erased| erased.account == account);
         self
     }
 
     /// What puts it in force in an earlier state.
     fn changes(&self, earlier: &View) -> Result<Vec<Change>, StoreError> {
         let now = Self::of(earlier)?;
-        if now == *self {
-            return Ok(Vec::new());
+        let mut changes = self.holds_since(&now);
+        changes.extend(self.policies_since(&now));
+        let new = self.erased.iter().filter(|erased| !now.erased.contains(erased));
+        changes.extend(new.cloned().map(Change::ErasuresKept));
+        Ok(changes)
+    }
+
+    /// What locks policies again.
+    fn policies_since(&self, now: &Self) -> Option<Change> {
+        let policies = self.policies.iter().filter(|kept| !now.policies.contains(kept)).cloned();
+        let (policies, next) = (policies.collect::<Vec<_>>(), self.next_policy);
+        let wanted = !policies.is_empty() || next > now.next_policy;
+        wanted.then(|| Change::PoliciesKept(PoliciesKept { policies, next }))
+    }
+
+    /// What brings holds to what they are.
+    fn holds_since(&self, now: &Self) -> Vec<Change> {
+        if now.holds == self.holds && now.next_hold == self.next_hold {
+            return Vec::new();
         }
         let released = now.holds.iter().filter(|old| !self.holds.contains(old));
         let released = released.map(|old| Change::HoldRelease(HoldRelease { hold: old.id }));
@@ -99,13 +122,31 @@ impl Binding {
         if new.is_empty() {
             changes.push(Change::HoldsKept(HoldsKept { holds: Vec::new(), next }));
         }
-        let policies = self.policies.iter().filter(|kept| !now.policies.contains(kept)).cloned();
-        let (policies, next) = (policies.collect::<Vec<_>>(), self.next_policy);
-        if !policies.is_empty() || next > now.next_policy {
-            changes.push(Change::PoliciesKept(PoliciesKept { policies, next }));
-        }
-        Ok(changes)
+        changes
     }
+}
+
+/// All that was erased, in records' portions.
+fn erased(view: &View) -> Result<Vec<ErasuresKept>, StoreError> {
+    let mut found: Vec<ErasuresKept> = Vec::new();
+    let mut all = view.erasures()?;
+    all.sort_by_key(|(id, row)| (row.account, row.begun, *id));
+    for (erasure, row) in all {
+        let (mut after, mut emails) = (None, Vec::new());
+        loop {
+            let page = view.erased(row.account, after, PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            emails.extend(page.iter().filter(|(_, by)| *by == erasure).map(|(email, _)| *email));
+        }
+        let (account, begun) = (row.account, row.begun);
+        let portion = |emails: &[EmailId]| {
+            let emails = emails.to_vec();
+            ErasuresKept { erasure, account, begun, emails }
+        };
+        found.extend(emails.chunks(ERASED).map(portion));
+    }
+    Ok(found)
 }
 
 /// How a history begins that goes on from a state; with `validity` every mailbox gets a new

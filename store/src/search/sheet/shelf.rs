@@ -70,6 +70,17 @@ impl Shelf {
         sheet
     }
 
+    /// Nothing stays of an account.
+    pub(crate) fn forget(&self, account: redoubt_log::id::AccountId) {
+        let mut kept = self.kept.lock();
+        let of = |(mailbox, _): (&MailboxRef, _)| (mailbox.account == account).then_some(*mailbox);
+        let its: Vec<MailboxRef> = kept.sheets.iter().filter_map(of).collect();
+        for mailbox in its {
+            let octets = kept.sheets.pop(&mailbox).map_or(0, |(_, octets)| octets);
+            kept.octets -= octets;
+        }
+    }
+
     /// To be told when a sheet has grown; others go then. Whether it is still kept: else its
     /// memory is of who asks.
     pub(crate) fn weigh(&self, mailbox: MailboxRef, sheet: &SharedSheet) -> bool {

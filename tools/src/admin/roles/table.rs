@@ -264,6 +264,19 @@ pub const TABLE: &[Verb] = &[
         &[("GET", "/v1/approvals"), ("POST", "/v1/approvals/{job}")],
     ),
     verb(
+        "erase plan, erase begin",
+        &[Compliance],
+        Over::Parts,
+        &[("POST", "/v1/erasures/plan"), ("POST", "/v1/erasures")],
+    ),
+    verb(
+        "erase list, erase show",
+        &[Compliance, Approver, Auditor],
+        Over::Parts,
+        &[("GET", "/v1/erasures"), ("GET", "/v1/erasures/{id}"), ("GET", "/v1/erasures/{id}/kept")],
+    ),
+    verb("erase review", &[Approver], Over::Parts, &[("POST", "/v1/erasures/{id}/review")]),
+    verb(
         "audit keys, audit head",
         &[Operator, Discovery, Compliance, Approver, Auditor],
         Over::Parts,
