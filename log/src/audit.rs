@@ -73,6 +73,9 @@ pub const KINDS: &[(u16, &str)] = &[
     (0x0422, "erase-piece"),
     (0x0423, "erase-report"),
     (0x0424, "erasures-kept"),
+    (0x0408, "hold-marks"),
+    (0x0409, "hold-stays"),
+    (0x040a, "hold-end"),
     (0x0501, "restore-begin"),
     (0x0502, "restore-piece"),
     (0x0503, "restore-now"),
@@ -223,6 +226,7 @@ impl Touched {
             Change::PolicyMatched(r) => touched.one(r.account),
             Change::ErasePiece(r) => touched.one(r.account),
             Change::ErasuresKept(r) => touched.one(r.account),
+            Change::HoldMarks(r) => touched.accounts.extend(r.judged.iter().map(|one| one.account)),
             Change::BlobsDead(_) | Change::CheckpointMark(_) => {}
             // All others are few: whatever fields they have, also those that are yet to come.
             change => touched.named(&serde_json::to_value(change).unwrap_or_default()),
@@ -379,7 +383,7 @@ mod tests {
         }));
         assert_eq!(renamed.accounts, BTreeSet::from([AccountId(7)]));
         assert_eq!(renamed.addresses, BTreeSet::from([address.clone()]));
-        let held = of(Change::HoldSet(HoldSet { scope: HoldScope::Account(AccountId(9)) }));
+        let held = of(Change::HoldSet(HoldSet::over(HoldScope::Account(AccountId(9)))));
         assert_eq!(held.accounts, BTreeSet::from([AccountId(9)]));
         let gone = of(Change::AliasRemove(AliasRemove { alias: address.clone() }));
         let filter = Filter { addresses: vec![address], ..Filter::default() };

@@ -153,9 +153,11 @@ fn check_changes(change: &Change) -> Result<(), CodecError> {
         Change::HistoryTrim(trim) => trim.rows.len(),
         Change::BlobsDead(dead) => dead.blobs.len(),
         Change::Renumber(renumber) => renumber.mailboxes.len(),
-        Change::HoldsKept(kept) => kept.holds.len(),
         Change::ErasePiece(piece) => piece.emails.len(),
         Change::ErasuresKept(kept) => kept.emails.len(),
+        Change::HoldsKept(kept) => kept.changes(),
+        Change::HoldMarks(marks) => marks.changes(),
+        Change::HoldSet(set) => set.changes(),
         _ => 1,
     };
     match changes > MAX_CHANGES {
@@ -259,6 +261,9 @@ bodies! {
     0x0405 => CountReferences,
     0x0406 => BlobsDead,
     0x0407 => HoldsKept,
+    0x0408 => HoldMarks,
+    0x0409 => HoldStays,
+    0x040a => HoldEnd,
     0x0410 => PolicySet,
     0x0411 => PolicyLock,
     0x0412 => PolicyRemove,

@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::id::{AccountId, BlobId, Hash, LogIndex, OperationId, Term, Timestamp};
 use crate::raft::{record_of, voters_of};
 use crate::record::{
-    Actor, CaptureRule, CaptureScope, CaptureSet, CaptureSource, Change, HoldScope, HoldSet, Label,
-    LoginCount, Logins, MailboxNamed, NamedChange, Principal, Record, RoleGrant,
+    Actor, CaptureRule, CaptureScope, CaptureSet, CaptureSource, Change, HoldSet, Label,
+    LoginCount, Logins, MailboxNamed, NamedChange, Principal, Reach, Record, RoleGrant,
 };
 use crate::segment::{EntryKind, LogEntry};
 
@@ -454,6 +454,17 @@ fn describe_system(change: &Change) -> (&'static str, String) {
     }
 }
 
+/// What a hold is over.
+fn held(set: &HoldSet) -> String {
+    let over = match set.scope.reach() {
+        Reach::Accounts([account]) => format!("account {account}"),
+        Reach::Accounts(accounts) => format!("{} accounts", accounts.len()),
+        Reach::Domain(domain) => format!("domain {domain}"),
+        Reach::All => "all accounts".to_owned(),
+    };
+    set.scope.query().map_or_else(|| over.clone(), |query| format!("{over}, {}", query.text))
+}
+
 fn describe_retention(change: &Change) -> (&'static str, String) {
     match change {
         Change::HistoryFloor(r) => {
@@ -462,10 +473,15 @@ fn describe_retention(change: &Change) -> (&'static str, String) {
         Change::HistoryTrim(r) => {
             ("history-trim", format!("account {}, {} places", r.account, r.rows.len()))
         }
-        Change::HoldSet(HoldSet { scope: HoldScope::Account(account) }) => {
-            ("hold-set", format!("account {account}"))
-        }
+        Change::HoldSet(set) => ("hold-set", held(set)),
         Change::HoldRelease(r) => ("hold-release", format!("hold {}", r.hold)),
+        Change::HoldStays(r) => ("hold-stays", format!("hold {}", r.hold)),
+        Change::HoldEnd(r) => ("hold-end", format!("hold {}", r.hold)),
+        Change::HoldMarks(r) => {
+            let (accounts, held) = (r.judged.len(), r.judged.iter().map(|one| one.marks.len()));
+            let held: usize = held.sum();
+            ("hold-marks", format!("hold {}, {accounts} accounts, {held} emails are held", r.hold))
+        }
         Change::HoldsKept(r) => ("holds-kept", format!("{} holds", r.holds.len())),
         Change::CountReferences(_) => ("count-references", String::new()),
         Change::BlobsDead(r) => {

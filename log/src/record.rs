@@ -13,6 +13,7 @@ mod cluster;
 mod directory;
 mod discovery;
 mod erase;
+mod hold;
 mod lineage;
 mod mailbox;
 mod matter;
@@ -45,6 +46,10 @@ pub use discovery::{
 pub use erase::{
     EraseBegin, ErasePiece, ErasePlace, EraseReached, EraseReport, EraseReview, ErasuresKept,
 };
+pub use hold::{
+    Held, HoldEnd, HoldMarks, HoldOver, HoldQuery, HoldRelease, HoldScope, HoldSet, HoldStays,
+    HoldsKept, Judged, KeptHold, Reach, Releasing,
+};
 pub use lineage::{Archived, NewLineage, PART, Renumber};
 pub use mailbox::{
     MailboxCreate, MailboxDelete, MailboxNamed, MailboxRename, NamedChange, SpecialUse, Subscribe,
@@ -65,10 +70,7 @@ pub use restore::{
     RestoreEnded, RestoreMode, RestoreNow, RestoreOptions, RestorePiece, RestorePlace, RestoreStep,
     RestoreTo, Restored,
 };
-pub use retention::{
-    BlobsDead, CountReferences, HistoryFloor, HistoryTrim, HoldRelease, HoldScope, HoldSet,
-    HoldsKept, KeptHold, TrimRow,
-};
+pub use retention::{BlobsDead, CountReferences, HistoryFloor, HistoryTrim, TrimRow};
 
 use crate::id::{
     AccountId, BlobId, EmailId, LogIndex, MailboxId, ModSeq, OperationId, ThreadKey, Timestamp, Uid,
@@ -266,8 +268,14 @@ pub enum Change {
     HistoryTrim(HistoryTrim),
     /// A hold: what it is over is kept, whatever floors and policies say.
     HoldSet(HoldSet),
-    /// A hold ends.
+    /// A hold is released: it ends after a delay.
     HoldRelease(HoldRelease),
+    /// A hold that was released stays in force after all.
+    HoldStays(HoldStays),
+    /// A hold that was released ends.
+    HoldEnd(HoldEnd),
+    /// Which emails of accounts a query holds, up to one of each.
+    HoldMarks(HoldMarks),
     /// Holds that were set after the moment that a history goes on from.
     HoldsKept(HoldsKept),
     /// A retention policy, new or as it is from now on.
@@ -401,6 +409,9 @@ impl Change {
             Self::ErasePiece(_) => 0x0422,
             Self::EraseReport(_) => 0x0423,
             Self::ErasuresKept(_) => 0x0424,
+            Self::HoldMarks(_) => 0x0408,
+            Self::HoldStays(_) => 0x0409,
+            Self::HoldEnd(_) => 0x040a,
             Self::Version(_) => 0x0701,
             Self::CheckpointMark(_) => 0x0702,
             Self::TokenAdd(_) => 0x0703,
@@ -443,6 +454,9 @@ impl Change {
             | Self::HistoryTrim(_)
             | Self::HoldSet(_)
             | Self::HoldRelease(_)
+            | Self::HoldStays(_)
+            | Self::HoldEnd(_)
+            | Self::HoldMarks(_)
             | Self::HoldsKept(_)
             | Self::CountReferences(_)
             | Self::PolicySet(_)

@@ -48,6 +48,16 @@ fn uid(n: u32) -> Uid {
     Uid::new(n).unwrap()
 }
 
+fn hold() -> HoldSet {
+    let over = HoldOver::Domain("example.org".into());
+    HoldSet {
+        scope: HoldScope::Query(HoldQuery { over, text: "from:bob".into() }),
+        name: "Smith v. Jones".into(),
+        matter: Some(7),
+        delay: 2_592_000,
+    }
+}
+
 fn placed() -> Vec<Placed> {
     let email = EmailId { sequence: Sequence(1 << 33), ordinal: 3 };
     vec![Placed { uid: uid(7), email }, Placed { uid: uid(70_000), email }]
@@ -296,14 +306,37 @@ fn other_changes() -> Vec<Change> {
             time: Timestamp(1_700_000_000_000),
         }),
         Change::HistoryTrim(HistoryTrim { account, rows: trim_rows() }),
-        Change::HoldSet(HoldSet { scope: HoldScope::Account(AccountId(70_000)) }),
-        Change::HoldRelease(HoldRelease { hold: HoldId(300) }),
+        Change::HoldSet(hold()),
+        Change::HoldRelease(HoldRelease { hold: HoldId(300), delay: 86_400 }),
+        Change::HoldStays(HoldStays { hold: HoldId(300) }),
+        Change::HoldEnd(HoldEnd { hold: HoldId(300) }),
+        Change::HoldMarks(HoldMarks {
+            hold: HoldId(300),
+            judged: vec![Judged {
+                account,
+                after: Some(EmailId { sequence: Sequence(70_000), ordinal: 1 }),
+                upto: EmailId { sequence: Sequence(70_009), ordinal: 0 },
+                marks: vec![
+                    (EmailId { sequence: Sequence(70_001), ordinal: 0 }, Held::Matches),
+                    (EmailId { sequence: Sequence(70_009), ordinal: 0 }, Held::Unread),
+                ],
+            }],
+        }),
         Change::HoldsKept(HoldsKept {
             holds: vec![KeptHold {
                 hold: HoldId(301),
-                scope: HoldScope::Account(AccountId(70_000)),
+                terms: hold(),
                 set: Timestamp(1_700_000_000_000),
+                at: LogIndex(70_000),
+                releasing: Some(Releasing {
+                    since: Timestamp(1_700_000_000_000),
+                    until: Timestamp(1_700_086_400_000),
+                    by: Principal::Person(AccountId(2)),
+                    ending: false,
+                }),
+                accounts: vec![AccountId(70_000)],
             }],
+            ended: vec![HoldId(299)],
             next: HoldId(400),
         }),
         Change::CountReferences(CountReferences {}),

@@ -10,6 +10,7 @@ pub mod export;
 pub mod facts;
 pub mod find;
 pub mod heads;
+pub mod holds;
 pub mod index;
 pub mod query;
 pub mod texts;

@@ -246,7 +246,7 @@ async fn two_at_one_place_do_not_take_it_from_each_other() {
 
 async fn hold(store: &Mailstore, account: AccountId) -> HoldId {
     let scope = HoldScope::Account(account);
-    match submit(store, Change::HoldSet(HoldSet { scope })).await.unwrap() {
+    match submit(store, Change::HoldSet(HoldSet::over(scope))).await.unwrap() {
         Done::Hold(hold) => hold,
         other => panic!("{other:?}"),
     }
@@ -269,17 +269,17 @@ async fn what_was_held_last_is_held_whatever_the_moment() {
     let first = hold(&store, alice).await;
     let then = store.applied();
     let second = hold(&store, bob).await;
-    submit(&store, Change::HoldRelease(HoldRelease { hold: first })).await.unwrap();
+    submit(&store, Change::HoldRelease(HoldRelease::of(first))).await.unwrap();
     let carol = add_account(&store, "carol", AccountSettings::default()).await;
     hold(&store, carol).await;
     let fourth = hold(&store, bob).await;
-    submit(&store, Change::HoldRelease(HoldRelease { hold: fourth })).await.unwrap();
+    submit(&store, Change::HoldRelease(HoldRelease::of(fourth))).await.unwrap();
     scene.archive(&store).await;
     let (new, done) = scene.recover(Target::Index(then), Wishes::default(), "new").await;
     assert_eq!(done.holds_over_none, 1, "carol was not there yet");
     let held = |view: View| {
         let holds = view.holds().unwrap();
-        holds.into_iter().map(|hold| (hold.id, hold.scope)).collect::<Vec<_>>()
+        holds.into_iter().map(|hold| (hold.id, hold.terms.scope)).collect::<Vec<_>>()
     };
     assert_eq!(held(new.view().await.unwrap()), [(second, HoldScope::Account(bob))]);
     assert_eq!(floor(&new, bob).await, Err(Rejection::Held(second)));

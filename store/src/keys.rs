@@ -154,8 +154,15 @@ pub enum Key<'a> {
     Floor(AccountId),
     /// The same by floor.
     FloorOrder(LogIndex, AccountId),
-    /// A hold, under account 0; that it is over an account, under that.
+    /// A hold, under account 0; that it is over an account, which it names or which has left the
+    /// domain that it names, under that.
     Hold(AccountId, HoldId),
+    /// That a hold is over a domain; with an empty name over all.
+    HoldOn(&'a str, HoldId),
+    /// How far a query's hold has judged an account; also that an account has left a domain.
+    HoldAt(HoldId, AccountId),
+    /// That a query holds an email.
+    HoldMark(HoldId, AccountId, EmailId),
     /// That a blob is an email's content or envelope, while the email is in the history.
     Referrer(BlobId, AccountId, EmailId),
     /// A blob that was an email's and is nobody's any more.
@@ -324,7 +331,7 @@ impl Key<'_> {
             Self::Meta(_) => Table::Meta,
             Self::Domain(_) | Self::Address(_) | Self::Token(_) | Self::Node(_) => Table::Directory,
             Self::HeadKey(_) | Self::Class(_) | Self::DomainClass(_) => Table::Directory,
-            Self::Grant(..) | Self::PersonalToken(_) => Table::Directory,
+            Self::Grant(..) | Self::PersonalToken(_) | Self::HoldOn(..) => Table::Directory,
             Self::Capture(_) | Self::DomainCaptured(_) => Table::Directory,
             Self::Matter(_) | Self::MatterMember(..) | Self::MatterCustodian(..) => {
                 Table::Directory
@@ -350,6 +357,7 @@ impl Key<'_> {
             | Self::Labelled(_)
             | Self::Purged(_)
             | Self::Hold(..)
+            | Self::HoldAt(..)
             | Self::Erasure(_)
             | Self::Erased(..)
             | Self::EraseKept(..)
@@ -361,7 +369,9 @@ impl Key<'_> {
             Self::Placement(..) => Table::Placement,
             Self::Email(..) => Table::Email,
             Self::EmailPlacement(..) | Self::Referrer(..) => Table::EmailPlacement,
-            Self::Unreferenced(_) | Self::Retained(..) => Table::EmailPlacement,
+            Self::Unreferenced(_) | Self::Retained(..) | Self::HoldMark(..) => {
+                Table::EmailPlacement
+            }
             Self::UidMap(..) => Table::UidMap,
             Self::Seen(..) => Table::Seen,
             Self::Change(..) => Table::Change,
@@ -434,6 +444,9 @@ impl Key<'_> {
             Self::Floor(a) => Bytes::account(a).u8(b'f').done(),
             Self::FloorOrder(floor, a) => floors().u64(floor.0).u64(a.0).done(),
             Self::Hold(a, hold) => holds_over(a).u64(hold.0).done(),
+            Self::HoldOn(domain, hold) => holds_on(domain).u64(hold.0).done(),
+            Self::HoldAt(hold, a) => judged_by(hold).u64(a.0).done(),
+            Self::HoldMark(hold, a, email) => marks_of(hold).u64(a.0).email(email).done(),
             Self::Referrer(blob, a, email) => referrers_of(&blob).u64(a.0).email(email).done(),
             Self::Unreferenced(blob) => unreferenced().raw(&blob.0).done(),
             Self::Policy(policy) => policies().u64(policy.0).done(),
@@ -513,6 +526,31 @@ pub(crate) fn floors() -> Bytes {
 /// The beginning of the keys of holds over an account; under account 0 of all holds.
 pub(crate) fn holds_over(account: AccountId) -> Bytes {
     Bytes::account(account).u8(b'h')
+}
+
+/// The beginning of the keys of holds over a domain; with an empty name over all.
+pub(crate) fn holds_on(domain: &str) -> Bytes {
+    Bytes::default().u8(b'h').raw(domain.as_bytes()).u8(0)
+}
+
+/// The beginning of the keys of accounts that a hold knows more of.
+pub(crate) fn judged_by(hold: HoldId) -> Bytes {
+    judged().u64(hold.0)
+}
+
+/// The same of all holds.
+pub(crate) fn judged() -> Bytes {
+    Bytes::account(DIRECTORY).u8(b'J')
+}
+
+/// The beginning of the keys of emails that a query holds.
+pub(crate) fn marks_of(hold: HoldId) -> Bytes {
+    marks().u64(hold.0)
+}
+
+/// The same of all holds.
+pub(crate) fn marks() -> Bytes {
+    Bytes::account(DIRECTORY).u8(b'm')
 }
 
 /// The beginning of the keys of all rows that say which emails a blob is of.

@@ -16,6 +16,7 @@ pub mod classes;
 pub mod contents;
 pub mod email;
 mod hash;
+mod holds;
 mod ingest;
 mod keyed;
 pub mod keys;

@@ -6,7 +6,7 @@ use redoubt_log::id::{
 };
 use redoubt_log::record::{
     AccountSettings, Actor, Address, Arrival, CaptureRule, ClassSettings, DomainSettings,
-    EraseReached, Flags, HoldScope, Keyword, Limits, Outcome, RestoreCounts, RestoreEnded,
+    EraseReached, Flags, HoldSet, Keyword, Limits, Outcome, Releasing, RestoreCounts, RestoreEnded,
     RestoreMode, RestoreOptions, Restored, SpecialUse, ThreadKeys, Why,
 };
 use serde::{Deserialize, Serialize};
@@ -325,10 +325,23 @@ pub struct FloorRow {
 /// A hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldRow {
-    /// What it is over.
-    pub scope: HoldScope,
+    /// What it says.
+    pub terms: HoldSet,
     /// When it was set.
     pub set: Timestamp,
+    /// Where it was set.
+    pub at: LogIndex,
+    /// Whether it is being released.
+    pub releasing: Option<Releasing>,
+}
+
+/// How far a query has judged an account; of a hold without a query only that it stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldAtRow {
+    /// The last email that was judged.
+    pub upto: Option<EmailId>,
+    /// How many of them are held.
+    pub held: u64,
 }
 
 /// What policies know of an email beside what the state says of it.

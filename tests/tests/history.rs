@@ -140,10 +140,10 @@ impl Run {
             }
             Act::Hold { account } => {
                 let scope = HoldScope::Account(AccountId(account));
-                drop(self.change(Change::HoldSet(HoldSet { scope })));
+                drop(self.change(Change::HoldSet(HoldSet::over(scope))));
             }
             Act::Release { hold } => {
-                drop(self.change(Change::HoldRelease(HoldRelease { hold: HoldId(hold) })));
+                drop(self.change(Change::HoldRelease(HoldRelease::of(HoldId(hold)))));
             }
             Act::Trim { account, pieces } => self.trim(AccountId(account), pieces, 7),
             Act::Erase { account, pick } => self.erase(AccountId(account), pick),
@@ -420,11 +420,11 @@ fn holds_keep_floors_where_they_are() {
     run.change(floor(2)).unwrap();
     assert_eq!(run.change(floor(1)), Err(Rejection::FloorBack(LogIndex(2))));
     let scope = HoldScope::Account(account);
-    let held = run.change(Change::HoldSet(HoldSet { scope })).unwrap();
+    let held = run.change(Change::HoldSet(HoldSet::over(scope))).unwrap();
     let Done::Hold(hold) = held else { panic!("{held:?}") };
     assert_eq!(run.change(floor(3)), Err(Rejection::Held(hold)));
     assert_eq!(run.view().held_by(account).unwrap(), Some(hold));
-    run.change(Change::HoldRelease(HoldRelease { hold })).unwrap();
+    run.change(Change::HoldRelease(HoldRelease::of(hold))).unwrap();
     run.change(floor(3)).unwrap();
     assert_eq!(run.model.floors, BTreeMap::from([(account, LogIndex(3))]));
     run.compare();

@@ -33,7 +33,7 @@ use redoubt_store::check::check;
 use redoubt_store::mailstore::{Binding, Mailstore, Options, Replay, only_account, renewal};
 use redoubt_store::storage::MemStorage;
 use redoubt_store::view::View;
-use redoubt_tests::model::{Model, State, agree};
+use redoubt_tests::model::{HoldM, Model, State, agree};
 use tokio::runtime::Runtime;
 use worlds::{Logged, World, copy, kinds};
 
@@ -106,15 +106,42 @@ async fn content(world: &World, repository: &Repository) {
     }
 }
 
-/// Holds and their ends among the steps.
+/// Holds, their ends, and what their queries come to among the steps.
 fn hold(world: &mut World, n: u64) {
-    let scope = HoldScope::Account(AccountId(1 + n % 4));
+    let account = AccountId(1 + n % 4);
+    let domain = ["example.org", "example.net"][(n % 2) as usize].to_owned();
+    let query = |over| HoldScope::Query(HoldQuery { over, text: "subject:report".into() });
+    let scope = match n % 5 {
+        0 => HoldScope::Domain(domain),
+        1 => query(HoldOver::Domain(domain)),
+        2 => query(HoldOver::All),
+        3 => query(HoldOver::Accounts(vec![account, AccountId(9)])),
+        _ => HoldScope::Account(account),
+    };
+    let hold = HoldId(n / 22);
     let change = match n % 11 {
-        3 => Change::HoldSet(HoldSet { scope }),
-        7 => Change::HoldRelease(HoldRelease { hold: HoldId(n / 22) }),
+        3 => Change::HoldSet(HoldSet { delay: n % 3, ..HoldSet::over(scope) }),
+        5 => judge(world, n),
+        7 => Change::HoldRelease(HoldRelease { hold, delay: n % 2 }),
+        8 => Change::HoldStays(HoldStays { hold }),
+        9 => Change::HoldEnd(HoldEnd { hold }),
         _ => return,
     };
     drop(world.submit(change));
+}
+
+/// Every other email of an account is held by a query.
+fn judge(world: &World, n: u64) -> Change {
+    let (view, account) = (world.view(), AccountId(1 + n % 4));
+    let holds = view.holds_over(account).unwrap();
+    let queries = holds.iter().filter(|hold| hold.terms.scope.query().is_some());
+    let hold = queries.map(|hold| hold.id).min().unwrap_or(HoldId(1));
+    let emails = view.unjudged(hold, account, 3).unwrap();
+    let nothing = EmailId { sequence: Sequence(1 << 40), ordinal: 0 };
+    let marks = emails.iter().step_by(2).map(|email| (*email, Held::Matches)).collect();
+    let upto = emails.last().copied().unwrap_or(nothing);
+    let after = view.judged(hold, account).unwrap().upto;
+    Change::HoldMarks(HoldMarks { hold, judged: vec![Judged { account, after, upto, marks }] })
 }
 
 fn world(steps: &[Step]) -> World {
@@ -216,17 +243,31 @@ impl Scene {
             assert!(found.is_ok() || used_up, "{found:?}: {record:?}");
         }
         let after = View::new(Arc::new(storage)).unwrap();
+        self.nobody_escapes(&before, &after);
         agree(&after, &model.now);
         agree(&after.at(index), &self.world.model.past[&index]);
         assert_eq!(check(&after, &|_| Ok(()), 20).unwrap(), []);
         nothing_twice(&before, &after, &model);
-        let known = |hold: &redoubt_store::view::Hold| {
-            let HoldScope::Account(account) = hold.scope;
-            before.has_account(account).unwrap()
+        let known = |hold: &redoubt_store::view::Hold| match hold.terms.scope.reach() {
+            Reach::Accounts(all) => all.iter().any(|account| before.has_account(*account).unwrap()),
+            _ => true,
         };
         let held: Vec<_> = self.binding.holds.iter().filter(|hold| known(hold)).cloned().collect();
         assert_eq!(after.holds().unwrap(), held);
         assert_eq!(after.next_hold().unwrap(), self.binding.next_hold);
+    }
+
+    /// Every account that was under a hold last, and is there, is under it.
+    fn nobody_escapes(&self, before: &View, after: &View) {
+        let last = self.world.view();
+        for hold in last.holds().unwrap() {
+            for account in last.reached_by(&hold).unwrap() {
+                if before.has_account(account).unwrap() {
+                    let over = after.holds_over(account).unwrap();
+                    assert!(over.contains(&hold), "account {account} escaped {hold:?}");
+                }
+            }
+        }
     }
 
     /// In the folder of a real node.
@@ -276,10 +317,11 @@ fn part_of(model: &Model, upto: LogIndex, state: &State, id: AccountId) -> State
     part
 }
 
-fn holds(view: &View) -> BTreeMap<HoldId, AccountId> {
+fn holds(view: &View) -> BTreeMap<HoldId, HoldM> {
     let one = |hold: redoubt_store::view::Hold| {
-        let HoldScope::Account(account) = hold.scope;
-        (hold.id, account)
+        let redoubt_store::view::Hold { id, terms, set, at, releasing } = hold.clone();
+        let stay = view.reached_by(&hold).unwrap().into_iter().collect();
+        (id, HoldM { terms, set, at, releasing, stay, judged: BTreeMap::new() })
     };
     view.holds().unwrap().into_iter().map(one).collect()
 }

@@ -65,7 +65,7 @@ fn world(steps: &[Step], hold: bool) -> (World, Doings) {
         let _ = world.apply(&record);
     }
     if hold {
-        let _ = world.submit(Change::HoldSet(HoldSet { scope: HoldScope::Account(AccountId(1)) }));
+        let _ = world.submit(Change::HoldSet(HoldSet::over(HoldScope::Account(AccountId(1)))));
     }
     let doing =
         |logged: &worlds::Logged| (logged.index, (logged.record.actor.clone(), logged.time));

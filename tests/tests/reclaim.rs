@@ -270,13 +270,13 @@ impl Run {
             Act::Floor { account, ago } => self.floor(AccountId(account), ago),
             Act::Hold { account } => {
                 let scope = HoldScope::Account(AccountId(account));
-                if let Ok(Done::Hold(hold)) = self.change(Change::HoldSet(HoldSet { scope })) {
+                if let Ok(Done::Hold(hold)) = self.change(Change::HoldSet(HoldSet::over(scope))) {
                     self.holds.push(hold);
                 }
             }
             Act::Release => {
                 if let Some(hold) = self.holds.pop() {
-                    self.change(Change::HoldRelease(HoldRelease { hold })).unwrap();
+                    self.change(Change::HoldRelease(HoldRelease::of(hold))).unwrap();
                 }
             }
             Act::Die => self.die(),

@@ -50,6 +50,7 @@ async fn is_refused(client: &Client, (method, path): (&str, &str)) -> bool {
         .replace("{matter}", "nothing")
         .replace("{policy}", "nothing")
         .replace("{email}", "e1-0")
+        .replace("{hold}", "999999")
         .replace("{token}", "ffffffff");
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     match client.call::<Value>(method, &path, Bytes::new()).await {

@@ -17,6 +17,7 @@ use redoubt_protocols::server::{Address, Listen, Protocol, ProtocolStats, Server
 use redoubt_protocols::socketmap::Socketmap;
 use redoubt_protocols::tls::{CertificateFiles, Tls};
 use redoubt_search::discover::{Jobs, JobsOptions};
+use redoubt_search::holds::{self, HoldJudge};
 use redoubt_search::index::{self, Index};
 use redoubt_search::texts::{self, TextStore};
 use redoubt_snapshot::BaseDir;
@@ -44,6 +45,7 @@ pub struct Running {
     texts: Option<TextStore>,
     index: Option<Index>,
     jobs: Option<Jobs>,
+    judge: Option<HoldJudge>,
     heads: Option<Heads>,
     servers: Vec<Server>,
     admin: Vec<JoinHandle<()>>,
@@ -104,6 +106,7 @@ impl Running {
             .with_context(|| wiring.config.admin_socket().display().to_string())?;
         let jobs = jobs(&wiring.config, &mailstore, texts.clone(), index.clone())?;
         reach_erased(&mailstore, texts.as_ref(), index.as_ref(), jobs.as_ref());
+        let judge = judge(&mailstore, texts.clone())?;
         let name = hostname(&wiring.config);
         let Config { audit, data, .. } = &wiring.config;
         let heads = Heads::start(audit, &name, data, &mailstore, jobs.as_ref())?;
@@ -118,6 +121,7 @@ impl Running {
             texts: texts.clone(),
             index: index.clone(),
             jobs: jobs.clone(),
+            hold_delay: wiring.config.retention.hold_delay_days.saturating_mul(86_400),
             wishes: sender,
             started: Instant::now(),
         };
@@ -137,6 +141,7 @@ impl Running {
             texts,
             index,
             jobs,
+            judge,
             heads,
             servers: wiring.servers,
             admin,
@@ -211,6 +216,9 @@ impl Running {
         if let Some(jobs) = self.jobs {
             jobs.ended(self.grace).await;
         }
+        if let Some(judge) = self.judge {
+            let _ = tokio::task::spawn_blocking(move || judge.close()).await;
+        }
         if let Some(texts) = self.texts {
             let _ = tokio::task::spawn_blocking(move || texts.close()).await;
         }
@@ -248,6 +256,15 @@ fn jobs(
     let (store, data) = (mailstore.clone(), config.data.clone());
     let texts = texts.map(|texts| Arc::new(texts) as Arc<dyn texts::Texts>);
     Ok(Some(Jobs::open(JobsOptions { store, data, texts, index })?))
+}
+
+/// What judges holds by query; without views there is nothing to judge by.
+fn judge(mailstore: &Mailstore, texts: Option<TextStore>) -> anyhow::Result<Option<HoldJudge>> {
+    if mailstore.is_light() {
+        return Ok(None);
+    }
+    let texts = texts.map(|texts| Arc::new(texts) as Arc<dyn texts::Texts>);
+    Ok(Some(HoldJudge::start(holds::Options { store: mailstore.clone(), texts })?))
 }
 
 impl Wiring {

@@ -58,6 +58,8 @@ pub enum Done {
     Purged(Vec<Result<u32, Rejection>>),
     /// An answer for each email of an erasure, in their order.
     Erased(Vec<Result<(), Rejection>>),
+    /// An answer for each account whose emails were judged, in their order.
+    Marked(Vec<Result<(), Rejection>>),
 }
 
 /// An email that came to stand in a mailbox.
@@ -189,6 +191,12 @@ pub enum Rejection {
     /// A matter, or what is of one, forbids it.
     #[error("{0}")]
     Matter(String),
+    /// A hold that cannot be set, released or ended so.
+    #[error("{0}")]
+    Hold(String),
+    /// Emails are judged up to another one than was thought.
+    #[error("emails are judged up to another one by now")]
+    MarkedSince,
     /// A role that cannot be had so.
     #[error("{0}")]
     Role(String),

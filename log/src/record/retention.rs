@@ -1,8 +1,8 @@
-//! Records of the retention group: floors, holds, and what may go because of them.
+//! Records of the retention group: floors, and what may go because of them.
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AccountId, BlobId, EmailId, HoldId, LogIndex, MailboxId, ModSeq, Timestamp, Uid};
+use crate::id::{AccountId, BlobId, EmailId, LogIndex, MailboxId, ModSeq, Timestamp, Uid};
 
 /// See [`Change::HistoryFloor`](super::Change::HistoryFloor). Views at the floor and above are
 /// exact; below it there are none from this record on.
@@ -37,48 +37,6 @@ pub enum TrimRow {
     Vanished(MailboxId, ModSeq, Uid),
     /// Who did what, by index; of the directory only.
     Record(LogIndex),
-}
-
-/// See [`Change::HoldSet`](super::Change::HoldSet). Its id is assigned when it is applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HoldSet {
-    /// What is held.
-    pub scope: HoldScope,
-}
-
-/// What a hold is over. Domains and queries get a number of their own here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HoldScope {
-    /// All of one account, what comes later too.
-    Account(AccountId),
-}
-
-/// See [`Change::HoldsKept`](super::Change::HoldsKept).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HoldsKept {
-    /// Holds, under the ids that they had; at most [`MAX_CHANGES`](super::MAX_CHANGES). One over
-    /// an account that is not known holds nothing.
-    pub holds: Vec<KeptHold>,
-    /// Ids below this one are not given any more.
-    pub next: HoldId,
-}
-
-/// A hold of the history that this one goes on from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptHold {
-    /// Its id.
-    pub hold: HoldId,
-    /// What it is over.
-    pub scope: HoldScope,
-    /// When it was set.
-    pub set: Timestamp,
-}
-
-/// See [`Change::HoldRelease`](super::Change::HoldRelease).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HoldRelease {
-    /// Which hold.
-    pub hold: HoldId,
 }
 
 /// See [`Change::CountReferences`](super::Change::CountReferences). It goes on where the last

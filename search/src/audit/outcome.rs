@@ -70,6 +70,9 @@ fn parts(done: &Done) -> Told {
         Done::Changed(all) => {
             of(all.len(), all.iter().filter_map(|one| one.as_ref().err()).collect())
         }
+        Done::Marked(all) => {
+            of(all.len(), all.iter().filter_map(|one| one.as_ref().err()).collect())
+        }
         Done::Dead(all) => of(all.len(), all.iter().filter_map(|one| one.as_ref().err()).collect()),
         Done::Purged(all) => {
             of(all.len(), all.iter().filter_map(|one| one.as_ref().err()).collect())

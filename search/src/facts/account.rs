@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, ThreadId, Uid};
-use redoubt_log::record::{Address, HoldScope};
+use redoubt_log::id::{AccountId, EmailId, HoldId, LogIndex, MailboxId, ThreadId, Uid};
+use redoubt_log::record::Address;
 use redoubt_store::mailstore::StoreError;
 use redoubt_store::travel::{Names, What, gone_places, life};
-use redoubt_store::view::{Placement, View};
+use redoubt_store::view::{Hold, Placement, View};
 
 use super::{AccountFacts, FactsError, Gone, Known, Mailbox, Standing};
 
@@ -23,13 +23,14 @@ pub struct Account<'a> {
     names: Option<Arc<Names>>,
     mailboxes: BTreeMap<(MailboxId, LogIndex), Mailbox>,
     threads: Option<BTreeMap<ThreadId, EmailId>>,
+    holds: Option<Vec<Hold>>,
 }
 
 impl<'a> Account<'a> {
     /// Nothing is read yet.
     pub fn new(view: &'a View, id: AccountId) -> Self {
         let (facts, mailboxes) = (BTreeMap::new(), BTreeMap::new());
-        Self { view, id, facts, names: None, mailboxes, threads: None }
+        Self { view, id, facts, names: None, mailboxes, threads: None, holds: None }
     }
 
     /// The view that it is of.
@@ -70,10 +71,22 @@ impl<'a> Account<'a> {
         let aliases = self.view.aliases(Some(id))?.into_iter().map(|(alias, _)| alias);
         let addresses: Vec<Address> =
             std::iter::once(account.address.clone()).chain(aliases).collect();
-        let holds = self.view.holds()?.into_iter();
-        let holds = holds.filter(|hold| hold.scope == HoldScope::Account(id)).map(|hold| hold.id);
-        let holds = holds.collect();
-        Ok(Some(AccountFacts { id, address: account.address, addresses, separator, holds }))
+        Ok(Some(AccountFacts { id, address: account.address, addresses, separator }))
+    }
+
+    /// Holds over one of its emails, as of now.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn holds_over(&mut self, email: EmailId) -> Result<Vec<HoldId>, StoreError> {
+        if self.holds.is_none() {
+            self.holds = Some(self.view.holds_over(self.id)?);
+        }
+        let holds = self.holds.as_deref().unwrap_or_default();
+        match holds.iter().any(|hold| hold.terms.scope.query().is_some()) {
+            true => self.view.email_held_by(self.id, email),
+            false => Ok(holds.iter().map(|hold| hold.id).collect()),
+        }
     }
 
     /// Every name that its mailboxes had.

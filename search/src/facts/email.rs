@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redoubt_log::id::{AccountId, BlobId, Timestamp};
+use redoubt_log::id::{AccountId, BlobId, HoldId, Timestamp};
 use redoubt_store::mime::{Parsed, message_id, sent_date, slice};
 use redoubt_store::search::Reader;
 
@@ -205,6 +205,10 @@ impl Facts for Email<'_, '_> {
             true => Ok(Indexed::of(self.extracted()?.as_deref().map(Vec::as_slice))),
             false => Ok(Indexed::All),
         }
+    }
+
+    fn holds(&mut self) -> Result<Vec<HoldId>, FactsError> {
+        Ok(self.account.holds_over(self.known.id)?)
     }
 
     fn moved_from(&mut self) -> Result<Arc<Vec<Mailbox>>, FactsError> {

@@ -75,8 +75,6 @@ pub struct AccountFacts {
     pub addresses: Vec<Address>,
     /// What stands between user and detail in its domain.
     pub separator: Option<char>,
-    /// Holds over it, as of now.
-    pub holds: Vec<HoldId>,
 }
 
 /// An SMTP envelope.
@@ -156,6 +154,8 @@ pub trait Facts {
     fn words(&mut self, source: Source) -> Result<TextWords, FactsError>;
     /// How much of its attachments' text there is.
     fn extraction(&mut self) -> Result<Indexed, FactsError>;
+    /// Holds over it, as of now.
+    fn holds(&mut self) -> Result<Vec<HoldId>, FactsError>;
     /// Mailboxes that it was moved out of, as they were called then.
     fn moved_from(&mut self) -> Result<Arc<Vec<Mailbox>>, FactsError>;
     /// Whether its thread has no other email.

@@ -17,7 +17,7 @@ mod follower;
 mod gentle;
 mod imap;
 mod marks;
-mod pace;
+pub(crate) mod pace;
 mod read;
 mod schema;
 mod scope;

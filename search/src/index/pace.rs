@@ -1,4 +1,4 @@
-//! How the thread that indexes leaves the processor to others.
+//! How the threads that index, and that judge what is held, leave the processor to others.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -19,35 +19,35 @@ const LONGEST: Duration = Duration::from_millis(100);
 /// Nothing waits for this thread, nor for those that begin from it: they run where no other wants
 /// the processor, and leave it at once to one that wakes. Where that is refused, the lowest
 /// priority is what remains.
-pub(super) fn yield_to_all() {
+pub(crate) fn yield_to_all() {
     let _ = rustix::process::setpriority_process(None, 19);
     let none = SchedulerParams { priority: 0 };
     if let Err(error) = set_scheduler(Pid::current_thread(), Scheduler::SCHED_IDLE, none) {
-        tracing::debug!(%error, "the thread that indexes is not scheduled as idle");
+        tracing::debug!(%error, "a thread in the background is not scheduled as idle");
     }
 }
 
 /// Work and rests by turns, as long as records come.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     working: Instant,
     looked: (Instant, LogIndex),
     busy: bool,
 }
 
 impl Pace {
-    pub(super) fn new(applied: LogIndex) -> Self {
+    pub(crate) fn new(applied: LogIndex) -> Self {
         let now = Instant::now();
         Self { working: now, looked: (now, applied), busy: false }
     }
 
     /// It begins to work.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.working = Instant::now();
     }
 
     /// Called every few milliseconds of work: rests, if others are at work and nobody waits.
-    pub(super) fn rest(&mut self, applied: LogIndex, hurry: bool) {
+    pub(crate) fn rest(&mut self, applied: LogIndex, hurry: bool) {
         let now = Instant::now();
         self.look(now, applied);
         let worked = now - self.working;

@@ -197,6 +197,41 @@ impl Expr {
             }
     }
 
+    /// The operator, where this asks for what may be otherwise tomorrow: where an email stands,
+    /// its flags, whose it is, what was done to it.
+    pub(super) fn changeable(&self) -> Option<&'static str> {
+        match self {
+            Self::And(all) | Self::Or(all) => all.iter().find_map(Self::changeable),
+            Self::Not(inner) => inner.changeable(),
+            Self::In(_) => Some("in:"),
+            Self::Under(_) => Some("under:"),
+            Self::Account(_) => Some("account:"),
+            Self::Domain(_) => Some("domain:"),
+            Self::Keyword(_) => Some("keyword:"),
+            Self::Is(State::Attached) => None,
+            Self::Is(_) => Some("is:"),
+            Self::Time(Clock::Existed, ..) => Some("existed:"),
+            Self::Time(Clock::Deleted, ..) | Self::Gone => Some("deleted:"),
+            Self::Uid(_) => Some("uid:"),
+            Self::ModSeq(..) => Some("modseq:"),
+            Self::DeletedBy(_) => Some("deletedby:"),
+            Self::MovedFrom(_) => Some("movedfrom:"),
+            Self::Held(_) => Some("held:"),
+            Self::Indexed(_) => Some("indexed:"),
+            Self::All
+            | Self::Text(..)
+            | Self::HasHeader(_)
+            | Self::People(..)
+            | Self::Attachment(_)
+            | Self::Time(..)
+            | Self::Size(..)
+            | Self::MessageId(_)
+            | Self::Email(_)
+            | Self::Thread(_)
+            | Self::Blob(_) => None,
+        }
+    }
+
     /// What has to be read to judge it: 0 what a listing has, 1 what is known of the account,
     /// 2 the message as it was taken apart, 3 its octets, 4 what was extracted.
     pub(super) fn cost(&self) -> u8 {

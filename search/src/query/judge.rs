@@ -72,8 +72,8 @@ fn of_account(expr: &Expr, facts: &mut dyn Facts, at: &Standing) -> Judged {
     Ok(match expr {
         Expr::Account(name) => is_account(&account, name),
         Expr::Domain(name) => same_domain(&account.address.domain, name),
-        Expr::Held(Held::Any(held)) => account.holds.is_empty() != *held,
-        Expr::Held(Held::By(id)) => account.holds.iter().any(|hold| hold.0 == *id),
+        Expr::Held(Held::Any(held)) => facts.holds()?.is_empty() != *held,
+        Expr::Held(Held::By(id)) => facts.holds()?.iter().any(|hold| hold.0 == *id),
         Expr::DeletedBy(who) => match &at.gone {
             Some(gone) => did(who, gone, facts)?,
             None => false,

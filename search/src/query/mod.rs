@@ -122,6 +122,15 @@ impl Query {
         })
     }
 
+    /// The first operator that asks for what may be otherwise tomorrow; `None` for a query whose
+    /// answer about an email is the same for ever.
+    pub fn changeable(&self) -> Option<&'static str> {
+        match self.as_of {
+            Some(_) => Some("asof:"),
+            None => self.root.changeable(),
+        }
+    }
+
     /// Whether it may have to open messages, which takes time.
     pub fn opens_messages(&self) -> bool {
         self.root.cost() >= 2

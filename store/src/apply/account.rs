@@ -7,7 +7,7 @@ use redoubt_log::record::{
 };
 
 use super::work::{Kept, Work};
-use super::{Ruled, capture, credential, domain, expunge, mailbox, policy, settle};
+use super::{Ruled, capture, credential, domain, expunge, hold, mailbox, policy, settle};
 use crate::account::{FIRST_MAILBOXES, MAX_DISPLAY_NAME, check_address, check_text};
 use crate::classes::Said;
 use crate::keys::{Bytes, Key, Meta, Object, Parts, SWEPT_ACCOUNT};
@@ -130,6 +130,7 @@ pub(crate) fn undelete(
     if row.settings.state != AccountState::Deleted {
         return Ok(false);
     }
+    let old = row.address.domain.clone();
     take_address(work, address, AddressRow { account: a, alias: false })?;
     policy::account_renamed(work, a, &address.domain)?;
     for alias in aliases(work, a)? {
@@ -137,6 +138,9 @@ pub(crate) fn undelete(
         if settle(take_address(work, &alias, row))?.is_err() {
             work.tx.delete(&Key::Alias(a, &alias));
         }
+    }
+    if old != address.domain {
+        hold::leaves(work, a, &old)?;
     }
     let row = work.account(a)?.row.change();
     row.settings = settings.clone();
@@ -152,6 +156,9 @@ pub(crate) fn rename(work: &mut Work<'_>, record: &AccountRename) -> Ruled<Done>
     take_address(work, &record.address, row)?;
     policy::account_renamed(work, record.account, &record.address.domain)?;
     work.tx.drop(&Key::Address(&old), &Object::Address(old.clone()));
+    if old.domain != record.address.domain {
+        hold::leaves(work, record.account, &old.domain)?;
+    }
     work.account(record.account)?.row.change().address = record.address.clone();
     Ok(Done::Unit)
 }

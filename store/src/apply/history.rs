@@ -167,6 +167,8 @@ impl Trim {
     /// An email leaves the history: where it stood is forgotten, and its blobs are another's
     /// or nobody's.
     fn email(&mut self, work: &mut Work<'_>, a: AccountId, e: EmailId, rows: &[Row]) -> Ruled<()> {
+        // No way out of the history but through here: asked again, whatever was asked before.
+        hold::check_email(work, a, e)?;
         let range = KeyRange::prefix(&Key::Email(a, e).bytes());
         for (key, _) in work.tx.scan(Table::EmailPlacement, &range, usize::MAX)? {
             self.drop(work, Table::EmailPlacement, key);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::hash::{StateHash, is_hashed};
+use crate::holds::Rows;
 use crate::keys::{Key, Object};
 use crate::rows::Version;
 use crate::storage::{Batch, KeyRange, Order, Read, Row, StorageError, Table, Write};
@@ -192,5 +193,14 @@ impl<'a> Tx<'a> {
             batch.push(Write { table, key, value });
         }
         Ok((batch, hash))
+    }
+}
+
+impl Rows for Tx<'_> {
+    fn raw(&self, key: &Key<'_>) -> Result<Option<Vec<u8>>, StorageError> {
+        self.get_raw(key)
+    }
+    fn some(&self, table: Table, range: &KeyRange, n: usize) -> Result<Vec<Row>, StorageError> {
+        self.scan(table, range, n)
     }
 }

@@ -161,7 +161,7 @@ impl Checker<'_> {
                 b'f' => c.row_reads::<FloorRow>(key, value),
                 b'l' => c.row_reads::<AccountClassRow>(key, value),
                 b's' => c.row_reads::<CapturedRow>(key, value),
-                b'h' | b'o' => Ok(()),
+                b'h' | b'o' | b'J' => Ok(()),
                 b'y' | b'd' | b'w' | b'v' | b'q' | b'n' | b'p' if id == DIRECTORY => {
                     c.policy_row(kind, key, value)
                 }

@@ -6,6 +6,7 @@
 mod directory;
 mod emails;
 mod history;
+mod holds;
 mod mailboxes;
 mod operations;
 mod placements;

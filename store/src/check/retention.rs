@@ -1,23 +1,16 @@
-//! Floors, holds, and which emails a blob is of.
+//! Floors, and which emails a blob is of.
 
-use redoubt_log::id::{AccountId, BlobId, EmailId, HoldId, LogIndex, Timestamp};
-use redoubt_log::record::HoldScope;
+use redoubt_log::id::{AccountId, BlobId, EmailId, LogIndex, Timestamp};
 
 use super::{Checked, Checker};
 use crate::keys::{
-    DIRECTORY, Key, Meta, Object, Parts, floors, holds_over, of_accounts, referrers, referrers_of,
-    retained, unreferenced,
+    DIRECTORY, Key, Meta, Object, Parts, floors, referrers, referrers_of, retained, unreferenced,
 };
 use crate::retention::Policy;
 use crate::rows::{
-    AskedRow, EmailData, FloorRow, HoldRow, PolicyDayRow, RetainedRow, UnreferencedRow, Version,
+    AskedRow, EmailData, FloorRow, PolicyDayRow, RetainedRow, UnreferencedRow, Version,
 };
 use crate::storage::{StorageError, Table, decode};
-
-/// Behind the account and the kind of row.
-fn number(mut parts: Parts<'_>) -> Option<u64> {
-    parts.account().and(parts.u8()).and(parts.u64())
-}
 
 impl Checker<'_> {
     pub(super) fn retention(&mut self) -> Checked {
@@ -50,27 +43,6 @@ impl Checker<'_> {
         let what = format!("its history begins at {directory}, an account's at {lowest:?}");
         self.expect(right, "floor", "the directory", what);
         Ok(())
-    }
-
-    fn holds(&mut self) -> Checked {
-        let next: u64 = self.get(&Key::Meta(Meta::NextHold))?.unwrap_or(1);
-        let range = holds_over(DIRECTORY).range();
-        self.rows(Table::Account, &range, number, |c, hold, row: HoldRow| {
-            let HoldScope::Account(account) = row.scope;
-            let over = c.has(&Key::Hold(account, HoldId(hold)))?;
-            c.expect(over && hold < next, "hold", hold, format!("account {account} is not held"));
-            Ok(())
-        })?;
-        self.raw_rows(Table::Account, &of_accounts(), |c, key, _| {
-            let mut parts = Parts::new(key);
-            if let (Some(account), Some(b'h'), Some(hold)) =
-                (parts.account(), parts.u8(), parts.u64())
-            {
-                let there = c.has(&Key::Hold(DIRECTORY, HoldId(hold)))?;
-                c.expect(there, "hold", hold, format!("account {account} is held by none"));
-            }
-            Ok(())
-        })
     }
 
     /// What belongs to policies and to no account.

@@ -47,6 +47,7 @@ mod erased;
 mod erasures;
 mod error;
 mod gate;
+mod holds;
 mod images;
 mod latency;
 mod layout;

@@ -15,8 +15,8 @@ use super::machine::{Machine, Progress};
 use super::rescue::{self, Rescuer};
 use super::{
     ClusterFile, Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret,
-    StoreError, Tasks, checkpoints, contact, erased, erasures, layout, place, policies, reads,
-    reserve, restores, retention, scrub, sweep, upkeep, views, workers,
+    StoreError, Tasks, checkpoints, contact, erased, erasures, holds, layout, place, policies,
+    reads, reserve, restores, retention, scrub, sweep, upkeep, views, workers,
 };
 use crate::Ending;
 use crate::alarms::Alarms;
@@ -47,6 +47,7 @@ pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
         tokio::spawn(sweep::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(retention::run(weak.clone())),
         tokio::spawn(policies::run(weak.clone())),
+        tokio::spawn(holds::run(weak.clone())),
         tokio::spawn(restores::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(erasures::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(erased::run(weak.clone(), inner.progress.clone())),

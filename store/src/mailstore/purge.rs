@@ -9,6 +9,7 @@ use redoubt_log::raft::Cluster;
 use super::Inner;
 use super::checkpoints::KEPT;
 use crate::alarms::AlarmKind;
+use crate::keys::DIRECTORY;
 
 /// Who was heard within this is there.
 const PRESENT: Duration = Duration::from_secs(10);
@@ -52,9 +53,21 @@ impl Inner {
         let needed = needed_by_members(&self.node.cluster(), absent, here)?;
         let floor = self.node.snapshot_floor().unwrap_or(base);
         let wanted = base.min(needed).min(floor);
+        if self.is_any_hold_set() {
+            return None;
+        }
         let upto = self.behind_the_archive(wanted);
         let purged = self.node.status().purged.map(|id| id.index);
         (Some(upto) > purged).then_some(upto)
+    }
+}
+
+impl Inner {
+    /// A hold keeps the log, too: who did what to what is held is told by it.
+    fn is_any_hold_set(&self) -> bool {
+        let held = self.local_view().and_then(|view| view.held_by(DIRECTORY));
+        // A light node has no views, and what it has others have too.
+        held.is_ok_and(|hold| hold.is_some())
     }
 }
 

@@ -129,7 +129,7 @@ impl Inner {
         Ok(shortest)
     }
 
-    async fn system(&self, change: Change) -> Result<Option<Done>, WriteError> {
+    pub(super) async fn system(&self, change: Change) -> Result<Option<Done>, WriteError> {
         let began = Instant::now();
         let outcome = self.propose(&Actor::SYSTEM, OperationId::random(), change).await;
         // Others get as much of the time.

@@ -14,6 +14,7 @@ mod classes;
 mod cluster;
 mod directory;
 mod erasures;
+mod holds;
 mod mailboxes;
 mod matters;
 mod named;
@@ -45,8 +46,9 @@ use crate::storage::{Applied, KeyRange, Order, Read, Row, StorageError, Table, a
 pub use captures::CaptureRuleShown;
 pub use classes::Class;
 pub(crate) use cluster::level;
+pub use holds::{Hold, HoldCounts};
 pub use policies::PolicyEffect;
-pub use retention::{Hold, TrimAt};
+pub use retention::TrimAt;
 use source::Source;
 
 /// A domain as it is.

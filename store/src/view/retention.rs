@@ -1,29 +1,16 @@
-//! Where history begins, what is held, and what may go. All as of now.
+//! Where history begins, and what may go. All as of now.
 
 use std::ops::ControlFlow;
 
-use redoubt_log::id::{AccountId, BlobId, EmailId, HoldId, LogIndex, ModSeq, Timestamp};
-use redoubt_log::record::{HoldScope, TrimRow};
+use redoubt_log::id::{AccountId, BlobId, EmailId, LogIndex, ModSeq};
+use redoubt_log::record::TrimRow;
 
 use super::{Key, KeyRange, Object, Order, Parts, StorageError, StoreError, Table, View, decode};
-use crate::keys::{
-    Bytes, DIRECTORY, Meta, holds_over, of_accounts, parse_history, referrers_of, unreferenced,
-};
+use crate::keys::{Bytes, DIRECTORY, Meta, of_accounts, parse_history, referrers_of, unreferenced};
 use crate::retention::{AccountFacts, Policy, account_facts};
 use crate::rows::{
-    AccountRow, ChangeKind, FloorRow, HoldRow, PlacementVersion, Standing, UnreferencedRow, Version,
+    AccountRow, ChangeKind, FloorRow, PlacementVersion, Standing, UnreferencedRow, Version,
 };
-
-/// A hold.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Hold {
-    /// Its id, for ever.
-    pub id: HoldId,
-    /// What it is over.
-    pub scope: HoldScope,
-    /// When it was set.
-    pub set: Timestamp,
-}
 
 /// Where a search for what may be dropped goes on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,34 +38,6 @@ impl View {
     /// [`StoreError::BelowFloor`] when it does not; the state cannot be read.
     pub fn reaches(&self, account: AccountId, index: LogIndex) -> Result<(), StoreError> {
         Ok(self.source.reaches(account, index)?)
-    }
-
-    /// All holds, by id.
-    ///
-    /// # Errors
-    /// The state cannot be read.
-    pub fn holds(&self) -> Result<Vec<Hold>, StoreError> {
-        let rows =
-            self.reader().scan(Table::Account, &holds_over(DIRECTORY).range(), usize::MAX)?;
-        let read = |(key, value): (Vec<u8>, Vec<u8>)| {
-            let id = Parts::new(key.get(9..).unwrap_or_default()).u64();
-            let id = id.ok_or_else(|| StorageError::corrupt(Table::Account, &key, "no hold"))?;
-            let HoldRow { scope, set } = decode(Table::Account, &key, &value)?;
-            Ok(Hold { id: HoldId(id), scope, set })
-        };
-        Ok(rows.into_iter().map(read).collect::<Result<_, StorageError>>()?)
-    }
-
-    /// A hold over an account, if there is any; over account 0, any at all.
-    ///
-    /// # Errors
-    /// The state cannot be read.
-    pub fn held_by(&self, account: AccountId) -> Result<Option<HoldId>, StoreError> {
-        let rows = self.reader().scan(Table::Account, &holds_over(account).range(), 1)?;
-        let id = |(key, _): &(Vec<u8>, Vec<u8>)| {
-            Parts::new(key.get(9..).unwrap_or_default()).u64().map(HoldId)
-        };
-        Ok(rows.first().and_then(id))
     }
 
     /// From which index on all references to blobs are counted; `None` while they are not.

@@ -129,6 +129,9 @@ impl Model {
     pub(super) fn account_rename(&mut self, r: &AccountRename) -> Answer<Done> {
         self.now.account(r.account)?;
         self.check_free(&r.address)?;
+        if self.now.account(r.account)?.address.domain != r.address.domain {
+            self.leaves(r.account);
+        }
         self.now.account(r.account)?.address = r.address.clone();
         Ok(Done::Unit)
     }

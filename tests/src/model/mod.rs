@@ -11,6 +11,7 @@ mod classes;
 mod directory;
 mod emails;
 mod erase;
+mod holds;
 mod mailboxes;
 mod matters;
 mod queries;
@@ -26,6 +27,7 @@ use redoubt_log::record::*;
 
 pub use agree::{agree, agree_above};
 pub use captures::Captured;
+pub use holds::HoldM;
 pub use queries::{Asked, Doings, queries};
 pub use texts::{result_without_texts, without_texts};
 pub use travel::travels;
@@ -130,7 +132,7 @@ pub struct Model {
     erasures: BTreeMap<OperationId, erase::ErasureM>,
     /// Where histories begin; account 0 is the directory.
     pub floors: BTreeMap<AccountId, LogIndex>,
-    pub holds: BTreeMap<HoldId, AccountId>,
+    pub holds: BTreeMap<HoldId, HoldM>,
     holds_made: u64,
     pub matters: BTreeMap<MatterId, matters::MatterM>,
     pub jobs: BTreeMap<OperationId, matters::JobM>,
@@ -182,10 +184,12 @@ impl Model {
         let before =
             (self.now.clone(), self.deliveries.clone(), self.imports.clone(), self.accounts_made);
         let (restores, erasures) = (self.restores.clone(), self.erasures.clone());
+        let holds = self.holds.clone();
         let result = self.change(&at, record);
         if result.is_err() {
             (self.now, self.deliveries, self.imports, self.accounts_made) = before;
             (self.restores, self.erasures) = (restores, erasures);
+            self.holds = holds;
         }
         let outcome = Outcome { index, time: at.time, result };
         let memory = Memory { until: clock + 24 * HOUR, value: outcome.clone() };
@@ -249,8 +253,11 @@ impl Model {
             Change::RestoreAudit(r) => self.restore_audit(r),
             Change::HistoryFloor(r) => self.history_floor(at, r),
             Change::HistoryTrim(r) => self.history_trim(r),
-            Change::HoldSet(r) => self.hold_set(r),
-            Change::HoldRelease(r) => self.hold_release(r),
+            Change::HoldSet(r) => self.hold_set(at, r),
+            Change::HoldRelease(r) => self.hold_release(at, record.actor.principal, r),
+            Change::HoldStays(r) => self.hold_stays(r),
+            Change::HoldEnd(r) => self.hold_end(at, record.actor.principal, r),
+            Change::HoldMarks(r) => self.hold_marks(r),
             Change::HoldsKept(r) => self.holds_kept(r),
             Change::CountReferences(_) => Ok(Done::More(false)),
             // What is dead depends on what was trimmed; see `Model::is_needed`.

@@ -146,6 +146,9 @@ impl Model {
             return Ok(Restored::Merged);
         }
         self.check_free(address)?;
+        if self.now.deleted[&id].0.address.domain != address.domain {
+            self.leaves(id);
+        }
         let (mut account, aliases) = self.now.deleted.remove(&id).unwrap();
         account.address = address.clone();
         account.settings = settings.clone();

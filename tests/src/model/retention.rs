@@ -1,16 +1,8 @@
-//! Where histories begin, and what is held.
+//! Where histories begin.
 
 use super::*;
 
 impl Model {
-    pub(super) fn not_held(&self, account: AccountId) -> Answer<()> {
-        let over = |held: &AccountId| account.0 == 0 || *held == account;
-        match self.holds.iter().find(|(_, held)| over(held)) {
-            Some((hold, _)) => Err(Rejection::Held(*hold)),
-            None => Ok(()),
-        }
-    }
-
     fn not_restored_from(&self, account: AccountId) -> Answer<()> {
         match self.restores.values().any(|restore| restore.needs(account)) {
             true => Err(Rejection::Floor(String::new())),
@@ -48,33 +40,6 @@ impl Model {
         match self.floors.contains_key(&r.account) {
             true => Ok(Done::Trimmed(0)),
             false => Err(Rejection::Floor(String::new())),
-        }
-    }
-
-    pub(super) fn hold_set(&mut self, r: &HoldSet) -> Answer<Done> {
-        let HoldScope::Account(account) = r.scope;
-        self.known(account)?;
-        self.holds_made += 1;
-        let hold = HoldId(self.holds_made);
-        self.holds.insert(hold, account);
-        Ok(Done::Hold(hold))
-    }
-
-    pub(super) fn holds_kept(&mut self, r: &HoldsKept) -> Answer<Done> {
-        for KeptHold { hold, scope: HoldScope::Account(account), .. } in &r.holds {
-            self.holds_made = self.holds_made.max(hold.0);
-            if self.known(*account).is_ok() {
-                self.holds.insert(*hold, *account);
-            }
-        }
-        self.holds_made = self.holds_made.max(r.next.0.saturating_sub(1));
-        Ok(Done::Unit)
-    }
-
-    pub(super) fn hold_release(&mut self, r: &HoldRelease) -> Answer<Done> {
-        match self.holds.remove(&r.hold) {
-            Some(_) => Ok(Done::Unit),
-            None => Err(Rejection::NotFound(String::new())),
         }
     }
 

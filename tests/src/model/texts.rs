@@ -15,6 +15,7 @@ fn without_text(rejection: Rejection) -> Rejection {
         Rejection::Role(_) => Rejection::Role(String::new()),
         Rejection::Matter(_) => Rejection::Matter(String::new()),
         Rejection::Erasure(_) => Rejection::Erasure(String::new()),
+        Rejection::Hold(_) => Rejection::Hold(String::new()),
         other => other,
     }
 }
@@ -37,6 +38,7 @@ pub fn result_without_texts(result: Result<Done, Rejection>) -> Result<Done, Rej
         Ok(Done::Delivered(answers)) => Ok(Done::Delivered(all(answers))),
         Ok(Done::Arrived(answers)) => Ok(Done::Arrived(all(answers))),
         Ok(Done::Changed(answers)) => Ok(Done::Changed(all(answers))),
+        Ok(Done::Marked(answers)) => Ok(Done::Marked(all(answers))),
         Ok(Done::Restored(answers)) => {
             Ok(Done::Restored(answers.into_iter().map(restored).collect()))
         }

@@ -97,11 +97,11 @@ async fn hold(group: &Group, holds: &mut Vec<(HoldId, AccountId)>) {
     let main = group.main();
     if holds.len() > 1 || (!holds.is_empty() && main.pick(0..3) > 0) {
         let (hold, _) = holds.remove(0);
-        settle(group, Wish::Plain(Change::HoldRelease(HoldRelease { hold }))).await;
+        settle(group, Wish::Plain(Change::HoldRelease(HoldRelease::of(hold)))).await;
         return;
     }
     let account = AccountId(main.pick(1..ACCOUNTS + 1));
-    let set = Change::HoldSet(HoldSet { scope: HoldScope::Account(account) });
+    let set = Change::HoldSet(HoldSet::over(HoldScope::Account(account)));
     if let Fate::Done(Outcome { result: Ok(Done::Hold(hold)), .. }) =
         settle(group, Wish::Plain(set)).await
     {

@@ -49,6 +49,7 @@ impl From<Rejection> for ApiError {
             | Rejection::NoSuchAccount
             | Rejection::NoSuchMailbox
             | Rejection::NotFound(_) => StatusCode::NOT_FOUND,
+            Rejection::Held(_) => StatusCode::FORBIDDEN,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Self(status, rejection.to_string())

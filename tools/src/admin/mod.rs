@@ -14,6 +14,8 @@ pub mod erasures;
 mod error;
 pub mod forwarded;
 mod health;
+mod holds;
+pub mod holds_wire;
 mod index;
 mod listen;
 mod mail;
@@ -82,6 +84,8 @@ pub struct App {
     pub index: Option<Index>,
     /// Searches over accounts and exports; a light voter has none.
     pub jobs: Option<Jobs>,
+    /// Seconds for which a hold stays in force once it is released, if nobody says otherwise.
+    pub hold_delay: u64,
     /// Where wishes go.
     pub wishes: mpsc::Sender<Wish>,
     /// When it began to take connections.
@@ -118,6 +122,7 @@ pub fn router(app: App) -> Router {
         .merge(matters::routes(app.clone()))
         .merge(erasures::routes(app.clone()))
         .merge(audit::routes(app.clone()))
+        .merge(holds::routes(app.clone()))
         .merge(roles::routes(app.clone()))
         .merge(mail::routes(app.clone()))
         .layer(from_fn_with_state(app, roles::authorise))

@@ -14,6 +14,7 @@ mod discovery;
 mod disk;
 mod dovecot;
 mod erasure;
+mod holds;
 mod idle;
 mod imap;
 mod large;
@@ -98,6 +99,8 @@ pub enum Part {
     Search,
     /// Deliveries beside indexing and without.
     Indexing,
+    /// Deliveries under holds and without.
+    Holds,
     /// Searches over many accounts.
     Discovery,
     /// Deliveries that are captured, and without.
@@ -279,6 +282,7 @@ impl Bench {
         self.part(Part::Search, "searches", Self::search);
         self.part(Part::Indexing, "deliveries beside indexing", Self::indexing);
         self.part(Part::Capture, "deliveries that are captured", Self::capture);
+        self.part(Part::Holds, "deliveries under holds", Self::holds);
         self.part(Part::Discovery, "searches over many accounts", Self::discovery);
         self.report
     }
@@ -395,6 +399,11 @@ impl Bench {
     fn capture(&mut self) -> anyhow::Result<()> {
         let dir = self.dir.join("capture");
         self.report.add(capture::measure(&dir, &self.mix, self.options.time)?);
+        Ok(())
+    }
+
+    fn holds(&mut self) -> anyhow::Result<()> {
+        self.report.add(holds::measure(&self.dir.join("holds"), self.options.time)?);
         Ok(())
     }
 

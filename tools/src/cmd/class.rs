@@ -193,7 +193,8 @@ fn row(line: ClassLine) -> [String; 8] {
     ]
 }
 
-fn time(seconds: u64) -> String {
+/// Seconds as people write them.
+pub fn time(seconds: u64) -> String {
     match seconds {
         Limits::FOREVER => "forever".to_owned(),
         s if s % 86_400 == 0 => format!("{}d", s / 86_400),

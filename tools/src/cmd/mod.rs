@@ -28,6 +28,7 @@ pub mod erase;
 pub mod export;
 pub mod find;
 pub mod history;
+pub mod hold;
 pub mod import;
 pub mod label;
 pub mod ls;
@@ -222,6 +223,9 @@ enum Verb {
     Import(import::Import),
     /// Search many accounts, live and in history
     Discover(discover::Discover),
+    /// Holds: what is kept whatever else is said
+    #[command(subcommand)]
+    Hold(hold::HoldVerb),
     /// Write out what a search found, with proofs
     Export(export::Export),
     /// Let mail go for good, with all that is known of it
@@ -329,6 +333,7 @@ async fn client_verb(common: &Common, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Restore(verb) => restore::run(common, verb).await,
         Verb::Import(verb) => import::run(common, verb).await,
         Verb::Discover(verb) => discover::run(common, verb).await,
+        Verb::Hold(verb) => hold::run(common, verb).await,
         Verb::Export(verb) => export::run(common, verb).await,
         Verb::Erase(verb) => erase::run(common, verb).await,
         Verb::Audit(verb) => audit::run(common, verb).await,

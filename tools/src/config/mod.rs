@@ -51,6 +51,8 @@ pub struct Config {
     pub search: Search,
     /// Heads of the log that are kept outside.
     pub audit: Audit,
+    /// What is kept because it must be.
+    pub retention: Retention,
     /// What is logged and how.
     pub log: Log,
 }
@@ -74,6 +76,7 @@ impl Default for Config {
             extract: Extract::default(),
             search: Search::default(),
             audit: Audit::default(),
+            retention: Retention::default(),
             log: Log::default(),
         }
     }
@@ -482,6 +485,20 @@ impl Default for Audit {
             heads_mail_to: String::new(),
             logins_every_seconds: 60,
         }
+    }
+}
+
+/// `[retention]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// For how many days a hold that is set from now on stays in force once it is released.
+    pub hold_delay_days: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { hold_delay_days: 30 }
     }
 }
 

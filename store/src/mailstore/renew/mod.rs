@@ -1,6 +1,7 @@
 //! A data directory made of a backup: state and log of a history that ends become
 //! those of one that begins.
 
+mod binding;
 mod changes;
 mod only;
 mod replay;
@@ -14,7 +15,8 @@ use redoubt_log::raft::{AppliedState, LogEntry, begin_log, members_of};
 use redoubt_log::record::{Actor, Change, NewLineage, Record, Why};
 use redoubt_log::segment::SegmentLog;
 
-pub use changes::{Binding, renewal};
+pub use binding::Binding;
+pub use changes::renewal;
 pub use only::only_account;
 pub use replay::{Replay, Tables};
 

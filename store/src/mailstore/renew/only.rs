@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use redoubt_log::id::{AccountId, LogIndex};
-use redoubt_log::record::HoldScope;
+use redoubt_log::record::Reach;
 
 use crate::hash::{StateHash, is_hashed};
+use crate::holds;
 use crate::keys::{Bytes, DIRECTORY, Key, Meta, Object, Parts, floors, parse_history, referrers};
-use crate::keys::{events_of, holds_over, left_account, left_mailboxes, objects, retained_of};
-use crate::rows::{AddressRow, DomainRow, FloorRow, HoldRow, Version};
+use crate::keys::{events_of, left_account, left_mailboxes, marks_of, objects, retained_of};
+use crate::rows::{AddressRow, DomainRow, FloorRow, Version};
 use crate::storage::{
     APPLIED_KEY, Batch, KeyRange, Order, Read, Storage, StorageError, Table, Write, decode, encode,
 };
@@ -213,15 +214,36 @@ impl<S: Storage> Copy<'_, S> {
             let _: FloorRow = decode(Table::Account, &key, &value)?;
             self.put(Table::Account, &key, value)?;
         }
-        self.rows(Table::Account, &holds_over(DIRECTORY).range(), |_, key, value| {
-            let HoldRow { scope: HoldScope::Account(over), .. } =
-                decode(Table::Account, key, value)?;
-            Ok((over == account).then(|| value.to_vec()))
-        })?;
+        self.holds()?;
         self.rows(Table::EmailPlacement, &referrers().range(), |_, key, value| {
             let of = Parts::new(key.get(41..).unwrap_or_default()).account();
             Ok((of == Some(account)).then(|| value.to_vec()))
         })
+    }
+
+    /// What reaches the account, and what is known of its emails.
+    fn holds(&mut self) -> Copied {
+        let account = self.account;
+        let over = holds::over(&self.from, account)?;
+        for (hold, row) in over {
+            self.put(Table::Account, &Key::Hold(DIRECTORY, hold).bytes(), encode(&row)?)?;
+            let on = match row.terms.scope.reach() {
+                Reach::Domain(domain) => Some(domain),
+                Reach::All => Some(""),
+                Reach::Accounts(_) => None,
+            };
+            if let Some(domain) = on {
+                let key = Key::HoldOn(domain, hold).bytes();
+                self.put(Table::Directory, &key, encode(&())?)?;
+            }
+            let key = Key::HoldAt(hold, account).bytes();
+            if let Some(value) = self.from.get(Table::Account, &key)? {
+                self.put(Table::Account, &key, value)?;
+            }
+            let range = marks_of(hold).u64(account.0).range();
+            self.all_of(Table::EmailPlacement, &range)?;
+        }
+        Ok(())
     }
 
     fn records(&mut self) -> Copied {

@@ -438,7 +438,7 @@ pub fn queries(
         let mails = Mails { addresses, envelopes };
         for id in state.accounts.keys() {
             let Some(story) = story(model, *id, *index) else { continue };
-            let held = model.holds.values().any(|account| account == id);
+            let held = model.holds.values().any(|hold| model.reaches(hold, *id));
             let scene = scene(&story, state, doings, &mails, held);
             let view = now.at(*index);
             for (n, asked) in asked.iter().enumerate() {

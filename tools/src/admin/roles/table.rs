@@ -282,6 +282,23 @@ pub const TABLE: &[Verb] = &[
         Over::Parts,
         &[("GET", "/v1/heads/keys"), ("GET", "/v1/heads/consistency"), ("GET", "/v1/heads")],
     ),
+    verb(
+        "hold list, hold show",
+        &[Compliance, Approver, Auditor],
+        Over::All,
+        &[("GET", "/v1/holds"), ("GET", "/v1/holds/{hold}")],
+    ),
+    verb(
+        "hold set, hold release, hold cancel",
+        &[Compliance],
+        Over::All,
+        &[
+            ("POST", "/v1/holds"),
+            ("POST", "/v1/holds/{hold}/release"),
+            ("POST", "/v1/holds/{hold}/cancel"),
+        ],
+    ),
+    verb("hold approve", &[Approver], Over::All, &[("POST", "/v1/holds/{hold}/approve")]),
     verb("audit list, audit export", &[Auditor], Over::All, &[("POST", "/v1/audit")]),
     verb("audit verify", &[Operator, Auditor], Over::All, &[("POST", "/v1/audit/verify")]),
     verb(

@@ -1,0 +1,228 @@
+//! What binds whoever goes on from a history: pure.
+
+use std::collections::BTreeMap;
+
+use redoubt_log::id::{AccountId, EmailId, HoldId, PolicyId};
+use redoubt_log::record::{
+    Change, ErasuresKept, HoldsKept, KeptHold, KeptPolicy, MAX_CHANGES, PoliciesKept, PolicyWhose,
+    Reach,
+};
+
+use crate::mailstore::StoreError;
+use crate::view::{Hold, View};
+
+/// What binds whoever goes on from a history, to whatever moment of it they go back: read from
+/// its newest state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// What is held.
+    pub holds: Vec<Hold>,
+    /// Accounts that holds over domains reach: an earlier state may have them in other domains.
+    pub accounts: BTreeMap<HoldId, Vec<AccountId>>,
+    /// The id that the next hold would get.
+    pub next_hold: HoldId,
+    /// Policies that are locked.
+    pub policies: Vec<KeptPolicy>,
+    /// The id that the next policy would get.
+    pub next_policy: PolicyId,
+    /// What was erased: emails by account and erasure, with when that was begun.
+    pub erased: Vec<ErasuresKept>,
+}
+
+impl Binding {
+    /// What binds as of a state.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn of(view: &View) -> Result<Self, StoreError> {
+        let holds = view.holds()?;
+        let mut accounts = BTreeMap::new();
+        for hold in &holds {
+            if let Reach::Domain(_) = hold.terms.scope.reach() {
+                accounts.insert(hold.id, view.reached_by(hold)?);
+            }
+        }
+        let locked = view.policies()?.into_iter().filter(|policy| policy.locked);
+        let kept = locked.filter_map(|policy| {
+            let settings = policy.settings()?.clone();
+            Some(KeptPolicy { policy: policy.id, settings, locked: true })
+        });
+        Ok(Self {
+            holds,
+            accounts,
+            next_hold: view.next_hold()?,
+            policies: kept.collect(),
+            next_policy: view.next_policy()?,
+            erased: erased(view)?,
+        })
+    }
+
+    /// Holds over accounts of which an earlier state knows none: nothing of them is there.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn without_account(&self, earlier: &View) -> Result<Vec<Hold>, StoreError> {
+        let mut without = Vec::new();
+        for hold in &self.holds {
+            if let Reach::Accounts(accounts) = hold.terms.scope.reach() {
+                let known = accounts.iter().map(|account| earlier.has_account(*account));
+                if !known.collect::<Result<Vec<_>, _>>()?.contains(&true) {
+                    without.push(hold.clone());
+                }
+            }
+        }
+        Ok(without)
+    }
+
+    /// What of it binds one account.
+    #[must_use]
+    pub fn over(mut self, account: AccountId) -> Self {
+        let accounts = &self.accounts;
+        self.holds.retain(|hold| match hold.terms.scope.reach() {
+            Reach::All => true,
+            Reach::Accounts(named) => named.contains(&account),
+            Reach::Domain(_) => accounts.get(&hold.id).is_some_and(|all| all.contains(&account)),
+        });
+        self.accounts.values_mut().for_each(|all| all.retain(|one| *one == account));
+        let left: Vec<HoldId> = self.holds.iter().map(|hold| hold.id).collect();
+        self.accounts.retain(|hold, _| left.contains(hold));
+        self.policies.retain(|kept| {
+            let whose = &kept.settings.scope.whose;
+            matches!(whose, PolicyWhose::All) || *whose == PolicyWhose::Account(account)
+        });
+        self.erased.retain(|erased| erased.account == account);
+        self
+    }
+
+    /// What puts it in force in an earlier state.
+    pub(super) fn changes(&self, earlier: &View) -> Result<Vec<Change>, StoreError> {
+        let now = Self::of(earlier)?;
+        let mut changes = self.holds_since(&now, earlier)?;
+        changes.extend(self.policies_since(&now));
+        let new = self.erased.iter().filter(|erased| !now.erased.contains(erased));
+        changes.extend(new.cloned().map(Change::ErasuresKept));
+        Ok(changes)
+    }
+
+    /// What locks policies again.
+    fn policies_since(&self, now: &Self) -> Option<Change> {
+        let policies = self.policies.iter().filter(|kept| !now.policies.contains(kept)).cloned();
+        let (policies, next) = (policies.collect::<Vec<_>>(), self.next_policy);
+        let wanted = !policies.is_empty() || next > now.next_policy;
+        wanted.then(|| Change::PoliciesKept(PoliciesKept { policies, next }))
+    }
+
+    /// What brings holds to what they are.
+    fn holds_since(&self, now: &Self, earlier: &View) -> Result<Vec<Change>, StoreError> {
+        let same = (&now.holds, &now.accounts, now.next_hold)
+            == (&self.holds, &self.accounts, self.next_hold);
+        if same {
+            return Ok(Vec::new());
+        }
+        let next = self.next_hold;
+        let ended = now.holds.iter().map(|old| old.id);
+        let ended = ended.filter(|id| self.holds.iter().all(|hold| hold.id != *id));
+        let mut parts = Parts { next, done: Vec::new(), open: empty(next) };
+        parts.open.ended = ended.collect();
+        for hold in &self.holds {
+            let accounts = self.elsewhere(hold, now, earlier)?;
+            if !accounts.is_empty() || !now.holds.contains(hold) {
+                parts.keep(hold, &accounts);
+            }
+        }
+        parts.done.push(parts.open);
+        Ok(parts.done.into_iter().map(Change::HoldsKept).collect())
+    }
+
+    /// Accounts that a hold reaches, and would not in the earlier state by itself.
+    fn elsewhere(
+        &self,
+        hold: &Hold,
+        now: &Self,
+        earlier: &View,
+    ) -> Result<Vec<AccountId>, StoreError> {
+        let Some(all) = self.accounts.get(&hold.id) else { return Ok(Vec::new()) };
+        let reached = match now.accounts.get(&hold.id) {
+            Some(reached) => reached.clone(),
+            // It is put over the domain as it is there.
+            None => earlier.reached_by(hold)?,
+        };
+        let mut elsewhere = Vec::new();
+        for account in all.iter().filter(|account| !reached.contains(account)) {
+            if earlier.has_account(*account)? {
+                elsewhere.push(*account);
+            }
+        }
+        Ok(elsewhere)
+    }
+}
+
+/// All that was erased, in records' portions.
+fn erased(view: &View) -> Result<Vec<ErasuresKept>, StoreError> {
+    let mut found: Vec<ErasuresKept> = Vec::new();
+    let mut all = view.erasures()?;
+    all.sort_by_key(|(id, row)| (row.account, row.begun, *id));
+    for (erasure, row) in all {
+        let (mut after, mut emails) = (None, Vec::new());
+        loop {
+            let page = view.erased(row.account, after, PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            emails.extend(page.iter().filter(|(_, by)| *by == erasure).map(|(email, _)| *email));
+        }
+        let (account, begun) = (row.account, row.begun);
+        let portion = |emails: &[EmailId]| {
+            let emails = emails.to_vec();
+            ErasuresKept { erasure, account, begun, emails }
+        };
+        found.extend(emails.chunks(ERASED).map(portion));
+    }
+    Ok(found)
+}
+
+/// Erased emails of one record: each may have many places and versions.
+const ERASED: usize = 100;
+/// Erased emails that are read together.
+const PAGE: usize = 1000;
+
+fn empty(next: HoldId) -> HoldsKept {
+    HoldsKept { holds: Vec::new(), ended: Vec::new(), next }
+}
+
+/// Records of a bounded size.
+struct Parts {
+    next: HoldId,
+    done: Vec<HoldsKept>,
+    open: HoldsKept,
+}
+
+impl Parts {
+    /// A hold with many accounts is named by several records.
+    fn keep(&mut self, hold: &Hold, accounts: &[AccountId]) {
+        let Hold { id, terms, set, at, releasing } = hold.clone();
+        let first = KeptHold { hold: id, terms, set, at, releasing, accounts: Vec::new() };
+        let pieces = accounts.chunks(MAX_CHANGES / 2).map(<[AccountId]>::to_vec);
+        let pieces: Vec<_> = if accounts.is_empty() { vec![Vec::new()] } else { pieces.collect() };
+        for accounts in pieces {
+            self.push(KeptHold { accounts, ..first.clone() });
+        }
+    }
+
+    fn push(&mut self, kept: KeptHold) {
+        let so_far = |held: &HoldsKept| {
+            let octets = |kept: &KeptHold| {
+                kept.terms.scope.query().map_or(0, |query| query.text.len()) + 2048
+            };
+            let changes: usize = held.holds.iter().map(KeptHold::changes).sum();
+            (changes + held.ended.len(), held.holds.iter().map(octets).sum::<usize>())
+        };
+        let (changes, octets) = so_far(&self.open);
+        if changes + kept.changes() > MAX_CHANGES || octets > MAX_OCTETS {
+            self.done.push(std::mem::replace(&mut self.open, empty(self.next)));
+        }
+        self.open.holds.push(kept);
+    }
+}
+
+/// Octets that one record's queries and names have, about; a record has four times as many.
+const MAX_OCTETS: usize = 64 * 1024;

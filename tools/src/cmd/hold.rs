@@ -1,0 +1,152 @@
+//! `redoubt hold set|list|show|release|cancel|approve`
+
+use clap::{Args, Subcommand};
+use hyper::Method;
+
+use super::Common;
+use super::class::{seconds, time};
+use crate::admin::client::Client;
+use crate::admin::holds_wire::{HoldLine, HoldMade, HoldShown, HoldState, HoldWish, ReleaseWish};
+use crate::exit::Exit;
+use crate::output;
+
+/// What to do with holds. HOLD is a number.
+#[derive(Debug, Subcommand)]
+pub enum HoldVerb {
+    /// Keep what is there and what will come, whoever deletes it and whatever is configured
+    Set(Set),
+    /// List holds
+    List,
+    /// Show a hold, and what it comes to
+    Show {
+        /// Its number.
+        hold: u64,
+    },
+    /// Release a hold: it ends after the delay that it was set with
+    Release {
+        /// Its number.
+        hold: u64,
+        /// A longer delay, such as 60d; a shorter one changes nothing.
+        #[arg(long, value_name = "TIME")]
+        delay: Option<String>,
+    },
+    /// Take a release back: the hold stays
+    Cancel {
+        /// Its number.
+        hold: u64,
+    },
+    /// End a released hold before its delay is over, as another person than who released it
+    Approve {
+        /// Its number.
+        hold: u64,
+    },
+}
+
+/// What a hold says.
+#[derive(Debug, Clone, Args)]
+pub struct Set {
+    /// The account's address or id; with --query several.
+    #[arg(long, value_name = "ACCOUNT")]
+    account: Vec<String>,
+    /// All accounts of a domain, those too that come into it later.
+    #[arg(long)]
+    domain: Option<String>,
+    /// All accounts; with --query only.
+    #[arg(long)]
+    all: bool,
+    /// Only what matches a query.
+    #[arg(long)]
+    query: Option<String>,
+    /// What it is called.
+    #[arg(long, default_value = "")]
+    name: String,
+    /// The number of the matter that it is for.
+    #[arg(long)]
+    matter: Option<u64>,
+    /// For how long it stays in force once it is released, such as 60d; what
+    /// `retention.hold_delay_days` says without this.
+    #[arg(long, value_name = "TIME")]
+    delay: Option<String>,
+}
+
+/// # Errors
+/// Those of the server, and wrong usage.
+pub async fn run(common: &Common, verb: HoldVerb) -> anyhow::Result<Exit> {
+    let client = common.client()?;
+    match verb {
+        HoldVerb::Set(set) => {
+            let made: HoldMade = client.send(Method::POST, "/v1/holds", &set.wish()?).await?;
+            match common.json {
+                true => output::json_lines([made])?,
+                false => println!("hold {}", made.hold),
+            }
+        }
+        HoldVerb::List => list(common, client.get("/v1/holds").await?)?,
+        HoldVerb::Show { hold } => show(common, client.get(&path(hold)).await?)?,
+        HoldVerb::Release { hold, delay } => release(common, &client, hold, delay).await?,
+        HoldVerb::Cancel { hold } => {
+            client.send::<_, ()>(Method::POST, &format!("{}/cancel", path(hold)), &()).await?;
+        }
+        HoldVerb::Approve { hold } => approve(common, &client, hold).await?,
+    }
+    Ok(Exit::Done)
+}
+
+impl Set {
+    fn wish(self) -> anyhow::Result<HoldWish> {
+        let Self { account, domain, all, query, name, matter, delay } = self;
+        let delay = delay.as_deref().map(seconds).transpose()?;
+        Ok(HoldWish { accounts: account, domain, all, query, name, matter, delay })
+    }
+}
+
+async fn release(
+    common: &Common,
+    client: &Client,
+    hold: u64,
+    delay: Option<String>,
+) -> anyhow::Result<()> {
+    let delay = delay.as_deref().map(seconds).transpose()?;
+    let now: HoldShown = client.get(&path(hold)).await?;
+    let stays = time(now.line.delay.max(delay.unwrap_or(0)));
+    let over = &now.line.over;
+    output::confirm(&format!("hold {hold} over {over} ends after {stays}"), common.yes)?;
+    let wish = ReleaseWish { delay };
+    client.send(Method::POST, &format!("{}/release", path(hold)), &wish).await
+}
+
+async fn approve(common: &Common, client: &Client, hold: u64) -> anyhow::Result<()> {
+    let now: HoldShown = client.get(&path(hold)).await?;
+    let over = &now.line.over;
+    output::confirm(&format!("hold {hold} over {over} ends now"), common.yes)?;
+    client.send(Method::POST, &format!("{}/approve", path(hold)), &()).await
+}
+
+fn path(hold: u64) -> String {
+    format!("/v1/holds/{hold}")
+}
+
+fn list(common: &Common, lines: Vec<HoldLine>) -> anyhow::Result<()> {
+    if common.json {
+        return output::json_lines(lines);
+    }
+    let row = |line: HoldLine| {
+        let state = state(&line);
+        let query = line.query.unwrap_or_else(|| "-".to_owned());
+        [line.hold.to_string(), line.name, line.over, query, line.set, state]
+    };
+    let rows: Vec<_> = lines.into_iter().map(row).collect();
+    output::table(["hold", "name", "over", "query", "set", "state"], &rows)
+}
+
+fn state(line: &HoldLine) -> String {
+    match (line.state, &line.until) {
+        (HoldState::Releasing, Some(until)) => format!("releasing until {until}"),
+        (HoldState::Ending, _) => "ending".to_owned(),
+        _ => "held".to_owned(),
+    }
+}
+
+fn show(common: &Common, shown: HoldShown) -> anyhow::Result<()> {
+    output::object(common.json, &shown)
+}
