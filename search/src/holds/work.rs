@@ -306,6 +306,11 @@ fn accounts_of(entry: &LogEntry) -> Option<Vec<AccountId>> {
     let record = record_of(&entry.payload).ok()?;
     match &record.change {
         Change::Deliver(r) => Some(r.recipients.iter().map(|to| to.account).collect()),
+        Change::DeliverCaptured(r) => {
+            let to = r.deliver.recipients.iter().map(|to| to.account);
+            Some(to.chain(r.archives.iter().copied()).collect())
+        }
+        Change::Capture(r) => Some(r.archives.clone()),
         Change::Append(r) => Some(vec![r.account]),
         Change::AccountRename(r) => Some(vec![r.account]),
         Change::RestoreNow(r) => Some(vec![r.account]),
