@@ -90,12 +90,26 @@ fn forms(text: &str) -> Vec<Vec<u8>> {
     forms
 }
 
-fn has(octets: &[u8], wanted: &[Vec<u8>]) -> bool {
-    let folded: Vec<u8> =
-        octets.iter().filter(|b| !matches!(b, b'\r' | b'\n')).map(u8::to_ascii_lowercase).collect();
+/// In lower case, without line ends and without the zeros that files are made of before they
+/// are written.
+fn folded(octets: &[u8]) -> Vec<u8> {
+    let kept = octets.iter().filter(|b| !matches!(b, b'\r' | b'\n' | 0));
+    kept.map(u8::to_ascii_lowercase).collect()
+}
+
+fn has(folded: &[u8], wanted: &[Vec<u8>]) -> bool {
     wanted.iter().any(|form| {
         let form: Vec<u8> = form.iter().map(u8::to_ascii_lowercase).collect();
-        folded.windows(form.len()).any(|window| window == form)
+        let first = form[0];
+        let mut rest = folded;
+        while let Some(at) = rest.iter().position(|octet| *octet == first) {
+            rest = &rest[at..];
+            if rest.starts_with(&form) {
+                return true;
+            }
+            rest = &rest[1..];
+        }
+        false
     })
 }
 
@@ -131,16 +145,31 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Files of a server that have a text in any form.
-fn holders(data: &Path, text: &str) -> BTreeSet<String> {
-    let (mut all, wanted) = (Vec::new(), forms(text));
-    files(data, &mut all);
-    let holds = |path: &PathBuf| {
-        let Ok(octets) = fs::read(path) else { return false };
-        has(&octets, &wanted) || has(&unpacked(&octets), &wanted)
-    };
-    let name = |path: &PathBuf| path.strip_prefix(data).unwrap().display().to_string();
-    all.iter().filter(|path| holds(path)).map(name).collect()
+/// The files of a server, as they are and unpacked.
+struct Files(Vec<(String, [Vec<u8>; 2])>);
+
+impl Files {
+    fn of(data: &Path) -> Self {
+        let mut all = Vec::new();
+        files(data, &mut all);
+        let read = |path: PathBuf| {
+            let mut octets = fs::read(&path).ok()?;
+            let used = octets.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
+            octets.truncate(used);
+            let name = path.strip_prefix(data).unwrap().display().to_string();
+            Some((name, [folded(&octets), folded(&unpacked(&octets))]))
+        };
+        Self(all.into_iter().filter_map(read).collect())
+    }
+
+    /// Those that have a text in any form.
+    fn having(&self, text: &str) -> BTreeSet<&str> {
+        let wanted = forms(text);
+        let holds = |(_, octets): &&(String, [Vec<u8>; 2])| {
+            octets.iter().any(|octets| has(octets, &wanted))
+        };
+        self.0.iter().filter(holds).map(|(name, _)| name.as_str()).collect()
+    }
 }
 
 fn append(scene: &Scene, account: &str, message: &[u8]) {
@@ -176,11 +205,12 @@ fn no_file_has_what_was_erased() {
     scene.server.stop();
     scene.server.start_again();
     let data = scene.server.data().to_owned();
+    let before = Files::of(&data);
     for text in PLANTED {
-        let held = holders(&data, text);
+        let held = before.having(text);
         assert!(held.iter().any(|name| name.contains("blobs")), "{text}: {held:?}");
     }
-    let held = holders(&data, SUBJECT);
+    let held = before.having(SUBJECT);
     assert!(held.iter().any(|name| name.contains("views")), "{held:?}");
     let plan = scene.json(&["erase", "plan", ALICE, &format!("subject:{SUBJECT}")]);
     assert_eq!((&plan[0]["emails"], &plan[0]["live"]), (&Value::from(1), &Value::from(1)));
@@ -188,8 +218,9 @@ fn no_file_has_what_was_erased() {
     scene.code(&wish, 6);
     let erasure = begun(&scene.json(&[&wish[..], &["--yes"]].concat()));
     complete(&scene, &erasure);
+    let after = Files::of(&data);
     for text in PLANTED {
-        let held = holders(&data, text);
+        let held = after.having(text);
         assert!(held.is_empty(), "{text}: {held:?}");
     }
     let mut imap = Imap::login(scene.server.imap(), ALICE).unwrap();
@@ -200,8 +231,9 @@ fn no_file_has_what_was_erased() {
     let listed = scene.code(&["audit", "list", "--kind", "erase-begin"], 0);
     assert!(listed.contains("erase-begin"), "{listed}");
     scene.server.stop();
+    let stopped = Files::of(&data);
     for text in PLANTED {
-        let held = holders(&data, text);
+        let held = stopped.having(text);
         assert!(held.is_empty(), "stopped: {text}: {held:?}");
     }
     scene.server.start_again();

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use redoubt_log::id::{AccountId, NodeId};
-use redoubt_log::record::AccountState;
+use redoubt_log::record::{AccountState, Rejection};
 
 use super::{Checked, Checker};
 use crate::keys::{DIRECTORY, Key, Meta, Parts};
 use crate::rows::{
     AccountClassRow, AccountRow, AddressRow, CaptureRow, CapturedRow, ClassRow, CredentialRow,
-    DomainRow, EmailRow, FloorRow, GrantRow, HeadKeyRow, NodeRow, PersonalTokenRow, TokenRow,
-    Usage,
+    DomainRow, EmailRow, EraseReportRow, ErasureRow, FloorRow, GrantRow, HeadKeyRow, NodeRow,
+    PersonalTokenRow, TokenRow, Usage,
 };
 use crate::storage::{KeyRange, Table};
 
@@ -165,6 +165,11 @@ impl Checker<'_> {
                 b'y' | b'd' | b'w' | b'v' | b'q' | b'n' | b'p' if id == DIRECTORY => {
                     c.policy_row(kind, key, value)
                 }
+                b'E' if id == DIRECTORY => c.row_reads::<ErasureRow>(key, value),
+                b'E' => c.erased(id, key, value, parts),
+                b'K' => c.row_reads::<Rejection>(key, value),
+                b'B' => c.row_reads::<()>(key, value),
+                b'N' => c.row_reads::<EraseReportRow>(key, value),
                 b'i' => {
                     c.row_reads::<()>(key, value)?;
                     c.alias(id, key, parts)

@@ -8,7 +8,7 @@ use crate::keys::{
 };
 use crate::retention::Policy;
 use crate::rows::{
-    AskedRow, EmailData, FloorRow, PolicyDayRow, RetainedRow, UnreferencedRow, Version,
+    AskedRow, EmailData, ErasedRow, FloorRow, PolicyDayRow, RetainedRow, UnreferencedRow, Version,
 };
 use crate::storage::{StorageError, Table, decode};
 
@@ -82,6 +82,27 @@ impl Checker<'_> {
             c.expect(known, "retained", email, what);
             Ok(())
         })
+    }
+
+    /// What was erased is in no history, and its erasure is known.
+    pub(super) fn erased(
+        &mut self,
+        a: AccountId,
+        key: &[u8],
+        value: &[u8],
+        mut parts: Parts<'_>,
+    ) -> Checked {
+        let row = decode::<ErasedRow>(Table::Account, key, value);
+        let (Some(email), Ok(row)) = (parts.email(), row) else {
+            self.unreadable(Table::Account, key, "no email that was erased");
+            return Ok(());
+        };
+        let known = self.has(&Key::Erasure(row.erasure))?;
+        self.expect(known, "erasure", email, format!("erasure {} is not known", row.erasure));
+        let ever = self.reader.last(Table::History, &Object::Email(a, email).versions())?;
+        let what = format!("account {a} has it still, and it was erased");
+        self.expect(ever.is_none(), "erasure", email, what);
+        Ok(())
     }
 
     /// An email that some view can see is known to its blobs.

@@ -98,6 +98,15 @@ impl Model {
             let places: Vec<(MailboxId, Uid)> = places.collect();
             places.into_iter().for_each(|(mailbox, uid)| own.take(at, mailbox, uid));
         }
+        // Of then it is not told either that they vanished: nobody knows that they were there.
+        let mut stood = BTreeSet::new();
+        for state in self.past.values_mut() {
+            let Ok(own) = state.account_too(account) else { continue };
+            for mailbox in &own.mailboxes {
+                let of = mailbox.messages.iter().filter(|message| message.email == email);
+                stood.extend(of.map(|message| (mailbox.id, message.uid)));
+            }
+        }
         for state in self.past.values_mut() {
             if let Ok(own) = state.account_too(account) {
                 if let Some(gone) = own.emails.remove(&email) {
@@ -105,6 +114,8 @@ impl Model {
                 }
                 for mailbox in &mut own.mailboxes {
                     mailbox.messages.retain(|message| message.email != email);
+                    let id = mailbox.id;
+                    mailbox.vanished.retain(|(uid, _)| !stood.contains(&(id, *uid)));
                 }
             }
         }
