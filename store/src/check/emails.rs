@@ -101,7 +101,8 @@ impl Checker<'_> {
             let account: Option<AccountRow> = c.get(&Key::Account(a))?;
             let old = account.map(|account| account.sequence(c.floor(a).unwrap_or_default()));
             let known = old.is_some_and(|old| thread.0.sequence <= old)
-                || c.reader.last(Table::History, &object.versions())?.is_some();
+                || c.reader.last(Table::History, &object.versions())?.is_some()
+                || c.has(&Key::Erased(a, thread.0))?;
             let what = format!("it leads to {thread}, which no email began");
             c.expect(known, "thread", format!("key {id} of account {a}"), what);
             Ok(())
