@@ -55,7 +55,7 @@ pub fn journal<'a>(message: &'a [u8], parsed: &Parsed) -> Option<Journal<'a>> {
     let told = part_text(message, text)?;
     let body = slice(message, original.body);
     let original = decode_transfer(original.transfer_encoding(), body);
-    if original.is_empty() {
+    if original.trim_ascii().is_empty() {
         return None;
     }
     told_by(&told, original)
