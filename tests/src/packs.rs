@@ -19,6 +19,8 @@ pub fn is_in_packs(data: &Path, message: &[u8]) -> bool {
         let pack = path.extension().is_some_and(|extension| extension == "pack");
         // One that is removed right now is not there any more.
         let octets = if pack { std::fs::read(&path).unwrap_or_default() } else { Vec::new() };
-        octets.windows(32).any(|window| window == id.0)
+        // A pack that is written to has zeros behind its last frame, a quarter of a GiB at most.
+        let end = octets.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + id.0.len());
+        octets.get(..end.min(octets.len())).unwrap_or_default().windows(32).any(|w| w == id.0)
     })
 }
