@@ -249,7 +249,7 @@ impl Story {
 
     fn floor(&self, account: AccountId, of: &Arrival) -> Option<Until> {
         let now = Timestamp(self.now);
-        let (_, verdict) = self.view().judged(account, of.email, now).unwrap().unwrap();
+        let (_, verdict) = self.view().retention_of(account, of.email, now).unwrap().unwrap();
         verdict.kept_by(now).map(|floor| floor.until)
     }
 
@@ -452,7 +452,7 @@ fn the_longest_floor_wins_over_the_shortest_deletion() {
     let mail = story.deliver(ALICE);
     let view = story.view();
     let (_, verdict) =
-        view.judged(ALICE, mail.email, Timestamp(story.now + WAIT)).unwrap().unwrap();
+        view.retention_of(ALICE, mail.email, Timestamp(story.now + WAIT)).unwrap().unwrap();
     assert_eq!(verdict.goes(), Some(Timestamp(story.now + 50 * DAY)));
     assert_eq!(verdict.deletion.unwrap().policy, by);
     story.pass(49);
@@ -523,10 +523,10 @@ fn a_decision_does_not_outlive_what_it_was_made_on() {
     assert_eq!(late, Err(Rejection::DecidedBefore));
     assert!(matches!(story.purge(ALICE, by, &mail), Err(Rejection::Retained(_))), "labelled");
     story.done(Change::Unlabel(put));
-    let hold = HoldSet { scope: HoldScope::Account(ALICE) };
+    let hold = HoldSet::over(HoldScope::Account(ALICE));
     let Done::Hold(hold) = story.done(Change::HoldSet(hold)) else { panic!("no hold") };
     assert!(matches!(story.purge(ALICE, by, &mail), Err(Rejection::Held(_))));
-    story.done(Change::HoldRelease(HoldRelease { hold }));
+    story.done(Change::HoldRelease(HoldRelease::of(hold)));
     let decided = story.index;
     story.set(policy("another", None, Some(days(1000))));
     let late = story.purge_decided(ALICE, by, &mail, decided);

@@ -8,7 +8,7 @@ use redoubt_log::record::{
 
 use super::placing::{self, Place};
 use super::work::Work;
-use super::{Ruled, blobs, hold, settle};
+use super::{Ruled, blobs, hold, policy, settle};
 use crate::keys::{Key, Object, Parts};
 use crate::rows::{
     EmailData, EraseReportRow, ErasedRow, ErasureRow, ErasureState, Standing, Version,
@@ -23,8 +23,12 @@ fn refused(what: String) -> Rejection {
 }
 
 /// Why an email may not be erased now. The one place that says so.
-pub(crate) fn may_erase(work: &Work<'_>, account: AccountId, _email: EmailId) -> Ruled<()> {
-    hold::check(work, account)
+pub(crate) fn may_erase(work: &mut Work<'_>, account: AccountId, email: EmailId) -> Ruled<()> {
+    hold::check_email(work, account, email)?;
+    match policy::floor(work, account, email)? {
+        Some(kept) => Err(Rejection::Retained(kept.policy).into()),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn begin(work: &mut Work<'_>, actor: &Actor, record: &EraseBegin) -> Ruled<Done> {
@@ -151,6 +155,7 @@ fn goes(
     for blob in blobs::blobs_of(data) {
         work.tx.put(&Key::ErasedBlob(erasure, blob), &())?;
     }
+    work.tx.delete(&Key::Retained(a, email));
     Ok(work.tx.put(&Key::Erased(a, email), &ErasedRow { erasure })?)
 }
 

@@ -17,7 +17,6 @@ const DAY: i64 = 24 * 3600 * 1000;
 
 pub(crate) fn purge(work: &mut Work<'_>, record: &PurgePolicy) -> Ruled<Done> {
     let a = record.account;
-    held(work, a)?;
     restore::check(work, a)?;
     blobs::counted(work)?;
     unchanged(work, a, record.decided)?;
@@ -34,11 +33,6 @@ pub(crate) fn purge(work: &mut Work<'_>, record: &PurgePolicy) -> Ruled<Done> {
         answers.push(settle(one(work, a, &by, item))?);
     }
     Ok(Done::Purged(answers))
-}
-
-/// The one question whether a hold is over what a policy takes.
-fn held(work: &Work<'_>, account: AccountId) -> Ruled<()> {
-    hold::check(work, account)
 }
 
 /// Who decided before something bound the account decides again.
@@ -59,6 +53,7 @@ fn unchanged(work: &Work<'_>, a: AccountId, decided: LogIndex) -> Ruled<()> {
 }
 
 fn one(work: &mut Work<'_>, a: AccountId, by: &Policy, item: &PurgeItem) -> Ruled<u32> {
+    hold::check_email(work, a, item.email)?;
     let all = policy::all(work)?;
     let of = account_facts(&work.tx, a)?.ok_or(Rejection::NoSuchAccount)?;
     let facts = email_facts(&work.tx, &of, item.email)?.ok_or(Rejection::Gone)?;

@@ -77,7 +77,7 @@ impl View {
     ///
     /// # Errors
     /// The state cannot be read.
-    pub fn judged(
+    pub fn retention_of(
         &self,
         account: AccountId,
         email: EmailId,

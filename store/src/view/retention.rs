@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use redoubt_log::id::{AccountId, BlobId, EmailId, LogIndex, ModSeq};
+use redoubt_log::id::{AccountId, BlobId, EmailId, LogIndex, ModSeq, Timestamp};
 use redoubt_log::record::TrimRow;
 
 use super::{Key, KeyRange, Object, Order, Parts, StorageError, StoreError, Table, View, decode};

@@ -40,7 +40,7 @@ pub(super) async fn why(
     let account = app.account(&account).await?.id;
     let email: EmailId = email.parse().map_err(|error| ApiError::bad(format!("{error}")))?;
     app.read(move |view| {
-        let found = view.judged(account, email, Timestamp::now())?;
+        let found = view.retention_of(account, email, Timestamp::now())?;
         let Some((facts, verdict)) = found else {
             let what = "the history does not know this email: it never was, or is gone for good";
             return Err(ApiError::not_found(what));
