@@ -438,7 +438,7 @@ fn a_hold_beats_an_erasure_and_not_the_ledger() {
     run.work_on(account, 1, 1);
     let emails = run.view().emails_ever(account, None, 10).unwrap();
     let scope = HoldScope::Account(account);
-    let Ok(Done::Hold(hold)) = run.change(Change::HoldSet(HoldSet { scope })) else { panic!() };
+    let Ok(Done::Hold(hold)) = run.change(Change::HoldSet(HoldSet::over(scope))) else { panic!() };
     run.act(&Act::Erase { account: account.0, pick: 1 });
     let view = run.view();
     let (first, row) = view.erasures().unwrap()[0].clone();
@@ -454,7 +454,7 @@ fn a_hold_beats_an_erasure_and_not_the_ledger() {
     // A second time changes nothing.
     run.change(Change::ErasuresKept(one)).unwrap();
     assert_eq!(run.view().erasure(erasure).unwrap().unwrap().erased, 1);
-    run.change(Change::HoldRelease(HoldRelease { hold })).unwrap();
+    run.change(Change::HoldRelease(HoldRelease::of(hold))).unwrap();
     run.act(&Act::Erase { account: account.0, pick: 1 });
     let ever = run.view().emails_ever(account, None, 10).unwrap();
     assert!(ever.is_empty(), "{ever:?}");
