@@ -311,6 +311,8 @@ fn part_of(model: &Model, upto: LogIndex, state: &State, id: AccountId) -> State
     part.accounts.retain(|account, _| *account == id);
     part.aliases.retain(|_, owner| *owner == id);
     part.deleted.clear();
+    // Rules are not of one account.
+    part.rules.clear();
     let mailboxes = part.accounts.values_mut().flat_map(|account| &mut account.mailboxes);
     let messages = mailboxes.flat_map(|mailbox| &mut mailbox.messages);
     messages.for_each(|message| message.readers.retain(|reader| *reader == id));

@@ -321,7 +321,14 @@ fn targets(view: &View, keep: Option<Duration>) -> Result<Vec<Target>, StoreErro
     };
     let lowest = lowest.filter(|_| all);
     found.extend(lowest.map(|(floor, time)| Target { account: DIRECTORY, floor, time }));
-    Ok(found)
+    // What a hold is over would be refused, each time on record.
+    let mut free = Vec::with_capacity(found.len());
+    for target in found {
+        if view.held_by(target.account)?.is_none() {
+            free.push(target);
+        }
+    }
+    Ok(free)
 }
 
 fn target(

@@ -266,16 +266,16 @@ pub const TABLE: &[Verb] = &[
     verb(
         "erase plan, erase begin",
         &[Compliance],
-        Over::Parts,
+        Over::All,
         &[("POST", "/v1/erasures/plan"), ("POST", "/v1/erasures")],
     ),
     verb(
         "erase list, erase show",
         &[Compliance, Approver, Auditor],
-        Over::Parts,
+        Over::All,
         &[("GET", "/v1/erasures"), ("GET", "/v1/erasures/{id}"), ("GET", "/v1/erasures/{id}/kept")],
     ),
-    verb("erase review", &[Approver], Over::Parts, &[("POST", "/v1/erasures/{id}/review")]),
+    verb("erase review", &[Approver], Over::All, &[("POST", "/v1/erasures/{id}/review")]),
     verb(
         "audit keys, audit head",
         &[Operator, Discovery, Compliance, Approver, Auditor],
