@@ -311,8 +311,10 @@ fn part_of(model: &Model, upto: LogIndex, state: &State, id: AccountId) -> State
     part.accounts.retain(|account, _| *account == id);
     part.aliases.retain(|_, owner| *owner == id);
     part.deleted.clear();
-    // Rules are not of one account.
+    // Rules of capture, and what is counted by domain, are of no one account.
     part.rules.clear();
+    part.domains_captured.clear();
+    part.captured.retain(|account, _| *account == id);
     let mailboxes = part.accounts.values_mut().flat_map(|account| &mut account.mailboxes);
     let messages = mailboxes.flat_map(|mailbox| &mut mailbox.messages);
     messages.for_each(|message| message.readers.retain(|reader| *reader == id));

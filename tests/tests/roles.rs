@@ -240,6 +240,33 @@ fn a_token_is_its_account_and_no_more() {
     assert_eq!((code, out), (0, table::markdown()));
 }
 
+/// Who logs in to an archive reads everybody's mail.
+#[tokio::test]
+async fn an_archive_is_opened_by_compliance_alone() {
+    let scene = Scene::of(&[ALICE, CAROL]);
+    scene.code(&["account", "add", "vault@example.org", "--archive"], 0);
+    scene.code(&["role", "grant", ALICE, "domain-admin"], 0);
+    scene.code(&["role", "grant", CAROL, "compliance"], 0);
+    scene.code(&["role", "grant", CAROL, "domain-admin"], 0);
+    let (alice, carol) = (token(&scene, ALICE), token(&scene, CAROL));
+    let body = |address: &str| {
+        let text = format!("{{\"address\":\"{address}\",\"password\":\"x\",\"archive\":true}}");
+        Bytes::from(text)
+    };
+    let password = || Bytes::from_static(b"{\"password\":\"x\"}");
+    for (token, may) in [(Some(alice.as_str()), false), (None, false), (Some(&carol), true)] {
+        let client = client(&scene, token);
+        let set = client.call::<Value>(Method::PATCH, "/v1/accounts/vault@example.org", password());
+        let set = set.await.map_err(|error| error.to_string());
+        let address = if may { "second@example.org" } else { "third@example.org" };
+        let made = client.call::<Value>(Method::POST, "/v1/accounts", body(address)).await;
+        let made = made.map_err(|error| error.to_string());
+        assert_eq!((set.is_ok(), made.is_ok()), (may, may), "{token:?}: {set:?} {made:?}");
+        let why = |error: &String| error.contains("the role compliance");
+        assert!(may || set.is_err_and(|e| why(&e)) && made.is_err_and(|e| why(&e)), "{token:?}");
+    }
+}
+
 #[test]
 fn the_page_shows_the_table() {
     assert!(Page::read("roles.md").text().contains(&table::markdown()), "{}", table::markdown());

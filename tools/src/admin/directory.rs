@@ -1,17 +1,19 @@
 //! Domains, accounts and aliases.
 
 use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use redoubt_log::id::{AccountId, OperationId};
 use redoubt_log::record::{
     AccountAdd, AccountRename, AccountSet, AccountSettings, AccountState, Address, AliasAdd,
-    AliasRemove, Change, CredentialSet, DomainAdd, DomainRemove, DomainSet, Done, Outcome,
+    AliasRemove, Change, CredentialSet, DomainAdd, DomainRemove, DomainSet, Done, Outcome, Role,
 };
 use redoubt_store::account::{normal_domain, normal_local};
 use redoubt_store::view::{Account, Domain};
 use serde::Deserialize;
 
+use super::matters::has_role;
 use super::roles::Reach;
 use super::wire::{AccountLine, AccountPatch, AliasBody, DomainBody, NewAccount};
 use super::{ApiError, App, Caller};
@@ -172,13 +174,13 @@ async fn account_add(
 ) -> Result<Json<AccountId>, ApiError> {
     let address = app.address(&body.address)?;
     reach.check(&address.domain)?;
+    let state = if body.archive { AccountState::Archive } else { AccountState::Active };
+    if body.password.is_some() {
+        may_open(&app, &caller, state).await?;
+    }
     let add = AccountAdd {
         address,
-        settings: AccountSettings {
-            display_name: body.display_name,
-            quota: body.quota,
-            state: if body.archive { AccountState::Archive } else { AccountState::Active },
-        },
+        settings: AccountSettings { display_name: body.display_name, quota: body.quota, state },
         password: match body.password {
             Some(password) => Some(app.mailstore.hash_password(password.as_bytes()).await?),
             None => None,
@@ -201,10 +203,28 @@ async fn account_patch(
     if let Some(address) = &patch.address {
         reach.check(&app.address(address)?.domain)?;
     }
+    if patch.password.is_some() {
+        may_open(&app, &caller, now.settings.state).await?;
+    }
     for change in changes(&app, &now, patch).await? {
         app.change(&caller, change).await?;
     }
     Ok(())
+}
+
+/// Who logs in to an archive reads everybody's mail: that is not for who administers accounts.
+async fn may_open(app: &App, caller: &Caller, state: AccountState) -> Result<(), ApiError> {
+    if state != AccountState::Archive {
+        return Ok(());
+    }
+    let asker = caller.clone();
+    match app.read(move |view| has_role(view, &asker, Role::Compliance)).await? {
+        true => Ok(()),
+        false => Err(ApiError(
+            StatusCode::FORBIDDEN,
+            "an archive has everybody's mail: its password needs the role compliance".to_owned(),
+        )),
+    }
 }
 
 /// Everything is checked before the first change is proposed.

@@ -109,7 +109,7 @@ impl Binding {
         let policies = self.policies.iter().filter(|kept| !now.policies.contains(kept)).cloned();
         let (policies, next) = (policies.collect::<Vec<_>>(), self.next_policy);
         let wanted = !policies.is_empty() || next > now.next_policy;
-        wanted.then(|| Change::PoliciesKept(PoliciesKept { policies, next }))
+        wanted.then_some(Change::PoliciesKept(PoliciesKept { policies, next }))
     }
 
     /// What brings holds to what they are.
