@@ -209,7 +209,12 @@ fn account(world: &World, id: AccountId) {
     let mut world = world.clone();
     let there = world.model.now.accounts.contains_key(&id);
     if there {
-        world.submit(Change::AccountDelete(AccountDelete { account: id })).unwrap();
+        let deleted = world.submit(Change::AccountDelete(AccountDelete { account: id }));
+        // An archive that a rule names, or that has mail, stays.
+        if let Err(Rejection::CaptureRule(_) | Rejection::Archive) = deleted {
+            return;
+        }
+        deleted.unwrap();
         sweep(&mut world, id);
         world.all_well();
     }

@@ -112,8 +112,13 @@ fn damaged_or_removed_it_is_built_anew_and_searches_go_on() {
     indexed(&node);
     all_found(&node, 30);
     node.stop();
-    let store = files(folder.path()).into_iter().find(|file| file.extension().unwrap() == "store");
-    let store = store.unwrap();
+    // Of a segment that the list of files names: others are what a stop left of a merge.
+    let is_listed = |file: &std::path::PathBuf| {
+        let list = std::fs::read_to_string(file.with_file_name("meta.json")).unwrap();
+        let segment = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        file.extension().unwrap() == "store" && list.replace('-', "").contains(&segment)
+    };
+    let store = files(folder.path()).into_iter().find(is_listed).unwrap();
     let mut octets = std::fs::read(&store).unwrap();
     octets[20] ^= 0x40;
     std::fs::write(&store, octets).unwrap();

@@ -312,7 +312,10 @@ impl Model {
             _ => return Ok(()),
         };
         let state = self.now.account(account)?.settings.state;
-        self.no_archive(account)?;
+        let renumbers = matches!(&record.change, Change::Move(r) if r.from == r.to);
+        if !renumbers || record.actor.principal != Principal::System {
+            self.no_archive(account)?;
+        }
         if record.actor.principal == Principal::Account(account) && state != AccountState::Active {
             return Err(Rejection::AccountState(state));
         }
