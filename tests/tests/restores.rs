@@ -264,7 +264,9 @@ fn at_random_moments(steps: &[Step], picks: &[u16]) {
         let Some(id) = accounts.get(usize::from(*pick) % accounts.len().max(1)) else { continue };
         account(&world, *id);
         copy(&world, *id, at);
-        if world.model.now.accounts.contains_key(id) {
+        // Nothing is restored into an archive.
+        let now = world.model.now.accounts.get(id);
+        if now.is_some_and(|now| now.settings.state != AccountState::Archive) {
             rewind(&world, *id, at, false);
             rewind(&world, *id, at, true);
             undelete(&world, *id, at.min(until), at.max(until));
