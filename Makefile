@@ -39,7 +39,7 @@ cluster: build
 
 test: setup-test
 	cargo build --workspace --all-targets
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 
 check: setup
 	cargo fmt --check
