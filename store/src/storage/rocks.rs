@@ -10,11 +10,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use redoubt_log::databases::Opened;
+use redoubt_log::databases::{self, Opened};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamilyDescriptor, CompactOptions,
-    DB, DBCompressionType, DBRawIterator, FlushOptions, Options, ReadOptions, Snapshot, WriteBatch,
+    BottommostLevelCompaction, Cache, ColumnFamilyDescriptor, CompactOptions, DB,
+    DBCompressionType, DBRawIterator, FlushOptions, Options, ReadOptions, Snapshot, WriteBatch,
     WriteOptions,
 };
 
@@ -212,14 +212,12 @@ fn database(options: &RocksOptions) -> Options {
     database.set_keep_log_file_num(2);
     database.set_max_log_file_size(1 << 20);
     database.set_bytes_per_sync(1 << 20);
+    databases::compact_behind_others(&mut database);
     database
 }
 
 fn family(cache: &Cache, options: &RocksOptions) -> Options {
-    let mut blocks = BlockBasedOptions::default();
-    blocks.set_block_cache(cache);
-    blocks.set_bloom_filter(10.0, false);
-    blocks.set_cache_index_and_filter_blocks(true);
+    let mut blocks = databases::blocks(cache);
     blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
     blocks.set_format_version(5);
     let mut family = Options::default();

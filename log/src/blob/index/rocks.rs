@@ -4,14 +4,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, IteratorMode, Options, WriteBatch,
-    WriteOptions,
-};
+use rocksdb::{Cache, DB, DBCompressionType, IteratorMode, Options, WriteBatch, WriteOptions};
 
 use super::super::frame::{Fields, Kind};
 use super::{BlobIndex, Covered, Entry, Location};
-use crate::databases::Opened;
+use crate::databases::{self, Opened};
 use crate::id::BlobId;
 
 const VERSION_KEY: &[u8] = b"v";
@@ -19,7 +16,6 @@ const VERSION: &[u8] = b"1";
 const BLOB: u8 = b'b';
 const PACK: u8 = b'p';
 const WRITE_BUFFER: usize = 16 << 20;
-const BLOOM_BITS: f64 = 10.0;
 /// Of the write buffer: most look-ups are of blobs that are not there.
 const MEMORY_BLOOM: f64 = 0.05;
 
@@ -55,13 +51,10 @@ impl RocksIndex {
 }
 
 fn options(cache: usize) -> Options {
-    let mut blocks = BlockBasedOptions::default();
-    blocks.set_block_cache(&Cache::new_lru_cache(cache));
-    blocks.set_bloom_filter(BLOOM_BITS, false);
-    blocks.set_cache_index_and_filter_blocks(true);
     let mut options = Options::default();
     options.create_if_missing(true);
-    options.set_block_based_table_factory(&blocks);
+    databases::compact_behind_others(&mut options);
+    options.set_block_based_table_factory(&databases::blocks(&Cache::new_lru_cache(cache)));
     // Keys are hashes: nothing to compress.
     options.set_compression_type(DBCompressionType::None);
     options.set_write_buffer_size(WRITE_BUFFER);
