@@ -9,6 +9,7 @@ pub mod imap;
 pub mod lmtp;
 pub mod maildir;
 pub mod messages;
+pub mod milter;
 pub mod model;
 pub mod packs;
 pub mod page;

@@ -7,9 +7,9 @@ use redoubt_tests::cluster::{Cluster, PATIENCE, until};
 
 use super::mail::{alice, with_alice};
 
-const WAIT: (&str, &str) = ("REDOUBT_LIMITS_LEADER_WAIT_SECONDS", "3");
+pub(crate) const WAIT: (&str, &str) = ("REDOUBT_LIMITS_LEADER_WAIT_SECONDS", "3");
 /// What comes on top of the bound on a busy machine.
-const BOUND: Duration = Duration::from_secs(20);
+pub(crate) const BOUND: Duration = Duration::from_secs(20);
 
 fn get(cluster: &Cluster, n: usize, path: &str) -> (String, String) {
     let url = format!("https://{}{path}", cluster.node(n).address("admin_https"));

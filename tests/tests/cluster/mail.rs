@@ -53,7 +53,12 @@ fn attempt(cluster: &Cluster, n: usize, token: &str) -> std::io::Result<(u16, St
 
 /// The tokens in alice's INBOX as a node shows it, each once.
 pub(crate) fn tokens(cluster: &Cluster, n: usize) -> BTreeSet<String> {
-    let mut imap = Imap::login(cluster.node(n).imap(), ALICE).unwrap();
+    tokens_of(cluster, n, ALICE)
+}
+
+/// The same of another account.
+pub(crate) fn tokens_of(cluster: &Cluster, n: usize, account: &str) -> BTreeSet<String> {
+    let mut imap = Imap::login(cluster.node(n).imap(), account).unwrap();
     subjects(&mut imap)
 }
 

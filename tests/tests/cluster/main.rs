@@ -10,6 +10,7 @@ mod levels;
 mod light;
 mod mail;
 mod members;
+mod milter;
 mod purge;
 mod reclaim;
 mod recover;
