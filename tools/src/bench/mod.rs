@@ -26,6 +26,7 @@ mod owner;
 mod past;
 mod policies;
 mod process;
+mod processor;
 mod reclaim;
 mod report;
 mod restores;
@@ -140,6 +141,8 @@ pub struct Options {
     pub joining: u64,
     /// Deliveries a second beside it; `None` for as many as can be.
     pub joining_rate: Option<u32>,
+    /// Whether each node is confined to a processor of its own.
+    pub joining_apart: bool,
     /// Where those that join write, where that is not with the others.
     pub others: Option<PathBuf>,
     /// How long three nodes are under full load.
@@ -272,8 +275,13 @@ impl Bench {
         }
         if self.wants(Part::Joining) {
             say("nodes join under load");
-            let Options { joining: emails, joining_rate: rate, others, .. } = &self.options;
-            let joins = cluster::Joins { emails: *emails, rate: *rate, others: others.as_deref() };
+            let options = &self.options;
+            let joins = cluster::Joins {
+                emails: options.joining,
+                rate: options.joining_rate,
+                others: options.others.as_deref(),
+                apart: options.joining_apart,
+            };
             cluster::joining(&self.dir.join("joining"), joins, &mut self.report);
         }
         self.part(Part::Steady, "three nodes under load for long", Self::steady);

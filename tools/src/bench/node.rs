@@ -102,7 +102,10 @@ pub(super) fn start_with(
     for key in ["IMAPS", "SOCKETMAP", "ADMIN_HTTPS"] {
         command.env(format!("REDOUBT_LISTEN_{key}"), "off");
     }
-    command.env("REDOUBT_LOG_LEVEL", "warn").env("REDOUBT_HOSTNAME", "mail.example.org");
+    if std::env::var_os("REDOUBT_LOG_LEVEL").is_none() {
+        command.env("REDOUBT_LOG_LEVEL", "warn");
+    }
+    command.env("REDOUBT_HOSTNAME", "mail.example.org");
     command.envs(environment.iter().copied());
     let mut child = command.stdout(Stdio::piped()).stderr(log).spawn()?;
     let mut line = String::new();

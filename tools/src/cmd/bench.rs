@@ -40,6 +40,9 @@ pub struct Bench {
     /// Deliveries a second beside a node that joins; as many as can be, unless named.
     #[arg(long, value_name = "N")]
     joining_rate: Option<u32>,
+    /// Each node that joins, and what it joins, on a processor of its own
+    #[arg(long)]
+    joining_apart: bool,
     /// Where nodes that join under load write, on a disk of their own.
     #[arg(long, value_name = "DIR")]
     others: Option<PathBuf>,
@@ -87,6 +90,7 @@ pub async fn run(common: &Common, verb: Bench) -> anyhow::Result<Exit> {
         failovers: verb.failovers,
         joining: verb.joining,
         joining_rate: verb.joining_rate,
+        joining_apart: verb.joining_apart,
         others: verb.others,
         steady: Duration::from_secs(verb.steady.unwrap_or(3600)),
         discovery: verb.discovery,

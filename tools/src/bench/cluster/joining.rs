@@ -8,6 +8,7 @@ use redoubt_store::mailstore::Mailstore;
 
 use super::super::large::build_of;
 use super::super::mix::{Mix, Random};
+use super::super::processor::Confined;
 use super::super::report::{Cell, Table};
 use super::super::{millis, node, quantile, say};
 use super::nodes::Nodes;
@@ -120,6 +121,15 @@ pub(in crate::bench) struct Joins<'a> {
     pub(in crate::bench) rate: Option<u32>,
     /// Where those that join write, where that is not with the others.
     pub(in crate::bench) others: Option<&'a Path>,
+    /// Whether each node is confined to a processor of its own; the load is beside the first.
+    pub(in crate::bench) apart: bool,
+}
+
+impl Joins<'_> {
+    /// Confines what is started while this is there, if it shall be.
+    fn confined(self, node: usize) -> anyhow::Result<Option<Confined>> {
+        self.apart.then(|| Confined::to(node)).transpose()
+    }
 }
 
 /// Fills a node, then lets two others join, one after the other, while mail comes in; once for
@@ -152,24 +162,23 @@ pub(super) fn measure(dir: &Path, joins: Joins<'_>) -> anyhow::Result<(Table, St
 /// Rows of the table, and how many messages were acknowledged and tried again.
 type Measured = (Vec<Vec<Cell>>, (u64, u64));
 
-fn measure_way(
-    dir: &Path,
-    others: &Path,
-    Joins { emails, rate, .. }: Joins<'_>,
-    way: Way,
-) -> anyhow::Result<Measured> {
+fn measure_way(dir: &Path, others: &Path, joins: Joins<'_>, way: Way) -> anyhow::Result<Measured> {
+    let Joins { emails, rate, .. } = joins;
     let first = dir.join("j0");
     let others = ["j1", "j2"].map(|name| others.join(name));
     say(&format!("  a node of {emails} emails is filled; others join {}", way.name()));
     fill(&first, emails, way).context("filling it")?;
+    let confined = joins.confined(0)?;
     let mut nodes = Nodes::found(&first)?;
     let traffic = Traffic::start_sharing(UNDER_LOAD, vec![Some(nodes.server(0)?.lmtp)], rate);
+    drop(confined);
     let rows = others.iter().enumerate().map(|(at, data)| {
         if !has_room_for_another(&first, data) {
             say(&format!("  node {} does not join: the disk has no room for it", at + 2));
             return Ok(Vec::new());
         }
         say(&format!("  node {} joins under load", at + 2));
+        let _confined = joins.confined(at + 1)?;
         let what = format!("node {} joins {}", at + 2, way.name());
         let rows = join(&mut nodes, &traffic, data, &what)?;
         way.check(data)?;
@@ -249,16 +258,17 @@ fn folder_size(dir: &Path) -> u64 {
     entries.filter_map(Result::ok).map(size).sum()
 }
 
-fn table(Joins { emails, rate, others }: Joins<'_>) -> Table {
+fn table(Joins { emails, rate, others, apart }: Joins<'_>) -> Table {
     let held = rate.map_or_else(String::new, |rate| format!(", {rate} messages a second at most"));
-    let disk =
-        if others.is_some() { ", those that join on a disk of their own" } else { " and its disk" };
+    let disk = if others.is_some() { ", those that join on a disk of their own" } else { "" };
+    let processors =
+        if apart { "confined to a processor each" } else { "sharing all its processors" };
     let note = format!(
         "A node of {emails} emails of some {SIZE} octets takes mail over {UNDER_LOAD} connections{held}, \
          of fifty messages 49 with an attachment that others have too; a second node joins it, then a third; once with a log that begins at a checkpoint, once with a log that is whole. Before: {} s. While: from the start of the new \
          node's process until it votes. The pause is the longest time between two 250s. MB are \
-         what the new node then has on its disk in packs, views and log. All nodes share this \
-         machine's processors{disk}.",
+         what the new node then has on its disk in packs, views and log. The nodes, on one \
+         machine, are {processors}{disk}.",
         BEFORE.as_secs()
     );
     let columns = [
