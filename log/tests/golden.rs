@@ -53,7 +53,7 @@ fn hold() -> HoldSet {
     HoldSet {
         scope: HoldScope::Query(HoldQuery { over, text: "from:bob".into() }),
         name: "Smith v. Jones".into(),
-        matter: Some(7),
+        matter: Some(MatterId(7)),
         delay: 2_592_000,
     }
 }

@@ -217,9 +217,9 @@ fn the_page_says_what_is() {
     };
     let (path, file) = scene.path("carol.token");
     let set = below("Setting a hold", &[]);
-    assert!(set[4].contains("domain example.org") && set[4].contains("subject:merger"), "{set:?}");
-    assert!(set[5].contains("\"unjudged\""), "{}", set[5]);
-    assert!(set[6].contains("merger"), "{}", set[6]);
+    assert!(set[5].contains("domain example.org") && set[5].contains("subject:merger"), "{set:?}");
+    assert!(set[6].contains("\"unjudged\""), "{}", set[6]);
+    assert!(set[7].contains("merger"), "{}", set[7]);
     scene.server.account(CAROL);
     let token = scene.json(&["token", "add", "--account", CAROL])[0]["secret"].clone();
     std::fs::write(path, token.as_str().unwrap()).unwrap();

@@ -251,3 +251,26 @@ fn nothing_leaves_a_reviewed_matter_without_a_second_person() {
     let all = world.lines(BOB, &["approval", "list", "--all"]);
     assert_eq!(all.len(), 3, "{all:?}");
 }
+
+/// A hold is for a matter that is there and open, and outlives no matter.
+#[test]
+fn a_matter_has_its_holds_and_is_not_closed_over_them() {
+    let world = World::new();
+    world.case(false);
+    world.scene.code(&["role", "grant", BOB, "compliance"], 0);
+    let hold = ["hold", "set", "--account", ALICE, "--name", "all of alice", "--matter"];
+    world.may_not(BOB, &[&hold[..], &["case 9"]].concat(), "there is no matter case 9");
+    world.may(BOB, &[&hold[..], &["case 7", "--delay", "30d"]].concat());
+    let shown = &world.lines(DORA, &["matter", "show", "case 7"])[0]["holds"];
+    assert_eq!(
+        (shown[0]["name"].as_str(), shown[0]["state"].as_str()),
+        (Some("all of alice"), Some("held"))
+    );
+    assert!(world.may(DORA, &["matter", "show", "case 7"]).contains("all of alice"));
+    world.may_not(CAROL, &["matter", "close", "case 7"], "holds of matter 1 are in force (1)");
+    world.may(BOB, &["hold", "release", "1"]);
+    world.may(CAROL, &["matter", "close", "case 7"]);
+    let shown = &world.lines(DORA, &["matter", "show", "case 7"])[0]["holds"];
+    assert_eq!(shown[0]["state"], "releasing", "its delay goes on");
+    world.may_not(BOB, &[&hold[..], &["case 7"]].concat(), "is closed");
+}

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Principal;
-use crate::id::{AccountId, EmailId, HoldId, LogIndex, Timestamp};
+use crate::id::{AccountId, EmailId, HoldId, LogIndex, MatterId, Timestamp};
 
 /// See [`Change::HoldSet`](super::Change::HoldSet). Its id is assigned when it is applied. What
 /// is said here is never changed: who wants another hold sets another.
@@ -14,7 +14,7 @@ pub struct HoldSet {
     /// What people call it.
     pub name: String,
     /// The matter that it is for.
-    pub matter: Option<u64>,
+    pub matter: Option<MatterId>,
     /// Seconds for which it stays in force once it is released.
     pub delay: u64,
 }

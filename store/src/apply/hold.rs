@@ -12,7 +12,7 @@ use redoubt_log::record::{
 use redoubt_log::world::{self, Mutation};
 
 use super::work::Work;
-use super::{Ruled, domain, settle};
+use super::{Ruled, domain, matter, settle};
 use crate::account::check_text;
 use crate::holds;
 use crate::keys::{DIRECTORY, Key, Meta, Object, holds_over, judged_by, marks_of};
@@ -46,6 +46,9 @@ pub(crate) fn set(work: &mut Work<'_>, record: &HoldSet) -> Ruled<Done> {
 fn check_terms(work: &Work<'_>, terms: &HoldSet) -> Ruled<()> {
     if !terms.name.is_empty() {
         check_text("a hold's name", &terms.name, MAX_NAME)?;
+    }
+    if let Some(of) = terms.matter {
+        matter::need_open(work, of)?;
     }
     if terms.delay > MAX_DELAY {
         return refused("a hold's delay is a hundred years at most");

@@ -10,9 +10,11 @@ use redoubt_log::record::{
 use super::Ruled;
 use super::work::Work;
 use crate::account::check_text;
+use crate::holds;
 use crate::keys::{Key, Meta, custodians_of, matters, members_of};
 use crate::rows::{
-    ApprovalRow, Decision, JobEnd, JobRow, MatterMemberRow, MatterNoteRow, MatterRow, SinceRow,
+    ApprovalRow, Decision, HoldRow, JobEnd, JobRow, MatterMemberRow, MatterNoteRow, MatterRow,
+    SinceRow,
 };
 use crate::storage::{Table, decode};
 
@@ -21,6 +23,8 @@ const MAX_MATTERS: usize = 10_000;
 const MAX_MEMBERS: usize = 1000;
 const MAX_CUSTODIANS: usize = 100_000;
 const MAX_NAME: usize = 200;
+/// Holds that a refusal names.
+const NAMED: usize = 10;
 /// Octets of a text.
 const MAX_TEXT: usize = 10_000;
 
@@ -46,6 +50,9 @@ pub(crate) fn set(work: &mut Work<'_>, record: &MatterSet) -> Ruled<Done> {
     let mut row = need(work, record.matter)?;
     free_name(work, Some(record.matter), &record.name)?;
     check_lines("what a matter is about", &record.settings.about)?;
+    if record.settings.closed && !row.settings.closed {
+        needs_no_hold(work, record.matter)?;
+    }
     (row.name, row.settings) = (record.name.clone(), record.settings.clone());
     work.tx.put(&Key::Matter(record.matter), &row)?;
     Ok(Done::Unit)
@@ -192,7 +199,20 @@ fn need(work: &Work<'_>, matter: MatterId) -> Ruled<MatterRow> {
     }
 }
 
-fn need_open(work: &Work<'_>, matter: MatterId) -> Ruled<MatterRow> {
+/// A matter whose holds go on is not over. One that is released runs out by itself.
+fn needs_no_hold(work: &Work<'_>, matter: MatterId) -> Ruled<()> {
+    let of = |row: &HoldRow| row.terms.matter == Some(matter) && row.releasing.is_none();
+    let held = holds::all(&work.tx)?.into_iter().filter(|(_, row)| of(row)).map(|(hold, _)| hold);
+    let held: Vec<String> = held.take(NAMED).map(|hold| hold.to_string()).collect();
+    if held.is_empty() {
+        return Ok(());
+    }
+    let held = held.join(", ");
+    let text = format!("holds of matter {matter} are in force ({held}): release them first");
+    Err(Rejection::Matter(text).into())
+}
+
+pub(super) fn need_open(work: &Work<'_>, matter: MatterId) -> Ruled<MatterRow> {
     let row = need(work, matter)?;
     match row.settings.closed {
         true => Err(Rejection::Matter(format!("matter {matter} is closed")).into()),

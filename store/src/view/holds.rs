@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use redoubt_log::id::{AccountId, EmailId, HoldId, LogIndex, Timestamp};
+use redoubt_log::id::{AccountId, EmailId, HoldId, LogIndex, MatterId, Timestamp};
 use redoubt_log::record::{Held, HoldSet, Reach, Releasing};
 
 use super::{Key, Order, Parts, StorageError, StoreError, Table, View, decode};
@@ -52,6 +52,16 @@ impl View {
     /// The state cannot be read.
     pub fn holds(&self) -> Result<Vec<Hold>, StoreError> {
         Ok(holds::all(&self.reader())?.into_iter().map(Hold::of).collect())
+    }
+
+    /// Holds of a matter that are in force, by id.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn holds_of(&self, matter: MatterId) -> Result<Vec<Hold>, StoreError> {
+        let mut holds = self.holds()?;
+        holds.retain(|hold| hold.terms.matter == Some(matter));
+        Ok(holds)
     }
 
     /// A hold, while it is in force.

@@ -13,7 +13,7 @@ use redoubt_store::view::{Hold, View};
 
 use super::directory::domain_name;
 use super::holds_wire::{HoldLine, HoldMade, HoldShown, HoldState, HoldWish, ReleaseWish};
-use super::{ApiError, App, Caller};
+use super::{ApiError, App, Caller, matters};
 
 /// Addresses that a listing writes out.
 const NAMED: usize = 5;
@@ -58,7 +58,7 @@ async fn show(
     .await
 }
 
-fn line(view: &View, hold: &Hold) -> Result<HoldLine, ApiError> {
+pub(super) fn line(view: &View, hold: &Hold) -> Result<HoldLine, ApiError> {
     let Hold { id, terms, set, at, releasing } = hold.clone();
     let over = match terms.scope.reach() {
         Reach::All => "all accounts".to_owned(),
@@ -106,6 +106,10 @@ async fn set(
 ) -> Result<Json<HoldMade>, ApiError> {
     let scope = scope(&app, &wish).await?;
     let HoldWish { name, matter, delay, .. } = wish;
+    let matter = match matter {
+        Some(name) => Some(app.read(move |view| matters::called(view, &name)).await?),
+        None => None,
+    };
     let set = HoldSet { scope, name, matter, delay: delay.unwrap_or(app.hold_delay) };
     match app.change(&caller, Change::HoldSet(set)).await?.result {
         Ok(Done::Hold(hold)) => Ok(Json(HoldMade { hold: hold.0 })),

@@ -1,5 +1,6 @@
 //! Holds as they go over the admin socket.
 
+use redoubt_log::id::MatterId;
 use serde::{Deserialize, Serialize};
 
 /// A hold that somebody wants.
@@ -20,9 +21,9 @@ pub struct HoldWish {
     /// What it is called.
     #[serde(default)]
     pub name: String,
-    /// The matter that it is for.
+    /// The matter that it is for, by name or id.
     #[serde(default)]
-    pub matter: Option<u64>,
+    pub matter: Option<String>,
     /// Seconds for which it stays in force once it is released; absent is what is configured.
     #[serde(default)]
     pub delay: Option<u64>,
@@ -67,7 +68,7 @@ pub struct HoldLine {
     /// Only what matches this.
     pub query: Option<String>,
     /// The matter that it is for.
-    pub matter: Option<u64>,
+    pub matter: Option<MatterId>,
     /// How it is.
     pub state: HoldState,
     /// When it was set.

@@ -60,9 +60,9 @@ pub struct Set {
     /// What it is called.
     #[arg(long, default_value = "")]
     name: String,
-    /// The number of the matter that it is for.
+    /// The matter that it is for: a name or id.
     #[arg(long)]
-    matter: Option<u64>,
+    matter: Option<String>,
     /// For how long it stays in force once it is released, such as 60d; what
     /// `retention.hold_delay_days` says without this.
     #[arg(long, value_name = "TIME")]
@@ -130,6 +130,10 @@ fn list(common: &Common, lines: Vec<HoldLine>) -> anyhow::Result<()> {
     if common.json {
         return output::json_lines(lines);
     }
+    table(lines)
+}
+
+pub(super) fn table(lines: Vec<HoldLine>) -> anyhow::Result<()> {
     let row = |line: HoldLine| {
         let state = state(&line);
         let query = line.query.unwrap_or_else(|| "-".to_owned());

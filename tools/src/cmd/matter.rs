@@ -30,7 +30,7 @@ pub enum MatterVerb {
     },
     /// List the matters that you are a member of
     List,
-    /// Show a matter: members, custodians, searches and exports, notes
+    /// Show a matter: members, custodians, holds, searches and exports, notes
     Show {
         /// Its name or id.
         matter: String,
@@ -219,7 +219,8 @@ async fn show(common: &Common, client: &Client, matter: &str) -> anyhow::Result<
     if common.json {
         return output::json_lines([matter]);
     }
-    let MatterWhole { line, about, review_exports, members, custodians, jobs, notes } = matter;
+    let MatterWhole { line, about, review_exports, members, custodians, holds, jobs, notes } =
+        matter;
     println!("matter {} {:?}: {}", line.id, line.name, state(line.closed));
     println!("opened {} by {}", line.opened, line.by);
     if !about.is_empty() {
@@ -235,6 +236,8 @@ async fn show(common: &Common, client: &Client, matter: &str) -> anyhow::Result<
     println!();
     let rows: Vec<_> = custodians.into_iter().map(|c| [c.account, c.since]).collect();
     output::table(["custodian", "since"], &rows)?;
+    println!();
+    super::hold::table(holds)?;
     println!();
     let rows: Vec<_> = jobs.into_iter().map(job).collect();
     output::table(["job", "work", "of", "by", "begun", "pinned", "came to"], &rows)?;

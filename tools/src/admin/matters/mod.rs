@@ -17,7 +17,7 @@ use redoubt_store::view::View;
 
 use super::discovery::named;
 use super::roles::Reach;
-use super::{ApiError, App, Caller};
+use super::{ApiError, App, Caller, holds};
 use wire::{
     ApprovalLine, CustodianLine, CustodianWish, Decided, DecisionWish, MatterJobLine, MatterLine,
     MatterPatch, MatterWhole, MatterWish, MemberLine, MemberWish, NoteLine, NoteWish,
@@ -64,6 +64,12 @@ pub(super) fn need(
             ),
         )),
     }
+}
+
+/// The matter with this name or id, for who sets holds: a member of it or not.
+pub(super) fn called(view: &View, name: &str) -> Result<MatterId, ApiError> {
+    let not = || ApiError::not_found(format!("there is no matter {name}: `redoubt matter list`"));
+    Ok(find(view, name)?.ok_or_else(not)?.0)
 }
 
 fn find(view: &View, name: &str) -> Result<Option<(MatterId, MatterRow)>, ApiError> {
@@ -154,14 +160,16 @@ async fn show(
         let line = line(view, &caller, id, &row)?;
         let mut members = Vec::new();
         for (account, row) in view.matter_members(id)? {
-            let (account, since) = (called(view, account)?, rfc3339(row.since));
+            let (account, since) = (address(view, account)?, rfc3339(row.since));
             members.push(MemberLine { account, role: row.role, since });
         }
         let mut custodians = Vec::new();
         for (account, row) in view.custodians(id)? {
-            let (name, since) = (called(view, account)?, rfc3339(row.since));
+            let (name, since) = (address(view, account)?, rfc3339(row.since));
             custodians.push(CustodianLine { account: name, account_id: account.0, since });
         }
+        let holds = view.holds_of(id)?;
+        let holds = holds.iter().map(|hold| holds::line(view, hold));
         let jobs = view.matter_jobs(id)?.into_iter().map(|(job, row)| MatterJobLine {
             job,
             work: row.work,
@@ -184,6 +192,7 @@ async fn show(
             review_exports: row.settings.review_exports,
             members,
             custodians,
+            holds: holds.collect::<Result<_, _>>()?,
             jobs: jobs.collect(),
             notes: notes.collect(),
         }))
@@ -191,7 +200,7 @@ async fn show(
     .await
 }
 
-fn called(view: &View, account: AccountId) -> Result<String, ApiError> {
+fn address(view: &View, account: AccountId) -> Result<String, ApiError> {
     let found = view.account(account)?.map(|account| account.address.to_string());
     Ok(found.unwrap_or_else(|| format!("account {account} (deleted)")))
 }

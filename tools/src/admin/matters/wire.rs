@@ -5,6 +5,8 @@ use redoubt_log::record::{DiscoveryWork, MatterRole};
 use redoubt_store::rows::JobEnd;
 use serde::{Deserialize, Serialize};
 
+use super::super::holds_wire::HoldLine;
+
 /// A matter to make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatterWish {
@@ -62,6 +64,8 @@ pub struct MatterWhole {
     pub members: Vec<MemberLine>,
     /// Whose mail it is about.
     pub custodians: Vec<CustodianLine>,
+    /// Holds that are for it, as long as they are in force.
+    pub holds: Vec<HoldLine>,
     /// What was searched and exported in it, on whichever node.
     pub jobs: Vec<MatterJobLine>,
     /// Its notes, the oldest first.
