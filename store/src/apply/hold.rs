@@ -14,7 +14,7 @@ use redoubt_log::world::{self, Mutation};
 use super::work::Work;
 use super::{Ruled, domain, matter, settle};
 use crate::account::check_text;
-use crate::holds;
+use crate::holds::{self, Keeps};
 use crate::keys::{DIRECTORY, Key, Meta, Object, holds_over, judged_by, marks_of};
 use crate::rows::{HoldAtRow, HoldRow};
 use crate::storage::{StorageError, Table};
@@ -322,15 +322,17 @@ fn none_is_looked_at() -> bool {
     cfg!(feature = "sim") && world::breaks(Mutation::HoldsIgnored)
 }
 
-/// Rejects what a hold forbids that touches an account as a whole; over the directory: what any
-/// hold does, since the directory says who was who.
-pub(crate) fn check(work: &Work<'_>, account: AccountId) -> Ruled<()> {
+/// Rejects what lets go of an account's history where all of it is held; over the directory: any
+/// hold does that, since the directory says who was who. Whether emails of it are held, so that
+/// each is to be asked about.
+pub(crate) fn check(work: &Work<'_>, account: AccountId) -> Ruled<bool> {
     if none_is_looked_at() {
-        return Ok(());
+        return Ok(false);
     }
     match holds::of_account(&work.tx, account)? {
-        Some(hold) => Err(Rejection::Held(hold).into()),
-        None => Ok(()),
+        Keeps::All(hold) => Err(Rejection::Held(hold).into()),
+        Keeps::Some(_) => Ok(true),
+        Keeps::Nothing => Ok(false),
     }
 }
 
