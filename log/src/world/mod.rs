@@ -184,6 +184,10 @@ pub enum Mutation {
     MovedUnsynced,
     /// Holds keep nothing.
     HoldsIgnored,
+    /// A floor is over an email only for as long as it stands where the policy is over.
+    FloorLeaves,
+    /// What shortens acts at once.
+    PolicyUnwaited,
 }
 
 /// Whether a rule is broken on purpose: only ever in a simulation.

@@ -9,7 +9,6 @@ use redoubt_log::record::{
     Actor, Done, Held, HoldEnd, HoldMarks, HoldOver, HoldRelease, HoldScope, HoldSet, HoldStays,
     HoldsKept, Judged, KeptHold, Principal, Reach, Rejection, Releasing, Role,
 };
-use redoubt_log::world::{self, Mutation};
 
 use super::work::Work;
 use super::{Ruled, domain, matter, settle};
@@ -246,6 +245,8 @@ fn go(work: &mut Work<'_>, hold: HoldId, row: HoldRow, releasing: Releasing) -> 
         work.tx.put(&Key::Hold(DIRECTORY, hold), &row)?;
     } else {
         forget(work, hold, &row);
+        // What it held may be due.
+        anew(work)?;
     }
     for (key, _) in marks {
         work.tx.delete_raw(Table::EmailPlacement, key);
@@ -318,17 +319,10 @@ fn is_there(work: &Work<'_>, account: AccountId, email: EmailId) -> Ruled<bool> 
 
 // -------------------------------------------------------------------- checked
 
-fn none_is_looked_at() -> bool {
-    cfg!(feature = "sim") && world::breaks(Mutation::HoldsIgnored)
-}
-
 /// Rejects what lets go of an account's history where all of it is held; over the directory: any
 /// hold does that, since the directory says who was who. Whether emails of it are held, so that
 /// each is to be asked about.
 pub(crate) fn check(work: &Work<'_>, account: AccountId) -> Ruled<bool> {
-    if none_is_looked_at() {
-        return Ok(false);
-    }
     match holds::of_account(&work.tx, account)? {
         Keeps::All(hold) => Err(Rejection::Held(hold).into()),
         Keeps::Some(_) => Ok(true),
@@ -339,9 +333,6 @@ pub(crate) fn check(work: &Work<'_>, account: AccountId) -> Ruled<bool> {
 /// Rejects what a hold forbids that touches one email: one that no query has judged yet counts
 /// as held.
 pub(crate) fn check_email(work: &Work<'_>, account: AccountId, email: EmailId) -> Ruled<()> {
-    if none_is_looked_at() {
-        return Ok(());
-    }
     match holds::of_email(&work.tx, account, email, true)?.pop() {
         Some(hold) => Err(Rejection::Held(hold).into()),
         None => Ok(()),

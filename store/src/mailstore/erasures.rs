@@ -10,7 +10,7 @@ use redoubt_log::id::{AccountId, BlobId, EmailId, HoldId, OperationId};
 use redoubt_log::record::{Actor, Change, EraseBegin, ErasePiece, EraseReview, Rejection};
 
 use super::machine::Progress;
-use super::{Inner, Mailstore, StoreError, WriteError};
+use super::{Inner, Mailstore, StoreError, WriteError, retention};
 use crate::rows::{EmailData, ErasureRow, ErasureState};
 use crate::view::View;
 
@@ -162,7 +162,7 @@ impl Inner {
         actor: &Actor,
         wish: EraseAsked,
     ) -> Result<OperationId, WriteError> {
-        self.count_references().await?;
+        retention::count_references(self).await?;
         let EraseAsked { account, emails, asked, review } = wish;
         // What is put here stays until the record that names it is applied.
         let _using = self.blobs.using();
@@ -198,7 +198,7 @@ impl Inner {
             }
         }
         if self.lets_die().await? {
-            self.let_die().await?;
+            retention::let_die(self).await?;
         }
         Ok(())
     }

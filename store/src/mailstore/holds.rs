@@ -7,6 +7,7 @@ use std::time::Duration;
 use redoubt_log::id::{HoldId, OperationId, Timestamp};
 use redoubt_log::record::{Actor, Change, Done, HoldEnd, HoldMarks, Rejection};
 
+use super::rounds::{Leads, system};
 use super::{Inner, Mailstore, WriteError};
 use crate::view::View;
 
@@ -30,13 +31,17 @@ impl Inner {
         if !self.node.is_leader() {
             return Ok(());
         }
-        let view = self.local_view()?;
-        for hold in self.work(move || over(&view, Timestamp::now())).await?? {
-            let end = || Change::HoldEnd(HoldEnd { hold });
-            while self.system(end()).await? == Some(Done::More(true)) {}
-        }
-        Ok(())
+        end_those_over(self, self.local_view()?).await
     }
+}
+
+/// Ends holds whose delay is over.
+pub(crate) async fn end_those_over<L: Leads>(leader: &L, view: View) -> Result<(), WriteError> {
+    for hold in leader.work(move || over(&view, Timestamp::now())).await?? {
+        let end = || Change::HoldEnd(HoldEnd { hold });
+        while system(leader, end()).await? == Some(Done::More(true)) {}
+    }
+    Ok(())
 }
 
 /// Holds whose delay is over.

@@ -10,13 +10,14 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use redoubt_log::blob::Reclaimed;
-use redoubt_log::id::{AccountId, BlobId, LogIndex, OperationId, Timestamp};
+use redoubt_log::id::{AccountId, BlobId, LogIndex, Timestamp};
 use redoubt_log::raft::Deadness;
 use redoubt_log::record::{
-    Actor, BlobsDead, Change, CountReferences, Done, HistoryFloor, HistoryTrim, Limits, TrimRow,
+    BlobsDead, Change, CountReferences, Done, HistoryFloor, HistoryTrim, Limits,
 };
 
 use super::layout::Lock;
+use super::rounds::{Leads, system};
 use super::{Inner, StoreError, WriteError};
 use crate::Ending;
 use crate::keys::DIRECTORY;
@@ -116,91 +117,10 @@ impl Inner {
         let view = self.local_view()?;
         let kept = self.work(move || kept(&view, keep)).await??;
         let shortest = kept.values().copied().flatten().chain(keep).min();
-        if shortest.is_none() || !self.node.is_leader() {
-            return Ok(shortest);
+        if shortest.is_some() && self.node.is_leader() {
+            let_go(self, keep).await?;
         }
-        self.count_references().await?;
-        let view = self.view().await?;
-        let targets = self.work(move || targets(&view, keep)).await??;
-        for Target { account, floor, time } in targets {
-            self.raise(account, floor, time).await?;
-        }
-        self.let_die().await?;
         Ok(shortest)
-    }
-
-    pub(super) async fn system(&self, change: Change) -> Result<Option<Done>, WriteError> {
-        let began = Instant::now();
-        let outcome = self.propose(&Actor::SYSTEM, OperationId::random(), change).await;
-        // Others get as much of the time.
-        tokio::time::sleep(began.elapsed().min(Duration::from_secs(1))).await;
-        match outcome {
-            Ok(outcome) => Ok(outcome.result.ok()),
-            Err(WriteError::Rejected(why)) => {
-                tracing::debug!(%why, "retention");
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    pub(super) async fn count_references(&self) -> Result<(), WriteError> {
-        loop {
-            let view = self.view().await?;
-            if self.work(move || view.references_counted()).await??.is_some() {
-                return Ok(());
-            }
-            let done = self.system(Change::CountReferences(CountReferences {})).await?;
-            if done.is_none() {
-                return Err(WriteError::Unavailable("references are not counted".to_owned()));
-            }
-        }
-    }
-
-    /// Raises a floor, and drops what lies below, piece by piece.
-    async fn raise(
-        &self,
-        account: AccountId,
-        floor: LogIndex,
-        time: Timestamp,
-    ) -> Result<(), WriteError> {
-        let wish = HistoryFloor { account, floor, time };
-        // Under a hold, or with an account behind: nothing goes.
-        if self.system(Change::HistoryFloor(wish)).await?.is_none() {
-            return Ok(());
-        }
-        let mut at = Some(TrimAt::default());
-        while let Some(from) = at {
-            let view = self.view().await?;
-            let look = move || view.trimmable(account, from, ROWS);
-            let (rows, next) = self.work(look).await??;
-            at = next;
-            for rows in rows.chunks(PIECE) {
-                self.trim(account, rows.to_vec()).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn trim(&self, account: AccountId, rows: Vec<TrimRow>) -> Result<(), WriteError> {
-        self.system(Change::HistoryTrim(HistoryTrim { account, rows })).await.map(drop)
-    }
-
-    /// Blobs die that nothing refers to.
-    pub(super) async fn let_die(&self) -> Result<(), WriteError> {
-        loop {
-            let view = self.view().await?;
-            let decided = view.index();
-            let blobs = self.work(move || view.unreferenced(None, BLOBS)).await??;
-            if blobs.is_empty() {
-                return Ok(());
-            }
-            let done = self.system(Change::BlobsDead(BlobsDead { blobs, decided })).await?;
-            match done {
-                Some(Done::Dead(answers)) if answers.iter().any(Result::is_ok) => {}
-                _ => return Ok(()),
-            }
-        }
     }
 
     /// Takes the bytes of dead blobs out of this node's packs.
@@ -228,6 +148,69 @@ impl Inner {
         }
         upto = upto.min(self.node.snapshot_floor().unwrap_or(applied));
         Some(self.behind_the_archive(upto))
+    }
+}
+
+/// Raises the floors of all histories, drops what lies below, and lets die what only that needed.
+pub(crate) async fn let_go<L: Leads>(leader: &L, keep: Option<Duration>) -> Result<(), WriteError> {
+    count_references(leader).await?;
+    let view = leader.view().await?;
+    let targets = leader.work(move || targets(&view, keep)).await??;
+    for target in targets {
+        raise(leader, target).await?;
+    }
+    let_die(leader).await
+}
+
+pub(super) async fn count_references<L: Leads>(leader: &L) -> Result<(), WriteError> {
+    loop {
+        let view = leader.view().await?;
+        if leader.work(move || view.references_counted()).await??.is_some() {
+            return Ok(());
+        }
+        let done = system(leader, Change::CountReferences(CountReferences {})).await?;
+        if done.is_none() {
+            return Err(WriteError::Unavailable("references are not counted".to_owned()));
+        }
+    }
+}
+
+/// Raises a floor, and drops what lies below, piece by piece.
+async fn raise<L: Leads>(leader: &L, target: Target) -> Result<(), WriteError> {
+    let Target { account, floor, time } = target;
+    let wish = HistoryFloor { account, floor, time };
+    // Under a hold, or with an account behind: nothing goes.
+    if system(leader, Change::HistoryFloor(wish)).await?.is_none() {
+        return Ok(());
+    }
+    let mut at = Some(TrimAt::default());
+    while let Some(from) = at {
+        let view = leader.view().await?;
+        let look = move || view.trimmable(account, from, ROWS);
+        let (rows, next) = leader.work(look).await??;
+        at = next;
+        for rows in rows.chunks(PIECE) {
+            let rows = rows.to_vec();
+            system(leader, Change::HistoryTrim(HistoryTrim { account, rows })).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Blobs die that nothing refers to.
+pub(super) async fn let_die<L: Leads>(leader: &L) -> Result<(), WriteError> {
+    loop {
+        let view = leader.view().await?;
+        let decided = view.index();
+        let blobs = leader.work(move || view.unreferenced(None, BLOBS)).await??;
+        if blobs.is_empty() {
+            return Ok(());
+        }
+        let done = system(leader, Change::BlobsDead(BlobsDead { blobs, decided })).await?;
+        match done {
+            Some(Done::Dead(answers)) if answers.iter().any(Result::is_ok) => {}
+            _ => return Ok(()),
+        }
     }
 }
 

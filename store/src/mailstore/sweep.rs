@@ -78,14 +78,15 @@ impl Inner {
 
 /// Why a mailbox is swept.
 #[derive(Debug, Clone, Copy)]
-enum Swept {
+pub(crate) enum Swept {
     /// It was deleted.
     Mailbox(MailboxRef),
     /// Its account was.
     Account(MailboxRef),
 }
 
-fn next(view: &View) -> Result<Option<(Swept, Vec<Uid>)>, StoreError> {
+/// What is to be swept next.
+pub(crate) fn next(view: &View) -> Result<Option<(Swept, Vec<Uid>)>, StoreError> {
     let Some((account, mailbox)) = view.sweeps(1)?.into_iter().next() else {
         return Ok(None);
     };

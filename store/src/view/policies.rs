@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Key, StorageError, StoreError, View};
 use crate::keys::Meta;
 use crate::retention::{self, Facts, Policy, Verdict, account_facts, email_facts, judge};
-use crate::rows::PolicyDayRow;
+use crate::rows::{AccountRow, PolicyDayRow};
 
 impl View {
     /// All policies, by id; those that have ended too.
@@ -54,6 +54,11 @@ impl View {
             last = last.max(self.source.get::<LogIndex>(&key)?.unwrap_or_default());
         }
         Ok(last)
+    }
+
+    /// An account's row as it is, a deleted one's too.
+    pub(crate) fn account_row(&self, a: AccountId) -> Result<Option<AccountRow>, StoreError> {
+        Ok(self.source.get(&Key::Account(a))?)
     }
 
     /// What is known of emails of an account, as policies see it, in their order; `None` for one
