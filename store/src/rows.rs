@@ -361,6 +361,17 @@ pub struct RetainedRow {
     pub found: Vec<(PolicyId, u32)>,
 }
 
+/// What a mailbox was to a policy when it got another name, or went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftMailboxRow {
+    /// Up to which entry what came into it is under the policy.
+    pub upto: LogIndex,
+    /// Whether it was where the policy is over.
+    pub place: bool,
+    /// Whether it was the one for sent mail.
+    pub sent: bool,
+}
+
 /// How far a policy's query was asked of an account's emails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskedRow {

@@ -3,23 +3,25 @@
 
 use std::sync::Arc;
 
-use redoubt_log::id::{AccountId, ClassId, EmailId, MailboxId, PolicyId, Timestamp};
+use redoubt_log::id::{AccountId, ClassId, EmailId, LogIndex, MailboxId, PolicyId, Timestamp};
 use redoubt_log::record::{
-    Actor, Done, KeptPolicy, PoliciesKept, PolicyAnchor, PolicyApprove, PolicyLock, PolicyMailbox,
-    PolicyMatched, PolicyRemove, PolicySet, PolicySettings, PolicyWhose, Principal, Rejection,
+    Actor, Done, KeptPolicy, PoliciesKept, PolicyAnchor, PolicyApprove, PolicyDirection,
+    PolicyLock, PolicyMailbox, PolicyMatched, PolicyRemove, PolicySet, PolicySettings, PolicyWhose,
+    Principal, Rejection, SpecialUse,
 };
+use redoubt_log::world::{self, Mutation};
 
 use super::tx::Tx;
 use super::work::Work;
 use super::{Ruled, domain};
 use crate::account::check_text;
-use crate::keys::{Key, Meta};
+use crate::keys::{Key, Meta, left_domain};
 use crate::mailbox::MAX_NAME as MAX_MAILBOX;
 use crate::retention::{
-    Kept, MAX_POLICIES, MAX_VERSIONS, Policy, PolicyVersion, Rows, WAIT, account_facts, captured,
-    covers, email_facts, hangs_on_place, judge, policies,
+    AccountFacts, Kept, MAX_POLICIES, MAX_VERSIONS, Policy, PolicyVersion, Rows, WAIT,
+    account_facts, captured, covers, email_facts, hangs_on_place, judge, left_under, policies,
 };
-use crate::rows::{AccountClassRow, AskedRow, RetainedRow};
+use crate::rows::{AccountClassRow, AskedRow, LeftMailboxRow, RetainedRow};
 use crate::storage::{KeyRange, Row, StorageError, Table};
 
 const MAX_NAME: usize = 100;
@@ -322,6 +324,9 @@ pub(crate) fn floor(work: &mut Work<'_>, a: AccountId, email: EmailId) -> Ruled<
 
 /// An email is about to leave a place, or to lose a mark: floors that hang on that stay.
 pub(crate) fn capture(work: &mut Work<'_>, a: AccountId, email: EmailId) -> Ruled<()> {
+    if cfg!(feature = "sim") && world::breaks(Mutation::FloorLeaves) {
+        return Ok(());
+    }
     let all = all(work)?;
     let hangs = |policy: &Policy| {
         let mut binding = policy.binding(work.time).iter();
@@ -374,6 +379,7 @@ pub(crate) fn account_moves(
         return Ok(());
     }
     let Some(now) = account_facts(&work.tx, a)? else { return Ok(()) };
+    inherit(work, a, &now, domain, own)?;
     let class = match own {
         Some(class) => Some(class),
         None => work.tx.get(&Key::DomainClass(domain))?,
@@ -383,6 +389,27 @@ pub(crate) fn account_moves(
         if was && !covers(&settings.scope.whose, a, domain, class) {
             work.tx.put(&Key::LeftAccount(a, id), &work.index)?;
         }
+    }
+    Ok(())
+}
+
+/// What its domain has left, an account that had no class of its own takes along when it goes, or
+/// gets one.
+fn inherit(
+    work: &mut Work<'_>,
+    a: AccountId,
+    now: &AccountFacts,
+    domain: &str,
+    own: Option<ClassId>,
+) -> Ruled<()> {
+    let old: AccountClassRow = work.tx.get(&Key::AccountClass(a))?.unwrap_or_default();
+    if old.class.is_some() || (own.is_none() && domain == now.domain()) {
+        return Ok(());
+    }
+    for (policy, upto) in left_under(&work.tx, left_domain(now.domain()))? {
+        let key = Key::LeftAccount(a, policy);
+        let known: Option<LogIndex> = work.tx.get(&key)?;
+        work.tx.put(&key, &known.map_or(upto, |known| known.max(upto)))?;
     }
     Ok(())
 }
@@ -430,13 +457,17 @@ pub(crate) fn mailbox_leaves(
     m: MailboxId,
     to: Option<&str>,
 ) -> Ruled<()> {
-    let by_place = |(_, settings): &(PolicyId, PolicySettings)| settings.scope.mailbox.is_some();
+    let by_place = |(_, settings): &(PolicyId, PolicySettings)| {
+        settings.scope.mailbox.is_some() || settings.scope.direction == Some(PolicyDirection::Sent)
+    };
     let keeping: Vec<_> = keeping(work)?.into_iter().filter(by_place).collect();
     if keeping.is_empty() {
         return Ok(());
     }
     let (name, special_use) = crate::retention::mailbox_named(&work.tx, a, m)?;
     for (id, settings) in keeping {
+        let by_way = settings.scope.direction == Some(PolicyDirection::Sent);
+        let sent = by_way && special_use == Some(SpecialUse::Sent) && to.is_none();
         let leaves = match &settings.scope.mailbox {
             Some(PolicyMailbox::Use(wished)) => special_use == Some(*wished) && to.is_none(),
             Some(PolicyMailbox::Named(wished)) => {
@@ -445,8 +476,12 @@ pub(crate) fn mailbox_leaves(
             }
             None => false,
         };
-        if leaves {
-            work.tx.put(&Key::LeftMailbox(a, m, id), &())?;
+        if leaves || sent {
+            let key = Key::LeftMailbox(a, m, id);
+            let old: Option<LeftMailboxRow> = work.tx.get(&key)?;
+            let place = leaves || old.is_some_and(|old| old.place);
+            let sent = sent || old.is_some_and(|old| old.sent);
+            work.tx.put(&key, &LeftMailboxRow { upto: work.index, place, sent })?;
         }
     }
     Ok(())

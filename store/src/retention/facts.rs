@@ -9,13 +9,13 @@ use redoubt_log::record::SpecialUse;
 use serde::de::DeserializeOwned;
 
 use super::judge::{self, Until};
-use super::{Captured, Facts, Policy, Stands, hangs_on_place};
-use crate::keys::{Key, Object, Parts, asked_of, events_of, left_account, left_domain};
+use super::{Captured, Facts, Left, Policy, Stands, hangs_on_place};
+use crate::keys::{Bytes, Key, Object, Parts, asked_of, events_of, left_account, left_domain};
 use crate::keys::{left_mailbox, policies as all_policies};
 use crate::mailbox::MAX_LEVELS;
 use crate::rows::{
-    AccountClassRow, AccountRow, AskedRow, EmailData, EmailRow, MailboxRow, PlacementRow,
-    PlacementVersion, RecordRow, RetainedRow, Standing, Version,
+    AccountClassRow, AccountRow, AskedRow, EmailData, EmailRow, LeftMailboxRow, MailboxRow,
+    PlacementRow, PlacementVersion, RecordRow, RetainedRow, Standing, Version,
 };
 use crate::storage::{KeyRange, Row, StorageError, Table, decode};
 use crate::view::View;
@@ -69,7 +69,7 @@ pub(crate) struct AccountFacts {
 struct Named {
     name: String,
     special_use: Option<SpecialUse>,
-    left: Vec<PolicyId>,
+    left: Vec<(PolicyId, LeftMailboxRow)>,
 }
 
 fn number(table: Table, key: &[u8], at: usize) -> Result<PolicyId, StorageError> {
@@ -89,18 +89,27 @@ pub(crate) fn account_facts(
         Some(class) => Some(class),
         None => get(rows, &Key::DomainClass(&domain))?,
     };
-    let mut left = Vec::new();
-    for prefix in [left_account(account), left_domain(&domain)] {
-        let at = prefix.len();
-        for (key, value) in rows.all(Table::Account, &prefix.range())? {
-            let until = decode(Table::Account, &key, &value)?;
-            left.push((number(Table::Account, &key, at)?, until));
-        }
+    let mut left = left_under(rows, left_account(account))?;
+    // What a domain has left an account with a class of its own never had of it.
+    if own.class.is_none() {
+        left.extend(left_under(rows, left_domain(&domain))?);
     }
     let (events, asked) = (events(rows, account)?, asked(rows, account)?);
     let mailboxes = RefCell::default();
     let base = row.base;
     Ok(Some(AccountFacts { account, domain, class, base, left, events, asked, mailboxes }))
+}
+
+/// Policies that are not over something any more, and up to which entry they are.
+pub(crate) fn left_under(
+    rows: &dyn Rows,
+    prefix: Bytes,
+) -> Result<Vec<(PolicyId, LogIndex)>, StorageError> {
+    let at = prefix.len();
+    let read = |(key, value): Row| {
+        Ok((number(Table::Account, &key, at)?, decode(Table::Account, &key, &value)?))
+    };
+    rows.all(Table::Account, &prefix.range())?.into_iter().map(read).collect()
 }
 
 fn events(rows: &dyn Rows, a: AccountId) -> Result<Vec<(String, Timestamp)>, StorageError> {
@@ -184,8 +193,14 @@ fn named(rows: &dyn Rows, a: AccountId, m: MailboxId) -> Result<Named, StorageEr
     let prefix = left_mailbox(a, m);
     let at = prefix.len();
     let gone = rows.all(Table::Account, &prefix.range())?;
-    let left = gone.iter().map(|(key, _)| number(Table::Account, key, at));
-    Ok(Named { name, special_use: row.special_use, left: left.collect::<Result<_, _>>()? })
+    let left = gone.iter().map(|(key, value)| {
+        Ok((number(Table::Account, key, at)?, decode(Table::Account, key, value)?))
+    });
+    Ok(Named {
+        name,
+        special_use: row.special_use,
+        left: left.collect::<Result<_, StorageError>>()?,
+    })
 }
 
 /// The whole name of a mailbox and its use, as it is or was.
@@ -247,24 +262,32 @@ fn places(
     email: EmailId,
 ) -> Result<(Vec<Stands>, Option<LogIndex>), StorageError> {
     let range = KeyRange::prefix(&Key::Email(of.account, email).bytes());
-    let mut stood: Vec<(MailboxId, Uid, Option<LogIndex>)> = Vec::new();
+    let mut stood: Vec<(MailboxId, Uid, Standing)> = Vec::new();
     for (key, value) in rows.all(Table::EmailPlacement, &range)? {
         let row: Standing = decode(Table::EmailPlacement, &key, &value)?;
         let mut parts = Parts::new(key.get(20..).unwrap_or_default());
         let (Some(m), Some(uid)) = (parts.mailbox(), parts.uid()) else {
             return Err(StorageError::corrupt(Table::EmailPlacement, &key, "no placement"));
         };
-        stood.push((m, uid, row.until));
+        stood.push((m, uid, row));
     }
-    let live = stood.iter().any(|(_, _, until)| until.is_none());
-    let last = stood.iter().filter_map(|(_, _, until)| *until).max().filter(|_| !live);
+    let live = stood.iter().any(|(_, _, row)| row.until.is_none());
+    let last = stood.iter().filter_map(|(_, _, row)| row.until).max().filter(|_| !live);
     let mut places = Vec::new();
-    for (m, uid, until) in stood {
-        if until == last
+    for (m, uid, row) in stood {
+        if row.until == last
             && let Some(version) = version_there(rows, of.account, m, uid)?
         {
             let Named { name, special_use, left } = of.mailbox(rows, m)?;
             let PlacementVersion { saved, flags, keywords, .. } = version;
+            // What came behind that came into another mailbox.
+            let left = left.into_iter().filter(|(_, left)| row.from <= left.upto);
+            let left = left.map(|(policy, LeftMailboxRow { place, sent, .. })| Left {
+                policy,
+                place,
+                sent,
+            });
+            let left = left.collect();
             places.push(Stands {
                 mailbox: m,
                 uid,

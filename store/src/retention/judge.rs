@@ -270,29 +270,41 @@ pub(crate) fn covers(
 
 /// Whether a floor is over what stands there: also if the mailbox was called otherwise.
 fn floors(id: PolicyId, settings: &PolicySettings, facts: &Facts, place: &Stands) -> bool {
-    let renamed = place.left.contains(&id);
+    let renamed = place.left.iter().any(|left| left.policy == id && left.place);
+    let sent = || facts.places.iter().any(|place| was_sent(id, place));
     (renamed || in_mailbox(settings.scope.mailbox.as_ref(), place))
-        && is_marked(settings, facts, place)
+        && is_tagged(settings, place)
+        && goes_way(settings, facts, &sent)
+}
+
+/// Whether it is in the mailbox for sent mail, or that was it before it was deleted.
+fn was_sent(id: PolicyId, place: &Stands) -> bool {
+    place.special_use == Some(SpecialUse::Sent)
+        || place.left.iter().any(|left| left.policy == id && left.sent)
 }
 
 /// Whether a deletion is over what stands there: as it is now.
 fn takes(settings: &PolicySettings, facts: &Facts, place: &Stands) -> bool {
-    in_mailbox(settings.scope.mailbox.as_ref(), place) && is_marked(settings, facts, place)
+    let sent = || facts.places.iter().any(|place| place.special_use == Some(SpecialUse::Sent));
+    in_mailbox(settings.scope.mailbox.as_ref(), place)
+        && is_tagged(settings, place)
+        && goes_way(settings, facts, &sent)
 }
 
-fn is_marked(settings: &PolicySettings, facts: &Facts, place: &Stands) -> bool {
-    let tagged =
-        settings.scope.tag.as_ref().is_none_or(|tag| {
-            place.keywords.iter().any(|keyword| keyword.eq_ignore_ascii_case(tag))
-        });
-    let went = match settings.scope.direction {
+fn is_tagged(settings: &PolicySettings, place: &Stands) -> bool {
+    settings
+        .scope
+        .tag
+        .as_ref()
+        .is_none_or(|tag| place.keywords.iter().any(|keyword| keyword.eq_ignore_ascii_case(tag)))
+}
+
+fn goes_way(settings: &PolicySettings, facts: &Facts, is_sent: &dyn Fn() -> bool) -> bool {
+    match settings.scope.direction {
         None => true,
         Some(PolicyDirection::Received) => facts.delivered,
-        Some(PolicyDirection::Sent) => {
-            facts.places.iter().any(|place| place.special_use == Some(SpecialUse::Sent))
-        }
-    };
-    tagged && went
+        Some(PolicyDirection::Sent) => is_sent(),
+    }
 }
 
 fn in_mailbox(scope: Option<&PolicyMailbox>, place: &Stands) -> bool {

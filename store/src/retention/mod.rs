@@ -12,11 +12,12 @@ mod judge;
 
 use redoubt_log::id::{AccountId, ClassId, EmailId, LogIndex, MailboxId, PolicyId, Timestamp, Uid};
 use redoubt_log::record::{Flags, Keyword, PolicyAnchor, PolicySettings, Principal, SpecialUse};
+use redoubt_log::world::{self, Mutation};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use facts::{
-    AccountFacts, Rows, account_facts, asked_upto, captured, email_facts, mailbox_named, policies,
-    version_there,
+    AccountFacts, Rows, account_facts, asked_upto, captured, email_facts, left_under,
+    mailbox_named, policies, version_there,
 };
 pub use judge::{Judged, Kept, Until, Verdict, due_places, horizon_end, judge};
 pub(crate) use judge::{covers, is_below};
@@ -63,7 +64,8 @@ pub struct PolicyVersion {
 impl PolicyVersion {
     /// Whether what it shortens acts.
     pub fn is_in_force(&self, now: Timestamp) -> bool {
-        self.acts <= now && (!self.review || self.approved.is_some())
+        let waits = !(cfg!(feature = "sim") && world::breaks(Mutation::PolicyUnwaited));
+        (self.acts <= now || !waits) && (!self.review || self.approved.is_some())
     }
 }
 
@@ -177,8 +179,19 @@ pub struct Stands {
     pub flags: Flags,
     /// Its keywords there.
     pub keywords: Vec<Keyword>,
-    /// Policies that were over the mailbox when it was called otherwise.
-    pub left: Vec<PolicyId>,
+    /// Policies that were over the mailbox when it was called otherwise, or went.
+    pub left: Vec<Left>,
+}
+
+/// A policy that a mailbox is no longer under, but for what it held then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// Which policy.
+    pub policy: PolicyId,
+    /// Whether the mailbox was where it is over.
+    pub place: bool,
+    /// Whether the mailbox was the one for sent mail.
+    pub sent: bool,
 }
 
 /// A floor that an email has for good.

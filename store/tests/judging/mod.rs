@@ -4,7 +4,9 @@
 use proptest::prelude::*;
 use redoubt_log::id::*;
 use redoubt_log::record::*;
-use redoubt_store::retention::{Captured, Facts, Policy, PolicyVersion, Stands, due_places, judge};
+use redoubt_store::retention::{
+    Captured, Facts, Left, Policy, PolicyVersion, Stands, due_places, judge,
+};
 
 const DAY: i64 = 24 * 3600 * 1000;
 /// Behind this day nothing happens any more.
@@ -100,7 +102,10 @@ fn place(n: u32) -> impl Strategy<Value = Stands> {
             saved: Timestamp(saved * DAY),
             flags: Flags::NONE,
             keywords: if tagged { vec!["X".to_owned()] } else { Vec::new() },
-            left: left.into_iter().map(PolicyId).collect(),
+            left: left
+                .into_iter()
+                .map(|policy| Left { policy: PolicyId(policy), place: true, sent: false })
+                .collect(),
         },
     )
 }
@@ -201,7 +206,12 @@ fn kept(all: &[Policy], facts: &Facts, now: i64, day: i64) -> bool {
             let mut starts: Vec<i64> = Vec::new();
             if of_account(&said.scope, facts) || left {
                 for place in &facts.places {
-                    if fits(&said.scope, facts, place, place.left.contains(&policy.id)) {
+                    if fits(
+                        &said.scope,
+                        facts,
+                        place,
+                        place.left.iter().any(|left| left.policy == policy.id),
+                    ) {
                         starts.push(match said.anchor {
                             PolicyAnchor::Saved => place.saved.0,
                             _ => facts.entered.0,
