@@ -5,9 +5,9 @@
 use redoubt_log::id::{AccountId, MailboxId};
 use redoubt_log::record::{Arrival, Copy, Done, Move, Placed, Rejection};
 
-use super::Ruled;
 use super::placing::{self, Marks, Place};
 use super::work::Work;
+use super::{Ruled, policy};
 use crate::mailbox::plan_keywords;
 use crate::rows::PlacementRow;
 
@@ -53,9 +53,12 @@ fn one(work: &mut Work<'_>, way: Way, place: Place, row: &PlacementRow) -> Ruled
     let target = work.mailbox(way.account, way.to)?.row.get();
     let keywords = plan_keywords(target, &row.version.keywords)?;
     let marks = Marks { flags: row.version.flags, keywords };
+    if way.leave {
+        policy::capture(work, way.account, row.email)?;
+    }
     let arrival = placing::place(work, way.account, way.to, row.email, marks, None)?;
     if way.leave {
-        placing::remove(work, place, row)?;
+        placing::go(work, place, row)?;
     }
     Ok(arrival)
 }

@@ -147,8 +147,14 @@ pub(crate) fn change(
 
 /// A placement goes; with its last one the email.
 pub(crate) fn remove(work: &mut Work<'_>, place: Place, row: &PlacementRow) -> Ruled<ModSeq> {
+    policy::capture(work, place.account, row.email)?;
+    go(work, place, row)
+}
+
+/// What a move leaves goes: which floors hung on it was asked before the new placement came, for
+/// the email never stood in both.
+pub(crate) fn go(work: &mut Work<'_>, place: Place, row: &PlacementRow) -> Ruled<ModSeq> {
     let Place { account: a, mailbox: m, uid } = place;
-    policy::capture(work, a, row.email)?;
     let modseq = ModSeq::from(work.sequence(a)?);
     count(work, a, m, row, Step::Down)?;
     work.tx.drop(&place.key(), &place.object());

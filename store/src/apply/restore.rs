@@ -20,7 +20,7 @@ use redoubt_log::record::{
 
 use super::placing::{self, Marks, Place};
 use super::work::Work;
-use super::{Ruled, Stop, account, mailbox, operations, settle, subscribe};
+use super::{Ruled, Stop, account, mailbox, operations, policy, settle, subscribe};
 use crate::email::thread;
 use crate::keys::{Key, Object, restoring};
 use crate::mailbox::{INBOX, KeywordPlan, find, is_inbox, plan_keywords};
@@ -473,8 +473,9 @@ impl Run {
         let keywords = plan_keywords(target.row.get(), keywords)?;
         placing::check_uid(target.counters.get().uid_next, None)?;
         let marks = Marks { flags, keywords };
+        policy::capture(work, self.account, email)?;
         let arrival = placing::place(work, self.account, to, email, marks, None)?;
-        placing::remove(work, place, &row)?;
+        placing::go(work, place, &row)?;
         Ok(Restored::Changed(Some(arrival)))
     }
 }
