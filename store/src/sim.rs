@@ -1,6 +1,7 @@
 //! The views of a simulated node: the real `apply` over tables in memory.
 
 mod bases;
+mod rounds;
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use redoubt_log::raft::{AppliedState, Checkpoint, Committed, Fatal, StateMachine
 use redoubt_log::record::Outcome;
 
 pub use bases::SimBases;
+pub use rounds::{Applied, SimLeader};
 
 use crate::StateHash;
 use crate::mailstore::machine::{applied_state, apply_entry, follows};

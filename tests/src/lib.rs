@@ -19,3 +19,4 @@ pub mod room;
 pub mod scene;
 pub mod sim;
 pub mod values;
+pub mod years;
