@@ -262,7 +262,12 @@ fn choose(
     };
     let only = address.map(|address| account(&recovery, address)).transpose()?;
     let (recovery, binding) = match only {
-        Some(only) => (recovery.only(only)?, binding.map(|binding| binding.over(only))),
+        Some(only) => {
+            let recovery = recovery.only(only)?;
+            let domains = recovery.view()?.domains().map_err(unread)?;
+            let domains: Vec<String> = domains.into_iter().map(|domain| domain.name).collect();
+            (recovery, binding.map(|binding| binding.over(only, &domains)))
+        }
         None => (recovery, binding),
     };
     let mut wanted = BTreeSet::new();

@@ -74,9 +74,9 @@ impl Binding {
         Ok(without)
     }
 
-    /// What of it binds one account.
+    /// What of it binds one account, that is or was in these domains.
     #[must_use]
-    pub fn over(mut self, account: AccountId) -> Self {
+    pub fn over(mut self, account: AccountId, domains: &[String]) -> Self {
         let accounts = &self.accounts;
         self.holds.retain(|hold| match hold.terms.scope.reach() {
             Reach::All => true,
@@ -86,9 +86,10 @@ impl Binding {
         self.accounts.values_mut().for_each(|all| all.retain(|one| *one == account));
         let left: Vec<HoldId> = self.holds.iter().map(|hold| hold.id).collect();
         self.accounts.retain(|hold, _| left.contains(hold));
-        self.policies.retain(|kept| {
-            let whose = &kept.settings.scope.whose;
-            matches!(whose, PolicyWhose::All) || *whose == PolicyWhose::Account(account)
+        self.policies.retain(|kept| match &kept.settings.scope.whose {
+            PolicyWhose::All | PolicyWhose::Class(_) => true,
+            PolicyWhose::Domain(domain) => domains.contains(domain),
+            PolicyWhose::Account(wished) => *wished == account,
         });
         self.erased.retain(|erased| erased.account == account);
         self

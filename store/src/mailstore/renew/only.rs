@@ -6,12 +6,14 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use redoubt_log::id::{AccountId, LogIndex};
-use redoubt_log::record::Reach;
+use redoubt_log::record::{PolicyWhose, Reach};
 
 use crate::hash::{StateHash, is_hashed};
 use crate::holds;
 use crate::keys::{Bytes, DIRECTORY, Key, Meta, Object, Parts, floors, parse_history, referrers};
-use crate::keys::{events_of, left_account, left_mailboxes, marks_of, objects, retained_of};
+use crate::keys::{asked_of, events_of, left_account, left_domain, left_mailboxes, marks_of};
+use crate::keys::{objects, policies, retained_of};
+use crate::retention::Policy;
 use crate::rows::{AddressRow, DomainRow, FloorRow, Version};
 use crate::storage::{
     APPLIED_KEY, Batch, KeyRange, Order, Read, Storage, StorageError, Table, Write, decode, encode,
@@ -32,6 +34,7 @@ pub fn only_account<S: Storage>(from: &dyn Read, to: &mut S, account: AccountId)
     copy.own()?;
     copy.directory()?;
     copy.retention()?;
+    copy.policies()?;
     copy.records()?;
     copy.tables()
 }
@@ -98,7 +101,9 @@ impl<S: Storage> Copy<'_, S> {
             self.all_of(table, &range)?;
         }
         self.all_of(Table::EmailPlacement, &retained_of(account).range())?;
-        for bound in [events_of(account), left_account(account), left_mailboxes(account)] {
+        for bound in
+            [events_of(account), left_account(account), left_mailboxes(account), asked_of(account)]
+        {
             self.all_of(Table::Account, &bound.range())?;
         }
         self.rows(Table::Seen, &range, |_, key, value| {
@@ -242,6 +247,33 @@ impl<S: Storage> Copy<'_, S> {
             }
             let range = marks_of(hold).u64(account.0).range();
             self.all_of(Table::EmailPlacement, &range)?;
+        }
+        Ok(())
+    }
+
+    /// Policies that are over its mail or may come to be, with what they have left, locked or not.
+    fn policies(&mut self) -> Copied {
+        let account = self.account;
+        self.rows(Table::Account, &policies().range(), |copy, key, value| {
+            let policy: Policy = decode(Table::Account, key, value)?;
+            let said = policy.versions.iter().filter_map(|version| version.settings.as_ref());
+            let over = said.map(|said| &said.scope.whose).any(|whose| match whose {
+                PolicyWhose::All | PolicyWhose::Class(_) => true,
+                PolicyWhose::Domain(domain) => copy.domains.contains(domain),
+                PolicyWhose::Account(wished) => *wished == account,
+            });
+            // What its rows name of one that was over it only before.
+            let left =
+                copy.from.get(Table::Account, &Key::LeftAccount(account, policy.id).bytes())?;
+            Ok((over || left.is_some()).then(|| value.to_vec()))
+        })?;
+        for domain in self.domains.clone() {
+            self.all_of(Table::Account, &left_domain(&domain).range())?;
+        }
+        for key in [Key::Labelled(account), Key::Purged(account)].map(|key| key.bytes()) {
+            if let Some(value) = self.from.get(Table::Account, &key)? {
+                self.put(Table::Account, &key, value)?;
+            }
         }
         Ok(())
     }
