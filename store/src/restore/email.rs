@@ -105,9 +105,42 @@ impl Work<'_> {
             },
         };
         let what = || format!("email {email} as it last was");
-        reaches(self.view, self.wish.account, at, what)?;
+        match reaches(self.view, self.wish.account, at, what) {
+            Err(PlanError::BelowFloor { .. })
+                if self.wish.at.is_none() && self.is_kept(email)? =>
+            {
+                return self.last_places(email, at);
+            }
+            reached => reached?,
+        }
         let found = stands::of_emails(&self.view.at(at), self.wish.account, [email])?;
         Ok(found.into_values().flatten().map(|stand| (at, stand)).collect())
+    }
+
+    /// Whether a policy keeps it, so that all of it is there though the history begins later.
+    fn is_kept(&self, email: EmailId) -> Planned<bool> {
+        let Some(applied) = self.view.applied() else { return Ok(false) };
+        let found = self.view.retention_of(self.wish.account, email, applied.time)?;
+        Ok(found.is_some_and(|(_, verdict)| verdict.kept_by(applied.time).is_some()))
+    }
+
+    /// Where it stood last, by what says so itself: no view goes back there.
+    fn last_places(&self, email: EmailId, at: LogIndex) -> Planned<Vec<(LogIndex, Stand)>> {
+        let (account, mut found) = (self.wish.account, Vec::new());
+        for (mailbox, uid, standing) in stood(self.view, account, email)? {
+            let end = end(standing.until, self.mailboxes.hidden_at(mailbox));
+            if end.is_none_or(|end| end.0.saturating_sub(1) != at.0) {
+                continue;
+            }
+            let versions = self.view.history(&Object::Placement(account, mailbox, uid))?;
+            let Some(value) = versions.into_iter().rev().find_map(|version| version.value) else {
+                continue;
+            };
+            let version: PlacementVersion = decode(Table::History, &[], &value)?;
+            let PlacementVersion { flags, keywords, modseq, .. } = version;
+            found.push((at, Stand { mailbox, uid, flags, keywords, modseq }));
+        }
+        Ok(found)
     }
 
     /// Now, if it is shown; else before the last of its placements went. `None` if there were
@@ -148,7 +181,8 @@ impl Work<'_> {
         let special_use = self.mailboxes.at(mailbox, at).and_then(|row| row.special_use);
         match self.mailboxes.name_at(mailbox, at) {
             Some(name) => self.tree.target(&name, special_use),
-            None => RestoreTo::Mailbox(mailbox),
+            // What is kept for longer than the history may outlive its mailbox's name.
+            None => self.tree.target("INBOX", None),
         }
     }
 
