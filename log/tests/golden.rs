@@ -195,7 +195,7 @@ fn policies() -> Vec<Change> {
             policy,
             version,
             account,
-            emails: emails.clone(),
+            emails: emails.iter().map(|email| (*email, Held::Unread)).collect(),
             upto: 78.into(),
         }),
         Change::PoliciesKept(PoliciesKept {

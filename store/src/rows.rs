@@ -6,8 +6,8 @@ use redoubt_log::id::{
 };
 use redoubt_log::record::{
     AccountSettings, Actor, Address, Arrival, CaptureRule, ClassSettings, DomainSettings,
-    EraseReached, Flags, HoldSet, Keyword, Limits, Outcome, Releasing, RestoreCounts, RestoreEnded,
-    RestoreMode, RestoreOptions, Restored, SpecialUse, ThreadKeys, Why,
+    EraseReached, Flags, Held, HoldSet, Keyword, Limits, Outcome, Releasing, RestoreCounts,
+    RestoreEnded, RestoreMode, RestoreOptions, Restored, SpecialUse, ThreadKeys, Why,
 };
 use serde::{Deserialize, Serialize};
 
@@ -357,8 +357,8 @@ pub struct RetainedRow {
     pub captured: Vec<Captured>,
     /// Policies that were put on it, and when.
     pub labels: Vec<(PolicyId, Timestamp)>,
-    /// Policies, with the version, whose query found it.
-    pub found: Vec<(PolicyId, u32)>,
+    /// Policies, with the version, whose query found it, or could not tell.
+    pub found: Vec<(PolicyId, u32, Held)>,
 }
 
 /// What a mailbox was to a policy when it got another name, or went.

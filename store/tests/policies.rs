@@ -622,13 +622,41 @@ fn what_a_query_has_not_looked_at_counts_as_found() {
     let (found, other) = (story.deliver(ALICE), story.deliver(ALICE));
     assert_eq!(story.floor(ALICE, &found), Some(Until::Unknown));
     let upto = other.email.sequence;
-    let emails = vec![found.email];
+    let emails = vec![(found.email, Held::Matches)];
     let matched = PolicyMatched { policy: by, version: 1, account: ALICE, emails, upto };
     story.done(Change::PolicyMatched(matched));
     assert!(matches!(story.floor(ALICE, &found), Some(Until::Time(_))));
     assert_eq!(story.floor(ALICE, &other), None);
     let later = story.deliver(ALICE);
     assert_eq!(story.floor(ALICE, &later), Some(Until::Unknown));
+}
+
+/// By a query only what it has found goes: not what it was not asked about, nor what it cannot
+/// tell of.
+#[test]
+fn a_query_takes_what_it_has_found() {
+    let mut story = Story::new();
+    let scope = PolicyScope { query: Some("subject:offer".into()), ..all() };
+    let settings = PolicySettings { scope, ..policy("offers", None, Some(days(1))) };
+    let by = story.set(settings.clone());
+    let mails = [story.deliver(ALICE), story.deliver(ALICE), story.deliver(ALICE)];
+    story.wait();
+    for mail in &mails {
+        assert!(story.purge(ALICE, by, mail).is_err(), "it was not asked");
+    }
+    let emails = vec![(mails[0].email, Held::Matches), (mails[1].email, Held::Unread)];
+    let upto = mails[2].email.sequence;
+    let matched = PolicyMatched { policy: by, version: 1, account: ALICE, emails, upto };
+    story.done(Change::PolicyMatched(matched.clone()));
+    assert!(story.purge(ALICE, by, &mails[1]).is_err(), "it cannot be told");
+    assert!(story.purge(ALICE, by, &mails[2]).is_err(), "it was not found");
+    story.purge(ALICE, by, &mails[0]).unwrap();
+    // Another version is asked anew.
+    story.change(by, PolicySettings { delete: Some(days(2)), ..settings }).unwrap();
+    assert_eq!(story.submit(Change::PolicyMatched(matched)), Err(Rejection::DecidedBefore));
+    story.wait();
+    assert!(story.purge(ALICE, by, &mails[1]).is_err());
+    story.clean();
 }
 
 /// Who goes back to before a policy was locked is bound by it all the same.

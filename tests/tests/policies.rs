@@ -94,6 +94,44 @@ fn what_a_floor_keeps_stays_in_the_packs() {
     assert!(scene.server.run(&["check"]).status.success());
 }
 
+/// A policy over a query keeps what that finds, now and later, and nothing else.
+#[test]
+fn what_a_query_finds_is_kept() {
+    let scene = Scene::with(&[ALICE, BOB], &[("REDOUBT_HISTORY_KEEP", "1s")]);
+    let put = |n: usize| {
+        let mut imap = Imap::login(scene.server.imap(), ALICE).unwrap();
+        assert!(imap.append("INBOX", "", &planted(n)).unwrap().is_ok());
+    };
+    put(0);
+    put(1);
+    let query = "from:a@example.net (subject:0 OR subject:2)";
+    scene.code(&["policy", "add", "found", "--all", "--query", query, "--keep", "30d"], 0);
+    put(2);
+    put(3);
+    let listed = scene.json(&["ls", ALICE, "INBOX"]);
+    let ids: Vec<&str> = listed.iter().map(|line| line["email_id"].as_str().unwrap()).collect();
+    let kept = |n: usize| scene.code(&["why", ALICE, ids[n]], 0).contains("(found)");
+    let asked = until(PATIENCE, || (!kept(1) && !kept(3)).then_some(()));
+    assert!(asked.is_some(), "the query is not asked");
+    assert!(kept(0) && kept(2));
+    scene.empty(ALICE);
+    let gone = until(PATIENCE, || {
+        // The log's time goes on with its records.
+        scene.code(&["account", "set", BOB, "--name", "Bob"], 0);
+        scene.code(&["account", "set", BOB, "--name", "B"], 0);
+        [1, 3].iter().all(|n| !is_in_packs(scene.server.data(), &planted(*n))).then_some(())
+    });
+    assert!(gone.is_some(), "what nothing keeps is still there");
+    assert!([0, 2].iter().all(|n| is_in_packs(scene.server.data(), &planted(*n))));
+    for (text, why) in [("is:read", "is:"), ("from:", "from"), ("in:INBOX a", "in:")] {
+        let said = scene.code(&["policy", "set", "found", "--query", text], 2);
+        assert!(said.contains(why), "{said}");
+    }
+    let shown = scene.code(&["policy", "list"], 0);
+    assert!(shown.contains("subject:0"), "{shown}");
+    assert!(scene.server.run(&["check"]).status.success());
+}
+
 /// A deletion waits seven days, then takes what is due, and nothing of it stays on the disk.
 #[test]
 fn what_a_policy_takes_leaves_the_packs() {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Keyword, SpecialUse};
+use super::{Held, Keyword, SpecialUse};
 use crate::id::{
     AccountId, ClassId, EmailId, LogIndex, MailboxId, PolicyId, Sequence, Timestamp, Uid,
 };
@@ -180,8 +180,9 @@ pub struct PolicyMatched {
     pub version: u32,
     /// In whose mail.
     pub account: AccountId,
-    /// What it has found.
-    pub emails: Vec<EmailId>,
+    /// What it has found; also what it cannot tell of, since not all of its text could be had: a
+    /// floor is over that, a deletion is not.
+    pub emails: Vec<(EmailId, Held)>,
     /// Emails that came up to here were asked about.
     pub upto: Sequence,
 }

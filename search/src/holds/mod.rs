@@ -1,5 +1,6 @@
-//! Holds by query: what a query holds is judged here, outside `apply`, behind deliveries, by
-//! whoever leads, and comes into the log as marks. What is not judged yet counts as held.
+//! Holds and policies by query: what a query holds or finds is judged here, outside `apply`, behind
+//! deliveries, by whoever leads, and comes into the log as marks. What is not judged yet counts as
+//! held, as kept, and as not to be deleted.
 
 mod judge;
 mod work;
@@ -20,8 +21,8 @@ pub enum HoldQueryError {
     Query(#[from] Box<QueryError>),
     /// It asks for what may be otherwise tomorrow.
     #[error(
-        "{0} asks for what may change, and a hold is over what an email is: its texts, people, \
-         dates, size and ids; accounts are named beside the query"
+        "{0} asks for what may change, and a hold or a policy is over what an email is: its texts, \
+         people, dates, size and ids; accounts are named beside the query"
     )]
     Changes(&'static str),
 }

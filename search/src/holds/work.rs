@@ -7,9 +7,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use redoubt_log::id::{AccountId, EmailId, HoldId, LogIndex};
+use redoubt_log::id::{AccountId, EmailId, HoldId, LogIndex, PolicyId, Timestamp};
 use redoubt_log::raft::{EntryKind, LogEntry, record_of};
-use redoubt_log::record::{Change, Held, HoldMarks, Judged};
+use redoubt_log::record::{Change, Held, HoldMarks, Judged, PolicyMatched, PolicySettings};
 use redoubt_store::mailstore::{Mailstore, StoreError, WriteError};
 use redoubt_store::pauses::Ending;
 use redoubt_store::view::{Hold, View};
@@ -70,15 +70,74 @@ enum WorkError {
     Ending,
 }
 
+/// Whose query it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Asker {
+    Hold(HoldId),
+    /// A policy's, by the version that says it.
+    Policy(PolicyId, u32),
+}
+
+impl std::fmt::Display for Asker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Hold(hold) => write!(f, "hold {hold}"),
+            Self::Policy(policy, version) => write!(f, "policy {policy}, version {version}"),
+        }
+    }
+}
+
+/// A query, and whom it is asked of.
+struct Asked {
+    asker: Asker,
+    text: String,
+    set: Timestamp,
+    over: Over,
+}
+
+/// Whose mail a query is over.
+enum Over {
+    Hold(Box<Hold>),
+    Policy(Box<PolicySettings>),
+}
+
+impl Asked {
+    fn accounts(&self, view: &View) -> Result<Vec<AccountId>, StoreError> {
+        match &self.over {
+            Over::Hold(hold) => view.reached_by(hold),
+            Over::Policy(settings) => view.under(settings),
+        }
+    }
+}
+
+/// All queries that are asked as of a view.
+fn asked(view: &View) -> Result<Vec<Asked>, StoreError> {
+    let mut all = Vec::new();
+    for hold in view.holds()? {
+        let Some(query) = hold.terms.scope.query() else { continue };
+        let (asker, text, set) = (Asker::Hold(hold.id), query.text.clone(), hold.set);
+        all.push(Asked { asker, text, set, over: Over::Hold(Box::new(hold)) });
+    }
+    for policy in view.policies()? {
+        let Some(version) = policy.newest() else { continue };
+        let Some(settings) = &version.settings else { continue };
+        let Some(text) = settings.scope.query.clone() else { continue };
+        let asker = Asker::Policy(policy.id, version.number);
+        let over = Over::Policy(Box::new(settings.clone()));
+        all.push(Asked { asker, text, set: version.set, over });
+    }
+    Ok(all)
+}
+
 /// Where there is something to look at.
 #[derive(Debug, Default)]
 struct Followed {
     /// Everything up to this entry was looked at.
     upto: Option<LogIndex>,
-    /// Queries by hold, with the accounts that may have something new.
-    holds: BTreeMap<HoldId, (Query, BTreeSet<AccountId>)>,
-    /// Holds whose query this program does not read: they hold everything.
-    unread: BTreeSet<HoldId>,
+    /// Queries, with the accounts that may have something new.
+    asked: BTreeMap<Asker, (Query, BTreeSet<AccountId>)>,
+    /// Those that this program does not read: what is not judged is held, and kept.
+    unread: BTreeSet<Asker>,
 }
 
 impl HoldJudge {
@@ -151,43 +210,47 @@ impl HoldJudge {
             return Ok(());
         }
         self.follow(followed, applied)?;
-        let holds: Vec<HoldId> = followed.holds.keys().copied().collect();
-        for hold in holds {
-            let Some((query, accounts)) = followed.holds.get_mut(&hold) else { continue };
+        let askers: Vec<Asker> = followed.asked.keys().copied().collect();
+        for asker in askers {
+            let Some((query, accounts)) = followed.asked.get_mut(&asker) else { continue };
             while !accounts.is_empty() {
-                self.record(hold, query, accounts)?;
+                match asker {
+                    Asker::Hold(hold) => self.record(hold, query, accounts)?,
+                    Asker::Policy(policy, version) => {
+                        self.record_found((policy, version), query, accounts)?;
+                    }
+                }
             }
         }
         followed.upto = Some(applied);
         Ok(())
     }
 
-    /// Finds whose mail is new, and which holds are.
+    /// Finds whose mail is new, and which queries are.
     fn follow(&self, followed: &mut Followed, applied: LogIndex) -> Result<(), WorkError> {
         let view = self.0.store.local_view()?;
-        let touched = if followed.holds.is_empty() {
+        let touched = if followed.asked.is_empty() {
             Some(BTreeSet::new())
         } else {
             self.touched(followed.upto, applied)
         };
-        let holds = view.holds()?;
-        let there = |id: &HoldId| holds.iter().any(|hold| hold.id == *id);
-        followed.holds.retain(|id, _| there(id));
-        followed.unread.retain(|id| there(id));
-        for hold in &holds {
-            let Some(query) = hold.terms.scope.query() else { continue };
-            match followed.holds.get_mut(&hold.id) {
+        let all = asked(&view)?;
+        let there = |asker: &Asker| all.iter().any(|asked| asked.asker == *asker);
+        followed.asked.retain(|asker, _| there(asker));
+        followed.unread.retain(there);
+        for asked in &all {
+            match followed.asked.get_mut(&asked.asker) {
                 Some((_, accounts)) => match &touched {
                     Some(touched) => accounts.extend(touched),
-                    None => accounts.extend(view.reached_by(hold)?),
+                    None => accounts.extend(asked.accounts(&view)?),
                 },
-                None if followed.unread.contains(&hold.id) => {}
-                None => match read(&query.text, hold.set) {
+                None if followed.unread.contains(&asked.asker) => {}
+                None => match read(&asked.text, asked.set) {
                     Ok(query) => {
-                        let accounts = view.reached_by(hold)?.into_iter().collect();
-                        followed.holds.insert(hold.id, (query, accounts));
+                        let accounts = asked.accounts(&view)?.into_iter().collect();
+                        followed.asked.insert(asked.asker, (query, accounts));
                     }
-                    Err(error) => unread(followed, hold, &error),
+                    Err(error) => unread(followed, asked.asker, &error),
                 },
             }
         }
@@ -249,18 +312,69 @@ impl HoldJudge {
         emails: &[EmailId],
     ) -> Result<Option<Judged>, WorkError> {
         let Some(upto) = emails.last().copied() else { return Ok(None) };
+        let marks = self.found(view, query, account, emails)?;
+        let after = view.judged(hold, account)?.upto;
+        Ok(Some(Judged { account, after, upto, marks }))
+    }
+
+    /// What a query finds among some emails, and of what it cannot tell.
+    fn found(
+        &self,
+        view: &View,
+        query: &Query,
+        account: AccountId,
+        emails: &[EmailId],
+    ) -> Result<Vec<(EmailId, Held)>, WorkError> {
         let judge = Judge { view, reader: &self.0.store, texts: &self.0.texts };
-        let mut marks: Vec<(EmailId, Held)> = Vec::new();
+        let mut found: Vec<(EmailId, Held)> = Vec::new();
         for email in emails {
             if self.0.ending.has_begun() {
                 return Err(WorkError::Ending);
             }
             self.0.pace.lock().rest(self.0.store.applied(), false);
-            let held = judge.judge(query, account, *email).map_err(|error| self.ended(error))?;
-            marks.extend(held.map(|held| (*email, held)));
+            let how = judge.judge(query, account, *email).map_err(|error| self.ended(error))?;
+            found.extend(how.map(|how| (*email, how)));
         }
-        let after = view.judged(hold, account)?.upto;
-        Ok(Some(Judged { account, after, upto, marks }))
+        Ok(found)
+    }
+
+    /// Asks a policy's query of one account's emails, for one record.
+    fn record_found(
+        &self,
+        (policy, version): (PolicyId, u32),
+        query: &Query,
+        accounts: &mut BTreeSet<AccountId>,
+    ) -> Result<(), WorkError> {
+        let Some(account) = accounts.first().copied() else { return Ok(()) };
+        let view = self.0.store.local_view()?;
+        let policies = view.policies()?;
+        let newest = policies.iter().find(|known| known.id == policy).and_then(|it| it.newest());
+        let said = newest.filter(|newest| newest.number == version);
+        let Some(said) = said.and_then(|newest| newest.settings.as_ref()) else {
+            // Another version is asked by the next turn.
+            accounts.clear();
+            return Ok(());
+        };
+        let emails = match view.is_under(said, account)? {
+            true => view.unasked((policy, version), account, BATCH)?,
+            false => Vec::new(),
+        };
+        let Some(last) = emails.last() else {
+            accounts.remove(&account);
+            return Ok(());
+        };
+        let (upto, emails) = (last.sequence, self.found(&view, query, account, &emails)?);
+        let matched = PolicyMatched { policy, version, account, emails, upto };
+        match self.0.runtime.block_on(self.0.store.policy_matched(matched)) {
+            Ok(()) => Ok(()),
+            Err(WriteError::Rejected(why)) => {
+                // Somebody else has asked, or another version is asked by now.
+                tracing::debug!(%policy, %why, "what was found is not taken");
+                accounts.remove(&account);
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What the end makes impossible is no error.
@@ -293,9 +407,9 @@ fn is_over(view: &View, hold: HoldId, account: AccountId) -> Result<bool, StoreE
     Ok(view.holds_over(account)?.iter().any(|over| over.id == hold))
 }
 
-fn unread(followed: &mut Followed, hold: &Hold, error: &HoldQueryError) {
-    tracing::error!(hold = %hold.id, %error, "the query of a hold is not read: it holds all");
-    followed.unread.insert(hold.id);
+fn unread(followed: &mut Followed, asker: Asker, error: &HoldQueryError) {
+    tracing::error!(%asker, %error, "a query is not read: it holds and keeps all");
+    followed.unread.insert(asker);
 }
 
 /// Whose mail a record may have brought, or brought under a hold; `None`: anybody's.
@@ -314,7 +428,12 @@ fn accounts_of(entry: &LogEntry) -> Option<Vec<AccountId>> {
         Change::Append(r) => Some(vec![r.account]),
         Change::AccountRename(r) => Some(vec![r.account]),
         Change::RestoreNow(r) => Some(vec![r.account]),
-        Change::RestorePiece(_) | Change::NewLineage(_) | Change::HoldsKept(_) => None,
+        Change::RestorePiece(_)
+        | Change::NewLineage(_)
+        | Change::HoldsKept(_)
+        | Change::PoliciesKept(_)
+        | Change::AccountClass(_)
+        | Change::DomainClass(_) => None,
         _ => Some(Vec::new()),
     }
 }

@@ -290,14 +290,12 @@ pub(crate) fn matched(work: &mut Work<'_>, record: &PolicyMatched) -> Ruled<Done
         return Err(Rejection::DecidedBefore.into());
     }
     work.tx.put(&key, &AskedRow { version, upto })?;
-    for email in &record.emails {
+    for (email, how) in &record.emails {
         let key = Key::Retained(a, *email);
         if is_known(work, a, *email)? {
             let mut row: RetainedRow = work.tx.get(&key)?.unwrap_or_default();
-            row.found.retain(|(id, old)| *id != record.policy || *old == version);
-            if !row.found.contains(&(record.policy, version)) {
-                row.found.push((record.policy, version));
-            }
+            row.found.retain(|(id, ..)| *id != record.policy);
+            row.found.push((record.policy, version, *how));
             work.tx.put(&key, &row)?;
         }
     }

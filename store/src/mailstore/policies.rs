@@ -8,16 +8,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
-use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, ModSeq, PolicyId, Timestamp};
+use redoubt_log::id::{
+    AccountId, EmailId, LogIndex, MailboxId, ModSeq, OperationId, PolicyId, Timestamp,
+};
 use redoubt_log::record::{
-    Address, Change, Done, MAX_CHANGES, PurgeItem, PurgePolicy, Rejection, SpecialUse, Why,
+    Actor, Address, Change, Done, MAX_CHANGES, PolicyMatched, PurgeItem, PurgePolicy, Rejection,
+    SpecialUse, Why,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::rounds::{Leads, rest};
 use super::{Inner, Mailstore, StoreError, WriteError, retention};
-use crate::retention::{Facts, Policy, Until, due_places, judge};
+use crate::retention::{Facts, Policy, Until, due_places, is_unasked, judge};
 use crate::view::{Mailbox, View};
 
 /// Emails that are looked at together.
@@ -97,6 +100,16 @@ pub(super) async fn run(store: Weak<Inner>) {
 }
 
 impl Mailstore {
+    /// Puts into the log what a policy's query has found.
+    ///
+    /// # Errors
+    /// [`WriteError`]: also where another version is asked by now.
+    pub async fn policy_matched(&self, matched: PolicyMatched) -> Result<(), WriteError> {
+        let change = Change::PolicyMatched(matched);
+        let done = self.inner.propose(&Actor::SYSTEM, OperationId::random(), change).await?;
+        done.result.map(drop).map_err(WriteError::Rejected)
+    }
+
     /// What the last round of policies has found, on a node that led.
     pub fn policy_round(&self) -> PolicyRound {
         *self.inner.policies_seen.lock()
@@ -373,6 +386,10 @@ fn find(
 ) -> Result<Found, StoreError> {
     let mut found = Found { looked: emails.len() as u64, held: 0, next: None, due: Vec::new() };
     for facts in view.facts(account, emails)?.into_iter().flatten() {
+        if policies.iter().any(|policy| is_unasked(policy, &facts)) {
+            // What a query finds is told by nothing else.
+            found.next = sooner(found.next, Some(now));
+        }
         let verdict = judge(policies, &facts, now);
         if verdict.goes().is_none_or(|goes| goes > now) {
             // What else may come to act is a change of what binds.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use redoubt_log::id::{AccountId, ClassId, EmailId, LogIndex, MailboxId, PolicyId, Sequence};
 use redoubt_log::id::{Timestamp, Uid};
-use redoubt_log::record::SpecialUse;
+use redoubt_log::record::{Held, SpecialUse};
 use serde::de::DeserializeOwned;
 
 use super::judge::{self, Until};
@@ -233,8 +233,11 @@ pub(crate) fn email_facts(
         None => None,
     };
     let asked = of.asked.iter().filter(|(_, row)| email.sequence <= row.upto);
-    let asked = asked
-        .map(|(policy, row)| (*policy, row.version, kept.found.contains(&(*policy, row.version))));
+    let asked = asked.map(|(policy, row)| {
+        let is =
+            |(id, version, _): &&(PolicyId, u32, Held)| (id, version) == (policy, &row.version);
+        (*policy, row.version, kept.found.iter().find(is).map(|(_, _, how)| *how))
+    });
     Ok(Some(Facts {
         account: a,
         domain: of.domain.clone(),

@@ -2,7 +2,7 @@
 
 use redoubt_log::id::{AccountId, ClassId, MailboxId, PolicyId, Timestamp, Uid};
 use redoubt_log::record::{
-    PolicyAnchor, PolicyDirection, PolicyMailbox, PolicyScope, PolicySettings, PolicyWhose,
+    Held, PolicyAnchor, PolicyDirection, PolicyMailbox, PolicyScope, PolicySettings, PolicyWhose,
     SpecialUse,
 };
 use serde::{Deserialize, Serialize};
@@ -151,10 +151,8 @@ fn due(policy: &Policy, facts: &Facts, place: &Stands, now: Timestamp) -> Option
         let settings = version.settings.as_ref()?;
         let after = settings.delete?;
         let asked = match &settings.scope.query {
-            Some(_) => facts
-                .asked
-                .iter()
-                .any(|(id, number, found)| *id == policy.id && *number == version.number && *found),
+            // What it cannot tell of stays.
+            Some(_) => answer(policy, version, facts) == Some(Some(Held::Matches)),
             None => true,
         };
         if !asked || !is_over(&settings.scope, facts) || !takes(settings, facts, place) {
@@ -215,13 +213,10 @@ fn floor_from(
         over && facts.places.iter().any(|place| floors(policy.id, settings, facts, place));
     let mut unknown = false;
     if here && settings.scope.query.is_some() {
-        let asked = facts
-            .asked
-            .iter()
-            .find(|(id, number, _)| *id == policy.id && *number == version.number);
+        let asked = answer(policy, version, facts);
         // What was not asked about yet counts as found.
         unknown = asked.is_none();
-        here = asked.is_none_or(|(_, _, found)| *found);
+        here = asked.is_none_or(|found| found.is_some());
     }
     if captured.is_none() && !here {
         return None;
@@ -234,6 +229,22 @@ fn floor_from(
         return Some(event(facts, name).map_or(Until::Unknown, Until::Time));
     }
     live.into_iter().chain(captured).max().map(Until::Time)
+}
+
+/// What a version's query says of an email, once it was asked.
+fn answer(policy: &Policy, version: &PolicyVersion, facts: &Facts) -> Option<Option<Held>> {
+    let of = |(id, number, _): &&(PolicyId, u32, _)| (*id, *number) == (policy.id, version.number);
+    facts.asked.iter().find(of).map(|(_, _, found)| *found)
+}
+
+/// Whether a policy's query is still to be asked about an email that it may be over.
+pub fn is_unasked(policy: &Policy, facts: &Facts) -> bool {
+    let asks = |version: &&PolicyVersion| {
+        let said = version.settings.as_ref().map(|settings| &settings.scope);
+        said.is_some_and(|scope| scope.query.is_some() && is_over(scope, facts))
+    };
+    let newest = policy.newest().filter(asks);
+    newest.is_some_and(|version| answer(policy, version, facts).is_none())
 }
 
 fn anchor_of_floor(id: PolicyId, settings: &PolicySettings, facts: &Facts) -> Option<Timestamp> {

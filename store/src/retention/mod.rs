@@ -11,7 +11,9 @@ mod facts;
 mod judge;
 
 use redoubt_log::id::{AccountId, ClassId, EmailId, LogIndex, MailboxId, PolicyId, Timestamp, Uid};
-use redoubt_log::record::{Flags, Keyword, PolicyAnchor, PolicySettings, Principal, SpecialUse};
+use redoubt_log::record::{
+    Flags, Held, Keyword, PolicyAnchor, PolicySettings, Principal, SpecialUse,
+};
 use redoubt_log::world::{self, Mutation};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +21,7 @@ pub(crate) use facts::{
     AccountFacts, Rows, account_facts, asked_upto, captured, email_facts, left_under,
     mailbox_named, policies, version_there,
 };
-pub use judge::{Judged, Kept, Until, Verdict, due_places, horizon_end, judge};
+pub use judge::{Judged, Kept, Until, Verdict, due_places, horizon_end, is_unasked, judge};
 pub(crate) use judge::{covers, is_below};
 
 /// What a new or shorter rule waits before it acts, in milliseconds: seven days.
@@ -159,7 +161,7 @@ pub struct Facts {
     /// What happened to its account, by name.
     pub events: Vec<(String, Timestamp)>,
     /// Policies whose query was asked about it, with the version, and whether it found it.
-    pub asked: Vec<(PolicyId, u32, bool)>,
+    pub asked: Vec<(PolicyId, u32, Option<Held>)>,
 }
 
 /// Where an email stands.

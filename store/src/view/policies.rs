@@ -4,9 +4,11 @@ use redoubt_log::id::{
     AccountId, EmailId, LogIndex, MailboxId, PolicyId, Sequence, Timestamp, Uid,
 };
 
+use redoubt_log::record::PolicySettings;
 use serde::{Deserialize, Serialize};
 
 use super::{Key, StorageError, StoreError, View};
+use crate::holds;
 use crate::keys::Meta;
 use crate::retention::{self, Facts, Policy, Verdict, account_facts, email_facts, judge};
 use crate::rows::{AccountRow, PolicyDayRow};
@@ -131,6 +133,56 @@ impl View {
         policy: PolicyId,
     ) -> Result<Option<(u32, Sequence)>, StoreError> {
         Ok(retention::asked_upto(self, account, policy)?)
+    }
+
+    /// Emails of an account, live or in its history, that a version of a policy's query was not
+    /// asked about: by rising id, about `limit`, and those of one entry together.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn unasked(
+        &self,
+        (policy, version): (PolicyId, u32),
+        account: AccountId,
+        limit: usize,
+    ) -> Result<Vec<EmailId>, StoreError> {
+        let asked = self.asked_upto(account, policy)?.filter(|(known, _)| *known == version);
+        let after = asked.map(|(_, sequence)| EmailId { sequence, ordinal: u32::MAX });
+        let mut emails = holds::behind(&self.reader(), account, after, limit)?;
+        while let Some(last) = emails.last().copied() {
+            let more = holds::behind(&self.reader(), account, Some(last), limit.max(1))?;
+            let before = emails.len();
+            emails.extend(more.into_iter().take_while(|email| email.sequence == last.sequence));
+            if emails.len() == before {
+                break;
+            }
+        }
+        Ok(emails)
+    }
+
+    /// Whether what a policy says is over an account, wherever its mail stands.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn is_under(&self, said: &PolicySettings, account: AccountId) -> Result<bool, StoreError> {
+        let facts = account_facts(self, account)?;
+        Ok(facts.is_some_and(|facts| {
+            retention::covers(&said.scope.whose, account, facts.domain(), facts.class())
+        }))
+    }
+
+    /// Accounts that what a policy says is over, deleted ones too, by id.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn under(&self, said: &PolicySettings) -> Result<Vec<AccountId>, StoreError> {
+        let mut under = Vec::new();
+        for account in self.account_ids()? {
+            if self.is_under(said, account)? {
+                under.push(account);
+            }
+        }
+        Ok(under)
     }
 
     /// Whether a policy keeps an email that is expunged.

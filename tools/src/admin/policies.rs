@@ -156,8 +156,10 @@ async fn settings(app: &App, body: PolicyBody) -> Result<PolicySettings, ApiErro
         Whose::Class(name) => PolicyWhose::Class(class(app, name).await?),
         Whose::Account(name) => PolicyWhose::Account(app.account(&name).await?.id),
     };
-    if body.settings.scope.query.is_some() {
-        return Err(ApiError::bad("policies over a query are not there yet"));
+    if let Some(query) = &body.settings.scope.query {
+        // What is read now is read alike by whoever judges.
+        redoubt_search::holds::read(query, Timestamp::now())
+            .map_err(|error| ApiError::bad(error.to_string()))?;
     }
     let scope = PolicyScope { whose, ..body.settings.scope };
     Ok(PolicySettings { scope, ..body.settings })
@@ -253,6 +255,12 @@ async fn simulate(
     Json(Supposed { policy, body }): Json<Supposed>,
 ) -> Result<Json<PolicyEffect>, ApiError> {
     let settings = settings(&app, body).await?;
+    if settings.scope.query.is_some() {
+        return Err(ApiError::bad(
+            "a query is asked once its policy is set: set it, and `redoubt policy show` says what \
+             it would do, seven days before it takes anything",
+        ));
+    }
     app.read(move |view| {
         let mut policies = view.policies()?;
         let id = match policy {

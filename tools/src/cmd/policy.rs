@@ -120,6 +120,9 @@ pub struct Says {
     /// Over what went this way.
     #[arg(long)]
     direction: Option<Way>,
+    /// Over what a query finds (docs/search.md): what an email is, not what may change; `any` is all.
+    #[arg(long)]
+    query: Option<String>,
     /// From when on it counts: `received`, `sent`, `saved`, `labelled` or `event:NAME`.
     #[arg(long)]
     anchor: Option<String>,
@@ -221,6 +224,7 @@ impl Says {
         let scope = PolicyScope {
             mailbox: self.mailbox.as_deref().map_or(Ok(now.scope.mailbox), mailbox)?,
             tag: self.tag.map_or(now.scope.tag, |tag| Some(tag).filter(|tag| tag != "any")),
+            query: self.query.map_or(now.scope.query, |query| Some(query).filter(|q| q != "any")),
             direction: self.direction.map_or(now.scope.direction, |way| match way {
                 Way::Received => Some(PolicyDirection::Received),
                 Way::Sent => Some(PolicyDirection::Sent),
@@ -359,6 +363,7 @@ fn over(scope: &PolicyScope) -> String {
         Some(PolicyDirection::Sent) => text += ", sent",
         None => {}
     }
+    scope.query.iter().for_each(|query| text += &format!(", query {query}"));
     text
 }
 
