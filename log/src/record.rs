@@ -521,8 +521,7 @@ impl Record {
                 blobs.insert(read.asked);
             }
             Change::EraseBegin(begin) => {
-                blobs.insert(begin.asked);
-                blobs.extend(&begin.list);
+                blobs.extend(begin.blobs());
             }
             _ => {}
         }

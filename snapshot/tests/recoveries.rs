@@ -464,8 +464,10 @@ async fn one_that_was_cut_short_goes_on_with_what_it_had() {
     }
     let plan = scene.plan(None, Target::Latest).await.unwrap();
     let faults = &scene.there.faults;
+    let repository = scene.repository().await;
     let before = faults.calls.load(Ordering::SeqCst);
-    scene.try_recover(&plan, Wishes::default(), "whole").await.unwrap();
+    let into = scene.world.dir.path().join("whole");
+    recover(&repository, &plan, &into, Wishes::default(), &mut |_| {}).await.unwrap();
     let whole = faults.calls.load(Ordering::SeqCst) - before;
     let mut kept = 0;
     for calls in (3..whole).step_by(3) {

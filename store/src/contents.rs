@@ -33,7 +33,7 @@ pub struct Contents {
     /// Their octets, each email once in its account.
     pub raw_bytes: u64,
     /// Every blob that it names, by rising id, each once: contents and envelopes of all emails
-    /// of its history, wishes and plans of restores, reasons. Parts of recipes are not among
+    /// of its history, wishes and plans of restores and erasures, reasons. Parts of recipes are not among
     /// them.
     pub blobs: Vec<BlobId>,
 }
@@ -89,6 +89,9 @@ impl Contents {
         }
         for (_, row) in view.restores()? {
             self.blobs.extend(row.plan.into_iter().chain(row.wish));
+        }
+        for (_, row) in view.erasures()? {
+            self.blobs.extend(row.list.into_iter().chain(row.asked));
         }
         self.reasons(view, pauses).map_err(StoreError::from)
     }

@@ -444,6 +444,16 @@ pub struct ErasureRow {
     pub begun: Timestamp,
     /// The last record of its pieces: what goes because of it is decided from here on.
     pub last: LogIndex,
+    /// The first record that made any of what was erased; 0 where that is not known. No image of
+    /// a state before it has anything of it.
+    pub first: LogIndex,
+}
+
+impl ErasureRow {
+    /// Whether anything of its list may go yet.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self.state, ErasureState::Review | ErasureState::Working)
+    }
 }
 
 /// What stays of an email that was erased.
@@ -460,6 +470,9 @@ pub struct EraseReportRow {
     pub time: Timestamp,
     /// Each place.
     pub places: Vec<EraseReached>,
+    /// The first record that says that its views have nothing of it any more: images that it
+    /// takes of a later state have nothing either.
+    pub cleared: Option<LogIndex>,
 }
 
 /// What a row of the change feed says of its UID.

@@ -104,7 +104,6 @@ impl Archive {
             tracing::error!("backup.key_file: {error:#}");
             KeyWish::Absent
         });
-        mailstore.reaches(Arc::new(Erasing::new(place.clone(), key.clone())));
         let settings = Settings {
             place,
             key,
@@ -121,6 +120,7 @@ impl Archive {
             expiring: Expiring { every: hours(backup.expire_every_hours), keep: backup.keep() },
         };
         let watcher = Watcher::default();
+        mailstore.reaches(Arc::new(Erasing::new(mailstore.clone(), watcher.clone())));
         let task = tokio::spawn(run(mailstore.clone(), settings, watcher.clone(), gate, None));
         Ok(Some(Self { task, watcher }))
     }

@@ -26,6 +26,13 @@ pub struct EraseBegin {
     pub review: bool,
 }
 
+impl EraseBegin {
+    /// Every blob that it names.
+    pub fn blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
+        std::iter::once(self.asked).chain(self.list.iter().copied())
+    }
+}
+
 /// See [`Change::EraseReview`](super::Change::EraseReview).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EraseReview {

@@ -16,6 +16,7 @@ use redoubt_store::contents::Contents;
 use redoubt_store::mailstore::Mailstore;
 use redoubt_store::{Ending, Pauses};
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedMutexGuard;
 
 use super::known::Known;
 use super::send::{send, source};
@@ -91,7 +92,7 @@ pub struct BaseRun {
 
 /// What is shared with whoever asks how bases are, or for one.
 #[derive(Debug, Clone, Default)]
-pub struct BaseWatcher(Arc<Mutex<Watched>>);
+pub struct BaseWatcher(Arc<Mutex<Watched>>, Arc<tokio::sync::Mutex<()>>);
 
 #[derive(Debug, Default)]
 struct Watched {
@@ -117,6 +118,11 @@ impl BaseWatcher {
     pub fn request(&self) {
         let mut watched = self.0.lock();
         watched.wanted = watched.run.state != BaseState::Running;
+    }
+
+    /// While this is held none is taken; `None` while one is.
+    pub(super) fn turn(&self) -> Option<OwnedMutexGuard<()>> {
+        self.1.clone().try_lock_owned().ok()
     }
 
     /// Whether one was asked for, once.
@@ -215,6 +221,8 @@ impl Job {
     /// # Errors
     /// [`RepoError`]: no base is there then, and what was sent is not sent again.
     pub async fn take(&self, watcher: &BaseWatcher) -> Result<Description, RepoError> {
+        // Nothing goes meanwhile that it counts on.
+        let _turn = watcher.1.lock().await;
         watcher.begin();
         let came = self.taken(watcher).await;
         watcher.end(&came);

@@ -3,12 +3,13 @@
 //! The octets are a hash under a key that only this process knows, so that nobody
 //! can make a blob that is taken for another. What a sweep names does not count.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Instant, SystemTime};
 
 use parking_lot::Mutex;
 use redoubt_log::id::BlobId;
 
+use crate::repo::forget::Replaced;
 use crate::repo::names::{self, IndexName};
 use crate::repo::pack::Piece;
 use crate::repo::sweep::LOOK_AGAIN;
@@ -65,6 +66,23 @@ impl Known {
         if seen.len() == piece.pieces as usize {
             has.partly.remove(&id);
             has.blobs.insert(short);
+        }
+    }
+
+    /// Nobody is to count on these any more.
+    pub(super) fn forget(&self, blobs: &BTreeSet<BlobId>) {
+        let shorts: HashSet<[u8; 16]> = blobs.iter().map(|blob| self.short(blob)).collect();
+        let mut has = self.has.lock();
+        has.blobs.retain(|short| !shorts.contains(short));
+        has.partly.retain(|blob, _| !blobs.contains(blob));
+    }
+
+    /// Indexes took the place of others, and have nothing more than these had.
+    pub(super) fn replaced(&self, replaced: &[Replaced]) {
+        let mut has = self.has.lock();
+        for (old, new) in replaced {
+            has.indexes.remove(old);
+            has.indexes.extend(new);
         }
     }
 

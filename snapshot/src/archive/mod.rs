@@ -25,7 +25,7 @@ use redoubt_store::mailstore::Mailstore;
 
 pub use base::{BasePhase, BaseRun, BaseState, BaseWatcher, Job};
 pub use checks::{CheckStatus, Checked, Checks};
-pub use erased::Erasing;
+pub use erased::{Erasing, Forgetter, Forgetting};
 pub use expiring::{ExpireStatus, Expired, Expiring};
 pub use rollup::{Rolled, roll_up};
 pub use run::{ArchiveState, ArchiveStatus, Feeder, Settings, Watcher, run};
@@ -106,6 +106,12 @@ impl Archiver {
     pub fn job(&self) -> Job {
         let (store, repository) = (self.store.clone(), self.repository.clone());
         Job::new(store, repository, self.lineage.clone(), self.known.clone(), &self.secret)
+    }
+
+    /// What forgets in the repository what was erased, beside the archive.
+    pub fn forgetter(&self) -> Forgetter {
+        let (store, repository) = (self.store.clone(), self.repository.clone());
+        Forgetter { store, repository, lineage: self.lineage.clone(), known: self.known.clone() }
     }
 
     /// Why nothing can be recovered of this history yet, if so: its first entries are in no

@@ -16,7 +16,7 @@ use super::checks::{CheckSchedule, CheckWatcher};
 use super::expiring::{ExpireSchedule, ExpireStatus, ExpireWatcher, Expiring};
 use super::rollup::RollUp;
 use super::schedule::Schedule;
-use super::{Archiver, BaseRun, BaseWatcher, CheckStatus, Checks, Reached, Step};
+use super::{Archiver, BaseRun, BaseWatcher, CheckStatus, Checks, Forgetter, Reached, Step};
 use crate::repo::{KeyWish, Objects, Place, RepoError, Repository};
 
 /// A member that was heard within this is there.
@@ -123,7 +123,13 @@ pub struct ArchiveStatus {
 
 /// What is shared with whoever asks how the archive is.
 #[derive(Debug, Clone, Default)]
-pub struct Watcher(Arc<Mutex<Watched>>, BaseWatcher, CheckWatcher, ExpireWatcher);
+pub struct Watcher(
+    Arc<Mutex<Watched>>,
+    BaseWatcher,
+    CheckWatcher,
+    ExpireWatcher,
+    Arc<Mutex<Option<Forgetter>>>,
+);
 
 #[derive(Debug, Default)]
 struct Watched {
@@ -170,6 +176,11 @@ impl Watcher {
     /// Bases, and how to ask for one.
     pub fn bases(&self) -> &BaseWatcher {
         &self.1
+    }
+
+    /// What forgets in the repository; only where this node feeds it.
+    pub(super) fn forgetter(&self) -> Option<Forgetter> {
+        self.4.lock().clone()
     }
 
     fn change(&self, change: impl FnOnce(&mut ArchiveStatus)) {
@@ -352,7 +363,7 @@ impl Worker {
         let cluster = self.store.node().cluster();
         let feeder = feeder_of(&cluster, self.settings.feeder);
         if feeder != Some(cluster.node) {
-            self.archiver = None;
+            self.set_archiver(None);
             self.wait_for_others(feeder);
             return self.base_here().await;
         }
@@ -394,7 +405,7 @@ impl Worker {
             let archiver = Archiver::open(self.store.clone(), repository).await?;
             let text = archiver.lacks_beginning().await?;
             self.store.alarms().set(AlarmKind::Archive, "beginning", text);
-            self.archiver = Some(archiver);
+            self.set_archiver(Some(archiver));
         }
         // What comes meanwhile is for the next turn: under load it would be object upon object.
         let end = self.store.applied();
@@ -420,6 +431,12 @@ impl Worker {
                 return Ok(());
             }
         }
+    }
+
+    /// Who feeds the repository forgets in it too.
+    fn set_archiver(&mut self, archiver: Option<Archiver>) {
+        *self.watcher.4.lock() = archiver.as_ref().map(Archiver::forgetter);
+        self.archiver = archiver;
     }
 
     async fn repository(&self) -> Result<Repository, RepoError> {
@@ -460,7 +477,7 @@ impl Worker {
     /// What passes by itself is an alarm when it lasts; all else is one at once.
     fn went_wrong(&mut self, error: &RepoError) {
         if !error.is_passing() {
-            self.archiver = None;
+            self.set_archiver(None);
         }
         self.watcher.look(self.watcher.status().index, self.store.applied());
         self.watcher.change(|status| {
@@ -473,6 +490,13 @@ impl Worker {
             let alarms = self.store.alarms();
             alarms.raise(AlarmKind::Archive, "repository", error.to_string());
         }
+    }
+}
+
+impl Drop for Worker {
+    /// Nobody holds the store for the sake of what it may have to forget.
+    fn drop(&mut self) {
+        self.set_archiver(None);
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod live;
 mod policy;
+mod without;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use redoubt_log::id::LogIndex;
 use serde::Serialize;
 
 pub use policy::{Cut, Keep, Known, cut};
+pub use without::without;
 
 use crate::plan::{Histories, cover};
 use crate::repo::base::Description;

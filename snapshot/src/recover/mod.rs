@@ -7,15 +7,15 @@ mod blobs;
 mod place;
 mod state;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use redoubt_log::blob::BlobError;
-use redoubt_log::id::{AccountId, BlobId, LogIndex};
+use redoubt_log::id::{AccountId, BlobId, LogIndex, OperationId};
 use redoubt_log::raft::{EntryKind, LogEntry, record_of};
-use redoubt_log::record::{Address, PART};
+use redoubt_log::record::{Address, EraseBegin, PART};
 use redoubt_store::Pauses;
 use redoubt_store::checkpoint::Bases;
 use redoubt_store::mailstore::{
@@ -24,6 +24,7 @@ use redoubt_store::mailstore::{
 
 use crate::base::BaseDir;
 use crate::plan::{self, Plan, PlanError};
+use crate::repo::forget::Forgettings;
 use crate::repo::pack::Catalogue;
 use crate::repo::{RepoError, Repository};
 use blobs::{Fetch, Fetched};
@@ -222,7 +223,8 @@ async fn make(
     stopped.map_or(Ok(()), Err)?;
     let (binding, blind) = binding(repository, plan, &recovery, progress).await?;
     let (address, there) = (wishes.account.clone(), catalogue.clone());
-    let chosen = blocking(move || choose(recovery, binding, address, &there)).await?;
+    let forgotten = repository.forgettings().await?;
+    let chosen = blocking(move || choose(recovery, binding, address, &there, &forgotten)).await?;
     let Chosen { recovery, binding, holds_over_none, only, wanted } = chosen;
     let missing = blobs::missing(&catalogue, &wanted);
     if let Some(first) = missing.first().filter(|_| !wishes.missing) {
@@ -255,6 +257,7 @@ fn choose(
     binding: Option<Binding>,
     address: Option<Address>,
     there: &Catalogue,
+    forgotten: &Forgettings,
 ) -> Result<Chosen, RecoverError> {
     let without = match &binding {
         Some(binding) => binding.without_account(&recovery.view()?).map_err(unread)?,
@@ -270,6 +273,7 @@ fn choose(
         }
         None => (recovery, binding),
     };
+    let binding = and_forgotten(&recovery, binding, there, forgotten)?;
     let mut wanted = BTreeSet::new();
     let named = recovery.view()?.named_blobs(&mut |blob, needed| {
         if needed || there.head(&blob).is_some() {
@@ -277,7 +281,36 @@ fn choose(
         }
     });
     named.map_err(unread)?;
+    if let Some(binding) = &binding {
+        // What was erased is not brought back for as long as it takes to erase it again.
+        let dying = binding.dying(&recovery.view()?).map_err(unread)?;
+        wanted.retain(|blob| !dying.contains(blob));
+        let lists = binding.erasing.iter().flat_map(EraseBegin::blobs);
+        wanted.extend(lists);
+    }
     Ok(Chosen { recovery, binding, holds_over_none: without.len() as u64, only, wanted })
+}
+
+/// What binds, and what was forgotten for good: also where nothing else came later.
+fn and_forgotten(
+    recovery: &Recovery,
+    binding: Option<Binding>,
+    there: &Catalogue,
+    forgotten: &Forgettings,
+) -> Result<Option<Binding>, RecoverError> {
+    let gone = forgotten.0.iter().filter(|(blob, _)| there.head(blob).is_none());
+    let gone: BTreeMap<BlobId, OperationId> =
+        gone.map(|(blob, (erasure, _))| (*blob, *erasure)).collect();
+    let view = recovery.view()?;
+    let mut binding = match binding {
+        None if gone.is_empty() => return Ok(None),
+        None => Binding::of(&view).map_err(unread)?,
+        Some(binding) => binding,
+    };
+    binding.and_forgotten(&view, &gone).map_err(unread)?;
+    // A record may name nothing that is not there.
+    binding.erasing.retain(|begun| begun.blobs().all(|blob| there.head(&blob).is_some()));
+    Ok(Some(binding))
 }
 
 fn unread(error: StoreError) -> OpenError {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub mod base;
 pub mod bundle;
 mod error;
+pub mod forget;
 pub mod keys;
 pub mod names;
 mod objects;

@@ -1,6 +1,6 @@
 //! The names of objects, and what they tell.
 
-use redoubt_log::id::{Hash, LogIndex};
+use redoubt_log::id::{Hash, LogIndex, OperationId};
 
 use super::seal::{hex, unhex};
 
@@ -16,6 +16,8 @@ pub const INDEX: &str = "index";
 pub const PIECES: &str = "pieces";
 /// Under which lies what is to be removed.
 pub const SWEEPS: &str = "sweeps";
+/// Under which lies what was forgotten for good.
+pub const FORGOTTEN: &str = "forgotten";
 
 /// A range of the log, as its name tells it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -187,6 +189,11 @@ pub fn check(begun: i64) -> String {
 /// A sweep, by its number.
 pub fn sweep(number: u32) -> String {
     format!("{SWEEPS}/{number:08x}")
+}
+
+/// What an erasure made forgotten, each time that there was something.
+pub fn forgotten(erasure: &OperationId, number: u32) -> String {
+    format!("{FORGOTTEN}/{erasure}-{number:08x}")
 }
 
 /// So that no folder has millions of files.

@@ -203,6 +203,38 @@ impl Objects {
         }
     }
 
+    /// The version of an object, where the storage keeps older ones when an object goes.
+    ///
+    /// # Errors
+    /// As [`Objects::get`].
+    pub async fn version(&self, name: &str) -> Result<Option<String>, RepoError> {
+        let path = Path::from(name);
+        let head = self.tried(name, |store| {
+            let path = path.clone();
+            async move { store.head(&path).await }.boxed()
+        });
+        head.await.map(|meta| meta.version).map_err(|error| failed(name, &error))
+    }
+
+    /// Whether the storage has an object still, in the version that it had where it keeps such.
+    ///
+    /// # Errors
+    /// [`RepoError::Unreachable`].
+    pub async fn has_version(&self, name: &str, version: Option<&str>) -> Result<bool, RepoError> {
+        let Some(version) = version else { return self.has(name).await };
+        let path = Path::from(name);
+        let head = self.tried(name, |store| {
+            let version = Some(version.to_owned());
+            let (path, options) = (path.clone(), GetOptions { version, ..GetOptions::default() });
+            async move { store.get_opts(&path, options.with_head(true)).await.map(drop) }.boxed()
+        });
+        match head.await {
+            Ok(()) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(failed(name, &error)),
+        }
+    }
+
     /// All objects in a folder and below, by name; behind `after`, where given.
     ///
     /// # Errors

@@ -191,7 +191,7 @@ impl Draft {
     }
 }
 
-fn encode_index(pieces: &[Piece]) -> Vec<u8> {
+pub(super) fn encode_index(pieces: &[Piece]) -> Vec<u8> {
     let mut bytes = u32::try_from(pieces.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
     pieces.iter().for_each(|piece| piece.encode(&mut bytes));
     bytes
@@ -245,11 +245,11 @@ impl Catalogue {
 }
 
 impl Repository {
-    /// Writes a pack, then its index: only then the blobs are there.
+    /// Writes a pack, then its index: only then the blobs are there. Gives the index.
     ///
     /// # Errors
     /// [`RepoError::Conflict`], [`RepoError::Unreachable`].
-    pub async fn put_pack(&self, draft: Draft) -> Result<(), RepoError> {
+    pub async fn put_pack(&self, draft: Draft) -> Result<IndexName, RepoError> {
         if draft.sealed != self.is_encrypted() {
             return Err(RepoError::NoKey);
         }
@@ -258,8 +258,8 @@ impl Repository {
         let name = names::pack(&id);
         // Its name is a hash of its octets: what is there is this.
         self.objects.create(&name, Bytes::from(pack)).await?;
-        let name = IndexName { pack: id, generation: 0 }.name();
-        self.put(Kind::Index, &name, &index).await.map(drop)
+        let name = IndexName { pack: id, generation: 0 };
+        self.put(Kind::Index, &name.name(), &index).await.map(|_| name)
     }
 
     /// The newest index of each pack, by the names.
@@ -329,7 +329,7 @@ impl Repository {
         pieces.iter().try_for_each(|piece| self.open_piece(pack, piece, bytes).map(drop))
     }
 
-    fn open_piece(
+    pub(super) fn open_piece(
         &self,
         pack: &[u8; 16],
         piece: &Piece,
@@ -387,39 +387,5 @@ impl Repository {
         let end = start.checked_add(self.stored(piece) as u64).ok_or_else(outside)?;
         let octets = self.objects.get_range(&name, start..end).await?;
         self.opened(pack, piece, octets.to_vec())
-    }
-
-    /// Forgets the keys of blobs: their octets in packs can never be read again.
-    /// Gives how many pieces were forgotten; can be called again after a crash.
-    ///
-    /// # Errors
-    /// [`RepoError::Unreachable`].
-    pub async fn forget(&self, blobs: &BTreeSet<BlobId>) -> Result<u64, RepoError> {
-        let mut forgotten = 0;
-        for name in self.indexes().await? {
-            let mut pieces = self.index(&name).await?;
-            let before = pieces.len();
-            pieces.retain(|piece| !blobs.contains(&piece.head.id));
-            forgotten += (before - pieces.len()) as u64;
-            if pieces.len() < before {
-                let generation = name.generation.saturating_add(1);
-                let next = IndexName { generation, ..name }.name();
-                self.put(Kind::Index, &next, &encode_index(&pieces)).await?;
-            }
-        }
-        self.remove_old_indexes().await?;
-        Ok(forgotten)
-    }
-
-    /// A crash may have left an older index beside the one that counts.
-    async fn remove_old_indexes(&self) -> Result<(), RepoError> {
-        let newest: BTreeSet<IndexName> = self.indexes().await?.into_iter().collect();
-        for object in self.objects.list(INDEX, None).await? {
-            let name = IndexName::parse(object.last());
-            if name.is_some_and(|name| !newest.contains(&name)) {
-                self.objects.delete(&object.name).await?;
-            }
-        }
-        Ok(())
     }
 }

@@ -35,6 +35,8 @@ pub enum Kind {
     Mark = 9,
     /// Keys and certificates of a node, in a file outside of the repository.
     Keys = 10,
+    /// What was forgotten for good.
+    Forgotten = 11,
 }
 
 /// Octets of a frame before its payload.

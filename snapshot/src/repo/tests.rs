@@ -6,7 +6,7 @@ use std::sync::Arc;
 use object_store::memory::InMemory;
 use redoubt_log::blob::{ExportedHead, ExportedKind};
 use redoubt_log::chain;
-use redoubt_log::id::{BlobId, Hash, LogIndex, Term, Timestamp};
+use redoubt_log::id::{BlobId, Hash, LogIndex, OperationId, Term, Timestamp};
 use redoubt_log::raft::{EntryKind, LogEntry, LogId};
 
 use super::pack::Draft;
@@ -157,7 +157,13 @@ async fn what_is_forgotten_cannot_be_read_and_the_rest_can() {
     let old = repository.indexes().await.unwrap()[0];
     let old = (old.name(), repository.objects().get(&old.name()).await.unwrap());
     let [one, two] = [b"one", b"two"].map(|octets| BlobId::of(octets));
-    assert_eq!(repository.forget(&BTreeSet::from([one])).await.unwrap(), 1);
+    let forget = async || {
+        let lying = repository.lying().await.unwrap();
+        let wanted = BTreeSet::from([one]);
+        let (erasure, upto) = (OperationId([7; 16]), LogIndex(9));
+        repository.forget(&lying, erasure, upto, &wanted).await.unwrap().len()
+    };
+    assert_eq!(forget().await, 1);
     let check = async || {
         let catalogue = repository.catalogue().await.unwrap();
         assert!(repository.blob(&catalogue, &one).await.is_err());
@@ -168,8 +174,11 @@ async fn what_is_forgotten_cannot_be_read_and_the_rest_can() {
     // A crash before the old index was removed: it does not count, and goes next time.
     repository.objects().create(&old.0, old.1).await.unwrap();
     check().await;
-    assert_eq!(repository.forget(&BTreeSet::from([one])).await.unwrap(), 0);
+    assert_eq!(forget().await, 0);
     assert_eq!(repository.objects().list("index", None).await.unwrap().len(), 1);
+    let forgotten = repository.forgettings().await.unwrap();
+    assert!(forgotten.allow(&one, LogIndex(9)) && !forgotten.allow(&one, LogIndex(10)));
+    assert!(!forgotten.allow(&two, LogIndex(9)));
 }
 
 #[tokio::test]

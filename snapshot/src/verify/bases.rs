@@ -60,7 +60,8 @@ async fn is_whole(
     if report.findings.len() == before && looked.level >= Level::Chain {
         match looked.repository.base_blobs(base).await {
             Err(error) => report.take(error, affects)?,
-            Ok(blobs) => {
+            Ok(mut blobs) => {
+                blobs.retain(|blob| !looked.forgotten.allow(blob, base.index()));
                 let whose = format!("the base of entry {}", base.index());
                 closure(&looked.catalogue, &blobs, &whose, report);
             }

@@ -9,6 +9,7 @@ use super::spans::spans;
 use super::{History, Level, Looked, Report, Seen};
 use crate::recover::blobs_of;
 use crate::repo::RepoError;
+use crate::repo::forget::Forgettings;
 use crate::repo::names::{self, RangeName};
 use crate::repo::pack::Catalogue;
 use crate::repo::range::Range;
@@ -48,7 +49,10 @@ pub(super) async fn history(
     }
     for name in &wanted {
         match repository.range_or_larger(lineage, name).await {
-            Ok(range) => log.take(name, lineage, &range, &bases, report)?,
+            Ok(range) => {
+                log.wants(&range, &looked.forgotten)?;
+                log.take(name, lineage, &range, &bases, report);
+            }
             // It was expired since it was listed.
             Err(RepoError::Missing(_)) if repository.floor(lineage).await? >= Some(name.last) => {}
             Err(error) => {
@@ -81,6 +85,17 @@ pub(super) async fn history(
 }
 
 impl Log {
+    /// The blobs that a range names, but for those that were forgotten since.
+    fn wants(&mut self, range: &Range, forgotten: &Forgettings) -> Result<(), RepoError> {
+        // A larger range may have what came since all was listed, and its blobs were not.
+        let entries = range.entries.iter().filter(|entry| entry.id.index <= self.end);
+        for entry in entries {
+            let blobs = blobs_of(std::slice::from_ref(entry), self.end)?.into_iter();
+            self.wanted.extend(blobs.filter(|blob| !forgotten.allow(blob, entry.id.index)));
+        }
+        Ok(())
+    }
+
     fn take(
         &mut self,
         name: &RangeName,
@@ -88,10 +103,8 @@ impl Log {
         range: &Range,
         bases: &Seen,
         report: &mut Report,
-    ) -> Result<(), RepoError> {
-        // A larger range may have what came since all was listed, and its blobs were not.
-        self.wanted.extend(blobs_of(&range.entries, self.end)?);
-        let Some((first, last)) = range.ends() else { return Ok(()) };
+    ) {
+        let Some((first, last)) = range.ends() else { return };
         if self.next.is_some_and(|(next, chain)| first.id.index == next && range.before != chain) {
             report.found(&name.name(lineage), "it does not continue the chain before it");
         }
@@ -102,7 +115,6 @@ impl Log {
         if !self.by_name {
             self.sound.push(name.clone());
         }
-        Ok(())
     }
 
     /// A base is of the history that the log tells.

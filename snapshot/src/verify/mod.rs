@@ -6,6 +6,7 @@ use redoubt_log::id::LogIndex;
 use serde::{Deserialize, Serialize};
 
 use crate::repo::base::{Counts, Description, Sizes};
+use crate::repo::forget::Forgettings;
 use crate::repo::names::{self, BaseName, IndexName, PieceName};
 use crate::repo::pack::Catalogue;
 use crate::repo::seal::{HEADER_BYTES, TRAILER_BYTES, look, unhex};
@@ -238,6 +239,7 @@ struct Looked<'a> {
     pieces: BTreeMap<PieceName, u64>,
     sweeps: Sweeps,
     catalogue: Catalogue,
+    forgotten: Forgettings,
 }
 
 impl Looked<'_> {
@@ -262,6 +264,9 @@ impl Looked<'_> {
     }
 }
 
+/// Times that a repository is looked at again in which something was forgotten meanwhile.
+const AGAIN: usize = 3;
+
 /// Looks at all of the repository; with a subset, at the octets of a part of its packs.
 ///
 /// # Errors
@@ -271,11 +276,31 @@ pub async fn verify(
     level: Level,
     subset: Option<Subset>,
 ) -> Result<Report, RepoError> {
+    for _ in 0..AGAIN {
+        let before = repository.indexes().await?;
+        let report = look_at(repository, level, subset).await?;
+        let after: BTreeSet<IndexName> = repository.indexes().await?.into_iter().collect();
+        if report.findings.is_empty() || before.iter().all(|index| after.contains(index)) {
+            return Ok(report);
+        }
+    }
+    look_at(repository, level, subset).await
+}
+
+async fn look_at(
+    repository: &Repository,
+    level: Level,
+    subset: Option<Subset>,
+) -> Result<Report, RepoError> {
     let mut report = Report::default();
     let mut looked = list(repository, level).await?;
     report.objects = looked.sizes.len() as u64;
     report.bytes = looked.sizes.values().sum();
     looked.sweeps = sweeps(repository, &mut report).await?;
+    match repository.forgettings().await {
+        Ok(forgotten) => looked.forgotten = forgotten,
+        Err(error) => report.take(error, || "what was erased".to_owned())?,
+    }
     let indexes = files(&mut looked, &mut report).await?;
     let blobs = looked.catalogue.ids().filter(|id| looked.catalogue.head(id).is_some());
     report.blobs = blobs.count() as u64;
@@ -311,7 +336,8 @@ async fn list(repository: &Repository, level: Level) -> Result<Looked<'_>, RepoE
     let sizes: BTreeMap<String, u64> =
         listed.into_iter().map(|object| (object.name, object.size)).collect();
     let (pieces, sweeps, catalogue) = (pieces(&sizes), Sweeps::default(), Catalogue::default());
-    Ok(Looked { repository, level, early, sizes, pieces, sweeps, catalogue })
+    let forgotten = Forgettings::default();
+    Ok(Looked { repository, level, early, sizes, pieces, sweeps, catalogue, forgotten })
 }
 
 fn pieces(sizes: &BTreeMap<String, u64>) -> BTreeMap<PieceName, u64> {

@@ -38,6 +38,8 @@ pub struct Faults {
     pub calls: AtomicU64,
     /// Calls that are still answered; then nothing is.
     pub calls_left: AtomicU64,
+    /// Whether nothing in `index` can be removed.
+    pub locked: AtomicBool,
 }
 
 impl Faulty {
@@ -52,6 +54,7 @@ impl Faulty {
             errors: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             calls_left: AtomicU64::new(u64::MAX),
+            locked: AtomicBool::new(false),
         };
         Self { inner, faults: Arc::new(faults) }
     }
@@ -143,6 +146,12 @@ impl ObjectStore for Faulty {
             async move {
                 let location = location?;
                 me.check()?;
+                if me.faults.locked.load(Ordering::SeqCst)
+                    && location.as_ref().starts_with("index/")
+                {
+                    let (path, source) = (location.to_string(), "it is locked".into());
+                    return Err(Error::PermissionDenied { path, source });
+                }
                 let last = me.faults.puts_left.load(Ordering::SeqCst) == 1;
                 if !last || me.faults.answer_lost.load(Ordering::SeqCst) {
                     me.inner.delete(&location).await?;

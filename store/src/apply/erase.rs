@@ -1,15 +1,16 @@
 //! Erasures: emails go for good, with all that the history knows of them. Each email is asked
 //! for anew when its piece is applied: what a hold or a floor keeps stays, and why is kept too.
 
-use redoubt_log::id::{AccountId, EmailId, MailboxId, OperationId, Uid};
+use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, OperationId, Uid};
 use redoubt_log::record::{
-    Actor, Done, EraseBegin, ErasePiece, EraseReport, EraseReview, ErasuresKept, Rejection,
+    Actor, Done, EraseBegin, ErasePiece, ErasePlace, EraseReached, EraseReport, EraseReview,
+    ErasuresKept, Rejection,
 };
 
 use super::placing::{self, Place};
 use super::work::Work;
 use super::{Ruled, blobs, hold, policy, settle};
-use crate::keys::{Key, Object, Parts};
+use crate::keys::{Key, Object, Parts, parse_history};
 use crate::rows::{
     EmailData, EraseReportRow, ErasedRow, ErasureRow, ErasureState, Standing, Version,
 };
@@ -55,6 +56,7 @@ pub(crate) fn begin(work: &mut Work<'_>, actor: &Actor, record: &EraseBegin) -> 
         index: work.index,
         begun: work.time,
         last: work.index,
+        first: LogIndex(u64::MAX),
     };
     work.tx.put(&key, &row)?;
     Ok(Done::Unit)
@@ -94,14 +96,17 @@ pub(crate) fn piece(work: &mut Work<'_>, record: &ErasePiece) -> Ruled<Done> {
     for email in &record.emails {
         let answer = settle(one(work, record.erasure, row.account, *email))?;
         match &answer {
-            Ok(()) => row.erased += 1,
+            Ok(first) => {
+                row.erased += 1;
+                row.first = row.first.min(*first);
+            }
             Err(Rejection::Gone) => {}
             Err(why) => {
                 row.kept += 1;
                 work.tx.put(&Key::EraseKept(record.erasure, *email), why)?;
             }
         }
-        answers.push(answer);
+        answers.push(answer.map(drop));
     }
     (row.done, row.last) = (after, work.index);
     if after == row.emails {
@@ -111,19 +116,26 @@ pub(crate) fn piece(work: &mut Work<'_>, record: &ErasePiece) -> Ruled<Done> {
     Ok(Done::Erased(answers))
 }
 
-fn one(work: &mut Work<'_>, erasure: OperationId, a: AccountId, email: EmailId) -> Ruled<()> {
-    let data = known_email(work, a, email)?.ok_or(Rejection::Gone)?;
+/// Which record made it.
+fn one(work: &mut Work<'_>, erasure: OperationId, a: AccountId, email: EmailId) -> Ruled<LogIndex> {
+    let (first, data) = known_email(work, a, email)?.ok_or(Rejection::Gone)?;
     may_erase(work, a, email)?;
-    goes(work, erasure, a, email, &data)
+    goes(work, erasure, a, email, &data)?;
+    Ok(first)
 }
 
-/// What an email is or was, as far as the history goes.
-fn known_email(work: &Work<'_>, a: AccountId, email: EmailId) -> Ruled<Option<EmailData>> {
+/// What an email is or was, as far as the history goes, and which record made it.
+fn known_email(
+    work: &Work<'_>,
+    a: AccountId,
+    email: EmailId,
+) -> Ruled<Option<(LogIndex, EmailData)>> {
     let range = Object::Email(a, email).versions();
     for (key, value) in work.tx.scan(Table::History, &range, usize::MAX)? {
         let no_version = || StorageError::corrupt(Table::History, &key, "no version of an email");
         if let Some(value) = Version::decode(&value).ok_or_else(no_version)? {
-            return Ok(Some(decode(Table::History, &key, value)?));
+            let (_, index) = parse_history(&key).ok_or_else(no_version)?;
+            return Ok(Some((index, decode(Table::History, &key, value)?)));
         }
     }
     Ok(None)
@@ -177,8 +189,14 @@ pub(crate) fn report(work: &mut Work<'_>, record: &EraseReport) -> Ruled<Done> {
     if record.places.len() > PLACES {
         return Err(refused("it names too many places".into()).into());
     }
-    let row = EraseReportRow { time: work.time, places: record.places.clone() };
-    work.tx.put(&Key::EraseReport(record.erasure, record.node), &row)?;
+    let key = Key::EraseReport(record.erasure, record.node);
+    let before: Option<EraseReportRow> = work.tx.get(&key)?;
+    let views = |it: &EraseReached| it.place == ErasePlace::Views && it.pending.is_none();
+    let cleared = record.places.iter().any(views).then_some(work.index);
+    // What was said once holds: nothing of it comes back.
+    let cleared = before.and_then(|before| before.cleared).or(cleared);
+    let row = EraseReportRow { time: work.time, places: record.places.clone(), cleared };
+    work.tx.put(&key, &row)?;
     Ok(Done::Unit)
 }
 
@@ -204,21 +222,29 @@ pub(crate) fn keep(work: &mut Work<'_>, record: &ErasuresKept) -> Ruled<Done> {
         index: work.index,
         begun,
         last: work.index,
+        // Other histories may have images with any of it.
+        first: LogIndex(0),
     });
     let mut answers = Vec::with_capacity(emails.len());
     for email in emails {
         let new = work.tx.get_raw(&Key::Erased(account, *email))?.is_none();
         answers.push(match known_email(work, account, *email)? {
-            Some(data) => settle(goes(work, erasure, account, *email, &data))?,
+            Some((_, data)) => settle(goes(work, erasure, account, *email, &data))?,
             None => Err(Rejection::Gone),
         });
         work.tx.put(&Key::Erased(account, *email), &ErasedRow { erasure })?;
         if new {
             row.erased += 1;
-            row.emails = row.emails.max(row.erased);
+            if row.asked.is_none() {
+                row.emails = row.emails.max(row.erased);
+            }
         }
     }
-    (row.last, row.done, row.state) = (work.index, row.emails, ErasureState::Done);
+    (row.last, row.first) = (work.index, LogIndex(0));
+    // One under way goes on with the rest of its list, and finds these gone.
+    if row.asked.is_none() || !row.is_under_way() {
+        (row.done, row.state) = (row.emails, ErasureState::Done);
+    }
     work.tx.put(&Key::Erasure(erasure), &row)?;
     Ok(Done::Erased(answers))
 }

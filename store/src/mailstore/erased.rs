@@ -1,25 +1,26 @@
 //! What each node does of an erasure beyond its views' rows: nothing of it may stay in files.
 //! Each node reports for itself, place by place; what cannot go yet is tried again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use redoubt_log::blob::Reclaimed;
-use redoubt_log::id::{AccountId, BlobId, EmailId, LogIndex, OperationId};
+use redoubt_log::blob::{BlobError, Reclaimed};
+use redoubt_log::id::{AccountId, BlobId, EmailId, LogIndex, NodeId, OperationId};
 use redoubt_log::record::{Actor, Change, ErasePlace, EraseReached, EraseReport};
 
 use super::machine::Progress;
 use super::retention::Here;
-use super::{Inner, Mailstore, StoreError, WriteError};
+use super::{Inner, Mailstore, StoreError, WriteError, not_whole};
 use crate::cache::ParsedCache;
 use crate::keys::Bytes;
 use crate::reclaim::Reclaimer;
 use crate::rows::{EraseReportRow, ErasureState};
 use crate::storage::{KeyRange, Table};
+use crate::view::View;
 
 /// How often what waits is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -54,6 +55,27 @@ pub struct Erased {
     pub shared: u64,
     /// The entry from which on the state says all of that.
     pub since: LogIndex,
+    /// The first record that made any of it, 0 where that is not known: no state of before has
+    /// anything of it.
+    pub first: LogIndex,
+    /// What nodes have said of it so far.
+    pub reports: BTreeMap<NodeId, EraseReportRow>,
+}
+
+impl Erased {
+    /// Whether an image that a node took has rows of it, or may have, also such as were deleted:
+    /// by the image's last entry.
+    pub fn is_in_image(&self, node: NodeId, index: LogIndex) -> bool {
+        let cleared = self.reports.get(&node).and_then(|report| report.cleared);
+        index >= self.first && cleared.is_none_or(|cleared| index <= cleared)
+    }
+
+    /// Whether another node has said that a place is done which all share.
+    pub fn is_reached_elsewhere(&self, node: NodeId, place: ErasePlace) -> bool {
+        let mut others = self.reports.iter().filter(|(other, _)| **other != node);
+        let reached = |it: &EraseReached| it.place == place && it.pending.is_none();
+        others.any(|(_, report)| report.places.iter().any(reached))
+    }
 }
 
 /// What came of a try.
@@ -89,6 +111,13 @@ pub(super) struct Places {
     known: parking_lot::Mutex<Vec<Arc<dyn Reaches>>>,
     /// Bytes are taken out of packs by one at a time.
     pub(super) reclaims: tokio::sync::Mutex<()>,
+    /// What messages were put together from that go, by erasure: what is still here when they
+    /// are gone is another's too.
+    parts: parking_lot::Mutex<HashMap<OperationId, BTreeSet<BlobId>>>,
+    /// How much was written to the views when all of it was deleted there, by erasure.
+    written: parking_lot::Mutex<HashMap<OperationId, u64>>,
+    /// The last entry that was applied when its files were first without it, by erasure.
+    cleared: parking_lot::Mutex<HashMap<OperationId, LogIndex>>,
 }
 
 impl Places {
@@ -156,14 +185,11 @@ impl Inner {
         };
         let mut places = Vec::new();
         let others = self.reaching.known.lock().clone();
+        // What is gone here must not come into the repository again: that is asked last.
+        let last = |other: &Arc<dyn Reaches>| other.place() == ErasePlace::Repository;
+        let (last, others): (Vec<_>, Vec<_>) = others.into_iter().partition(last);
         for other in others {
-            let place = other.place();
-            if let Some(reached) = reached(place) {
-                places.push(reached);
-                continue;
-            }
-            let reached = other.reach(erased.clone()).await;
-            places.push(said(place, reached));
+            places.push(asked(&*other, reached(other.place()), &erased).await);
         }
         let own = [ErasePlace::Views, ErasePlace::Bases, ErasePlace::Packs].map(&reached);
         match own {
@@ -173,8 +199,12 @@ impl Inner {
                 let again = self.clear_views(&erased, views.is_some()).await;
                 places.push(said(ErasePlace::Views, again));
                 places.push(said(ErasePlace::Bases, self.clear_bases(&erased).await));
-                places.push(said(ErasePlace::Packs, self.clear_packs(&erased).await));
+                let stood = stays_of(before.as_ref(), ErasePlace::Packs);
+                places.push(said(ErasePlace::Packs, self.clear_packs(&erased, stood).await));
             }
+        }
+        for other in last {
+            places.push(asked(&*other, reached(other.place()), &erased).await);
         }
         places.sort_by_key(|reached| reached.place);
         if before.is_some_and(|before| before.places == places) {
@@ -183,7 +213,7 @@ impl Inner {
         self.report(EraseReport { erasure, node, places }).await
     }
 
-    async fn report(&self, report: EraseReport) -> Result<(), WriteError> {
+    pub(super) async fn report(&self, report: EraseReport) -> Result<(), WriteError> {
         let change = Change::EraseReport(report);
         self.propose(&Actor::SYSTEM, OperationId::random(), change).await.map(drop)
     }
@@ -197,12 +227,19 @@ impl Inner {
         let (this, erased) = (self.clone(), erased.clone());
         let clear = move || {
             this.sheets.forget(erased.account);
-            if !this.cache.forget(&erased.dead)? && before {
+            let forgot = this.cache.forget(&erased.dead)?;
+            if !forgot && before {
                 return Ok(Reached::default());
+            }
+            this.comparer.let_go(erased.since);
+            if this.is_read(erased.erasure, forgot)? {
+                return Ok(Reached::pending("somebody looks at the state of before"));
             }
             this.storage.rewrite(None, &of_cache(&erased.dead))?;
             let account = [Bytes::account(erased.account).range()];
             TABLES.iter().try_for_each(|table| this.storage.rewrite(Some(*table), &account))?;
+            let applied = this.progress.applied().unwrap_or_default();
+            this.reaching.cleared.lock().entry(erased.erasure).or_insert(applied);
             Ok::<_, StoreError>(Reached::default())
         };
         blocking(clear).await
@@ -211,9 +248,14 @@ impl Inner {
     /// No image is from before; two are kept, as always.
     async fn clear_bases(self: &Arc<Self>, erased: &Arc<Erased>) -> Result<Reached, String> {
         let Some(bases) = self.checkpoints.bases() else { return Ok(Reached::default()) };
+        let said = erased.reports.get(&self.identity.node).and_then(|report| report.cleared);
+        let known = self.reaching.cleared.lock().get(&erased.erasure).copied();
+        let Some(cleared) = known.or(said) else {
+            return Ok(Reached::pending("the views come first"));
+        };
         for _ in 0..IMAGES {
             let list = bases.list().map_err(|error| error.to_string())?;
-            let old = list.iter().filter(|base| base.index() < erased.since).count();
+            let old = list.iter().filter(|base| base.index() <= cleared).count();
             if old == 0 {
                 return Ok(Reached::default());
             }
@@ -234,9 +276,41 @@ impl Inner {
         self.report(EraseReport { erasure, node, places }).await
     }
 
+    /// Whether somebody reads a state of before it was deleted: files cannot be without it then.
+    fn is_read(&self, erasure: OperationId, more: bool) -> Result<bool, StoreError> {
+        let now = self.storage.written()?;
+        let mut written = self.reaching.written.lock();
+        let since = written.entry(erasure).or_insert(now);
+        if more {
+            *since = now;
+        }
+        Ok(self.storage.is_read_before(*since)?)
+    }
+
+    /// What the messages that go are put together from, as long as they are here.
+    fn note_parts(&self, erased: &Erased) -> Result<(), StoreError> {
+        let mut parts = BTreeSet::new();
+        for blob in &erased.dead {
+            match self.blobs.exporter(blob) {
+                Ok(exporter) => parts.extend(exporter.head().parts.iter().copied()),
+                Err(BlobError::Missing(_)) => {}
+                Err(error) => return Err(not_whole(*blob, &error)),
+            }
+        }
+        self.reaching.parts.lock().entry(erased.erasure).or_default().extend(parts);
+        Ok(())
+    }
+
     /// Packs with octets of it are written anew, however little that is of them.
-    async fn clear_packs(self: &Arc<Self>, erased: &Arc<Erased>) -> Result<Reached, String> {
-        let stays = erased.shared;
+    /// What was said before to stay is no less after a restart, which forgets what went.
+    async fn clear_packs(
+        self: &Arc<Self>,
+        erased: &Arc<Erased>,
+        stood: u64,
+    ) -> Result<Reached, String> {
+        let (this, of) = (self.clone(), erased.clone());
+        blocking(move || this.note_parts(&of)).await?;
+        let stays = erased.shared.max(stood);
         if self.reclaimable().is_none_or(|upto| upto < erased.since) {
             let why = "the archive, a transfer or a state image needs what was before";
             return Ok(Reached { stays, pending: Some(why.to_owned()) });
@@ -246,15 +320,21 @@ impl Inner {
         let (blobs, log) = (self.blobs.clone(), self.log.clone());
         let round = Reclaimer { blobs, log, state, share: 0 }.round().await;
         let Reclaimed { complete, .. } = round.map_err(|error| error.to_string())?;
-        let (this, erased) = (self.clone(), erased.clone());
+        let (this, erased, shared) = (self.clone(), erased.clone(), erased.shared);
         let left = move || {
             let here = |blob: &&BlobId| this.blobs.contains(blob).unwrap_or(true);
             let left = erased.dead.iter().filter(here).count();
             // Somebody may have looked at one before it went.
             let cached = this.cache.knows(&erased.dead)?;
-            Ok::<_, StoreError>((left, cached))
+            let parts = this.reaching.parts.lock().get(&erased.erasure).cloned();
+            let parts = parts.unwrap_or_default();
+            let parts = parts.iter().filter(here).count() as u64;
+            Ok::<_, StoreError>((left, cached, parts))
         };
-        let (left, cached) = blocking(left).await?;
+        let (left, cached, parts) = blocking(left).await?;
+        // Of what is not gone yet nobody can tell whether it stays.
+        let stays =
+            if left == 0 && complete { stays.max(shared.saturating_add(parts)) } else { stays };
         let pending = match (left, complete, cached) {
             (0, true, false) => None,
             (0, true, true) => Some("a message was looked at meanwhile".to_owned()),
@@ -265,7 +345,23 @@ impl Inner {
     }
 }
 
-fn is_complete(row: &EraseReportRow) -> bool {
+async fn asked(
+    other: &dyn Reaches,
+    reached: Option<EraseReached>,
+    erased: &Arc<Erased>,
+) -> EraseReached {
+    match reached {
+        Some(reached) => reached,
+        None => said(other.place(), other.reach(erased.clone()).await),
+    }
+}
+
+fn stays_of(report: Option<&EraseReportRow>, place: ErasePlace) -> u64 {
+    let mut places = report.into_iter().flat_map(|report| &report.places);
+    places.find(|it| it.place == place).map_or(0, |it| it.stays)
+}
+
+pub(super) fn is_complete(row: &EraseReportRow) -> bool {
     !row.places.is_empty() && row.places.iter().all(|place| place.pending.is_none())
 }
 
@@ -275,7 +371,7 @@ fn said(place: ErasePlace, reached: Result<Reached, String>) -> EraseReached {
 }
 
 /// What an erasure came to; `None` while blobs of it wait for their death.
-fn erased(view: &crate::view::View, erasure: OperationId) -> Result<Option<Erased>, StoreError> {
+pub(super) fn erased(view: &View, erasure: OperationId) -> Result<Option<Erased>, StoreError> {
     let Some(row) = view.erasure(erasure)? else { return Ok(None) };
     let (mut emails, mut after) = (Vec::new(), None);
     loop {
@@ -295,8 +391,8 @@ fn erased(view: &crate::view::View, erasure: OperationId) -> Result<Option<Erase
             None => shared += 1,
         }
     }
-    let account = row.account;
-    Ok(Some(Erased { erasure, account, emails, dead, shared, since }))
+    let (account, first, reports) = (row.account, row.first, view.erase_reports(erasure)?);
+    Ok(Some(Erased { erasure, account, emails, dead, shared, since, first, reports }))
 }
 
 /// Where the cache has what it has of these.

@@ -163,6 +163,26 @@ impl RocksStorage {
         current.db()?.delete_cf_opt(family, key, &unlogged()).map_err(|e| io(CACHE, e))
     }
 
+    /// How much was written so far.
+    ///
+    /// # Errors
+    /// The database is closed.
+    pub(crate) fn written(&self) -> Result<u64, StorageError> {
+        Ok(self.current()?.db()?.latest_sequence_number())
+    }
+
+    /// Whether somebody still reads the state of when no more than this was written: what was
+    /// deleted since stays for as long as that.
+    ///
+    /// # Errors
+    /// The database is closed.
+    pub(crate) fn is_read_before(&self, written: u64) -> Result<bool, StorageError> {
+        let current = self.current()?;
+        let oldest = current.db()?.property_int_value("rocksdb.oldest-snapshot-sequence");
+        let oldest = oldest.map_err(|error| io("all", error))?;
+        Ok(oldest.is_some_and(|oldest| oldest > 0 && oldest < written))
+    }
+
     /// Writes anew what lies between keys, so that no file has what was deleted there: of a table,
     /// or of the cache. Blocks.
     ///

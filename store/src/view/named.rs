@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use redoubt_log::id::{AccountId, BlobId, HoldId};
 
 use super::{Key, KeyRange, Order, StorageError, StoreError, Table, View, decode};
-use crate::keys::{Meta, kind, objects, restores};
-use crate::rows::{EmailData, RecordRow, RestoreRow, Version};
+use crate::keys::{Meta, erasures, kind, objects, restores};
+use crate::rows::{EmailData, ErasureRow, RecordRow, RestoreRow, Version};
 
 /// Told of a blob, and whether it is needed.
 type Look<'l> = &'l mut dyn FnMut(BlobId, bool);
@@ -31,9 +31,9 @@ impl View {
     }
 
     /// Shows every blob that the state names, of its past too, and whether the state lacks
-    /// something without it: content and envelopes of emails, and what restores under way were
-    /// asked for, are needed; reasons, and what restores were asked for that have ended, are
-    /// not. Some come more than once; parts that others are put together from do not come.
+    /// something without it: content and envelopes of emails, and what restores and erasures
+    /// under way were asked for, are needed; reasons, and what those were asked for that have
+    /// ended, are not. Some come more than once; parts that others are put together from do not come.
     ///
     /// # Errors
     /// The state cannot be read.
@@ -50,6 +50,10 @@ impl View {
         self.visit_rows(Table::Operation, &restores(), &mut |row: RestoreRow| {
             let under_way = row.ended.is_none();
             row.wish.into_iter().chain(row.plan).for_each(|blob| look(blob, under_way));
+        })?;
+        self.visit_rows(Table::Account, &erasures().range(), &mut |row: ErasureRow| {
+            let under_way = row.is_under_way();
+            row.list.into_iter().chain(row.asked).for_each(|blob| look(blob, under_way));
         })?;
         Ok(())
     }

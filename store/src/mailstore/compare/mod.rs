@@ -165,6 +165,15 @@ impl Comparer {
         *self.pinned.lock() = None;
     }
 
+    /// Lets go what is pinned of a state from before an entry: what the replicas had there was
+    /// told, and which row differs cannot be found any more.
+    pub(super) fn let_go(&self, before: LogIndex) {
+        let mut pinned = self.pinned.lock();
+        if pinned.as_ref().is_some_and(|(index, _)| *index < before) {
+            *pinned = None;
+        }
+    }
+
     /// The last comparison.
     pub(super) fn last(&self) -> Option<Verdict> {
         self.done.borrow().clone()

@@ -1,14 +1,15 @@
 //! What binds whoever goes on from a history: pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use redoubt_log::id::{AccountId, EmailId, HoldId, PolicyId};
+use redoubt_log::id::{AccountId, BlobId, EmailId, HoldId, OperationId, PolicyId, Timestamp};
 use redoubt_log::record::{
-    Change, ErasuresKept, HoldsKept, KeptHold, KeptPolicy, MAX_CHANGES, PoliciesKept, PolicyWhose,
-    Reach,
+    Change, EraseBegin, ErasuresKept, HoldsKept, KeptHold, KeptPolicy, MAX_CHANGES, PoliciesKept,
+    PolicyWhose, Reach,
 };
 
 use crate::mailstore::StoreError;
+use crate::rows::{ErasureRow, ErasureState};
 use crate::view::{Hold, View};
 
 /// What binds whoever goes on from a history, to whatever moment of it they go back: read from
@@ -27,6 +28,8 @@ pub struct Binding {
     pub next_policy: PolicyId,
     /// What was erased: emails by account and erasure, with when that was begun.
     pub erased: Vec<ErasuresKept>,
+    /// Erasures that were begun, and not done with their lists.
+    pub erasing: Vec<EraseBegin>,
 }
 
 impl Binding {
@@ -54,7 +57,64 @@ impl Binding {
             policies: kept.collect(),
             next_policy: view.next_policy()?,
             erased: erased(view)?,
+            erasing: erasing(view)?,
         })
+    }
+
+    /// Content was forgotten for good: emails of an earlier state that have it go with what was
+    /// erased, also such as were gone when that was.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn and_forgotten(
+        &mut self,
+        earlier: &View,
+        forgotten: &BTreeMap<BlobId, OperationId>,
+    ) -> Result<(), StoreError> {
+        let known = self.gone();
+        let mut more: BTreeMap<(OperationId, AccountId), BTreeSet<EmailId>> = BTreeMap::new();
+        for (blob, erasure) in forgotten {
+            let having = earlier.referrers(blob, usize::MAX)?.into_iter();
+            for (account, email) in having.filter(|email| !known.contains(email)) {
+                more.entry((*erasure, account)).or_default().insert(email);
+            }
+        }
+        for ((erasure, account), emails) in more {
+            let emails: Vec<EmailId> = emails.into_iter().collect();
+            let begun = self.erased.iter().find(|it| it.erasure == erasure);
+            let begun = begun.map_or(Timestamp(0), |it| it.begun);
+            self.erased.extend(portions(erasure, account, begun, &emails));
+        }
+        Ok(())
+    }
+
+    /// Blobs of an earlier state that nobody has any more once this binds it.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn dying(&self, earlier: &View) -> Result<BTreeSet<BlobId>, StoreError> {
+        let (gone, mut dying) = (self.gone(), BTreeSet::new());
+        if earlier.references_counted()?.is_none() {
+            return Ok(dying);
+        }
+        for (account, email) in &gone {
+            let Some(data) = earlier.email_ever(*account, *email)? else { continue };
+            for blob in std::iter::once(data.blob).chain(data.envelope) {
+                let having = earlier.referrers(&blob, usize::MAX)?;
+                if having.iter().all(|email| gone.contains(email)) {
+                    dying.insert(blob);
+                }
+            }
+        }
+        Ok(dying)
+    }
+
+    fn gone(&self) -> BTreeSet<(AccountId, EmailId)> {
+        let of = |it: &ErasuresKept| {
+            let account = it.account;
+            it.emails.clone().into_iter().map(move |email| (account, email))
+        };
+        self.erased.iter().flat_map(of).collect()
     }
 
     /// Holds over accounts of which an earlier state knows none: nothing of them is there.
@@ -92,6 +152,7 @@ impl Binding {
             PolicyWhose::Account(wished) => *wished == account,
         });
         self.erased.retain(|erased| erased.account == account);
+        self.erasing.retain(|begun| begun.account == account);
         self
     }
 
@@ -100,6 +161,11 @@ impl Binding {
         let now = Self::of(earlier)?;
         let mut changes = self.holds_since(&now, earlier)?;
         changes.extend(self.policies_since(&now));
+        for begun in &self.erasing {
+            if earlier.erasure(begun.erasure)?.is_none() && earlier.has_account(begun.account)? {
+                changes.push(Change::EraseBegin(begun.clone()));
+            }
+        }
         let new = self.erased.iter().filter(|erased| !now.erased.contains(erased));
         changes.extend(new.cloned().map(Change::ErasuresKept));
         Ok(changes)
@@ -171,14 +237,36 @@ fn erased(view: &View) -> Result<Vec<ErasuresKept>, StoreError> {
             after = Some(*last);
             emails.extend(page.iter().filter(|(_, by)| *by == erasure).map(|(email, _)| *email));
         }
-        let (account, begun) = (row.account, row.begun);
-        let portion = |emails: &[EmailId]| {
-            let emails = emails.to_vec();
-            ErasuresKept { erasure, account, begun, emails }
-        };
-        found.extend(emails.chunks(ERASED).map(portion));
+        found.extend(portions(erasure, row.account, row.begun, &emails));
     }
     Ok(found)
+}
+
+fn portions(
+    erasure: OperationId,
+    account: AccountId,
+    begun: Timestamp,
+    emails: &[EmailId],
+) -> impl Iterator<Item = ErasuresKept> + '_ {
+    let kept = move |emails: &[EmailId]| {
+        let emails = emails.to_vec();
+        ErasuresKept { erasure, account, begun, emails }
+    };
+    emails.chunks(ERASED).map(kept)
+}
+
+/// Erasures whose lists are not done, as they were begun.
+fn erasing(view: &View) -> Result<Vec<EraseBegin>, StoreError> {
+    let mut all = view.erasures()?;
+    all.sort_by_key(|(id, row)| (row.account, row.begun, *id));
+    let begun = |(erasure, row): (OperationId, ErasureRow)| {
+        let (account, asked, emails) = (row.account, row.asked, row.emails);
+        let review = row.state == ErasureState::Review;
+        let list = row.list.clone();
+        let asked = asked.filter(|_| row.is_under_way())?;
+        Some(EraseBegin { erasure, account, asked, list, emails, review })
+    };
+    Ok(all.into_iter().filter_map(begun).collect())
 }
 
 /// Erased emails of one record: each may have many places and versions.
