@@ -47,7 +47,7 @@ fn mailbox(host: &Host, ledger: &Ledger, a: AccountId) -> Option<MailboxId> {
 fn message(host: &Host, ledger: &mut Ledger) -> Message {
     let n = ledger.index + u64::from(host.pick(0..4) == 0) * 7;
     let blob = BlobId::of(&n.to_le_bytes());
-    if n % 4 == 0 {
+    if n.is_multiple_of(4) {
         ledger.mergers.insert(blob);
     }
     let thread = ThreadKeys { message_ids: Vec::new(), subject: ThreadKey([0; 16]) };
