@@ -18,5 +18,6 @@ pub mod programs;
 pub mod room;
 pub mod scene;
 pub mod sim;
+pub mod traces;
 pub mod values;
 pub mod years;

@@ -2,15 +2,16 @@
 //! encoded, and in none of them after; what others have stays, octet by octet.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use redoubt_tests::cluster::until;
+use redoubt_tests::cluster::{Cluster, until};
+use redoubt_tests::disaster;
 use redoubt_tests::imap::{Imap, item};
 use redoubt_tests::page::{Page, types};
+use redoubt_tests::process::Redoubt;
 use redoubt_tests::scene::Scene;
+use redoubt_tests::traces::{Traces, base64};
 use serde_json::Value;
 
 const ALICE: &str = "alice@example.org";
@@ -25,22 +26,6 @@ const HTML: &str = "vermillionotter8824";
 const SMALL: &str = "peppercornlynx3307";
 const LARGE: &str = "marzipanheron6642";
 const PLANTED: [&str; 5] = [SUBJECT, BODY, HTML, SMALL, LARGE];
-
-const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// Base64 (RFC 4648), without line ends.
-fn base64(octets: &[u8]) -> String {
-    let mut text = String::new();
-    for three in octets.chunks(3) {
-        let at = |n: usize| u32::from(three.get(n).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for (place, shift) in [18, 12, 6, 0].into_iter().enumerate() {
-            let digit = DIGITS[(bits >> shift & 63) as usize];
-            text.push(if place <= three.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
-}
 
 fn lines(text: &str) -> String {
     let chunks = text.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap());
@@ -77,103 +62,8 @@ fn large(token: &str) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// All forms in which a text may stand in octets.
-fn forms(text: &str) -> Vec<Vec<u8>> {
-    let mut forms = vec![text.as_bytes().to_vec()];
-    for before in 0..3 {
-        let whole = base64(&[&vec![b'x'; before][..], text.as_bytes()].concat());
-        // Without the digits that depend on what stands before and behind.
-        let from = [0, 2, 3][before];
-        let to = (before + text.len()) / 3 * 4;
-        forms.push(whole.as_bytes()[from..to].to_vec());
-    }
-    forms
-}
-
-/// In lower case, without line ends and without the zeros that files are made of before they
-/// are written.
-fn folded(octets: &[u8]) -> Vec<u8> {
-    let kept = octets.iter().filter(|b| !matches!(b, b'\r' | b'\n' | 0));
-    kept.map(u8::to_ascii_lowercase).collect()
-}
-
-fn has(folded: &[u8], wanted: &[Vec<u8>]) -> bool {
-    wanted.iter().any(|form| {
-        let form: Vec<u8> = form.iter().map(u8::to_ascii_lowercase).collect();
-        let first = form[0];
-        let mut rest = folded;
-        while let Some(at) = rest.iter().position(|octet| *octet == first) {
-            rest = &rest[at..];
-            if rest.starts_with(&form) {
-                return true;
-            }
-            rest = &rest[1..];
-        }
-        false
-    })
-}
-
-/// What zstd frames in octets hold, wherever they begin.
-fn unpacked(octets: &[u8]) -> Vec<u8> {
-    const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-    let mut found = Vec::new();
-    for (at, window) in octets.windows(4).enumerate() {
-        if window == MAGIC {
-            let mut frame = vec![0; 4 << 20];
-            let mut decoder =
-                zstd::stream::read::Decoder::new(&octets[at..]).unwrap().single_frame();
-            let mut read = 0;
-            while read < frame.len() {
-                match std::io::Read::read(&mut decoder, &mut frame[read..]) {
-                    Ok(0) | Err(_) => break,
-                    Ok(more) => read += more,
-                }
-            }
-            found.extend_from_slice(&frame[..read]);
-        }
-    }
-    found
-}
-
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap().flatten() {
-        let path = entry.path();
-        match path.is_dir() {
-            true => files(&path, found),
-            false => found.push(path),
-        }
-    }
-}
-
-/// The files of a server, as they are and unpacked.
-struct Files(Vec<(String, [Vec<u8>; 2])>);
-
-impl Files {
-    fn of(data: &Path) -> Self {
-        let mut all = Vec::new();
-        files(data, &mut all);
-        let read = |path: PathBuf| {
-            let mut octets = fs::read(&path).ok()?;
-            let used = octets.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
-            octets.truncate(used);
-            let name = path.strip_prefix(data).unwrap().display().to_string();
-            Some((name, [folded(&octets), folded(&unpacked(&octets))]))
-        };
-        Self(all.into_iter().filter_map(read).collect())
-    }
-
-    /// Those that have a text in any form.
-    fn having(&self, text: &str) -> BTreeSet<&str> {
-        let wanted = forms(text);
-        let holds = |(_, octets): &&(String, [Vec<u8>; 2])| {
-            octets.iter().any(|octets| has(octets, &wanted))
-        };
-        self.0.iter().filter(holds).map(|(name, _)| name.as_str()).collect()
-    }
-}
-
-fn append(scene: &Scene, account: &str, message: &[u8]) {
-    let mut imap = Imap::login(scene.server.imap(), account).unwrap();
+fn append(server: &Redoubt, account: &str, message: &[u8]) {
+    let mut imap = Imap::login(server.imap(), account).unwrap();
     assert!(imap.append("INBOX", "", message).unwrap().is_ok());
 }
 
@@ -181,59 +71,86 @@ fn begun(said: &[Value]) -> String {
     said[0]["erasure"].as_str().unwrap().to_owned()
 }
 
-fn shown(scene: &Scene, erasure: &str) -> Value {
-    let (_, out, _) = scene.run(&["erase", "show", erasure, "--json"]);
-    serde_json::from_str(out.lines().next().unwrap()).unwrap()
+fn shown(server: &Redoubt, erasure: &str) -> Value {
+    let said = server.run(&["erase", "show", erasure, "--json"]).stdout;
+    serde_json::from_slice(&said).unwrap_or_default()
 }
 
-fn complete(scene: &Scene, erasure: &str) {
-    let done = || Some(()).filter(|()| shown(scene, erasure)["complete"] == true);
-    assert!(until(PATIENCE, done).is_some(), "{}", shown(scene, erasure));
+fn complete(server: &Redoubt, erasure: &str) -> Value {
+    let mut last = Value::Null;
+    let done = || {
+        last = shown(server, erasure);
+        (last["complete"] == true).then(|| last.clone())
+    };
+    until(PATIENCE, done).unwrap_or_else(|| panic!("{last}"))
+}
+
+/// No file of a folder has anything of what was planted, whatever is opened.
+fn clean(folder: &Path, indexes: bool) {
+    let traces = Traces::of(folder, indexes);
+    for text in PLANTED {
+        let held = traces.having(text);
+        assert!(held.is_empty(), "{}: {text}: {held:?}", folder.display());
+    }
+}
+
+/// Deliveries are indexed behind them.
+fn indexed(server: &Redoubt) {
+    let done = until(PATIENCE, || {
+        let status: Value = serde_json::from_str(&server.verb(&["status", "--json"])).unwrap();
+        let index = status["index"].clone();
+        (index["accounts_behind"] == 0 && !index["position"].is_null()).then_some(())
+    });
+    assert!(done.is_some(), "it is never indexed");
+}
+
+/// Every planted text is in a file whose name has one of these.
+fn seen(traces: &Traces, text: &str, places: &[&str]) {
+    let held = traces.having(text);
+    for place in places {
+        assert!(held.iter().any(|name| name.contains(place)), "{text}: {place}: {held:?}");
+    }
 }
 
 #[test]
 fn no_file_has_what_was_erased() {
     let mut scene = Scene::of(&[ALICE, BOB]);
     scene.fill(ALICE, &["lunch"]);
-    append(&scene, ALICE, &planted(&large(LARGE)));
+    append(&scene.server, ALICE, &planted(&large(LARGE)));
     scene.fill(BOB, &["dinner"]);
     let mut imap = Imap::login(scene.server.imap(), ALICE).unwrap();
     imap.ok("SELECT INBOX").unwrap();
     // What is kept beside the views is made, and an image has it.
     imap.ok("SORT (SUBJECT) UTF-8 ALL").unwrap();
     imap.ok("STORE 2 +FLAGS (\\Flagged)").unwrap();
+    indexed(&scene.server);
     scene.server.stop();
-    scene.server.start_again();
     let data = scene.server.data().to_owned();
-    let before = Files::of(&data);
-    for text in PLANTED {
-        let held = before.having(text);
-        assert!(held.iter().any(|name| name.contains("blobs")), "{text}: {held:?}");
-    }
+    let before = Traces::of(&data, true);
+    PLANTED.iter().for_each(|text| seen(&before, text, &["blobs"]));
+    seen(&before, SUBJECT, &["views"]);
+    seen(&before, BODY, &["index"]);
+    assert!(before.opened.blocks > 0 && before.opened.terms > 0, "{:?}", before.opened);
+    scene.server.start_again();
+    let (_, head) = scene.path("head.txt");
+    scene.server.verb(&["audit", "head", "--out", &head]);
     let plan = scene.json(&["erase", "plan", ALICE, &format!("subject:{SUBJECT}")]);
     assert_eq!((&plan[0]["emails"], &plan[0]["live"]), (&Value::from(1), &Value::from(1)));
     let wish = ["erase", "begin", ALICE, &format!("subject:{SUBJECT}"), "--reason", "case 7"];
     scene.code(&wish, 6);
     let erasure = begun(&scene.json(&[&wish[..], &["--yes"]].concat()));
-    complete(&scene, &erasure);
-    let after = Files::of(&data);
-    for text in PLANTED {
-        let held = after.having(text);
-        assert!(held.is_empty(), "{text}: {held:?}");
-    }
+    complete(&scene.server, &erasure);
+    clean(&data, false);
     let mut imap = Imap::login(scene.server.imap(), ALICE).unwrap();
     imap.ok("SELECT INBOX").unwrap();
     assert_eq!(imap.ok("SEARCH ALL").unwrap().search(), [1]);
     drop(imap);
     scene.code(&["check"], 0);
+    scene.code(&["audit", "verify", "--from", &head, "--key", &scene.keys()], 0);
     let listed = scene.code(&["audit", "list", "--kind", "erase-begin"], 0);
     assert!(listed.contains("erase-begin"), "{listed}");
     scene.server.stop();
-    let stopped = Files::of(&data);
-    for text in PLANTED {
-        let held = stopped.having(text);
-        assert!(held.is_empty(), "stopped: {text}: {held:?}");
-    }
+    clean(&data, true);
     scene.server.start_again();
     let mut imap = Imap::login(scene.server.imap(), ALICE).unwrap();
     imap.ok("SELECT INBOX").unwrap();
@@ -245,16 +162,16 @@ fn no_file_has_what_was_erased() {
 fn what_others_have_stays() {
     let scene = Scene::of(&[ALICE, BOB]);
     let message = planted(&large(LARGE));
-    append(&scene, ALICE, &message);
-    append(&scene, BOB, &message);
+    append(&scene.server, ALICE, &message);
+    append(&scene.server, BOB, &message);
     scene.fill(ALICE, &["first", "second"]);
     let plan = scene.json(&["erase", "plan", ALICE, "--whole"]);
     let said = |name: &str| plan[0][name].as_u64().unwrap();
     assert_eq!((said("emails"), said("shared"), said("shared_with")), (3, 1, 1));
     let erasure =
         begun(&scene.json(&["erase", "begin", ALICE, "--whole", "--reason", "gone", "--yes"]));
-    complete(&scene, &erasure);
-    let line = shown(&scene, &erasure);
+    complete(&scene.server, &erasure);
+    let line = shown(&scene.server, &erasure);
     assert_eq!((&line["erased"], &line["kept"]), (&Value::from(3), &Value::from(0)));
     let packs = line["nodes"][0]["places"].as_array().unwrap().iter();
     let packs = packs.filter(|place| place["place"] == "packs");
@@ -273,10 +190,10 @@ fn a_second_person_is_waited_for() {
     scene.fill(ALICE, &["secret"]);
     let wish = ["erase", "begin", ALICE, "--whole", "--reason", "x", "--review", "--yes"];
     let erasure = begun(&scene.json(&wish));
-    assert_eq!(shown(&scene, &erasure)["state"], "review");
+    assert_eq!(shown(&scene.server, &erasure)["state"], "review");
     let said = scene.code(&["erase", "review", &erasure], 1);
     assert!(said.contains("another person"), "{said}");
-    assert_eq!(shown(&scene, &erasure)["erased"], 0);
+    assert_eq!(shown(&scene.server, &erasure)["erased"], 0);
     assert!(scene.code(&["erase", "list"], 0).contains("waits for a second person"));
 }
 
@@ -290,9 +207,92 @@ fn the_page_says_what_is() {
         let (code, said) = types(&scene.server, &command, &[("ERASURE", &erasure)]);
         if let Some(id) = said.strip_prefix("erasure ").and_then(|rest| rest.split(':').next()) {
             erasure = id.to_owned();
-            complete(&scene, &erasure);
+            complete(&scene.server, &erasure);
         }
         assert_eq!(code, 0, "{command}: {said}");
     }
     assert!(!erasure.is_empty());
+}
+
+/// The repository is reached, packs and bases, without encryption so that the search sees all of
+/// it; what is recovered of a moment from before has none of it.
+#[test]
+fn the_repository_is_reached_and_no_recovery_brings_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = disaster::archived(&folder.path().join("data"));
+    server.domain("example.org");
+    server.account(ALICE);
+    append(&server, ALICE, &planted(&large(LARGE)));
+    let mut imap = Imap::login(server.imap(), ALICE).unwrap();
+    imap.ok("SELECT INBOX").unwrap();
+    imap.ok("FETCH 1 (ENVELOPE BODYSTRUCTURE)").unwrap();
+    imap.ok("SORT (SUBJECT) UTF-8 ALL").unwrap();
+    imap.ok("LOGOUT").unwrap();
+    indexed(&server);
+    let moment = disaster::moment(&server);
+    disaster::all_archived(&server);
+    server.verb(&["backup", "start"]);
+    let repository = folder.path().join("repository");
+    let before = Traces::of(&repository, false);
+    PLANTED.iter().for_each(|text| seen(&before, text, &["packs"]));
+    assert!(before.opened.blocks > 0, "tables of bases are opened: {:?}", before.opened);
+    let wish = ["erase", "begin", ALICE, "--whole", "--reason", "case 8", "--yes", "--json"];
+    let begun_as = server.verb(&wish);
+    let erasure = begun(&[serde_json::from_str(begun_as.trim()).unwrap()]);
+    complete(&server, &erasure);
+    clean(&repository, false);
+    clean(server.data(), false);
+    disaster::all_archived(&server);
+    server.verb(&["backup", "verify", "--level", "restore"]);
+    server.verb(&["check"]);
+    clean(&repository, false);
+
+    disaster::strikes(&mut server, &moment, &[]);
+    let mut imap = Imap::login(server.imap(), ALICE).unwrap();
+    imap.ok("SELECT INBOX").unwrap();
+    assert!(imap.ok("SEARCH ALL").unwrap().search().is_empty());
+    imap.ok("LOGOUT").unwrap();
+    assert_eq!(shown(&server, &erasure)["state"], "done");
+    server.verb(&["check"]);
+    server.stop();
+    clean(server.data(), true);
+}
+
+/// One of three is away when it is erased: it is waited for, and does it when it is back.
+#[test]
+fn a_node_that_was_away_does_it_when_it_is_back() {
+    let mut cluster = Cluster::of(3);
+    let leader = cluster.leader();
+    cluster.node(leader).domain("example.org");
+    cluster.node(leader).account(ALICE);
+    append(cluster.node(leader), ALICE, &planted(&large(LARGE)));
+    cluster.caught_up();
+    let away = (0..3).find(|n| *n != leader).unwrap();
+    cluster.node_mut(away).stop();
+    let traces = Traces::of(cluster.node(away).data(), true);
+    PLANTED.iter().for_each(|text| seen(&traces, text, &["blobs"]));
+    let leader = cluster.leader();
+    let wish = ["erase", "begin", ALICE, "--whole", "--reason", "case 9", "--yes", "--json"];
+    let said = cluster.node(leader).verb(&wish);
+    let erasure = begun(&[serde_json::from_str(said.trim()).unwrap()]);
+    let ids: Vec<u64> = (0..3).map(|n| cluster.id(n)).collect();
+    let node = |line: &Value, id: u64| {
+        let nodes = line["nodes"].as_array().cloned().unwrap_or_default();
+        nodes.into_iter().find(|node| node["node"] == id).unwrap_or_default()
+    };
+    let server = cluster.node(leader);
+    let others = || {
+        let line = shown(server, &erasure);
+        let done = |n: &usize| node(&line, ids[*n])["complete"] == true;
+        (0..3).filter(|n| *n != away).all(|n| done(&n)).then_some(line)
+    };
+    let line = until(PATIENCE, others).unwrap_or_else(|| panic!("{}", shown(server, &erasure)));
+    assert_eq!((&line["complete"], &line["state"]), (&Value::from(false), &Value::from("done")));
+    assert_eq!(node(&line, ids[away])["reported"], Value::Null);
+    cluster.node_mut(away).start_again();
+    complete(cluster.node(leader), &erasure);
+    for n in 0..3 {
+        cluster.node_mut(n).stop();
+        clean(cluster.node(n).data(), true);
+    }
 }

@@ -10,6 +10,7 @@
 
 mod attached;
 mod batch;
+mod contents;
 mod document;
 mod flat;
 mod folder;
@@ -48,6 +49,7 @@ use read::{ReadError, Segment};
 use shelf::{Shelf, guarded};
 use state::State;
 
+pub use contents::{Contents, contents};
 pub use follower::FollowError;
 pub use imap::Narrowed;
 pub use scope::{Discovery, Scope};
