@@ -46,6 +46,31 @@ pub trait State: Debug + Send + Sync + 'static {
     fn flush(&self) -> Result<(), StoreError>;
     /// Told octets that were read or written; may sleep, or end the work.
     fn pace(&self, octets: u64) -> ControlFlow<()>;
+
+    /// Dead blobs behind one that may go; where to go on, if not at the end.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    fn dead(&self, after: Option<BlobId>) -> Result<(Vec<BlobId>, Option<BlobId>), StoreError> {
+        match self.bound() {
+            Some(bound) => some_dead(&self.view()?, bound, after),
+            None => Ok((Vec::new(), None)),
+        }
+    }
+
+    /// Which of these stay: of dead ones those that came back, or died again since, of parts
+    /// those that are mail too.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    fn needed(
+        &self,
+        dead: &[BlobId],
+        doomed: &Doomed,
+        bound: LogIndex,
+    ) -> Result<Vec<BlobId>, StoreError> {
+        needed(&self.view()?, dead, doomed.parts(), bound)
+    }
 }
 
 /// Takes bytes out of a node's packs. One at a time.
@@ -70,7 +95,7 @@ impl Reclaimer {
         let mut after = None;
         loop {
             let (state, from) = (self.state.clone(), after);
-            let (dead, last) = blocking(move || some_dead(&*state, from)).await?;
+            let (dead, last) = blocking(move || state.dead(from)).await?;
             if !dead.is_empty() {
                 self.forget(dead).await?;
             }
@@ -126,7 +151,7 @@ impl Reclaimer {
     fn forget_now(&self, dead: &[BlobId], doomed: &Doomed) -> Result<u64, StoreError> {
         let Some(bound) = self.state.bound() else { return Ok(0) };
         self.state.flush()?;
-        self.blobs.spare(&needed(&self.state.view()?, dead, doomed, bound)?);
+        self.blobs.spare(&self.state.needed(dead, doomed, bound)?);
         let spared = self.blobs.spare_parts(doomed, &mut |octets| self.state.pace(octets));
         match spared.map_err(failed)? {
             true => self.blobs.forget(doomed).map_err(failed),
@@ -153,12 +178,11 @@ impl Reclaimer {
     }
 }
 
-/// Dead blobs behind one that may go; where to go on, if not at the end.
 fn some_dead(
-    state: &dyn State,
+    view: &View,
+    bound: LogIndex,
     mut after: Option<BlobId>,
 ) -> Result<(Vec<BlobId>, Option<BlobId>), StoreError> {
-    let (Some(bound), view) = (state.bound(), state.view()?) else { return Ok((vec![], None)) };
     let mut dead = Vec::new();
     while dead.len() < TOGETHER {
         let page = view.dead_blobs(after, PAGE)?;
@@ -169,12 +193,11 @@ fn some_dead(
     Ok((dead, after))
 }
 
-/// Which of these stay: of dead ones those that came back, or died again since, of parts those
-/// that are mail too.
-fn needed(
+/// What [`State::needed`] gives, by a view.
+pub(crate) fn needed<'p>(
     view: &View,
     dead: &[BlobId],
-    doomed: &Doomed,
+    parts: impl Iterator<Item = &'p BlobId>,
     bound: LogIndex,
 ) -> Result<Vec<BlobId>, StoreError> {
     let mut needed = Vec::new();
@@ -183,7 +206,7 @@ fn needed(
             needed.push(*blob);
         }
     }
-    for part in doomed.parts() {
+    for part in parts {
         if view.is_known(part, bound)? {
             needed.push(*part);
         }

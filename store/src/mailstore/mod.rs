@@ -52,6 +52,7 @@ mod images;
 mod latency;
 mod layout;
 mod light;
+mod light_erased;
 mod login;
 pub(crate) mod machine;
 mod mailboxes;

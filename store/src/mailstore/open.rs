@@ -15,8 +15,8 @@ use super::machine::{Machine, Progress};
 use super::rescue::{self, Rescuer};
 use super::{
     ClusterFile, Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret,
-    StoreError, Tasks, checkpoints, contact, erased, erasures, holds, layout, place, policies,
-    reads, reserve, restores, retention, scrub, sweep, upkeep, views, workers,
+    StoreError, Tasks, checkpoints, contact, erased, erasures, holds, layout, light_erased, place,
+    policies, reads, reserve, restores, retention, scrub, sweep, upkeep, views, workers,
 };
 use crate::Ending;
 use crate::alarms::Alarms;
@@ -51,6 +51,7 @@ pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
         tokio::spawn(restores::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(erasures::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(erased::run(weak.clone(), inner.progress.clone())),
+        tokio::spawn(light_erased::run(weak.clone())),
         tokio::spawn(checkpoints::run(weak.clone(), inner.progress.clone())),
         tokio::spawn(rescue::run(Arc::downgrade(&inner.rescuer))),
         tokio::spawn(compare::run(Arc::downgrade(&inner.comparer), marks)),
@@ -61,6 +62,9 @@ pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
     ];
     tasks.iter().for_each(|task| inner.tasks.add(task.abort_handle()));
     inner.checkpoints.opened(&inner);
+    if inner.trims {
+        light_erased::serve(&inner);
+    }
     let store = Mailstore { inner };
     begin_at_own_level(&store, level).await?;
     remove_lost(&store).await?;

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use redoubt_tests::cluster::{Cluster, member};
+use redoubt_tests::cluster::{Cluster, PATIENCE, member, until};
+use redoubt_tests::traces::Traces;
+use serde_json::Value;
 
-use super::mail::{agree, alice, deliver, deliver_until_taken, set};
+use super::mail::{ALICE, agree, alice, deliver, deliver_until_taken, set};
 use super::purge::{PURGING, deliver_past, forgotten, took_a_checkpoint};
 
 /// Nodes 0 and 1 are full, this one is light.
@@ -98,4 +100,38 @@ fn it_goes_on_behind_a_purged_log() {
     taken.push("with its vote".to_owned());
     cluster.node_mut(gone).start_again();
     agree(&cluster, &[0, 1], &set(&taken));
+}
+
+/// It keeps no views, and the packs all the same: what is erased goes out of them, and a full
+/// node says so for it.
+#[test]
+fn what_is_erased_goes_from_its_packs() {
+    const TOKEN: &str = "quincemarmoset4471";
+    let mut cluster = two_and_a_light_one(&[]);
+    deliver(&cluster, 0, TOKEN);
+    deliver(&cluster, 0, "another");
+    cluster.caught_up();
+    let data = cluster.node(LIGHT).data().to_owned();
+    let held = Traces::of(&data, false).having(TOKEN).len();
+    assert!(held > 0, "it has what was delivered");
+    let wish = ["erase", "begin", ALICE, TOKEN, "--reason", "x", "--yes", "--json"];
+    let begun: Value = serde_json::from_str(cluster.node(0).verb(&wish).trim()).unwrap();
+    let erasure = begun["erasure"].as_str().unwrap().to_owned();
+    let mut last = Value::Null;
+    let complete = until(2 * PATIENCE, || {
+        let said = cluster.node(0).run(&["erase", "show", &erasure, "--json"]).stdout;
+        last = serde_json::from_slice(&said).unwrap_or_default();
+        (last["complete"] == true).then_some(())
+    });
+    assert!(complete.is_some(), "{last}");
+    assert_eq!(last["nodes"].as_array().unwrap().len(), 3);
+    let held = Traces::of(&data, false);
+    assert!(held.having(TOKEN).is_empty(), "{:?}", held.having(TOKEN));
+    assert!(!held.having("another").is_empty());
+    // What it applies again names what is not here any more.
+    cluster.node_mut(LIGHT).kill();
+    cluster.node_mut(LIGHT).start_again();
+    cluster.caught_up();
+    deliver(&cluster, 0, "afterwards");
+    cluster.caught_up();
 }
