@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 use redoubt_extract::{Counts, Extracted, InForce, Pool, PoolError, Status, class, cut};
 use redoubt_log::id::{BlobId, LogIndex};
 use redoubt_log::raft::{EntryKind, LogEntry, record_of};
@@ -75,6 +75,8 @@ pub(super) struct Inner {
     pool: Pool,
     pub(super) keep: u64,
     pub(super) ending: Ending,
+    /// Held by whoever has a message in hand; whoever has all of it knows that nobody has.
+    pub(super) hands: RwLock<()>,
     /// Whether messages died since the last sweep.
     pub(super) died: AtomicBool,
     pub(super) state: Mutex<TextStats>,
@@ -93,6 +95,7 @@ impl TextStore {
             pool: Pool::new(options.pool),
             keep: options.keep,
             ending: Ending::default(),
+            hands: RwLock::default(),
             died: AtomicBool::new(false),
             state: Mutex::new(state),
             woken: Condvar::new(),
@@ -295,6 +298,11 @@ impl TextStore {
         blob: &BlobId,
         look: &mut dyn FnMut(Vec<u32>, Option<Arc<Extracted>>),
     ) -> Result<(), TextsError> {
+        let _hand = self.0.hands.read();
+        // Its octets may be there for a while: what was erased is not written down once more.
+        if self.0.mailstore.local_view()?.dead_since(blob)?.is_some() {
+            return Ok(());
+        }
         let parsed = self.0.mailstore.parsed(blob)?;
         let parts = attachments(&parsed.structure);
         if parts.is_empty() {
@@ -393,6 +401,7 @@ impl Texts for TextStore {
     }
 
     fn of_octets(&self, part: &Part, octets: &[u8]) -> Result<Arc<Extracted>, TextsError> {
+        let _hand = self.0.hands.read();
         let (id, extracted) = self.one(part, octets)?;
         match extracted.or_else(|| self.0.cache.text(&id).map(Arc::new)) {
             Some(extracted) => Ok(extracted),

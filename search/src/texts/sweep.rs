@@ -21,13 +21,20 @@ const TIMES: u32 = 20;
 const YOUNG: Duration = Duration::from_secs(3600);
 
 impl TextStore {
-    /// Removes texts of messages that died, which is done now and then anyway. Blocks.
+    /// Removes texts of messages that died, which is done now and then anyway: here once nobody has
+    /// a message in hand, so that none of them is written behind it. Blocks.
     pub fn collect(&self) {
-        self.sweep();
+        let _all = self.0.hands.write();
+        self.sweep_beyond(Duration::ZERO);
     }
 
     /// Removes texts that nobody has any more, and the oldest of too many; counts the others.
     pub(super) fn sweep(&self) {
+        self.sweep_beyond(YOUNG);
+    }
+
+    /// The same; texts that no message names stay while they are younger than that.
+    fn sweep_beyond(&self, young: Duration) {
         let Ok(view) = self.0.mailstore.local_view() else { return };
         let begun = SystemTime::now();
         let pauses = Pauses::gentle(&self.0.ending);
@@ -47,7 +54,7 @@ impl TextStore {
         let (mut kept, mut found) = ([0; 5], Vec::new());
         self.0.cache.texts(&mut |text| {
             let age = begun.duration_since(text.used).unwrap_or_default();
-            let may_come = age < YOUNG && !dead.texts.contains(&text.id);
+            let may_come = age < young && !dead.texts.contains(&text.id);
             match text.status {
                 Some(status) if may_come || named.contains(&text.id) => {
                     count(&mut kept, status);
