@@ -117,8 +117,12 @@ impl Work<'_> {
         Ok(found.into_values().flatten().map(|stand| (at, stand)).collect())
     }
 
-    /// Whether a policy keeps it, so that all of it is there though the history begins later.
+    /// Whether a hold or a policy keeps it, so that all of it is there though the history begins
+    /// later.
     fn is_kept(&self, email: EmailId) -> Planned<bool> {
+        if !self.view.email_held_by(self.wish.account, email)?.is_empty() {
+            return Ok(true);
+        }
         let Some(applied) = self.view.applied() else { return Ok(false) };
         let found = self.view.retention_of(self.wish.account, email, applied.time)?;
         Ok(found.is_some_and(|(_, verdict)| verdict.kept_by(applied.time).is_some()))
