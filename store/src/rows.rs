@@ -342,8 +342,6 @@ pub struct HoldAtRow {
     pub upto: Option<EmailId>,
     /// How many of them are held.
     pub held: u64,
-    /// How many of those because not all text could be had.
-    pub unread: u64,
 }
 
 /// What policies know of an email beside what the state says of it.

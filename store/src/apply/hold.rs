@@ -6,7 +6,7 @@
 
 use redoubt_log::id::{AccountId, EmailId, HoldId, Timestamp};
 use redoubt_log::record::{
-    Actor, Done, Held, HoldEnd, HoldMarks, HoldOver, HoldRelease, HoldScope, HoldSet, HoldStays,
+    Actor, Done, HoldEnd, HoldMarks, HoldOver, HoldRelease, HoldScope, HoldSet, HoldStays,
     HoldsKept, Judged, KeptHold, Principal, Reach, Rejection, Releasing, Role,
 };
 
@@ -301,14 +301,14 @@ fn mark(work: &mut Work<'_>, hold: HoldId, judged: &Judged) -> Ruled<()> {
     if at.upto != *after || Some(*upto) <= *after || !rising || !marks.iter().all(between) {
         return Err(Rejection::MarkedSince.into());
     }
-    let mut at = HoldAtRow { upto: Some(*upto), ..at };
+    let mut count = at.held;
     for (email, held) in marks {
         if is_there(work, *account, *email)? {
             work.tx.put(&Key::HoldMark(hold, *account, *email), held)?;
-            at.held = at.held.saturating_add(1);
-            at.unread = at.unread.saturating_add(u64::from(*held == Held::Unread));
+            count = count.saturating_add(1);
         }
     }
+    let at = HoldAtRow { upto: Some(*upto), held: count };
     Ok(work.tx.put(&Key::HoldAt(hold, *account), &at)?)
 }
 

@@ -10,20 +10,6 @@ use crate::keys::{DIRECTORY, Key, Meta, Object, Parts, holds_over, judged, marks
 use crate::rows::{HoldAtRow, HoldRow};
 use crate::storage::{KeyRange, Table};
 
-/// Emails of an account that a query has marked.
-#[derive(Debug, Default)]
-struct Marked {
-    held: u64,
-    unread: u64,
-    last: Option<EmailId>,
-}
-
-impl Marked {
-    fn is(&self, at: &HoldAtRow) -> bool {
-        (self.held, self.unread) == (at.held, at.unread)
-    }
-}
-
 /// Behind the account and the kind of row.
 fn number(mut parts: Parts<'_>) -> Option<u64> {
     parts.account().and(parts.u8()).and(parts.u64())
@@ -81,28 +67,21 @@ impl Checker<'_> {
 
     /// A mark is of an email that is there, behind none that was judged, and counted.
     fn held_emails(&mut self) -> Checked {
-        let mut counts: BTreeMap<(HoldId, AccountId), Marked> = BTreeMap::new();
+        let mut counts: BTreeMap<(HoldId, AccountId), (u64, Option<EmailId>)> = BTreeMap::new();
         let parse = |mut parts: Parts<'_>| {
             let hold = HoldId(parts.account().and(parts.u8()).and(parts.u64())?);
             Some((hold, parts.account()?, parts.email()?))
         };
         let range = marks().range();
-        self.rows(
-            Table::EmailPlacement,
-            &range,
-            parse,
-            |c, (hold, account, email), held: Held| {
-                let count = counts.entry((hold, account)).or_default();
-                count.held += 1;
-                count.unread += u64::from(held == Held::Unread);
-                count.last = Some(email);
-                let range = Object::Email(account, email).versions();
-                let there = !c.reader.scan(Table::History, &range, 1)?.is_empty();
-                let what = format!("email {email} of account {account} is held, and is gone");
-                c.expect(there, "hold", hold, what);
-                Ok(())
-            },
-        )?;
+        self.rows(Table::EmailPlacement, &range, parse, |c, (hold, account, email), _: Held| {
+            let count = counts.entry((hold, account)).or_default();
+            *count = (count.0 + 1, Some(email));
+            let range = Object::Email(account, email).versions();
+            let there = !c.reader.scan(Table::History, &range, 1)?.is_empty();
+            let what = format!("email {email} of account {account} is held, and is gone");
+            c.expect(there, "hold", hold, what);
+            Ok(())
+        })?;
         let parse = |mut parts: Parts<'_>| {
             let hold = HoldId(parts.account().and(parts.u8()).and(parts.u64())?);
             Some((hold, parts.account()?))
@@ -112,11 +91,11 @@ impl Checker<'_> {
             &judged().range(),
             parse,
             |c, (hold, account), at: HoldAtRow| {
-                let count = counts.remove(&(hold, account)).unwrap_or_default();
+                let (count, last) = counts.remove(&(hold, account)).unwrap_or_default();
                 let row: Option<HoldRow> = c.get(&Key::Hold(DIRECTORY, hold))?;
                 let ending = row.as_ref().and_then(|row| row.releasing).is_some_and(|r| r.ending);
-                let right = row.is_some() && (ending || count.is(&at)) && count.last <= at.upto;
-                let what = format!("account {account}: {count:?} at {at:?}");
+                let right = row.is_some() && (ending || count == at.held) && last <= at.upto;
+                let what = format!("account {account}: {count} emails up to {last:?} at {at:?}");
                 c.expect(right, "hold", hold, what);
                 Ok(())
             },

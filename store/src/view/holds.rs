@@ -1,11 +1,13 @@
 //! What is held. All as of now, also where the view is of the past: a hold binds whoever looks.
 
+use std::ops::ControlFlow;
+
 use redoubt_log::id::{AccountId, EmailId, HoldId, LogIndex, MatterId, Timestamp};
 use redoubt_log::record::{Held, HoldSet, Reach, Releasing};
 
-use super::{Key, Parts, StorageError, StoreError, Table, View, decode};
+use super::{Key, Order, Parts, StorageError, StoreError, Table, View, decode};
 use crate::holds::{self, Keeps};
-use crate::keys::{DIRECTORY, judged_by};
+use crate::keys::{DIRECTORY, judged_by, marks_of};
 use crate::rows::{HoldAtRow, HoldRow};
 
 /// A hold.
@@ -172,8 +174,7 @@ impl View {
         Ok(accounts)
     }
 
-    /// What a hold comes to; of one without a query the accounts alone. What is held is counted
-    /// as it is marked: only what is not judged yet is looked for here.
+    /// What a hold comes to; of one without a query the accounts alone.
     ///
     /// # Errors
     /// The state cannot be read.
@@ -183,10 +184,14 @@ impl View {
         if hold.terms.scope.query().is_none() {
             return Ok(counts);
         }
+        let range = marks_of(hold.id).range();
+        self.reader().visit(Table::EmailPlacement, &range, Order::Rising, &mut |key, value| {
+            let held: Held = decode(Table::EmailPlacement, key, value)?;
+            counts.held += 1;
+            counts.unread += u64::from(held == Held::Unread);
+            Ok(ControlFlow::Continue(()))
+        })?;
         for account in accounts {
-            let at = self.judged(hold.id, account)?;
-            counts.held = counts.held.saturating_add(at.held);
-            counts.unread = counts.unread.saturating_add(at.unread);
             counts.unjudged += self.unjudged(hold.id, account, usize::MAX)?.len() as u64;
         }
         Ok(counts)
