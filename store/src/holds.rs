@@ -91,45 +91,26 @@ pub(crate) fn over<R: Rows>(
     ids.into_iter().filter_map(|id| row(id).transpose()).collect()
 }
 
-/// How much of an account's history holds keep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keeps {
-    /// Nothing of it: there is no hold over it, or queries have judged all there is, and found
-    /// nothing to hold.
-    Nothing,
-    /// Some emails, by this hold at least; all of them are judged.
-    Some(HoldId),
-    /// All of it.
-    All(HoldId),
-}
-
-impl Keeps {
-    /// A hold that keeps anything.
-    pub(crate) fn hold(self) -> Option<HoldId> {
-        match self {
-            Self::Nothing => None,
-            Self::Some(hold) | Self::All(hold) => Some(hold),
-        }
-    }
-}
-
-/// How much of an account's history holds keep; of the directory's any hold keeps all, since the
-/// directory says who was who.
-pub(crate) fn of_account<R: Rows>(rows: &R, account: AccountId) -> Result<Keeps, StorageError> {
+/// A hold because of which nothing of an account's history may go; of the directory's, any hold,
+/// since the directory says who was who. A query that has judged all there is, and found nothing
+/// to hold, is none.
+pub(crate) fn of_account<R: Rows>(
+    rows: &R,
+    account: AccountId,
+) -> Result<Option<HoldId>, StorageError> {
     if account == DIRECTORY {
-        return Ok(any(rows)?.map_or(Keeps::Nothing, Keeps::All));
+        return any(rows);
     }
-    let mut keeps = Keeps::Nothing;
     for (hold, row) in over(rows, account)? {
         let at = at(rows, hold, account)?;
-        if row.terms.scope.query().is_none() || !behind(rows, account, at.upto, 1)?.is_empty() {
-            return Ok(Keeps::All(hold));
-        }
-        if at.held > 0 && keeps == Keeps::Nothing {
-            keeps = Keeps::Some(hold);
+        if row.terms.scope.query().is_none()
+            || at.held > 0
+            || !behind(rows, account, at.upto, 1)?.is_empty()
+        {
+            return Ok(Some(hold));
         }
     }
-    Ok(keeps)
+    Ok(None)
 }
 
 /// Holds over one email; with `first` the first of them.

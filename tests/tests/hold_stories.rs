@@ -9,10 +9,8 @@ use redoubt_log::id::*;
 use redoubt_log::record::*;
 use redoubt_store::apply::{APPLY_VERSION, Position, apply};
 use redoubt_store::check::check;
-use redoubt_store::mailstore::StoreError;
 use redoubt_store::storage::MemStorage;
-use redoubt_store::travel::{Gone, Judge, Search, Which};
-use redoubt_store::view::{Placement, TrimAt, View};
+use redoubt_store::view::{TrimAt, View};
 
 const DAY: u64 = 86_400;
 const ALICE: AccountId = AccountId(1);
@@ -341,90 +339,13 @@ fn what_matched_stays_held_whatever_becomes_of_it() {
     tale.done(Change::Move(Move { account: ALICE, from: INBOX, to, items }));
     tale.rename(ALICE, "alice@example.net");
     tale.done(Change::AccountDelete(AccountDelete { account: ALICE }));
-    tale.floor(ALICE).unwrap();
-    tale.trim(ALICE).unwrap();
     assert_eq!(tale.view().email_held_by(ALICE, mail).unwrap(), [hold]);
-    assert!(tale.is_there(ALICE, mail));
+    assert_eq!(tale.floor(ALICE), held(hold));
     // Nobody judges it again, and nobody judges past what comes next.
     assert_eq!(tale.judged(hold, ALICE, mail, &[]), Err(Rejection::MarkedSince));
     assert!(matches!(tale.judged(hold, BOB, mail, &[]), Err(Rejection::Hold(_))));
     tale.done(Change::HoldRelease(HoldRelease::of(hold)));
-    assert_eq!(tale.view().email_held_by(ALICE, mail).unwrap(), []);
-}
-
-/// Means every email.
-struct Any;
-
-impl Judge for Any {
-    type Error = StoreError;
-
-    fn opens_messages(&self) -> bool {
-        false
-    }
-
-    fn is_meant(
-        &mut self,
-        _: MailboxId,
-        _: &Placement,
-        _: Option<&Gone>,
-    ) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-}
-
-/// Emails that were expunged, as a search finds them.
-fn expunged(view: &View) -> Vec<EmailId> {
-    let (mailboxes, which) = (&[][..], Which::Expunged);
-    let search = Search { view, account: ALICE, mailboxes, which, among: None };
-    let found = search.piece(&mut Any, None, 100).unwrap();
-    assert_eq!(found.next, None);
-    found.hits.iter().map(|hit| hit.placement.email).collect()
-}
-
-#[test]
-fn what_a_query_does_not_hold_goes_beside_what_it_holds() {
-    let mut tale = Tale::new();
-    let (mail, uid) = tale.mail(ALICE, 1);
-    let (other, lost) = tale.mail(ALICE, 2);
-    let hold = tale.query(HoldOver::Accounts(vec![ALICE]), 0);
-    tale.judged(hold, ALICE, other, &[(mail, Held::Matches)]).unwrap();
-    let cases =
-        MailboxCreate { account: ALICE, parent: None, name: "cases".into(), special_use: None };
-    let Done::Mailbox(cases, _) = tale.done(Change::MailboxCreate(cases)) else { panic!() };
-    let items = vec![Placed { uid, email: mail }];
-    tale.done(Change::Move(Move { account: ALICE, from: INBOX, to: cases, items }));
-    tale.done(Change::MailboxDelete(MailboxDelete { account: ALICE, mailbox: cases }));
-    let (uids, only_deleted) = (vec![Uid::new(1).unwrap()], false);
-    tale.done(Change::Expunge(Expunge { account: ALICE, mailbox: cases, uids, only_deleted }));
-    assert!(tale.view().email(ALICE, mail).unwrap().is_none(), "swept with its mailbox");
-    tale.expunge(ALICE, lost);
-    let gone = |tale: &Tale| {
-        let mut all = expunged(&tale.view());
-        all.sort_unstable();
-        all.dedup();
-        all
-    };
-    assert_eq!(gone(&tale), [mail, other]);
     tale.floor(ALICE).unwrap();
-    assert!(tale.trim(ALICE).unwrap() > 0);
-    assert!(tale.is_there(ALICE, mail) && !tale.is_there(ALICE, other));
-    assert_eq!(gone(&tale), [mail], "found where it stood, though the mailbox is no more");
-    assert_eq!(tale.trim(ALICE).unwrap(), 0, "what stays is not proposed again");
-    let blobs = tale.view().unreferenced(None, 10).unwrap();
-    assert_eq!(blobs, [BlobId([2; 32])]);
-    // Whoever names it all the same drops nothing of it.
-    let rows = vec![TrimRow::Standing(mail, INBOX, uid)];
-    let trim = Change::HistoryTrim(HistoryTrim { account: ALICE, rows });
-    assert_eq!(tale.done(trim), Done::Trimmed(0));
-    // A hold over the account keeps all of it, whatever a query says.
-    let whole = tale.hold(HoldScope::Account(ALICE), 0);
-    assert_eq!(tale.floor(ALICE), held(whole));
-    for hold in [whole, hold] {
-        tale.done(Change::HoldRelease(HoldRelease::of(hold)));
-    }
-    tale.floor(ALICE).unwrap();
-    tale.trim(ALICE).unwrap();
-    assert!(!tale.is_there(ALICE, mail) && gone(&tale).is_empty());
 }
 
 #[test]

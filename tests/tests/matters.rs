@@ -268,7 +268,7 @@ fn a_matter_has_its_holds_and_is_not_closed_over_them() {
     );
     assert!(world.may(DORA, &["matter", "show", "case 7"]).contains("all of alice"));
     world.may_not(CAROL, &["matter", "close", "case 7"], "holds of matter 1 are in force (1)");
-    world.may(BOB, &["hold", "release", "1"]);
+    world.may(BOB, &["hold", "release", "1", "--yes"]);
     world.may(CAROL, &["matter", "close", "case 7"]);
     let shown = &world.lines(DORA, &["matter", "show", "case 7"])[0]["holds"];
     assert_eq!(shown[0]["state"], "releasing", "its delay goes on");

@@ -9,7 +9,6 @@ use redoubt_log::record::{Done, HistoryFloor, HistoryTrim, Rejection, TrimRow};
 
 use super::work::Work;
 use super::{Ruled, blobs, hold, policy, restore};
-use crate::holds;
 use crate::keys::{DIRECTORY, Key, Meta, Object, Parts, floors, parse_object};
 use crate::rows::{
     AccountRow, ChangeKind, EmailData, FloorRow, PlacementVersion, Standing, Version,
@@ -81,14 +80,13 @@ fn below_all(work: &Work<'_>, floor: LogIndex) -> Ruled<()> {
 
 pub(crate) fn trim(work: &mut Work<'_>, record: &HistoryTrim) -> Ruled<Done> {
     let account = record.account;
-    let marked = hold::check(work, account)?;
+    hold::check(work, account)?;
     restore::check(work, account)?;
     blobs::counted(work)?;
     let Some(FloorRow { floor, .. }) = work.tx.get(&Key::Floor(account))? else {
         return Err(Rejection::Floor("it keeps all of its history".into()).into());
     };
-    let (kept, held) = (BTreeMap::new(), BTreeMap::new());
-    let mut trim = Trim { account, floor, marked, dropped: 0, kept, held };
+    let mut trim = Trim { account, floor, dropped: 0, kept: BTreeMap::new() };
     for row in &record.rows {
         if trim.dropped >= MOST {
             break;
@@ -102,13 +100,9 @@ pub(crate) fn trim(work: &mut Work<'_>, record: &HistoryTrim) -> Ruled<Done> {
 struct Trim {
     account: AccountId,
     floor: LogIndex,
-    /// Whether queries hold emails of it.
-    marked: bool,
     dropped: usize,
     /// Emails that were asked about, and whether a policy keeps them.
     kept: BTreeMap<EmailId, bool>,
-    /// The same of holds.
-    held: BTreeMap<EmailId, bool>,
 }
 
 impl Trim {
@@ -121,33 +115,6 @@ impl Trim {
             TrimRow::Standing(email, mailbox, uid) => self.standing(work, *email, *mailbox, *uid),
             TrimRow::Vanished(mailbox, modseq, uid) => self.vanished(work, *mailbox, *modseq, *uid),
             TrimRow::Record(index) => self.record(work, *index),
-        }
-    }
-
-    /// Whether a query holds an email: with all that says where it stood and how it was.
-    fn is_held(&mut self, work: &Work<'_>, email: EmailId) -> Ruled<bool> {
-        if !self.marked {
-            return Ok(false);
-        }
-        if let Some(held) = self.held.get(&email) {
-            return Ok(*held);
-        }
-        let held = !holds::of_email(&work.tx, self.account, email, true)?.is_empty();
-        self.held.insert(email, held);
-        Ok(held)
-    }
-
-    /// Whether what is held needs an object. What stood in a mailbox is found by it, so that
-    /// these stay too.
-    fn is_of_held(&mut self, work: &Work<'_>, object: &Object, rows: &[Row]) -> Ruled<bool> {
-        match object {
-            _ if !self.marked => Ok(false),
-            Object::Email(_, email) => self.is_held(work, *email),
-            Object::Placement(..) => match placed(rows)? {
-                Some(email) => self.is_held(work, email),
-                None => Ok(true),
-            },
-            _ => Ok(true),
         }
     }
 
@@ -176,9 +143,6 @@ impl Trim {
             Some((key, value)) if rows.len() <= MOST => read(key, value)?.is_none(),
             _ => false,
         };
-        if self.is_of_held(work, object, &rows)? {
-            return Ok(());
-        }
         match object {
             Object::Email(_, email) if gone && self.is_kept(work, *email)? => return Ok(()),
             Object::Placement(..) if gone && self.placed_kept(work, &rows)? => return Ok(()),
@@ -191,10 +155,13 @@ impl Trim {
     }
 
     fn placed_kept(&mut self, work: &mut Work<'_>, rows: &[Row]) -> Ruled<bool> {
-        match placed(rows)? {
-            Some(email) => self.is_kept(work, email),
-            None => Ok(false),
+        for (key, value) in rows.iter().rev() {
+            if let Some(value) = read(key, value)? {
+                let placed: PlacementVersion = decode(Table::History, key, value)?;
+                return self.is_kept(work, placed.email);
+            }
         }
+        Ok(false)
     }
 
     /// An email leaves the history: where it stood is forgotten, and its blobs are another's
@@ -226,7 +193,7 @@ impl Trim {
         let key = Key::EmailPlacement(self.account, email, mailbox, uid);
         let standing: Option<Standing> = work.tx.get(&key)?;
         let below = standing.and_then(|row| row.until).is_some_and(|until| until <= self.floor);
-        if below && !self.is_held(work, email)? && !self.is_kept(work, email)? {
+        if below && !self.is_kept(work, email)? {
             self.drop(work, Table::EmailPlacement, key.bytes());
         }
         Ok(())
@@ -267,17 +234,6 @@ impl Trim {
         }
         Ok(())
     }
-}
-
-/// The email whose placement these versions are of.
-fn placed(rows: &[Row]) -> Ruled<Option<EmailId>> {
-    for (key, value) in rows.iter().rev() {
-        if let Some(value) = read(key, value)? {
-            let placed: PlacementVersion = decode(Table::History, key, value)?;
-            return Ok(Some(placed.email));
-        }
-    }
-    Ok(None)
 }
 
 fn read<'v>(key: &[u8], value: &'v [u8]) -> Result<Option<&'v [u8]>, StorageError> {

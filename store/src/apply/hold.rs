@@ -13,7 +13,7 @@ use redoubt_log::record::{
 use super::work::Work;
 use super::{Ruled, domain, matter, settle};
 use crate::account::check_text;
-use crate::holds::{self, Keeps};
+use crate::holds;
 use crate::keys::{DIRECTORY, Key, Meta, Object, holds_over, judged_by, marks_of};
 use crate::rows::{HoldAtRow, HoldRow};
 use crate::storage::{StorageError, Table};
@@ -319,14 +319,12 @@ fn is_there(work: &Work<'_>, account: AccountId, email: EmailId) -> Ruled<bool> 
 
 // -------------------------------------------------------------------- checked
 
-/// Rejects what lets go of an account's history where all of it is held; over the directory: any
-/// hold does that, since the directory says who was who. Whether emails of it are held, so that
-/// each is to be asked about.
-pub(crate) fn check(work: &Work<'_>, account: AccountId) -> Ruled<bool> {
+/// Rejects what a hold forbids that touches an account as a whole; over the directory: what any
+/// hold does, since the directory says who was who.
+pub(crate) fn check(work: &Work<'_>, account: AccountId) -> Ruled<()> {
     match holds::of_account(&work.tx, account)? {
-        Keeps::All(hold) => Err(Rejection::Held(hold).into()),
-        Keeps::Some(_) => Ok(true),
-        Keeps::Nothing => Ok(false),
+        Some(hold) => Err(Rejection::Held(hold).into()),
+        None => Ok(()),
     }
 }
 

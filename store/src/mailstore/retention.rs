@@ -304,10 +304,10 @@ fn targets(view: &View, keep: Option<Duration>) -> Result<Vec<Target>, StoreErro
     };
     let lowest = lowest.filter(|_| all);
     found.extend(lowest.map(|(floor, time)| Target { account: DIRECTORY, floor, time }));
-    // What a hold keeps as a whole would be refused, each time on record.
+    // What a hold is over would be refused, each time on record.
     let mut free = Vec::with_capacity(found.len());
     for target in found {
-        if !view.is_held_whole(target.account)? {
+        if view.held_by(target.account)?.is_none() {
             free.push(target);
         }
     }

@@ -6,7 +6,7 @@ use redoubt_log::id::{AccountId, EmailId, HoldId, LogIndex, MatterId, Timestamp}
 use redoubt_log::record::{Held, HoldSet, Reach, Releasing};
 
 use super::{Key, Order, Parts, StorageError, StoreError, Table, View, decode};
-use crate::holds::{self, Keeps};
+use crate::holds;
 use crate::keys::{DIRECTORY, judged_by, marks_of};
 use crate::rows::{HoldAtRow, HoldRow};
 
@@ -81,21 +81,13 @@ impl View {
         Ok(holds::over(&self.reader(), account)?.into_iter().map(Hold::of).collect())
     }
 
-    /// A hold that keeps anything of an account's history, if there is any; over account 0, any
-    /// at all.
+    /// A hold because of which nothing of an account's history may go, if there is any; over
+    /// account 0, any at all.
     ///
     /// # Errors
     /// The state cannot be read.
     pub fn held_by(&self, account: AccountId) -> Result<Option<HoldId>, StoreError> {
-        Ok(holds::of_account(&self.reader(), account)?.hold())
-    }
-
-    /// Whether a hold keeps all of an account's history; over account 0, any does.
-    ///
-    /// # Errors
-    /// The state cannot be read.
-    pub fn is_held_whole(&self, account: AccountId) -> Result<bool, StoreError> {
-        Ok(matches!(holds::of_account(&self.reader(), account)?, Keeps::All(_)))
+        Ok(holds::of_account(&self.reader(), account)?)
     }
 
     /// Holds over one email: also those of queries that have not judged it yet.

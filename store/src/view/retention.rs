@@ -6,7 +6,6 @@ use redoubt_log::id::{AccountId, BlobId, EmailId, LogIndex, ModSeq, Timestamp};
 use redoubt_log::record::TrimRow;
 
 use super::{Key, KeyRange, Object, Order, Parts, StorageError, StoreError, Table, View, decode};
-use crate::holds;
 use crate::keys::{Bytes, DIRECTORY, Meta, of_accounts, parse_history, referrers_of, unreferenced};
 use crate::retention::{AccountFacts, Policy, account_facts};
 use crate::rows::{
@@ -184,7 +183,6 @@ impl View {
             found: Vec::new(),
             policies,
             facts,
-            marked: self.held_by(account)?.is_some(),
             now: self.applied().map_or(Timestamp(0), |applied| applied.time),
         };
         let owner: Option<AccountRow> = self.source.get(&Key::Account(account))?;
@@ -224,8 +222,6 @@ struct Look {
     found: Vec<TrimRow>,
     policies: Vec<Policy>,
     facts: Option<AccountFacts>,
-    /// Whether anything of it is held.
-    marked: bool,
     now: Timestamp,
 }
 
@@ -235,7 +231,7 @@ struct Old {
     object: Vec<u8>,
     count: usize,
     gone: bool,
-    /// The email that it is, or was one's placement; only looked for where something may keep it.
+    /// The email that it is, or was one's placement; only looked for where there are policies.
     email: Option<EmailId>,
 }
 
@@ -270,7 +266,7 @@ impl Look {
     ) -> Result<Option<Vec<u8>>, StorageError> {
         let (mut old, mut seen, mut last) = (Old::default(), 0, None);
         let range = self.range(Table::History, after);
-        let (floor, watched) = (self.floor, self.facts.is_some() || self.marked);
+        let (floor, watched) = (self.floor, self.facts.is_some());
         let mut more: Vec<Old> = Vec::new();
         view.reader().visit(Table::History, &range, Order::Rising, &mut |key, value| {
             let parsed = key.len().checked_sub(8).map(|at| key.split_at(at));
@@ -304,8 +300,7 @@ impl Look {
             more.push(old);
         }
         for old in more {
-            let kept = self.is_of_held(view, &old)? || (old.gone && self.keeps(view, old.email)?);
-            if !kept {
+            if !(old.gone && self.keeps(view, old.email)?) {
                 self.found.push(TrimRow::Versions(old.object));
             }
         }
@@ -340,20 +335,6 @@ impl Look {
         Ok(last.filter(|_| seen >= rows))
     }
 
-    /// Whether what is held needs an object: mailboxes too, by which it is found.
-    fn is_of_held(&self, view: &View, old: &Old) -> Result<bool, StorageError> {
-        match old.email {
-            _ if !self.marked => Ok(false),
-            Some(email) => self.is_held(view, email),
-            None => Ok(true),
-        }
-    }
-
-    fn is_held(&self, view: &View, email: EmailId) -> Result<bool, StorageError> {
-        let holds = |email| holds::of_email(&view.reader(), self.account, email, true);
-        Ok(self.marked && !holds(email)?.is_empty())
-    }
-
     /// Whether a policy keeps an email that is expunged, with what says where it stood.
     fn keeps(&self, view: &View, email: Option<EmailId>) -> Result<bool, StorageError> {
         let Some(email) = email else { return Ok(false) };
@@ -376,7 +357,7 @@ impl Look {
             return Err(StorageError::corrupt(Table::EmailPlacement, key, "no placement"));
         };
         let below = row.until.is_some_and(|until| until <= self.floor);
-        let below = below && !self.is_held(view, email)? && !self.keeps(view, Some(email))?;
+        let below = below && !self.keeps(view, Some(email))?;
         Ok(below.then_some(TrimRow::Standing(email, mailbox, uid)))
     }
 

@@ -64,23 +64,6 @@ impl Model {
         first.map_or(Ok(()), |hold| Err(Rejection::Held(hold)))
     }
 
-    /// The same of all of its history: what a query has judged is asked about email by email.
-    pub(super) fn not_held_whole(&self, account: AccountId) -> Answer<()> {
-        let whole = |hold: &HoldM| {
-            let (upto, _) = hold.judged.get(&account).cloned().unwrap_or_default();
-            let judges = hold.terms.scope.query().is_some();
-            let all = self.all_ever(account);
-            self.reaches(hold, account) && (!judges || all.iter().any(|email| Some(*email) > upto))
-        };
-        match account.0 {
-            0 => self.not_held(account),
-            _ => match self.holds.iter().find(|(_, hold)| whole(hold)) {
-                Some((hold, _)) => Err(Rejection::Held(*hold)),
-                None => Ok(()),
-            },
-        }
-    }
-
     fn binds(&self, hold: &HoldM, account: AccountId) -> bool {
         if !self.reaches(hold, account) || hold.terms.scope.query().is_none() {
             return self.reaches(hold, account);

@@ -11,7 +11,7 @@ impl Model {
     }
 
     pub(super) fn history_floor(&mut self, at: &At, r: &HistoryFloor) -> Answer<Done> {
-        self.not_held_whole(r.account)?;
+        self.not_held(r.account)?;
         self.not_restored_from(r.account)?;
         if r.floor.0 >= at.index {
             return Err(Rejection::Floor(String::new()));
@@ -35,7 +35,7 @@ impl Model {
 
     /// It changes nothing that anybody may see.
     pub(super) fn history_trim(&mut self, r: &HistoryTrim) -> Answer<Done> {
-        self.not_held_whole(r.account)?;
+        self.not_held(r.account)?;
         self.not_restored_from(r.account)?;
         match self.floors.contains_key(&r.account) {
             true => Ok(Done::Trimmed(0)),
