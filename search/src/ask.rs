@@ -43,6 +43,8 @@ pub enum Needle {
     /// Any stretch of the text, octet by octet under i;unicode-casemap, with all that stands
     /// between words: IMAP's substrings. Accents count.
     Casemapped(String),
+    /// All words of a string, in any order and with typing errors: IMAP's FUZZY.
+    Fuzzy(String),
 }
 
 /// What an index is asked.

@@ -16,29 +16,58 @@ const BETWEEN: u8 = 0xff;
 pub(super) struct Flat {
     octets: Vec<u8>,
     starts: Vec<u32>,
+    /// Numbers of those with other characters than ASCII's, rising.
+    others: Vec<u32>,
 }
 
 impl Flat {
     /// Reads that part of the dictionary.
     pub(super) fn of(terms: &TermDictionary, code: Code) -> io::Result<Self> {
-        let mut flat = Self { octets: Vec::new(), starts: Vec::new() };
+        let mut flat = Self { octets: Vec::new(), starts: Vec::new(), others: Vec::new() };
         let end = [code.0.saturating_add(1)];
         let mut stream = terms.range().ge([code.0]).lt(end).into_stream()?;
         while stream.advance() {
-            let start = u32::try_from(flat.octets.len())
-                .map_err(|_| io::Error::other("a dictionary of more than 4 GiB"))?;
-            flat.starts.push(start);
-            flat.octets.extend_from_slice(stream.key());
-            flat.octets.push(BETWEEN);
+            flat.push(stream.key())?;
         }
         flat.octets.shrink_to_fit();
         flat.starts.shrink_to_fit();
+        flat.others.shrink_to_fit();
         Ok(flat)
+    }
+
+    fn push(&mut self, term: &[u8]) -> io::Result<()> {
+        let short = |number: usize| {
+            u32::try_from(number).map_err(|_| io::Error::other("a dictionary of more than 4 GiB"))
+        };
+        if !term.is_ascii() {
+            self.others.push(short(self.starts.len())?);
+        }
+        self.starts.push(short(self.octets.len())?);
+        self.octets.extend_from_slice(term);
+        self.octets.push(BETWEEN);
+        Ok(())
     }
 
     /// Octets of memory.
     pub(super) fn size(&self) -> usize {
-        self.octets.len() + self.starts.len() * size_of::<u32>()
+        self.octets.len() + (self.starts.len() + self.others.len()) * size_of::<u32>()
+    }
+
+    /// The terms with other characters than ASCII's.
+    pub(super) fn others(&self) -> impl Iterator<Item = &[u8]> {
+        self.others.iter().filter_map(|number| self.term(*number as usize))
+    }
+
+    /// The terms whose text begins with an octet.
+    pub(super) fn beginning(&self, with: u8) -> impl Iterator<Item = &[u8]> {
+        let first = |start: &u32| self.octets.get(*start as usize + 1).copied();
+        let from = self.starts.partition_point(|start| first(start) < Some(with));
+        let to = self.starts.partition_point(|start| first(start) <= Some(with));
+        (from..to).filter_map(|number| self.term(number))
+    }
+
+    fn term(&self, number: usize) -> Option<&[u8]> {
+        self.octets.get(self.start(number)..self.start(number + 1).checked_sub(1)?)
     }
 
     /// The terms that hold a token, or end with it.
@@ -70,16 +99,15 @@ impl Flat {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn flat(terms: &[&str]) -> Flat {
-        let (mut octets, mut starts) = (Vec::new(), Vec::new());
+        let mut flat = Flat { octets: Vec::new(), starts: Vec::new(), others: Vec::new() };
         for term in terms {
-            starts.push(octets.len() as u32);
-            octets.extend_from_slice(term.as_bytes());
-            octets.push(BETWEEN);
+            flat.push(term.as_bytes()).unwrap();
         }
-        Flat { octets, starts }
+        flat
     }
 
     #[test]
@@ -95,5 +123,16 @@ mod tests {
             let found: Vec<&[u8]> = found.iter().map(|term| term.as_bytes()).collect();
             assert_eq!(flat.holding(token, at_end), found, "{token}");
         }
+    }
+
+    #[test]
+    fn terms_are_found_by_how_they_begin() {
+        let flat = flat(&["XA", "XBA\u{301}", "XBO", "XC", "XÖ"]);
+        let texts = |terms: Vec<&[u8]>| -> Vec<String> {
+            terms.into_iter().map(|term| String::from_utf8(term.to_vec()).unwrap()).collect()
+        };
+        assert_eq!(texts(flat.beginning(b'B').collect()), ["XBA\u{301}", "XBO"]);
+        assert_eq!(texts(flat.beginning(b'D').collect()), [""; 0]);
+        assert_eq!(texts(flat.others().collect()), ["XBA\u{301}", "XÖ"]);
     }
 }

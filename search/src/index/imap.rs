@@ -82,11 +82,20 @@ fn known(reader: &Reader, leaf: &Leaf) -> Option<Known> {
 
 /// What is asked for a leaf, and whether what matches that matches the leaf.
 fn ask(leaf: &Leaf) -> (Ask, bool) {
+    match leaf {
+        Leaf::Fuzzy(leaf) => (asked(leaf, Needle::Fuzzy).0, false),
+        leaf => asked(leaf, Needle::Casemapped),
+    }
+}
+
+fn asked(leaf: &Leaf, needle: fn(String) -> Needle) -> (Ask, bool) {
     let text = |fields: &[Field], text: &str| Ask::Text {
         fields: fields.to_vec(),
-        needle: Needle::Casemapped(text.to_owned()),
+        needle: needle(text.to_owned()),
     };
     match leaf {
+        // One within another is not made.
+        Leaf::Fuzzy(_) => (Ask::All, false),
         Leaf::Body(value) => (text(&[Field::Body], value), true),
         Leaf::Text(value) => (text(&[Field::Header, Field::Body], value), true),
         Leaf::Sent(days) => (Ask::Sent(*days.start(), days.end().saturating_add(1)), true),

@@ -18,6 +18,7 @@ mod follower;
 mod gentle;
 mod imap;
 mod marks;
+mod nearly;
 pub(crate) mod pace;
 mod read;
 mod schema;

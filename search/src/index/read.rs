@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use redoubt_log::id::{AccountId, EmailId, Sequence};
-use redoubt_store::search::casemap;
+use redoubt_store::search::{FuzzyWord, casemap};
 use roaring::RoaringBitmap;
 use tantivy::columnar::Column;
 use tantivy::postings::{Postings, SegmentPostings, TermInfo};
@@ -13,6 +13,7 @@ use tantivy::schema::IndexRecordOption;
 use tantivy::{DocSet, InvertedIndexReader, SegmentReader, TERMINATED};
 
 use super::flat::Flat;
+use super::nearly;
 use super::schema::{Code, Fields, PARTIAL, READ, UNREAD, account_term, is_odd, ordinal};
 use super::tokens::{self, Lie, Sought};
 use crate::ask::{Ask, Field, Needle};
@@ -20,6 +21,8 @@ use crate::words;
 
 /// Terms of one token up to which positions are compared.
 const MOST_TERMS: usize = 2000;
+/// Terms that are like a word, up to which they are looked up.
+const MOST_LIKE: usize = 20_000;
 /// Documents that have a term are looked up one by one where it is in so many times as many.
 const MANY: usize = 8;
 
@@ -177,6 +180,7 @@ impl<'a> Segment<'a> {
         let codes: Vec<Code> = fields.iter().map(|field| Code::of(*field)).collect();
         let sets = match needle {
             Needle::Casemapped(text) => self.substring(&codes, text)?,
+            Needle::Fuzzy(text) => self.fuzzy(&codes, text)?,
             Needle::Substring(text) => self.words(&codes, text, Lie::Within)?,
             Needle::Word(text) => self.words(&codes, text, Lie::Whole)?,
             Needle::Prefix(text) => self.words(&codes, text, Lie::Start)?,
@@ -245,6 +249,23 @@ impl<'a> Segment<'a> {
                 None => found,
             };
             sets = sets.or(&found);
+        }
+        Ok(sets)
+    }
+
+    /// All words in one of these places.
+    fn fuzzy(&self, codes: &[Code], text: &str) -> Result<Sets, ReadError> {
+        let words = FuzzyWord::all(text);
+        let mut sets = Sets::default();
+        for code in codes {
+            let flat = (self.flat)(*code)?;
+            let mut all_terms = Vec::new();
+            for terms in words.iter().flat_map(|word| nearly::terms(&flat, word)) {
+                if terms.len() <= MOST_LIKE {
+                    all_terms.push(self.known(&terms)?);
+                }
+            }
+            sets = sets.or(&Sets::unknown(self.having_all(&all_terms)?));
         }
         Ok(sets)
     }
@@ -376,11 +397,15 @@ impl<'a> Segment<'a> {
             }
             lie => {
                 let flat = (self.flat)(code)?;
-                let found = flat.holding(&sought.token, lie == Lie::End).into_iter();
-                let known = found.map(|term| dictionary.get(term));
-                known.filter_map(io::Result::transpose).collect::<io::Result<_>>()?
+                self.known(&flat.holding(&sought.token, lie == Lie::End))?
             }
         })
+    }
+
+    fn known(&self, terms: &[&[u8]]) -> io::Result<Vec<TermInfo>> {
+        let dictionary = self.inverted.terms();
+        let known = terms.iter().map(|term| dictionary.get(term));
+        known.filter_map(io::Result::transpose).collect()
     }
 
     fn docs_of(&self, term: &[u8]) -> Result<RoaringBitmap, ReadError> {

@@ -4,6 +4,7 @@
 //! Whatever is a substring of a text is, token by token, the end of a run, whole runs, and the
 //! beginning of a run, or lies within one: so the dictionary names every candidate.
 
+use redoubt_store::search::stands_alone;
 use unicode_normalization::char::is_combining_mark;
 
 /// Octets of a term; a longer run stands in several that overlap.
@@ -21,16 +22,6 @@ pub(super) fn is_token(c: char) -> bool {
     c.is_alphanumeric() || is_combining_mark(c)
 }
 
-/// Characters of scripts that write no spaces: each is a run, with the marks behind it.
-fn is_alone(c: char) -> bool {
-    matches!(c,
-        '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{11ff}' | '\u{1780}'..='\u{17ff}'
-        | '\u{3005}'..='\u{3007}' | '\u{3021}'..='\u{303c}' | '\u{3041}'..='\u{312f}'
-        | '\u{31a0}'..='\u{31ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}'
-        | '\u{f900}'..='\u{faff}' | '\u{1b000}'..='\u{1b16f}' | '\u{20000}'..='\u{3ffff}')
-        && !is_combining_mark(c)
-}
-
 /// The runs of a mapped text, rising: where each begins and ends.
 pub(super) fn runs(text: &str, see: &mut impl FnMut(usize, usize)) {
     if text.is_ascii() {
@@ -39,7 +30,7 @@ pub(super) fn runs(text: &str, see: &mut impl FnMut(usize, usize)) {
     let (mut start, mut alone) = (None, false);
     for (at, c) in text.char_indices() {
         let inside = is_token(c);
-        let cuts = inside && !c.is_ascii() && is_alone(c);
+        let cuts = inside && !c.is_ascii() && stands_alone(c);
         let goes_on = inside && !cuts && (!alone || is_combining_mark(c));
         if let Some(from) = start.filter(|_| !goes_on) {
             see(from, at);
@@ -74,7 +65,7 @@ fn runs_of_ascii(text: &[u8], see: &mut impl FnMut(usize, usize)) {
 /// Whether what stands between two runs is what mostly does: one space, or nothing where one of
 /// them is a character by itself.
 pub(super) fn is_plain(before: &str, between: &str, after: &str) -> bool {
-    let alone = |run: &str| run.chars().next().is_some_and(|c| !c.is_ascii() && is_alone(c));
+    let alone = |run: &str| run.chars().next().is_some_and(|c| !c.is_ascii() && stands_alone(c));
     match alone(before) || alone(after) {
         true => between.is_empty(),
         false => between == " ",

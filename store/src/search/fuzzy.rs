@@ -1,10 +1,12 @@
 //! FUZZY (RFC 6203): all words of what is looked for, in any order, without case and accents, as
-//! beginnings or parts of words, and with a typing error or two in longer ones.
+//! beginnings or parts of words, and with a typing error or two in longer ones. Characters of
+//! scripts that write no spaces are words one by one: no typing errors are looked for there.
 
 use memchr::memmem::Finder;
 use unicode_normalization::char::is_combining_mark;
 
 use super::casemap::casemap;
+use super::scripts::stands_alone;
 use crate::mime::cut;
 
 /// Words that are looked at of a string; what is behind them counts only in the whole.
@@ -29,24 +31,45 @@ pub(super) struct Words {
     words: Vec<Word>,
 }
 
+/// One word of what is looked for.
 #[derive(Debug, Clone)]
-struct Word {
+pub struct Word {
     part: Finder<'static>,
     text: String,
     chars: Vec<char>,
+    /// Whether none of its characters stands alone.
+    one_run: bool,
 }
 
 /// Mapped by i;unicode-casemap, and without accents.
 fn folded(text: &str) -> String {
     let mut folded = casemap(text);
-    if !folded.is_ascii() {
-        folded.retain(|c| !is_combining_mark(c));
-    }
+    drop_marks(&mut folded);
     folded
 }
 
+fn drop_marks(mapped: &mut String) {
+    if !mapped.is_ascii() {
+        mapped.retain(|c| !is_combining_mark(c));
+    }
+}
+
+/// What is looked for: runs of letters and digits.
 fn split(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+/// Runs of letters and digits of a text, where characters may stand alone.
+fn runs(text: &str) -> impl Iterator<Item = &str> {
+    split(text).flat_map(|run| {
+        let ascii = run.is_ascii();
+        let alone = move |c: char| !ascii && stands_alone(c);
+        run.split_inclusive(alone).flat_map(move |run| {
+            let last = run.char_indices().next_back().filter(|(_, c)| alone(*c));
+            let (run, alone) = run.split_at(last.map_or(run.len(), |(at, _)| at));
+            [run, alone].into_iter().filter(|run| !run.is_empty())
+        })
+    })
 }
 
 fn finder(text: &str) -> Finder<'static> {
@@ -56,12 +79,12 @@ fn finder(text: &str) -> Finder<'static> {
 impl Words {
     pub(super) fn of(value: &str) -> Self {
         let value = folded(value);
-        let word = |word: &str| Word {
-            part: finder(word),
-            text: word.to_owned(),
-            chars: word.chars().take(MAX_WORD + 1).collect(),
-        };
-        Self { whole: finder(&value), words: split(&value).take(MAX_WORDS).map(word).collect() }
+        let words = split(&value).take(MAX_WORDS).map(Word::of).collect();
+        Self { whole: finder(&value), words }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.words.is_empty()
     }
 
     /// How well a text holds it, from 1 to 100; 0 when it does not.
@@ -83,9 +106,42 @@ impl Words {
 }
 
 impl Word {
+    fn of(word: &str) -> Self {
+        Self {
+            part: finder(word),
+            text: word.to_owned(),
+            chars: word.chars().take(MAX_WORD + 1).collect(),
+            one_run: runs(word).take(2).count() == 1,
+        }
+    }
+
+    /// The words of a string, each of which is in every text that matches; none where only the
+    /// string as it stands does.
+    pub fn all(value: &str) -> Vec<Self> {
+        Words::of(value).words
+    }
+
+    /// What stands in runs of letters and digits of each text that holds the word, each in one:
+    /// mapped by i;unicode-casemap, without marks.
+    pub fn stretches(&self) -> impl Iterator<Item = &str> {
+        runs(&self.text)
+    }
+
+    /// Whether a run of letters and digits of a text may be the word with typing errors. The run
+    /// is mapped by i;unicode-casemap, and without marks.
+    pub fn is_nearly(&self, run: &str) -> bool {
+        self.with_errors(run) > 0
+    }
+
+    /// The character that a run begins with which may be the word with typing errors; `None`
+    /// where none are allowed.
+    pub fn errs_behind(&self) -> Option<char> {
+        self.chars.first().copied().filter(|_| self.errors() > 0)
+    }
+
     fn score(&self, text: &str) -> u8 {
         let mut best = if self.part.find(text.as_bytes()).is_some() { PART } else { 0 };
-        for word in split(cut(text, MAX_SPLIT)) {
+        for word in runs(cut(text, MAX_SPLIT)) {
             let score = match word {
                 word if best >= PART => self.as_beginning(word),
                 word => self.with_errors(word),
@@ -106,13 +162,22 @@ impl Word {
         }
     }
 
-    /// One error in four letters, two in eight; never in the first letter.
-    fn with_errors(&self, word: &str) -> u8 {
-        let allowed = match self.chars.len() {
-            0..4 => return 0,
+    /// One error in four letters, two in eight.
+    fn errors(&self) -> usize {
+        match self.chars.len() {
+            _ if !self.one_run => 0,
+            0..4 => 0,
             4..8 => 1,
             _ => 2,
-        };
+        }
+    }
+
+    /// Never in the first letter.
+    fn with_errors(&self, word: &str) -> u8 {
+        let allowed = self.errors();
+        if allowed == 0 {
+            return 0;
+        }
         let length = word.chars().take(MAX_WORD + 1).count();
         let comparable = self.chars.len() <= MAX_WORD && length <= MAX_WORD;
         let first = word.chars().next() == self.chars.first().copied();
@@ -170,6 +235,10 @@ mod tests {
         assert_eq!(score("recieve", "I receive mail"), TYPO);
         assert_eq!(score("acommodatoin", "an accommodation"), TYPOS);
         assert_eq!(score("tea", "toa"), 0);
+        assert_eq!(score("brokn", "日broken本"), TYPO);
+        assert_eq!(score("日本語", "外は日本語です"), BEST);
+        assert_eq!(score("語 日本", "外は日本語です"), 85);
+        assert_eq!(score("日本語版", "日本話版"), 0);
         assert_eq!(score("milk", "silk"), 0);
         assert_eq!(score("!!", "what?"), 0);
         assert_eq!(score("!!", "what!!"), BEST);

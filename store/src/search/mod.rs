@@ -16,6 +16,7 @@ mod fuzzy;
 mod key;
 mod query;
 mod relevancy;
+mod scripts;
 mod set;
 mod sheet;
 mod sort;
@@ -33,8 +34,10 @@ use crate::mime::Parsed;
 use crate::view::Placement;
 
 pub use casemap::casemap;
+pub use fuzzy::Word as FuzzyWord;
 pub use key::{Day, SearchKey};
 pub use query::{Hints, Leaf, NoHints, Outline, Query, Scope};
+pub use scripts::stands_alone;
 pub use set::{SequenceSet, SetNumber, SetRange};
 pub(crate) use sheet::Shelf;
 pub use sheet::{Facts, Head, MAX_SORT_TEXT, SharedSheet, Sheet, ranked};

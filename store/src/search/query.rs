@@ -48,6 +48,8 @@ pub enum Leaf {
     Text(String),
     /// The day of the Date field, as [`Day`] counts.
     Sent(RangeInclusive<i64>),
+    /// A string, by FUZZY: its words are [`FuzzyWord`](super::FuzzyWord)s.
+    Fuzzy(Box<Leaf>),
 }
 
 /// What is known of some leaves of a query before messages are opened.
@@ -238,7 +240,9 @@ impl Node {
             Self::And(nodes) | Self::Or(nodes) => nodes.iter().any(Self::asks_header),
             Self::Not(node) => node.asks_header(),
             Self::FuzzyHeader { .. } => true,
-            Self::Leaf(_, node) => matches!(**node, Self::Header { .. } | Self::Sent(_)),
+            Self::Leaf(_, node) => {
+                matches!(**node, Self::Header { .. } | Self::FuzzyHeader { .. } | Self::Sent(_))
+            }
             _ => false,
         }
     }
@@ -265,7 +269,7 @@ struct Making<'a> {
     scope: &'a Scope,
     needles: &'a mut Vec<Needle>,
     leaves: &'a mut Vec<Leaf>,
-    /// Within FUZZY. An index knows nothing of what is looked for there.
+    /// Within FUZZY.
     fuzzy: bool,
 }
 
@@ -340,21 +344,31 @@ impl Making<'_> {
             return Node::Always(true);
         }
         let words = self.fuzzy.then(|| Words::of(value));
+        let told = words.as_ref().is_none_or(|words| !words.is_empty());
         self.needles.push(Needle { finder: finder(value), headers, words });
         let node = Node::Content(self.needles.len() - 1);
-        if self.fuzzy {
-            return node;
-        }
         let value = value.to_owned();
-        self.leaf(if headers { Leaf::Text(value) } else { Leaf::Body(value) }, node)
+        self.text(if headers { Leaf::Text(value) } else { Leaf::Body(value) }, node, told)
     }
 
     fn header(&mut self, name: &str, value: &str) -> Node {
+        let leaf = Leaf::Header { name: name.to_owned(), value: value.to_owned() };
         if self.fuzzy {
-            return Node::FuzzyHeader { name: name.to_owned(), words: Box::new(Words::of(value)) };
+            let words = Box::new(Words::of(value));
+            let told = !words.is_empty();
+            return self.text(leaf, Node::FuzzyHeader { name: name.to_owned(), words }, told);
         }
         let node = Node::Header { name: name.to_owned(), finder: Box::new(finder(value)) };
-        self.leaf(Leaf::Header { name: name.to_owned(), value: value.to_owned() }, node)
+        self.leaf(leaf, node)
+    }
+
+    /// A string; within FUZZY an index tells nothing where that has no words.
+    fn text(&mut self, leaf: Leaf, node: Node, told: bool) -> Node {
+        match (self.fuzzy, told) {
+            (true, true) => self.leaf(Leaf::Fuzzy(Box::new(leaf)), node),
+            (true, false) => node,
+            (false, _) => self.leaf(leaf, node),
+        }
     }
 
     fn sent(&mut self, days: Days) -> Node {

@@ -65,6 +65,7 @@ impl Node {
     fn is_fuzzy(&self, query: &Query) -> bool {
         match self {
             Self::And(nodes) | Self::Or(nodes) => nodes.iter().any(|node| node.is_fuzzy(query)),
+            Self::Leaf(_, node) => node.is_fuzzy(query),
             Self::FuzzyHeader { .. } => true,
             Self::Content(at) => query.needles.get(*at).is_some_and(|n| n.words.is_some()),
             _ => false,
@@ -80,6 +81,7 @@ impl Node {
                 sum.checked_div(all.len()).and_then(|mean| u8::try_from(mean).ok())
             }
             Self::Or(nodes) => nodes.iter().filter_map(|node| node.worth(query, of)).max(),
+            Self::Leaf(_, node) => node.worth(query, of),
             Self::FuzzyHeader { name, words } => Some(header_score(of.header, name, words)),
             Self::Content(at) if self.is_fuzzy(query) => of.needles.get(*at).copied(),
             _ => None,

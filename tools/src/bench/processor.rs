@@ -1,30 +1,43 @@
 //! What is started on one processor, so that others start on others: as if each had a machine.
 
+use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// What is left over by all others: as nearly a machine of its own as one more can have.
+const LEFT_OVER: i32 = 19;
 
 /// The calling thread is confined for as long as this is there, with what it starts meanwhile.
 #[derive(Debug)]
 pub(super) struct Confined {
     before: CpuSet,
+    priority: i32,
 }
 
 impl Confined {
-    /// To the `nth` of the processors that it may use, counted round.
+    /// To the `nth` of the processors that it may use; behind the last of them to what is left
+    /// over of all.
     pub(super) fn to(nth: usize) -> anyhow::Result<Self> {
-        let before = sched_getaffinity(None)?;
-        let usable: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|at| before.is_set(*at)).collect();
-        let mut only = CpuSet::new();
-        let at = nth.checked_rem(usable.len()).and_then(|at| usable.get(at));
-        only.set(*at.unwrap_or(&0));
-        sched_setaffinity(None, &only)?;
-        Ok(Self { before })
+        let confined =
+            Self { before: sched_getaffinity(None)?, priority: getpriority_process(None)? };
+        let mut usable = (0..CpuSet::MAX_CPU).filter(|at| confined.before.is_set(*at));
+        match usable.nth(nth) {
+            Some(at) => {
+                let mut only = CpuSet::new();
+                only.set(at);
+                sched_setaffinity(None, &only)?;
+            }
+            None => setpriority_process(None, LEFT_OVER)?,
+        }
+        Ok(confined)
     }
 }
 
 impl Drop for Confined {
     fn drop(&mut self) {
-        if let Err(error) = sched_setaffinity(None, &self.before) {
-            tracing::warn!(%error, "what is measured from here on has one processor only");
+        let whole = sched_setaffinity(None, &self.before);
+        let first = setpriority_process(None, self.priority);
+        if let Err(error) = whole.and(first) {
+            tracing::warn!(%error, "what is measured from here on is confined too");
         }
     }
 }
@@ -36,14 +49,22 @@ mod tests {
 
     #[test]
     fn a_thread_is_confined_and_let_go() {
-        let all = sched_getaffinity(None).unwrap().count();
-        for nth in [0, 1, 2] {
+        let processors = || sched_getaffinity(None).unwrap().count();
+        let priority = || getpriority_process(None).unwrap();
+        let (all, usual) = (processors(), priority());
+        for nth in [0, all as usize - 1] {
             let confined = Confined::to(nth).unwrap();
-            assert_eq!(sched_getaffinity(None).unwrap().count(), 1);
+            assert_eq!((processors(), priority()), (1, usual));
             let inherited = std::thread::spawn(|| sched_getaffinity(None).unwrap().count());
             assert_eq!(inherited.join().unwrap(), 1);
             drop(confined);
-            assert_eq!(sched_getaffinity(None).unwrap().count(), all);
+            assert_eq!((processors(), priority()), (all, usual));
         }
+        // Who lowers its priority may need a privilege to raise it again: a thread for it.
+        let confined = std::thread::spawn(move || {
+            let _confined = Confined::to(all as usize);
+            (processors(), priority(), std::thread::spawn(priority).join().unwrap())
+        });
+        assert_eq!(confined.join().unwrap(), (all, LEFT_OVER, LEFT_OVER));
     }
 }

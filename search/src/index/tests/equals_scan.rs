@@ -117,9 +117,40 @@ fn part_of_to(dice: &mut Dice) -> String {
     text[from..from + len].to_owned()
 }
 
+/// Words of mails with letters left out, doubled or swapped.
+fn mistyped(dice: &mut Dice) -> String {
+    let mut words = Vec::new();
+    for _ in 0..dice.below(3) + 1 {
+        let mut letters: Vec<char> = dice.of(WORDS).chars().collect();
+        for _ in 0..dice.below(3) {
+            let at = dice.below(letters.len());
+            match dice.below(4) {
+                0 if letters.len() > 1 => drop(letters.remove(at)),
+                1 => letters.insert(at, letters[at]),
+                2 => letters.swap(at, at.saturating_sub(1)),
+                _ => letters[at] = ['e', 'ö', '日'][dice.below(3)],
+            }
+        }
+        words.push(letters.into_iter().collect::<String>());
+    }
+    words.join(dice.of(&[" ", "-", ""]))
+}
+
+fn fuzzy(dice: &mut Dice) -> SearchKey {
+    let text = if dice.below(3) == 0 { needle(dice) } else { mistyped(dice) };
+    SearchKey::Fuzzy(Box::new(match dice.below(6) {
+        0 | 1 => SearchKey::Body(text),
+        2 => SearchKey::Text(text),
+        3 => SearchKey::Subject(text),
+        4 => SearchKey::Header { name: "X-Tag".into(), value: text },
+        _ => SearchKey::And(vec![SearchKey::Text(text), SearchKey::From(mistyped(dice))]),
+    }))
+}
+
 fn key(dice: &mut Dice, depth: usize) -> SearchKey {
     let kinds = if depth == 0 { 12 } else { 15 };
     match dice.below(kinds) {
+        0 | 2 if dice.below(2) == 0 => fuzzy(dice),
         0 | 1 => SearchKey::Body(needle(dice)),
         2 | 3 => SearchKey::Text(needle(dice)),
         4 => SearchKey::Subject(needle(dice)),
