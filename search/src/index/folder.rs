@@ -19,6 +19,7 @@ use super::gentle::Gentle;
 use super::marks::Marks;
 use super::read::{Ids, ReadError, emails_having};
 use super::schema::{self, Code, Fields, VERSION};
+use super::scribe;
 
 /// Accounts that share a bucket.
 const SHARING: u64 = 64;
@@ -357,7 +358,8 @@ fn fits(reader: &SegmentReader) -> Result<(), ReadError> {
 
 /// Throws an index away.
 pub(super) fn remove(root: &Path, home: Home) -> io::Result<()> {
-    match fs::remove_dir_all(root.join(home.name())) {
+    let folder = root.join(home.name());
+    match scribe::ask(move || fs::remove_dir_all(folder)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

@@ -1,9 +1,11 @@
 //! The files of an index, written so that the log does not wait for them: a little at a time, each
 //! piece on the disk before the next. What tantivy writes at one go, a merge of many segments
-//! above all, would else be one burst, and all the disk had to do before the log's next sync.
+//! above all, would else be one burst, and all the disk had to do before the log's next sync. A
+//! thread of usual priority writes for those of an index, which have none.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::mem::take;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::sleep;
@@ -14,6 +16,8 @@ use tantivy::directory::{
     AntiCallToken, Directory, DirectoryLock, FileHandle, Lock, MmapDirectory, TerminatingWrite,
     WatchCallback, WatchHandle, WritePtr,
 };
+
+use super::scribe;
 
 /// Octets that may wait for the disk.
 const PIECE: usize = 1024 * 1024;
@@ -52,29 +56,35 @@ fn unsealed(mut octets: Vec<u8>) -> Option<Vec<u8>> {
 
 /// A file that is being written.
 struct Pieces {
-    file: File,
-    waiting: usize,
+    file: Arc<File>,
+    waiting: Vec<u8>,
 }
 
 impl Pieces {
-    /// As long as the disk had to do, it is left to others.
     fn put_down(&mut self) -> io::Result<()> {
-        let begun = Instant::now();
-        self.file.sync_data()?;
-        self.waiting = 0;
-        sleep(begun.elapsed().min(LONGEST));
+        let (file, mut octets) = (self.file.clone(), take(&mut self.waiting));
+        self.waiting = scribe::ask(move || {
+            (&*file).write_all(&octets)?;
+            file.sync_data()?;
+            octets.clear();
+            Ok(octets)
+        })?;
         Ok(())
     }
 }
 
 impl Write for Pieces {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(octets.get(..PIECE).unwrap_or(octets))?;
-        self.waiting += written;
-        if self.waiting >= PIECE {
+        let room = PIECE.saturating_sub(self.waiting.len());
+        let taken = octets.get(..room).unwrap_or(octets);
+        self.waiting.extend_from_slice(taken);
+        if self.waiting.len() >= PIECE {
+            let begun = Instant::now();
             self.put_down()?;
+            // As long as the disk had to do, it is left to others.
+            sleep(begun.elapsed().min(LONGEST));
         }
-        Ok(written)
+        Ok(taken.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -84,18 +94,19 @@ impl Write for Pieces {
 
 impl TerminatingWrite for Pieces {
     fn terminate_ref(&mut self, _: AntiCallToken) -> io::Result<()> {
-        self.file.sync_data()
+        self.put_down()
     }
 }
 
 impl Directory for Gentle {
     fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
-        let made = OpenOptions::new().write(true).create_new(true).open(self.root.join(path));
+        let whole = self.root.join(path);
+        let made = scribe::ask(move || OpenOptions::new().write(true).create_new(true).open(whole));
         let file = made.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => OpenWriteError::FileAlreadyExists(path.to_owned()),
             _ => OpenWriteError::wrap_io_error(error, path.to_owned()),
         })?;
-        Ok(BufWriter::new(Box::new(Pieces { file, waiting: 0 })))
+        Ok(BufWriter::new(Box::new(Pieces { file: Arc::new(file), waiting: Vec::new() })))
     }
 
     fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
@@ -103,7 +114,13 @@ impl Directory for Gentle {
     }
 
     fn delete(&self, path: &Path) -> Result<(), DeleteError> {
-        self.inner.delete(path)
+        let (inner, name) = (self.inner.clone(), path.to_owned());
+        let deleted = scribe::ask(move || Ok(inner.delete(&name)));
+        let failed = |error: io::Error| DeleteError::IoError {
+            io_error: Arc::new(error),
+            filepath: path.to_owned(),
+        };
+        deleted.map_err(failed)?
     }
 
     fn exists(&self, path: &Path) -> Result<bool, OpenReadError> {
@@ -118,11 +135,13 @@ impl Directory for Gentle {
     }
 
     fn atomic_write(&self, path: &Path, octets: &[u8]) -> io::Result<()> {
-        self.inner.atomic_write(path, &sealed(octets))
+        let (inner, name, octets) = (self.inner.clone(), path.to_owned(), sealed(octets));
+        scribe::ask(move || inner.atomic_write(&name, &octets))
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        self.inner.sync_directory()
+        let inner = self.inner.clone();
+        scribe::ask(move || inner.sync_directory())
     }
 
     fn acquire_lock(&self, lock: &Lock) -> Result<DirectoryLock, LockError> {

@@ -23,6 +23,7 @@ pub(crate) mod pace;
 mod read;
 mod schema;
 mod scope;
+mod scribe;
 mod scrub;
 mod shelf;
 mod state;
@@ -192,6 +193,7 @@ impl Index {
             return Err(IndexError::Light);
         }
         let failed = |error| IndexError::Folder(folder.display().to_string(), error);
+        scribe::start().map_err(failed)?;
         let lineage = store.identity().lineage.clone();
         let shelf = Shelf::open(folder, lineage, options.folders, options.terms);
         let shelf = Arc::new(shelf.map_err(failed)?);

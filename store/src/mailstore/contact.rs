@@ -95,13 +95,21 @@ impl Contact {
         self.cut_off.send_if_modified(|now| std::mem::replace(now, cut_off) != cut_off)
     }
 
-    fn missed(&self) {
+    fn missed(&self, votes: impl FnOnce() -> bool) {
         let since = self.last.lock().elapsed();
-        if since >= self.waits.cut_off && self.say(true) {
-            tracing::error!(
-                seconds = since.as_secs(),
+        if since < self.waits.cut_off || !self.say(true) {
+            return;
+        }
+        let seconds = since.as_secs();
+        match votes() {
+            true => tracing::error!(
+                seconds,
                 "no quorum answers, or this node is far behind one: it is cut off, its sessions are closed"
-            );
+            ),
+            false => tracing::info!(
+                seconds,
+                "this node joins, and is not where the others are yet: it serves nobody so far"
+            ),
         }
     }
 
@@ -150,10 +158,15 @@ impl Inner {
                 Ok(())
             }
             Err(error) => {
-                self.contact.missed();
+                self.contact.missed(|| self.votes());
                 Err(not_read(error))
             }
         }
+    }
+
+    fn votes(&self) -> bool {
+        let cluster = self.node.cluster();
+        cluster.voters().any(|member| member.node == cluster.node)
     }
 }
 
@@ -176,7 +189,7 @@ mod tests {
         let mut cut_off = contact.cut_off();
         assert!(!cut_off.is_now());
         assert!(contact.deadline() > Instant::now() + Duration::from_secs(8));
-        contact.missed();
+        contact.missed(|| true);
         cut_off.happens().await;
         assert!(contact.deadline() < Instant::now() + Duration::from_secs(1));
         contact.found();
@@ -195,15 +208,15 @@ mod tests {
             woken
         };
         assert!(!woken(&|| contact.found()));
-        assert!(woken(&|| contact.missed()));
-        assert!(!woken(&|| contact.missed()));
+        assert!(woken(&|| contact.missed(|| true)));
+        assert!(!woken(&|| contact.missed(|| true)));
         assert!(woken(&|| contact.found()));
     }
 
     #[test]
     fn a_short_silence_is_none() {
         let contact = Contact::new(Waits::default());
-        contact.missed();
+        contact.missed(|| true);
         assert!(!contact.cut_off().is_now());
     }
 }
