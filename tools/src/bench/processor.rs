@@ -3,7 +3,7 @@
 use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// What is left over by all others: as nearly a machine of its own as one more can have.
+/// What others leave of a processor: as nearly a machine of its own as one more can have.
 const LEFT_OVER: i32 = 19;
 
 /// The calling thread is confined for as long as this is there, with what it starts meanwhile.
@@ -14,19 +14,18 @@ pub(super) struct Confined {
 }
 
 impl Confined {
-    /// To the `nth` of the processors that it may use; behind the last of them to what is left
-    /// over of all.
+    /// To the `nth` of the processors that it may use; behind the last of them to what others
+    /// leave of that one.
     pub(super) fn to(nth: usize) -> anyhow::Result<Self> {
         let confined =
             Self { before: sched_getaffinity(None)?, priority: getpriority_process(None)? };
-        let mut usable = (0..CpuSet::MAX_CPU).filter(|at| confined.before.is_set(*at));
-        match usable.nth(nth) {
-            Some(at) => {
-                let mut only = CpuSet::new();
-                only.set(at);
-                sched_setaffinity(None, &only)?;
-            }
-            None => setpriority_process(None, LEFT_OVER)?,
+        let usable = (0..CpuSet::MAX_CPU).filter(|at| confined.before.is_set(*at));
+        let usable: Vec<usize> = usable.collect();
+        let mut only = CpuSet::new();
+        only.set(usable.get(nth).or(usable.last()).copied().unwrap_or_default());
+        sched_setaffinity(None, &only)?;
+        if nth >= usable.len() {
+            setpriority_process(None, LEFT_OVER)?;
         }
         Ok(confined)
     }
@@ -65,6 +64,6 @@ mod tests {
             let _confined = Confined::to(all as usize);
             (processors(), priority(), std::thread::spawn(priority).join().unwrap())
         });
-        assert_eq!(confined.join().unwrap(), (all, LEFT_OVER, LEFT_OVER));
+        assert_eq!(confined.join().unwrap(), (1, LEFT_OVER, LEFT_OVER));
     }
 }
