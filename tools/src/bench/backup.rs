@@ -1,6 +1,6 @@
 //! The archive beside deliveries, a recovery, and `doveadm backup` of the same mail beside it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use super::lmtp::{Load, Run, Until};
 use super::mix::{Mix, Sizes};
 use super::report::{Cell, Report, Table};
 use super::server::Server;
-use super::{COMPARED, READER, WARM_UP, dovecot, millis, node, process, quantile, say, user};
+use super::{COMPARED, READER, WARM_UP, dovecot, millis, node, process, quantile, say, user, verb};
 
 /// Rounds of each of the two loads, in turns.
 const ROUNDS: usize = 3;
@@ -30,7 +30,7 @@ pub(super) fn measure(
 ) -> anyhow::Result<()> {
     std::fs::create_dir_all(dir)?;
     let key = dir.join("key");
-    verb(dir, &["backup", "keys", "init", text(&key)?])?;
+    verb::say(dir, &["backup", "keys", "init", text(&key)?])?;
     say("  deliveries with the archive and without");
     report.add(cost(dir, mix, time)?);
     say("  a backup and its recovery");
@@ -207,19 +207,15 @@ fn redoubt(dir: &Path, mix: &Mix, emails: u64, table: &mut Table) -> anyhow::Res
     row(table, "Redoubt: into an empty repository", raw, took, Some(allocated(&repository)));
     let (from, key) = (text(&repository)?.to_owned(), text(&dir.join("key"))?.to_owned());
     let at = ["--from", &from, "--key", &key];
-    row(table, "Redoubt: a base beside it, online", raw, timed(&data, &["backup", "start"])?, None);
+    let took = verb::say(&data, &["backup", "start"])?.took;
+    row(table, "Redoubt: a base beside it, online", raw, took, None);
     server.stop()?;
     let verify = ["backup", "verify", "--level", "data"];
-    row(
-        table,
-        "Redoubt: verify, every byte",
-        raw,
-        timed(&data, &[&verify[..], &at].concat())?,
-        None,
-    );
+    let took = verb::say(&data, &[&verify[..], &at].concat())?.took;
+    row(table, "Redoubt: verify, every byte", raw, took, None);
     let into = dir.join("recovered");
     let recover = ["--yes", "recover", "--at", "latest", "--into", text(&into)?];
-    let took = timed(&data, &[&recover[..], &at].concat())?;
+    let took = verb::say(&data, &[&recover[..], &at].concat())?.took;
     row(table, "Redoubt: recover", raw, took, None);
     Ok(raw)
 }
@@ -228,7 +224,8 @@ fn redoubt(dir: &Path, mix: &Mix, emails: u64, table: &mut Table) -> anyhow::Res
 fn archived(data: &Path, began: Instant) -> anyhow::Result<()> {
     let applied = node::applied(data)?;
     loop {
-        let text = verb(data, &["--json", "archive", "status"]).unwrap_or_default();
+        let said = verb::say(data, &["--json", "archive", "status"]);
+        let text = said.map(|said| said.text).unwrap_or_default();
         let status: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         if status.get("index").and_then(serde_json::Value::as_u64) >= Some(applied) {
             return Ok(());
@@ -283,19 +280,4 @@ fn allocated(dir: &Path) -> u64 {
 
 fn text(path: &Path) -> anyhow::Result<&str> {
     path.to_str().context("a path that is no UTF-8")
-}
-
-fn verb(data: &Path, arguments: &[&str]) -> anyhow::Result<String> {
-    let exe: PathBuf = std::env::current_exe()?;
-    let output = Command::new(exe).arg("--data").arg(data).args(arguments).output()?;
-    if !output.status.success() {
-        bail!("redoubt {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn timed(data: &Path, arguments: &[&str]) -> anyhow::Result<Duration> {
-    let began = Instant::now();
-    verb(data, arguments)?;
-    Ok(began.elapsed())
 }

@@ -1,7 +1,6 @@
 //! Deliveries under holds and without: what a query holds is judged behind them.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,7 +11,7 @@ use redoubt_store::mailstore::Mailstore;
 use super::lmtp::{Load, NEEDLE, Run, Until};
 use super::mix::{Mix, Sizes};
 use super::report::{Cell, Table};
-use super::{COMPARED, DOMAIN, WARM_UP, millis, node, quantile, say};
+use super::{COMPARED, DOMAIN, WARM_UP, millis, node, quantile, say, verb};
 
 /// Rounds of each, in turns.
 const ROUNDS: usize = 3;
@@ -93,9 +92,7 @@ fn unjudged(data: &Path, kind: Kind) -> anyhow::Result<u64> {
     if kind != Kind::Query {
         return Ok(0);
     }
-    let mut command = Command::new(std::env::current_exe()?);
-    let output = command.arg("--data").arg(data).args(["--json", "hold", "show", "1"]).output()?;
-    let shown: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let shown = verb::say(data, &["--json", "hold", "show", "1"])?.json()?;
     shown.get("unjudged").and_then(serde_json::Value::as_u64).context("hold 1 says nothing")
 }
 

@@ -27,11 +27,13 @@ mod past;
 mod policies;
 mod process;
 mod processor;
+mod proofs;
 mod reclaim;
 mod report;
 mod restores;
 mod search;
 mod server;
+mod verb;
 pub mod wires;
 
 pub use report::{Cell, Report, Table};
@@ -92,6 +94,8 @@ pub enum Part {
     Reclaim,
     /// Mail that goes for good.
     Erasure,
+    /// Exports with their proofs, and how they are verified.
+    Proofs,
     /// Restores from the history.
     Restores,
     /// Emails judged by retention policies.
@@ -190,7 +194,7 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     let with_past = options.parts.contains(&Part::Past);
     let with_restores = options.parts.contains(&Part::Restores);
     let with_policies = options.parts.contains(&Part::Policies);
-    let emails = options.emails;
+    let (emails, time) = (options.emails, options.time);
     let bench = Bench::new(options, dir.clone());
     let report = tokio::task::spawn_blocking(move || bench.all()).await;
     let report = match report {
@@ -218,8 +222,8 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
             }
             if with_policies {
                 say("policies");
-                match policies::measure(&dir.join("policies"), emails).await {
-                    Ok(table) => report.add(table),
+                match policies::measure(&dir.join("policies"), emails, time).await {
+                    Ok(tables) => tables.into_iter().for_each(|table| report.add(table)),
                     Err(error) => report.fail("policies", &error),
                 }
             }
@@ -287,6 +291,7 @@ impl Bench {
         self.part(Part::Steady, "three nodes under load for long", Self::steady);
         self.part(Part::Reclaim, "dead mail", Self::reclaim);
         self.part(Part::Erasure, "erasure", Self::erasure);
+        self.part(Part::Proofs, "proofs", Self::proofs);
         self.part(Part::Search, "searches", Self::search);
         self.part(Part::Indexing, "deliveries beside indexing", Self::indexing);
         self.part(Part::Capture, "deliveries that are captured", Self::capture);
@@ -376,6 +381,12 @@ impl Bench {
     fn erasure(&mut self) -> anyhow::Result<()> {
         let data = self.dir.join("erasure");
         self.report.add(erasure::measure(&data, self.options.emails)?);
+        Ok(())
+    }
+
+    fn proofs(&mut self) -> anyhow::Result<()> {
+        let (dir, emails) = (self.dir.join("proofs"), self.options.emails);
+        self.report.add(proofs::measure(&dir, &self.mix, emails)?);
         Ok(())
     }
 
@@ -530,9 +541,7 @@ fn file_system(dir: &Path) -> String {
 
 /// What a node's packs hold, by its own count.
 fn stored(data: &Path) -> Option<u64> {
-    let mut command = std::process::Command::new(std::env::current_exe().ok()?);
-    let output = command.arg("--data").arg(data).args(["--json", "status"]).output().ok()?;
-    let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+    let status = verb::say(data, &["--json", "status"]).ok()?.json().ok()?;
     status.pointer("/store/blobs/stored_bytes")?.as_u64()
 }
 

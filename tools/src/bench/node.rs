@@ -13,7 +13,7 @@ use redoubt_log::record::{
 use redoubt_store::mailstore::Mailstore;
 
 use super::server::Server;
-use super::{ACCOUNTS, DOMAIN, PASSWORD, user};
+use super::{ACCOUNTS, DOMAIN, PASSWORD, user, verb};
 use crate::config::Config;
 
 /// A configuration that differs from the defaults in where its data is.
@@ -127,8 +127,6 @@ pub(super) fn start_with(
 
 /// The index that a node has applied, by its own count.
 pub(super) fn applied(data: &Path) -> anyhow::Result<u64> {
-    let mut command = Command::new(std::env::current_exe()?);
-    let output = command.arg("--data").arg(data).args(["--json", "status"]).output()?;
-    let status: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let status = verb::say(data, &["--json", "status"])?.json()?;
     status.pointer("/store/applied").and_then(serde_json::Value::as_u64).context("no index")
 }

@@ -80,6 +80,8 @@ pub(super) fn own_memory(pid: u32) -> u64 {
 pub(super) struct Room {
     /// Blocks of the disk, in bytes.
     pub(super) allocated: u64,
+    /// Bytes in files.
+    pub(super) length: u64,
     /// Files.
     pub(super) files: u64,
 }
@@ -96,6 +98,7 @@ pub(super) fn room(dir: &Path) -> Room {
                 folders.push(entry.path());
             } else if seen.insert(meta.ino()) {
                 room.allocated += meta.blocks() * 512;
+                room.length += meta.len();
                 room.files += 1;
             }
         }

@@ -1,7 +1,7 @@
 //! Restores: one email by its search, what was deleted, an account as it was.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::imap::Client;
 use super::report::{Cell, Table};
 use super::server::Server;
-use super::{PASSWORD, large, millis, node, process, quantile, search, user};
+use super::{PASSWORD, large, millis, node, process, quantile, search, user, verb};
 
 /// How often one email is expunged and brought back.
 const SINGLES: u64 = 9;
@@ -113,23 +113,16 @@ impl Story<'_> {
     }
 
     /// One restore to its end; with `emails`, which must all have been created or changed.
-    fn restore(&self, verb: &str, asked: &[&str], emails: Option<u64>) -> anyhow::Result<Duration> {
-        let mut command = std::process::Command::new(std::env::current_exe()?);
-        command.arg("--data").arg(self.data).args(["--json", "--yes", "restore", verb]);
-        command.arg(user(0)).args(asked);
-        let began = Instant::now();
-        let output = command.output()?;
-        let took = began.elapsed();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !output.status.success() {
-            bail!("restore {verb}: {text}{}", String::from_utf8_lossy(&output.stderr));
-        }
-        let last: Value = serde_json::from_str(text.lines().last().unwrap_or_default())?;
+    fn restore(&self, how: &str, asked: &[&str], emails: Option<u64>) -> anyhow::Result<Duration> {
+        let whose = user(0);
+        let restore = ["--json", "--yes", "restore", how, &whose];
+        let said = verb::say(self.data, &[&restore[..], asked].concat())?;
+        let (last, text, took) = (said.json()?, said.text, said.took);
         let count =
             |what: &str| last.get(what).and_then(Value::as_u64).with_context(|| text.clone());
         let done = count("created")? + count("changed")?;
         if done < emails.unwrap_or(1) {
-            bail!("restore {verb} did {done} steps: {text}");
+            bail!("restore {how} did {done} steps: {text}");
         }
         Ok(took)
     }
