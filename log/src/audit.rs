@@ -102,6 +102,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (0x0706, "archived"),
     (0x0707, "new-lineage"),
     (0x0708, "renumber"),
+    (0x0709, "rights-kept"),
 ];
 
 /// The groups of kinds, by the upper octet of their numbers.

@@ -157,6 +157,7 @@ fn check_changes(change: &Change) -> Result<(), CodecError> {
         Change::ErasuresKept(kept) => kept.emails.len(),
         Change::HoldsKept(kept) => kept.changes(),
         Change::HoldMarks(marks) => marks.changes(),
+        Change::RightsKept(kept) => kept.rights.len(),
         Change::HoldSet(set) => set.changes(),
         _ => 1,
     };
@@ -287,6 +288,7 @@ bodies! {
     0x0706 => Archived,
     0x0707 => NewLineage,
     0x0708 => Renumber,
+    0x0709 => RightsKept,
 }
 
 /// The bytes of a view's value or a cache's: no version of its own, its holder

@@ -10,7 +10,7 @@ use crate::id::{AccountId, BlobId, Hash, LogIndex, OperationId, Term, Timestamp}
 use crate::raft::{record_of, voters_of};
 use crate::record::{
     Actor, CaptureRule, CaptureScope, CaptureSet, CaptureSource, Change, HoldSet, Label,
-    LoginCount, Logins, MailboxNamed, NamedChange, Principal, Reach, Record, RoleGrant,
+    LoginCount, Logins, MailboxNamed, NamedChange, Principal, Reach, Record, Right, RoleGrant,
 };
 use crate::segment::{EntryKind, LogEntry};
 
@@ -169,9 +169,16 @@ fn without_secrets(mut change: Change) -> Change {
     match &mut change {
         Change::AccountAdd(add) => add.password = add.password.take().map(|_| SECRET.to_owned()),
         Change::CredentialSet(set) => SECRET.clone_into(&mut set.phc),
+        Change::RightsKept(kept) => kept.rights.iter_mut().for_each(without_secret),
         _ => {}
     }
     change
+}
+
+fn without_secret(right: &mut Right) {
+    if let Right::Password { is: Some((phc, _)), .. } = right {
+        SECRET.clone_into(phc);
+    }
 }
 
 /// The name of a kind and what it is about.
@@ -450,6 +457,7 @@ fn describe_system(change: &Change) -> (&'static str, String) {
             let (account, mailboxes) = (renumber.account, renumber.mailboxes.len());
             ("renumber", format!("account {account}, {mailboxes} mailboxes, {}", renumber.skip))
         }
+        Change::RightsKept(kept) => ("rights-kept", format!("{} rights", kept.rights.len())),
         _ => describe_retention(change),
     }
 }

@@ -22,6 +22,7 @@ mod policy;
 mod reads;
 mod restore;
 mod retention;
+mod rights;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -71,6 +72,7 @@ pub use restore::{
     RestoreTo, Restored,
 };
 pub use retention::{BlobsDead, CountReferences, HistoryFloor, HistoryTrim, TrimRow};
+pub use rights::{KeptToken, Right, RightsKept};
 
 use crate::id::{
     AccountId, BlobId, EmailId, LogIndex, MailboxId, ModSeq, OperationId, ThreadKey, Timestamp, Uid,
@@ -328,6 +330,8 @@ pub enum Change {
     NewLineage(NewLineage),
     /// Mailboxes pass over UIDs that a lost history may have given.
     Renumber(Renumber),
+    /// Who may do what in a history that goes on from an earlier moment: what was so last.
+    RightsKept(RightsKept),
 }
 
 impl Change {
@@ -420,6 +424,7 @@ impl Change {
             Self::Archived(_) => 0x0706,
             Self::NewLineage(_) => 0x0707,
             Self::Renumber(_) => 0x0708,
+            Self::RightsKept(_) => 0x0709,
         }
     }
 
@@ -427,7 +432,8 @@ impl Change {
     /// does not know it.
     pub fn level(&self) -> u32 {
         match self {
-            Self::Archived(_) | Self::NewLineage(_) | Self::Renumber(_) => 3,
+            Self::Archived(_) | Self::NewLineage(_) => 3,
+            Self::Renumber(_) | Self::RightsKept(_) => 3,
             Self::TokenAdd(_) | Self::NodeAdd(_) | Self::NodeRemove(_) | Self::MailboxNamed(_) => 2,
             Self::AccountDelete(_) | Self::AccountSweep(_) => 3,
             Self::RestoreBegin(_) | Self::RestorePiece(_) | Self::RestoreNow(_) => 3,

@@ -489,6 +489,31 @@ fn other_changes() -> Vec<Change> {
             skip: 1 << 20,
             validity: true,
         }),
+        Change::RightsKept(RightsKept {
+            given: 0b10_0101,
+            next_matter: MatterId(301),
+            rights: rights(account),
+        }),
+    ]
+}
+
+/// One of each.
+fn rights(account: AccountId) -> Vec<Right> {
+    let (matter, at) = (MatterId(300), Timestamp(1_700_000_000_123));
+    let grant = RoleGrant { account, role: Role::Discovery, domain: Some("example.org".into()) };
+    let by = Principal::LocalUser(1000);
+    let name = "laptop".to_owned();
+    let kept = KeptToken { account, name: name.clone(), made: at, by, expires: Some(at) };
+    let (settings, opened) = (matter_settings(), at);
+    vec![
+        Right::State { account, state: AccountState::Locked },
+        Right::Password { account, name, is: Some(("$argon2id$x".into(), at)) },
+        Right::Grant { grant, is: Some((LogIndex(1 << 33), at)) },
+        Right::Token { token: Hash([8; 32]), is: Some(kept) },
+        Right::Token { token: Hash([9; 32]), is: None },
+        Right::Matter { matter, name: "case 7".into(), settings, opened, by },
+        Right::Member { matter, account, is: Some((MatterRole::Lead, at)) },
+        Right::Custodian { matter, account, is: None },
     ]
 }
 

@@ -6,8 +6,9 @@ use redoubt_log::id::{
 };
 use redoubt_log::record::{
     AccountSettings, Actor, Address, Arrival, CaptureRule, ClassSettings, DomainSettings,
-    EraseReached, Flags, Held, HoldSet, Keyword, Limits, Outcome, Releasing, RestoreCounts,
-    RestoreEnded, RestoreMode, RestoreOptions, Restored, SpecialUse, ThreadKeys, Why,
+    EraseReached, Flags, Held, HoldSet, Keyword, Limits, Outcome, Principal, Releasing,
+    RestoreCounts, RestoreEnded, RestoreMode, RestoreOptions, Restored, SpecialUse, ThreadKeys,
+    Why,
 };
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +104,8 @@ pub struct PersonalTokenRow {
     pub name: String,
     /// When it was made.
     pub made: Timestamp,
+    /// Who made it: only who did so himself is known by it to be a second person.
+    pub by: Principal,
     /// From when on it opens nothing.
     pub expires: Option<Timestamp>,
 }

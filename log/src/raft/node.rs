@@ -472,6 +472,7 @@ pub(crate) fn grows(change: &Change) -> bool {
         | Change::NodeRemove(_)
         | Change::Archived(_)
         | Change::NewLineage(_)
-        | Change::Renumber(_) => false,
+        | Change::Renumber(_)
+        | Change::RightsKept(_) => false,
     }
 }

@@ -375,7 +375,12 @@ async fn binding(
         tracing::warn!(%error, "what came later cannot be followed to its end");
         LogIndex(state::next(&later))
     });
-    let read = move || Ok(Binding::of(&later.view()?).map_err(unread)?);
+    let earlier = recovery.view()?;
+    let read = move || {
+        let later = later.view()?;
+        let binding = Binding::of(&later).and_then(|it| it.with_rights(&earlier, &later));
+        Ok(binding.map_err(unread)?)
+    };
     Ok((Some(blocking(read).await?), blind.or(plan.blind)))
 }
 

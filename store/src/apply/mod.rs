@@ -29,6 +29,7 @@ mod placing;
 mod policy;
 mod purge;
 mod restore;
+mod rights;
 mod role;
 mod subscribe;
 mod system;
@@ -202,7 +203,7 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         Change::DomainClass(r) => class::of_domain(work, r),
         Change::RoleGrant(r) => role::grant(work, actor, r),
         Change::RoleRevoke(r) => role::revoke(work, r),
-        Change::PersonalTokenAdd(r) => role::token_add(work, r),
+        Change::PersonalTokenAdd(r) => role::token_add(work, actor, r),
         Change::PersonalTokenRevoke(r) => role::token_revoke(work, *r),
         Change::MailboxCreate(r) => {
             work.may_write(actor, r.account)?;
@@ -307,6 +308,7 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         Change::Archived(r) => lineage::archived(work, r),
         Change::NewLineage(r) => lineage::begin(work, r),
         Change::Renumber(r) => lineage::renumber(work, r),
+        Change::RightsKept(r) => rights::keep(work, r),
     }
 }
 

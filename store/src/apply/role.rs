@@ -63,7 +63,11 @@ fn bit(role: Role) -> u64 {
     1 << role.number()
 }
 
-pub(crate) fn token_add(work: &mut Work<'_>, record: &PersonalTokenAdd) -> Ruled<Done> {
+pub(crate) fn token_add(
+    work: &mut Work<'_>,
+    actor: &Actor,
+    record: &PersonalTokenAdd,
+) -> Ruled<Done> {
     work.account(record.account)?;
     check_text("a token's name", &record.name, MAX_NAME)?;
     forget_expired(work)?;
@@ -75,7 +79,8 @@ pub(crate) fn token_add(work: &mut Work<'_>, record: &PersonalTokenAdd) -> Ruled
         return Err(Rejection::Limit(format!("{MOST} personal tokens")).into());
     }
     let PersonalTokenAdd { account, name, expires, .. } = record.clone();
-    work.tx.put(&key, &PersonalTokenRow { account, name, made: work.time, expires })?;
+    let (made, by) = (work.time, actor.principal);
+    work.tx.put(&key, &PersonalTokenRow { account, name, made, by, expires })?;
     Ok(Done::Unit)
 }
 

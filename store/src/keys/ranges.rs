@@ -180,9 +180,14 @@ pub(crate) fn members_of(matter: MatterId) -> Bytes {
     members().u64(matter.0)
 }
 
+/// The beginning of the keys of all custodians of matters.
+pub(crate) fn custodians() -> Bytes {
+    Bytes::default().raw(b"Mc")
+}
+
 /// The beginning of the keys of a matter's custodians.
 pub(crate) fn custodians_of(matter: MatterId) -> Bytes {
-    Bytes::default().raw(b"Mc").u64(matter.0)
+    custodians().u64(matter.0)
 }
 
 /// The beginning of the keys of a matter's notes.

@@ -380,6 +380,8 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         | Change::NodeAdd(_)
         | Change::NodeRemove(_)
         | Change::Archived(_)
-        | Change::NewLineage(_) => BTreeSet::new(),
+        | Change::NewLineage(_)
+        // Nobody is logged in where a history begins.
+        | Change::RightsKept(_) => BTreeSet::new(),
     }
 }

@@ -103,7 +103,9 @@ pub use policies::PolicyRound;
 pub use purge::KeepLog;
 pub use reads::ReadAsked;
 pub use recover::{Survivor, look_at_survivor, recover_alone};
-pub use renew::{Binding, Recovered, Recovery, Renewal, Replay, Tables, only_account, renewal};
+pub use renew::{
+    Binding, Recovered, Recovery, Renewal, Replay, Rights, Tables, only_account, renewal,
+};
 pub use request::{
     DeliveryRecipient, Envelope, FlagUpdate, Flagged, MailboxRef, NewMessage, Options, Sent,
 };

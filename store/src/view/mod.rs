@@ -49,6 +49,7 @@ pub(crate) use cluster::level;
 pub use holds::{Hold, HoldCounts};
 pub use policies::PolicyEffect;
 pub use retention::TrimAt;
+pub(crate) use roles::grant_of;
 use source::Source;
 
 /// A domain as it is.

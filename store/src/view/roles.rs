@@ -29,7 +29,7 @@ impl View {
     fn grants_in(&self, range: &KeyRange) -> Result<Vec<(RoleGrant, GrantRow)>, StoreError> {
         let mut found = Vec::new();
         for (key, value) in self.reader().scan(Table::Directory, range, usize::MAX)? {
-            let grant = parse(&key)
+            let grant = grant_of(&key)
                 .ok_or_else(|| StorageError::corrupt(Table::Directory, &key, "no role"))?;
             found.push((grant, decode(Table::Directory, &key, &value)?));
         }
@@ -69,7 +69,7 @@ impl View {
         Ok(found)
     }
 
-    pub(super) fn row_now<T: DeserializeOwned>(
+    pub(crate) fn row_now<T: DeserializeOwned>(
         &self,
         key: &Key<'_>,
     ) -> Result<Option<T>, StoreError> {
@@ -79,7 +79,8 @@ impl View {
     }
 }
 
-fn parse(key: &[u8]) -> Option<RoleGrant> {
+/// The role that the key of a grant names.
+pub(crate) fn grant_of(key: &[u8]) -> Option<RoleGrant> {
     let mut parts = Parts::new(key);
     parts.u8()?;
     let (account, number) = (parts.account()?, parts.u8()?);

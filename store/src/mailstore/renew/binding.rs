@@ -8,6 +8,7 @@ use redoubt_log::record::{
     PolicyWhose, Reach,
 };
 
+use super::Rights;
 use crate::mailstore::StoreError;
 use crate::rows::{ErasureRow, ErasureState};
 use crate::view::{Hold, View};
@@ -30,6 +31,8 @@ pub struct Binding {
     pub erased: Vec<ErasuresKept>,
     /// Erasures that were begun, and not done with their lists.
     pub erasing: Vec<EraseBegin>,
+    /// Who may do what, where it is not what an earlier state says; `None` where none is.
+    pub rights: Option<Rights>,
 }
 
 impl Binding {
@@ -58,7 +61,16 @@ impl Binding {
             next_policy: view.next_policy()?,
             erased: erased(view)?,
             erasing: erasing(view)?,
+            rights: None,
         })
+    }
+
+    /// The same, and what brings the rights of an earlier state to what they are.
+    ///
+    /// # Errors
+    /// A state cannot be read.
+    pub fn with_rights(self, earlier: &View, view: &View) -> Result<Self, StoreError> {
+        Ok(Self { rights: Some(Rights::since(earlier, view)?), ..self })
     }
 
     /// Content was forgotten for good: emails of an earlier state that have it go with what was
@@ -153,6 +165,7 @@ impl Binding {
         });
         self.erased.retain(|erased| erased.account == account);
         self.erasing.retain(|begun| begun.account == account);
+        self.rights = self.rights.map(|rights| rights.over(account));
         self
     }
 
@@ -168,6 +181,9 @@ impl Binding {
         }
         let new = self.erased.iter().filter(|erased| !now.erased.contains(erased));
         changes.extend(new.cloned().map(Change::ErasuresKept));
+        if let Some(rights) = &self.rights {
+            changes.extend(rights.changes(earlier)?);
+        }
         Ok(changes)
     }
 

@@ -5,6 +5,7 @@ mod binding;
 mod changes;
 mod only;
 mod replay;
+mod rights;
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub use binding::Binding;
 pub use changes::renewal;
 pub use only::only_account;
 pub use replay::{Replay, Tables};
+pub use rights::Rights;
 
 use super::open::open_blobs;
 use super::views::rocks;
