@@ -426,7 +426,7 @@ fn describe_matters(change: &Change) -> (&'static str, String) {
         }
         Change::Approval(of) => {
             let how = if of.given { "approved" } else { "refused" };
-            ("approval", format!("export {}: {how}", of.job))
+            ("approval", format!("{}: {how}", of.of))
         }
         _ => describe_system(change),
     }
@@ -507,9 +507,6 @@ fn describe_policies(change: &Change) -> (&'static str, String) {
         Change::PolicySet(r) => ("policy-set", r.settings.name.clone()),
         Change::PolicyLock(r) => ("policy-lock", format!("policy {}", r.policy)),
         Change::PolicyRemove(r) => ("policy-remove", format!("policy {}", r.policy)),
-        Change::PolicyApprove(r) => {
-            ("policy-approve", format!("policy {}, version {}", r.policy, r.version))
-        }
         Change::Label(r) => ("label", labelled(r)),
         Change::Unlabel(r) => ("unlabel", labelled(r)),
         Change::RetentionEvent(r) => (
@@ -537,10 +534,6 @@ fn describe_erasure(change: &Change) -> (&'static str, String) {
             let review = if r.review { ", waits for a second person" } else { "" };
             let (erasure, account, emails) = (r.erasure, r.account, r.emails);
             ("erase-begin", format!("{erasure}: account {account}, {emails} emails{review}"))
-        }
-        Change::EraseReview(r) => {
-            let word = if r.approved { "approved" } else { "refused" };
-            ("erase-review", format!("{}: {word}", r.erasure))
         }
         Change::ErasePiece(r) => {
             let (account, emails) = (r.account, r.emails.len());

@@ -8,6 +8,7 @@
 //! most [`MAX_CHANGES`] changes; the numbers of [`Change::kind`] are never
 //! reused; a field is never changed in place but by a new version (`codec`).
 
+mod approval;
 mod capture;
 mod cluster;
 mod directory;
@@ -29,6 +30,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use approval::{Approval, Approves, NotApproves};
 pub use capture::{
     Capture, CaptureDirection, CaptureParty, CaptureRemove, CaptureRule, CaptureScope, CaptureSet,
     CaptureSource, DeliverCaptured,
@@ -44,9 +46,7 @@ pub use discovery::{
     DiscoveryBegin, DiscoveryEnd, DiscoveryEnded, DiscoveryLook, DiscoveryRemove, DiscoveryWork,
     HeadKey,
 };
-pub use erase::{
-    EraseBegin, ErasePiece, ErasePlace, EraseReached, EraseReport, EraseReview, ErasuresKept,
-};
+pub use erase::{EraseBegin, ErasePiece, ErasePlace, EraseReached, EraseReport, ErasuresKept};
 pub use hold::{
     Held, HoldEnd, HoldMarks, HoldOver, HoldQuery, HoldRelease, HoldScope, HoldSet, HoldStays,
     HoldsKept, Judged, KeptHold, Reach, Releasing,
@@ -56,14 +56,13 @@ pub use mailbox::{
     MailboxCreate, MailboxDelete, MailboxNamed, MailboxRename, NamedChange, SpecialUse, Subscribe,
 };
 pub use matter::{
-    Approval, MatterAdd, MatterCustodian, MatterMember, MatterNote, MatterRole, MatterSet,
-    MatterSettings,
+    MatterAdd, MatterCustodian, MatterMember, MatterNote, MatterRole, MatterSet, MatterSettings,
 };
 pub use outcome::{Arrival, Done, Outcome, Rejection};
 pub use policy::{
-    KeptPolicy, Label, PoliciesKept, PolicyAnchor, PolicyApprove, PolicyDirection, PolicyLock,
-    PolicyMailbox, PolicyMatched, PolicyRemove, PolicyScope, PolicySet, PolicySettings,
-    PolicyWhose, PurgeItem, PurgePolicy, RetentionEvent,
+    KeptPolicy, Label, PoliciesKept, PolicyAnchor, PolicyDirection, PolicyLock, PolicyMailbox,
+    PolicyMatched, PolicyRemove, PolicyScope, PolicySet, PolicySettings, PolicyWhose, PurgeItem,
+    PurgePolicy, RetentionEvent,
 };
 pub use reads::{LoginCount, LoginProtocol, Logins, MAX_LOGINS, MailRead, MailReadHow};
 pub use restore::{
@@ -258,7 +257,7 @@ pub enum Change {
     MatterCustodian(MatterCustodian),
     /// A note in a matter.
     MatterNote(MatterNote),
-    /// A second person lets an export be, or not.
+    /// A second person lets what waits for it be, or not.
     Approval(Approval),
     /// An administrator looks at somebody's mail.
     MailRead(MailRead),
@@ -274,7 +273,7 @@ pub enum Change {
     HoldRelease(HoldRelease),
     /// A hold that was released stays in force after all.
     HoldStays(HoldStays),
-    /// A hold that was released ends.
+    /// A hold that was released ends, when its delay is over.
     HoldEnd(HoldEnd),
     /// Which emails of accounts a query holds, up to one of each.
     HoldMarks(HoldMarks),
@@ -286,8 +285,6 @@ pub enum Change {
     PolicyLock(PolicyLock),
     /// A policy ends: what it keeps it keeps for its waiting time, then nothing.
     PolicyRemove(PolicyRemove),
-    /// A second person approves a version of a policy.
-    PolicyApprove(PolicyApprove),
     /// A policy is put on emails.
     Label(Label),
     /// A policy is taken from emails that it was put on.
@@ -306,8 +303,6 @@ pub enum Change {
     BlobsDead(BlobsDead),
     /// Emails are to go for good: who wants it, and which.
     EraseBegin(EraseBegin),
-    /// A second person lets an erasure go on, or not.
-    EraseReview(EraseReview),
     /// The next emails of an erasure go.
     ErasePiece(ErasePiece),
     /// What a node has reached of an erasure.
@@ -401,7 +396,6 @@ impl Change {
             Self::PolicySet(_) => 0x0410,
             Self::PolicyLock(_) => 0x0411,
             Self::PolicyRemove(_) => 0x0412,
-            Self::PolicyApprove(_) => 0x0413,
             Self::Label(_) => 0x0414,
             Self::Unlabel(_) => 0x0415,
             Self::RetentionEvent(_) => 0x0416,
@@ -409,7 +403,6 @@ impl Change {
             Self::PolicyMatched(_) => 0x0418,
             Self::PoliciesKept(_) => 0x0419,
             Self::EraseBegin(_) => 0x0420,
-            Self::EraseReview(_) => 0x0421,
             Self::ErasePiece(_) => 0x0422,
             Self::EraseReport(_) => 0x0423,
             Self::ErasuresKept(_) => 0x0424,
@@ -468,7 +461,6 @@ impl Change {
             | Self::PolicySet(_)
             | Self::PolicyLock(_)
             | Self::PolicyRemove(_)
-            | Self::PolicyApprove(_)
             | Self::Label(_)
             | Self::Unlabel(_)
             | Self::RetentionEvent(_)
@@ -477,7 +469,6 @@ impl Change {
             | Self::PoliciesKept(_)
             | Self::BlobsDead(_) => 3,
             Self::EraseBegin(_)
-            | Self::EraseReview(_)
             | Self::ErasePiece(_)
             | Self::EraseReport(_)
             | Self::ErasuresKept(_) => 3,

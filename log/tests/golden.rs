@@ -173,7 +173,6 @@ fn policies() -> Vec<Change> {
         Change::PolicySet(PolicySet { policy: Some(policy), settings: policy_settings() }),
         Change::PolicyLock(PolicyLock { policy }),
         Change::PolicyRemove(PolicyRemove { policy }),
-        Change::PolicyApprove(PolicyApprove { policy, version }),
         Change::Label(label()),
         Change::Unlabel(label()),
         Change::RetentionEvent(RetentionEvent {
@@ -352,7 +351,6 @@ fn other_changes() -> Vec<Change> {
             emails: 70_000,
             review: true,
         }),
-        Change::EraseReview(EraseReview { erasure: OperationId([9; 16]), approved: true }),
         Change::ErasePiece(ErasePiece {
             erasure: OperationId([9; 16]),
             account,
@@ -462,7 +460,7 @@ fn other_changes() -> Vec<Change> {
         Change::MatterCustodian(MatterCustodian { matter: MatterId(300), account, is: true }),
         Change::MatterNote(MatterNote { matter: MatterId(300), text: "two\nlines".into() }),
         Change::Approval(Approval {
-            job: OperationId([9; 16]),
+            of: Approves::Policy { policy: PolicyId(300), version: 301 },
             given: true,
             note: "as agreed".into(),
         }),

@@ -5,7 +5,7 @@ use redoubt_log::id::{
     AccountId, BlobId, CaptureId, ClassId, EmailId, Hash, HoldId, LogIndex, MailboxId, MatterId,
     ModSeq, NodeId, OperationId, PolicyId, ThreadKey, Timestamp, Uid,
 };
-use redoubt_log::record::{Address, Role};
+use redoubt_log::record::{Address, Approves, Role};
 
 use crate::storage::{KeyRange, Table};
 
@@ -94,8 +94,9 @@ pub enum Key<'a> {
     MatterJob(MatterId, OperationId),
     /// A search or export.
     Job(OperationId),
-    /// An export that a second person has to approve.
-    Approval(OperationId),
+    /// What a second person has to decide: one for each reviewed export, erasure and version of
+    /// a policy, and for each hold that was ever released.
+    Approval(Approves),
     /// An address.
     Address(&'a Address),
     /// An account.
@@ -412,7 +413,7 @@ impl Key<'_> {
             Self::MatterNote(matter, number) => notes_of(matter).u64(number).done(),
             Self::MatterJob(matter, job) => jobs_of(matter).raw(&job.0).done(),
             Self::Job(job) => Bytes::default().raw(b"Mo").raw(&job.0).done(),
-            Self::Approval(job) => approvals().raw(&job.0).done(),
+            Self::Approval(of) => approval(of).done(),
             Self::Account(a) => Bytes::account(a).u8(b'a').done(),
             Self::Usage(a) => Bytes::account(a).u8(b'u').done(),
             Self::Credential(a, name) => Bytes::account(a).u8(b'c').raw(name.as_bytes()).done(),

@@ -17,7 +17,8 @@ use crate::retention::Captured;
 mod matter;
 
 pub use matter::{
-    ApprovalRow, Decision, JobEnd, JobRow, MatterMemberRow, MatterNoteRow, MatterRow, SinceRow,
+    ApprovalRow, ApprovalState, Decision, JobEnd, JobRow, MatterMemberRow, MatterNoteRow,
+    MatterRow, SinceRow,
 };
 
 /// A domain.
@@ -437,8 +438,6 @@ pub struct ErasureRow {
     pub state: ErasureState,
     /// Who began it.
     pub actor: Actor,
-    /// The second person.
-    pub reviewer: Option<Actor>,
     /// The record that began it.
     pub index: LogIndex,
     /// When it began.

@@ -557,11 +557,27 @@ fn a_second_person_approves() {
     let Ok(Done::Policy(by, 1)) = story.by(1, set) else { panic!("not set") };
     let mail = story.deliver(ALICE);
     story.pass(40);
-    let approve = |version| Change::PolicyApprove(PolicyApprove { policy: by, version });
+    let decide = |version, given| {
+        let (of, note) = (Approves::Policy { policy: by, version }, "as agreed".to_owned());
+        Change::Approval(Approval { of, given, note })
+    };
+    let approve = |version| decide(version, true);
     assert_eq!(story.purge(ALICE, by, &mail), Err(Rejection::DecidedBefore), "it waits");
-    assert!(refused(story.submit(approve(1))), "nobody in person");
-    assert!(refused(story.by(1, approve(1))), "the same person");
+    let no = |result| matches!(result, Err(Rejection::Approval(_)));
+    assert!(no(story.submit(approve(1))), "nobody in person");
+    assert!(no(story.by(1, approve(1))), "the same person");
+    assert!(no(story.by(2, approve(1))), "somebody without the role");
+    for person in [1, 2] {
+        let account = AccountId(person);
+        story.done(Change::RoleGrant(RoleGrant { account, role: Role::Approver, domain: None }));
+    }
+    assert!(no(story.by(1, approve(1))), "the same person, with the role");
     assert!(story.by(2, approve(1)).is_ok());
+    assert!(no(story.by(2, decide(1, false))), "it is decided");
+    let row = story.view().approval(Approves::Policy { policy: by, version: 1 }).unwrap().unwrap();
+    let decision = row.decision().unwrap();
+    let who = Principal::Person(AccountId(2));
+    assert_eq!((decision.by, decision.note.as_str()), (who, "as agreed"));
     // Nor can the first take the question back alone.
     let set = PolicySettings { review: false, delete: Some(days(1)), ..settings };
     story.change(by, set).unwrap();
@@ -571,6 +587,27 @@ fn a_second_person_approves() {
     assert_eq!(story.purge(ALICE, by, &mail), Ok(()));
     assert!(story.by(2, approve(2)).is_ok());
     assert_eq!(story.purge(ALICE, by, &young), Ok(()));
+}
+
+/// A version that was refused takes nothing, ever; what it keeps it keeps.
+#[test]
+fn a_refused_version_takes_nothing() {
+    let mut story = Story::new();
+    let role = Role::Approver;
+    story.done(Change::RoleGrant(RoleGrant { account: AccountId(2), role, domain: None }));
+    let settings = PolicySettings { review: true, ..policy("short", None, Some(days(30))) };
+    let set = Change::PolicySet(PolicySet { policy: None, settings });
+    let Ok(Done::Policy(by, 1)) = story.by(1, set) else { panic!("not set") };
+    let mail = story.deliver(ALICE);
+    let of = Approves::Policy { policy: by, version: 1 };
+    let say = |given| Change::Approval(Approval { of, given, note: String::new() });
+    story.by(2, say(false)).unwrap();
+    story.pass(400);
+    assert_eq!(story.purge(ALICE, by, &mail), Err(Rejection::DecidedBefore));
+    assert!(matches!(story.by(2, say(true)), Err(Rejection::Approval(_))), "it was refused");
+    let ends = Change::PolicyRemove(PolicyRemove { policy: by });
+    story.by(2, ends).unwrap();
+    assert_eq!(check(&story.view(), &|_| Ok(()), 20).unwrap(), []);
 }
 
 /// What stands in the trash counts from when it came there, and goes from there alone.

@@ -186,15 +186,34 @@ fn what_others_have_stays() {
 /// Nothing goes before a second person says so, who is not the first.
 #[test]
 fn a_second_person_is_waited_for() {
-    let scene = Scene::of(&[ALICE]);
+    let scene = Scene::of(&[ALICE, BOB]);
     scene.fill(ALICE, &["secret"]);
     let wish = ["erase", "begin", ALICE, "--whole", "--reason", "x", "--review", "--yes"];
     let erasure = begun(&scene.json(&wish));
     assert_eq!(shown(&scene.server, &erasure)["state"], "review");
-    let said = scene.code(&["erase", "review", &erasure], 1);
-    assert!(said.contains("another person"), "{said}");
+    // Nobody has the role, and the server's own user is no second person all the same.
+    let said = scene.code(&["erase", "approve", &erasure, "--yes"], 5);
+    assert!(said.contains("a personal token"), "{said}");
     assert_eq!(shown(&scene.server, &erasure)["erased"], 0);
     assert!(scene.code(&["erase", "list"], 0).contains("waits for a second person"));
+    let waits = scene.json(&["approval", "list"]);
+    assert_eq!(waits[0]["of"], format!("erasure:{erasure}"), "{waits:?}");
+    assert_eq!(waits[0]["then"], format!("erases 1 email of {ALICE} for good"), "{waits:?}");
+    scene.code(&["role", "grant", BOB, "approver"], 0);
+    let token = scene.json(&["token", "add", "--account", BOB])[0]["secret"].clone();
+    let (path, file) = scene.path("token");
+    std::fs::write(path, token.as_str().unwrap()).unwrap();
+    let by = ["--token-file", file.as_str()];
+    let other = begun(&scene.json(&wish));
+    let refuse = ["erase", "approve", &other, "--refuse", "--note", "not asked for"];
+    scene.code(&[&refuse[..], &by[..]].concat(), 0);
+    assert_eq!(shown(&scene.server, &other)["state"], "declined");
+    assert_eq!(shown(&scene.server, &other)["decided"]["note"], "not asked for");
+    scene.code(&[&["erase", "approve", &erasure, "--yes"][..], &by[..]].concat(), 0);
+    let done = complete(&scene.server, &erasure);
+    assert_eq!((&done["erased"], &done["decided"]["given"]), (&1.into(), &true.into()));
+    let again = scene.code(&[&["erase", "approve", &erasure, "--yes"][..], &by[..]].concat(), 1);
+    assert!(again.contains("decided already"), "{again}");
 }
 
 #[test]

@@ -407,9 +407,15 @@ fn before_the_delay_is_over_a_second_person_ends_a_hold() {
     let mut tale = Tale::new();
     let hold = tale.hold(HoldScope::Account(ALICE), 30);
     let (one, other) = (Principal::Person(ALICE), Principal::Person(BOB));
-    let end = Change::HoldEnd(HoldEnd { hold });
-    tale.by(one, Change::HoldRelease(HoldRelease::of(hold))).unwrap();
+    let of = Approves::HoldRelease(hold);
+    let say = |given| Change::Approval(Approval { of, given, note: "no need".to_owned() });
+    let end = say(true);
     let grant = |account| RoleGrant { account, role: Role::Approver, domain: None };
+    tale.done(Change::RoleGrant(grant(BOB)));
+    let nothing = tale.by(other, end.clone());
+    assert!(matches!(nothing, Err(Rejection::NotFound(_))), "nobody has released it");
+    tale.done(Change::RoleRevoke(grant(BOB)));
+    tale.by(one, Change::HoldRelease(HoldRelease::of(hold))).unwrap();
     tale.done(Change::RoleGrant(grant(ALICE)));
     for (by, why) in [
         (one, "who released it is no second person"),
@@ -418,11 +424,50 @@ fn before_the_delay_is_over_a_second_person_ends_a_hold() {
         (Principal::System, "nor the server"),
         (Principal::Account(BOB), "nor a user"),
     ] {
-        assert!(matches!(tale.by(by, end.clone()), Err(Rejection::Hold(_))), "{why}");
+        assert!(matches!(tale.by(by, end.clone()), Err(Rejection::Approval(_))), "{why}");
     }
     tale.done(Change::RoleGrant(grant(BOB)));
+    let locked = |state| {
+        let settings = AccountSettings { state, ..AccountSettings::default() };
+        Change::AccountSet(AccountSet { account: BOB, settings })
+    };
+    tale.done(locked(AccountState::Locked));
+    let shut_out = tale.by(other, end.clone());
+    assert!(matches!(shut_out, Err(Rejection::Approval(_))), "nor who is locked out");
+    tale.done(locked(AccountState::Active));
+    let own = tale.by(other, Change::HoldEnd(HoldEnd { hold }));
+    assert!(matches!(own, Err(Rejection::Hold(_))), "there is one way for a second person");
     assert_eq!(tale.by(other, end), Ok(Done::More(false)));
     tale.floor(ALICE).unwrap();
+    let decided = tale.view().approval(of).unwrap().unwrap();
+    let decided = decided.decision().unwrap();
+    assert_eq!((decided.given, decided.by, decided.note.as_str()), (true, other, "no need"));
+}
+
+/// What was refused goes on to its delay; what is released anew can be approved anew.
+#[test]
+fn a_second_person_can_refuse_and_a_release_that_was_taken_back_waits_for_nobody() {
+    let mut tale = Tale::new();
+    let hold = tale.hold(HoldScope::Account(ALICE), 30);
+    let (one, other) = (Principal::Person(ALICE), Principal::Person(BOB));
+    let of = Approves::HoldRelease(hold);
+    let say = |given| Change::Approval(Approval { of, given, note: String::new() });
+    let release = Change::HoldRelease(HoldRelease::of(hold));
+    tale.done(Change::RoleGrant(RoleGrant { account: BOB, role: Role::Approver, domain: None }));
+    tale.by(one, release.clone()).unwrap();
+    tale.by(other, say(false)).unwrap();
+    assert!(matches!(tale.by(other, say(true)), Err(Rejection::Approval(_))), "it was refused");
+    assert_eq!(tale.floor(ALICE), held(hold));
+    tale.done(Change::HoldStays(HoldStays { hold }));
+    tale.by(one, release.clone()).unwrap();
+    tale.done(Change::HoldStays(HoldStays { hold }));
+    assert!(matches!(tale.by(other, say(true)), Err(Rejection::Approval(_))), "it stays");
+    // Who releases it this time is the first person.
+    tale.by(other, release).unwrap();
+    assert!(matches!(tale.by(other, say(true)), Err(Rejection::Approval(_))));
+    tale.done(Change::RoleGrant(RoleGrant { account: ALICE, role: Role::Approver, domain: None }));
+    assert_eq!(tale.by(one, say(true)), Ok(Done::More(false)));
+    assert_eq!(check(&tale.view(), &|_| Ok(()), 20).unwrap(), []);
 }
 
 #[test]

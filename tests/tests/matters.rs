@@ -223,16 +223,16 @@ fn nothing_leaves_a_reviewed_matter_without_a_second_person() {
     let (refused, given) = (out("refused"), out("given"));
     let first = world.export(DORA, &job, "refused");
     world.phase(DORA, &first, |line| !line["why"].is_null());
-    world.may_not(DORA, &["approval", "give", &first], "the role approver");
+    world.may_not(DORA, &["approval", "give", &first, "--yes"], "or approver");
     // Not by who asked for it, though he has the role.
     world.scene.code(&["role", "grant", DORA, "approver"], 0);
-    world.may_not(DORA, &["approval", "give", &first], "a second person has to");
+    world.may_not(DORA, &["approval", "give", &first, "--yes"], "a second person has to");
     let waits = world.lines(BOB, &["approval", "list"]);
     assert_eq!((waits.len(), &waits[0]["found"]), (1, &Value::from(1)), "{waits:?}");
     world.may(BOB, &["approval", "refuse", &first, "--note", "not that one"]);
     let ended = world.phase(DORA, &first, |line| line["phase"] == "failed");
     assert!(ended["why"].as_str().unwrap().contains("not that one"), "{ended}");
-    world.may_not(BOB, &["approval", "give", &first], "decided already");
+    world.may_not(BOB, &["approval", "give", &first, "--yes"], "decided already");
     assert!(!refused.exists() && world.lines(BOB, &["approval", "list"]).is_empty());
     // It waits over a restart, and two that wait keep no search from its turn.
     let second = world.export(DORA, &job, "given");
@@ -245,7 +245,7 @@ fn nothing_leaves_a_reviewed_matter_without_a_second_person() {
     world.search(DORA);
     world.may(DORA, &["discover", "cancel", &third]);
     world.phase(DORA, &third, |line| line["phase"] == "cancelled");
-    world.may(BOB, &["approval", "give", &second]);
+    world.may(BOB, &["approval", "give", &second, "--yes"]);
     world.phase(DORA, &second, |line| line["phase"] == "completed");
     assert!(given.join("manifest.json").exists());
     let all = world.lines(BOB, &["approval", "list", "--all"]);

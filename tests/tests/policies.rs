@@ -60,7 +60,7 @@ fn the_page_can_be_typed() {
     let said = scene.code(&["policy", "set", "mail", "--keep", "1d"], 1);
     assert!(said.contains("locked"), "{said}");
     scene.code(&["policy", "remove", "mail"], 1);
-    scene.code(&["policy", "approve", "trash"], 1);
+    scene.code(&["policy", "approve", "trash", "--yes"], 1);
     scene.code(&["policy", "remove", "contracts"], 0);
     assert!(scene.server.run(&["check"]).status.success());
 }

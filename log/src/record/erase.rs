@@ -33,15 +33,6 @@ impl EraseBegin {
     }
 }
 
-/// See [`Change::EraseReview`](super::Change::EraseReview).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EraseReview {
-    /// Which erasure.
-    pub erasure: OperationId,
-    /// Whether it may go on; if not, it has ended.
-    pub approved: bool,
-}
-
 /// See [`Change::ErasePiece`](super::Change::ErasePiece).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErasePiece {

@@ -137,8 +137,8 @@ pub struct HoldStays {
     pub hold: HoldId,
 }
 
-/// See [`Change::HoldEnd`](super::Change::HoldEnd). Before the delay is over its actor is a
-/// person with the role of an approver, and another one than who released the hold.
+/// See [`Change::HoldEnd`](super::Change::HoldEnd). Before the delay is over a hold ends by an
+/// [`Approval`](super::Approval).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldEnd {
     /// Which hold.

@@ -1,9 +1,8 @@
-//! Records of matters: what is looked into, who works on it, whose mail it is about; and of what
-//! a second person decides.
+//! Records of matters: what is looked into, who works on it, whose mail it is about.
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AccountId, MatterId, OperationId};
+use crate::id::{AccountId, MatterId};
 
 /// See [`Change::MatterAdd`](super::Change::MatterAdd). A person who makes one leads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,15 +93,4 @@ pub struct MatterNote {
     pub matter: MatterId,
     /// What is to be remembered, at most 10,000 octets.
     pub text: String,
-}
-
-/// See [`Change::Approval`](super::Change::Approval).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Approval {
-    /// The export that waits for it.
-    pub job: OperationId,
-    /// Whether it may be.
-    pub given: bool,
-    /// Why, at most 10,000 octets.
-    pub note: String,
 }

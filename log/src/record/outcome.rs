@@ -224,4 +224,7 @@ pub enum Rejection {
     /// An erasure that cannot begin or go on so.
     #[error("{0}")]
     Erasure(String),
+    /// What a second person has to decide, and this one cannot, or not any more.
+    #[error("{0}")]
+    Approval(String),
 }

@@ -115,15 +115,6 @@ pub struct PolicyRemove {
     pub policy: PolicyId,
 }
 
-/// See [`Change::PolicyApprove`](super::Change::PolicyApprove).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PolicyApprove {
-    /// Which policy.
-    pub policy: PolicyId,
-    /// Which version of it.
-    pub version: u32,
-}
-
 /// See [`Change::Label`](super::Change::Label) and [`Change::Unlabel`](super::Change::Unlabel).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {

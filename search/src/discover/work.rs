@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use redoubt_log::id::{Hash, LogIndex, OperationId, Timestamp};
-use redoubt_log::record::{DiscoveryEnd, DiscoveryEnded, DiscoveryWork};
+use redoubt_log::record::{Approves, DiscoveryEnd, DiscoveryEnded, DiscoveryWork};
 use redoubt_store::mailstore::{DiscoveryAsked, Mailstore};
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -150,15 +150,15 @@ impl Inner {
         if state.record > view.applied().map(|applied| applied.index) {
             return Ok(false);
         }
-        let Some(asked_for) = view.approval(asked.job)? else { return Ok(true) };
-        match asked_for.decision {
+        let Some(row) = view.approval(Approves::Export(asked.job))? else { return Ok(true) };
+        match row.decision() {
             Some(decision) if decision.given => {
                 state.why = None;
                 folder.save(&state)?;
                 Ok(true)
             }
             Some(decision) => {
-                let note = decision.note;
+                let note = &decision.note;
                 Err(DiscoverError::NotNow(format!("a second person has refused it: {note}")))
             }
             None => {

@@ -3,13 +3,13 @@
 
 use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, OperationId, Uid};
 use redoubt_log::record::{
-    Actor, Done, EraseBegin, ErasePiece, ErasePlace, EraseReached, EraseReport, EraseReview,
+    Actor, Approves, Done, EraseBegin, ErasePiece, ErasePlace, EraseReached, EraseReport,
     ErasuresKept, Rejection,
 };
 
 use super::placing::{self, Place};
 use super::work::Work;
-use super::{Ruled, blobs, hold, policy, settle};
+use super::{Ruled, approval, blobs, hold, policy, settle};
 use crate::keys::{Key, Object, Parts, parse_history};
 use crate::rows::{
     EmailData, EraseReportRow, ErasedRow, ErasureRow, ErasureState, Standing, Version,
@@ -52,13 +52,15 @@ pub(crate) fn begin(work: &mut Work<'_>, actor: &Actor, record: &EraseBegin) -> 
         kept: 0,
         state,
         actor: actor.clone(),
-        reviewer: None,
         index: work.index,
         begun: work.time,
         last: work.index,
         first: LogIndex(u64::MAX),
     };
     work.tx.put(&key, &row)?;
+    if record.review {
+        approval::ask(work, Approves::Erasure(record.erasure), actor.principal)?;
+    }
     Ok(Done::Unit)
 }
 
@@ -67,20 +69,11 @@ fn known(work: &Work<'_>, erasure: OperationId) -> Ruled<ErasureRow> {
     Ok(work.tx.get(&Key::Erasure(erasure))?.ok_or_else(none)?)
 }
 
-/// Not by whoever began it.
-pub(crate) fn review(work: &mut Work<'_>, actor: &Actor, record: EraseReview) -> Ruled<Done> {
-    let mut row = known(work, record.erasure)?;
-    if row.state != ErasureState::Review {
-        return Err(refused("it does not wait for anybody".into()).into());
-    }
-    if actor.principal == row.actor.principal {
-        return Err(
-            refused("whoever began it cannot approve it: another person must".into()).into()
-        );
-    }
-    row.state = if record.approved { ErasureState::Working } else { ErasureState::Declined };
-    row.reviewer = Some(actor.clone());
-    work.tx.put(&Key::Erasure(record.erasure), &row)?;
+/// A second person has decided it.
+pub(super) fn decided(work: &mut Work<'_>, erasure: OperationId, given: bool) -> Ruled<Done> {
+    let mut row = known(work, erasure)?;
+    row.state = if given { ErasureState::Working } else { ErasureState::Declined };
+    work.tx.put(&Key::Erasure(erasure), &row)?;
     Ok(Done::Unit)
 }
 
@@ -218,7 +211,6 @@ pub(crate) fn keep(work: &mut Work<'_>, record: &ErasuresKept) -> Ruled<Done> {
         kept: 0,
         state: ErasureState::Done,
         actor: Actor::SYSTEM,
-        reviewer: None,
         index: work.index,
         begun,
         last: work.index,

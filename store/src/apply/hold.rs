@@ -1,17 +1,17 @@
 //! Holds: what is under one is kept, whatever floors, policies and people say.
 //!
-//! What a hold says never changes, so that a mark of one is a mark for good. One ends by a record
-//! of its own, once the delay is over that it was set with: neither a configuration nor who
-//! releases it makes that shorter.
+//! What a hold is over never changes, so that a mark of one is a mark for good. One ends by a record
+//! of its own, once the delay is over that it was set with, or by a second person's word: neither a
+//! configuration nor who releases it makes that shorter.
 
 use redoubt_log::id::{AccountId, EmailId, HoldId, Timestamp};
 use redoubt_log::record::{
-    Actor, Done, HoldEnd, HoldMarks, HoldOver, HoldRelease, HoldScope, HoldSet, HoldStays,
-    HoldsKept, Judged, KeptHold, Principal, Reach, Rejection, Releasing, Role,
+    Actor, Approves, Done, HoldEnd, HoldMarks, HoldOver, HoldRelease, HoldScope, HoldSet,
+    HoldStays, HoldsKept, Judged, KeptHold, Principal, Reach, Rejection, Releasing,
 };
 
 use super::work::Work;
-use super::{Ruled, domain, matter, settle};
+use super::{Ruled, approval, domain, matter, settle};
 use crate::account::check_text;
 use crate::holds;
 use crate::keys::{DIRECTORY, Key, Meta, Object, holds_over, judged_by, marks_of};
@@ -132,6 +132,7 @@ pub(crate) fn keep(work: &mut Work<'_>, record: &HoldsKept) -> Ruled<Done> {
     }
     work.tx.put(&Key::Meta(Meta::NextHold), &next)?;
     for hold in &record.ended {
+        approval::over(work, Approves::HoldRelease(*hold))?;
         if let Some(row) = find_row(work, *hold)? {
             let now = work.time;
             let by = Principal::System;
@@ -155,6 +156,7 @@ fn keep_one(work: &mut Work<'_>, kept: &KeptHold) -> Ruled<()> {
         return Ok(());
     }
     let KeptHold { hold, terms, set, at, releasing, accounts } = kept.clone();
+    releases(work, hold, releasing)?;
     put(work, hold, &HoldRow { terms, set, at, releasing })?;
     for account in accounts {
         if work.tx.get_raw(&Key::Account(account))?.is_some() {
@@ -162,6 +164,17 @@ fn keep_one(work: &mut Work<'_>, kept: &KeptHold) -> Ruled<()> {
         }
     }
     Ok(())
+}
+
+/// Who has released it there is not the second person here.
+fn releases(work: &mut Work<'_>, hold: HoldId, releasing: Option<Releasing>) -> Ruled<()> {
+    let of = Approves::HoldRelease(hold);
+    let before = find_row(work, hold)?.and_then(|row| row.releasing);
+    match releasing.filter(|releasing| !releasing.ending) {
+        None => approval::over(work, of),
+        Some(_) if before == releasing => Ok(()),
+        Some(releasing) => approval::ask(work, of, releasing.by),
+    }
 }
 
 // ------------------------------------------------------------------- released
@@ -192,6 +205,7 @@ pub(crate) fn release(work: &mut Work<'_>, actor: &Actor, record: HoldRelease) -
         _ => {
             let row = HoldRow { releasing: Some(releasing), ..row };
             work.tx.put(&Key::Hold(DIRECTORY, record.hold), &row)?;
+            approval::ask(work, Approves::HoldRelease(record.hold), by)?;
             Ok(Done::Unit)
         }
     }
@@ -205,32 +219,31 @@ pub(crate) fn stay(work: &mut Work<'_>, record: HoldStays) -> Ruled<Done> {
         Some(_) => {}
     }
     work.tx.put(&Key::Hold(DIRECTORY, record.hold), &HoldRow { releasing: None, ..row })?;
+    approval::over(work, Approves::HoldRelease(record.hold))?;
     anew(work)?;
     Ok(Done::Unit)
 }
 
-pub(crate) fn end(work: &mut Work<'_>, actor: &Actor, record: HoldEnd) -> Ruled<Done> {
-    let row = find(work, record.hold)?;
-    let Some(releasing) = row.releasing else {
-        return refused("it is not being released: `redoubt hold release` first");
-    };
+pub(crate) fn end(work: &mut Work<'_>, record: HoldEnd) -> Ruled<Done> {
+    let (row, releasing) = released(work, record.hold)?;
     if !releasing.ending && work.time < releasing.until {
-        second_person(work, actor, &releasing)?;
+        return refused("its delay is not over: before that a second person ends it");
     }
+    approval::over(work, Approves::HoldRelease(record.hold))?;
     go(work, record.hold, row, Releasing { ending: true, ..releasing })
 }
 
-/// Before the delay is over another person has to say so, who is known by a token of their own.
-fn second_person(work: &Work<'_>, actor: &Actor, releasing: &Releasing) -> Ruled<()> {
-    let Principal::Person(person) = actor.principal else {
-        return refused("before its delay is over, an approver ends a hold, by a personal token");
-    };
-    if actor.principal == releasing.by {
-        return refused("who released a hold does not end it early: another approver has to");
-    }
-    match work.tx.get_raw(&Key::Grant(person, Role::Approver, None))? {
-        Some(_) => Ok(()),
-        None => refused("before its delay is over, only an approver ends a hold"),
+/// A second person has said so. What is left of it the leader removes.
+pub(super) fn ends_now(work: &mut Work<'_>, hold: HoldId) -> Ruled<Done> {
+    let (row, releasing) = released(work, hold)?;
+    go(work, hold, row, Releasing { ending: true, ..releasing })
+}
+
+fn released(work: &Work<'_>, hold: HoldId) -> Ruled<(HoldRow, Releasing)> {
+    let row = find(work, hold)?;
+    match row.releasing {
+        Some(releasing) => Ok((row, releasing)),
+        None => refused("it is not being released: `redoubt hold release` first"),
     }
 }
 

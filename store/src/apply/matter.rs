@@ -1,19 +1,18 @@
-//! Matters: who works on them, whose mail they are about, what was searched and exported in them,
-//! and what a second person has decided.
+//! Matters: who works on them, whose mail they are about, what was searched and exported in them.
 
 use redoubt_log::id::{MatterId, OperationId};
 use redoubt_log::record::{
-    Actor, Approval, DiscoveryBegin, DiscoveryEnd, DiscoveryEnded, DiscoveryWork, Done, MatterAdd,
+    Actor, Approves, DiscoveryBegin, DiscoveryEnd, DiscoveryEnded, DiscoveryWork, Done, MatterAdd,
     MatterCustodian, MatterMember, MatterNote, MatterRole, MatterSet, Principal, Rejection,
 };
 
-use super::Ruled;
 use super::work::Work;
+use super::{Ruled, approval};
 use crate::account::check_text;
 use crate::holds;
 use crate::keys::{Key, Meta, custodians_of, matters, members_of};
 use crate::rows::{
-    ApprovalRow, Decision, HoldRow, JobEnd, JobRow, MatterMemberRow, MatterNoteRow, MatterRow,
+    ApprovalRow, ApprovalState, HoldRow, JobEnd, JobRow, MatterMemberRow, MatterNoteRow, MatterRow,
     SinceRow,
 };
 use crate::storage::{Table, decode};
@@ -140,51 +139,32 @@ pub(crate) fn begins(work: &mut Work<'_>, actor: &Actor, record: &DiscoveryBegin
     let Some((matter, settings)) = record.matter.zip(settings) else { return Ok(Done::Unit) };
     work.tx.put(&Key::MatterJob(matter, record.job), &())?;
     if settings.review_exports && record.work == DiscoveryWork::Export {
-        let row = ApprovalRow { matter, by: actor.principal, asked: work.time, decision: None };
-        work.tx.put(&Key::Approval(record.job), &row)?;
+        asks(work, actor, record.job)?;
     }
     Ok(Done::Unit)
 }
 
+/// One that is begun twice is decided once.
+fn asks(work: &mut Work<'_>, actor: &Actor, job: OperationId) -> Ruled<()> {
+    let of = Approves::Export(job);
+    match work.tx.get::<ApprovalRow>(&Key::Approval(of))?.map(|row| row.state) {
+        None | Some(ApprovalState::Over(_)) => approval::ask(work, of, actor.principal),
+        Some(_) => Ok(()),
+    }
+}
+
 /// An export that nobody has approved has not come to its end, whatever the node says.
 pub(crate) fn ends(work: &mut Work<'_>, record: &DiscoveryEnd) -> Ruled<Done> {
-    if record.ended == DiscoveryEnded::Completed {
-        needs_no_approval(work, record.job)?;
+    let of = Approves::Export(record.job);
+    match record.ended {
+        DiscoveryEnded::Completed => approval::need(work, of)?,
+        _ => approval::over(work, of)?,
     }
     let key = Key::Job(record.job);
     let Some(mut job) = work.tx.get::<JobRow>(&key)? else { return Ok(Done::Unit) };
     let DiscoveryEnd { found, failed, ended, .. } = *record;
     job.end = Some(JobEnd { found, failed, ended, time: work.time });
     work.tx.put(&key, &job)?;
-    Ok(Done::Unit)
-}
-
-fn needs_no_approval(work: &Work<'_>, job: OperationId) -> Ruled<()> {
-    let Some(row) = work.tx.get::<ApprovalRow>(&Key::Approval(job))? else { return Ok(()) };
-    match row.decision {
-        Some(Decision { given: true, .. }) => Ok(()),
-        Some(_) => Err(Rejection::Matter(format!("export {job} was refused")).into()),
-        None => Err(Rejection::Matter(format!("export {job} is not approved yet")).into()),
-    }
-}
-
-/// The second person is another than the first.
-pub(crate) fn decide(work: &mut Work<'_>, actor: &Actor, record: &Approval) -> Ruled<Done> {
-    check_lines("a note", &record.note)?;
-    let key = Key::Approval(record.job);
-    let Some(mut row) = work.tx.get::<ApprovalRow>(&key)? else {
-        return Err(Rejection::NotFound(format!("{} that waits for approval", record.job)).into());
-    };
-    let refused = |text: String| Err(Rejection::Matter(text).into());
-    if row.by == actor.principal {
-        return refused("who asked for it does not approve it: a second person has to".to_owned());
-    }
-    if row.decision.is_some() {
-        return refused(format!("{} is decided already", record.job));
-    }
-    let Approval { given, note, .. } = record.clone();
-    row.decision = Some(Decision { given, by: actor.principal, time: work.time, note });
-    work.tx.put(&key, &row)?;
     Ok(Done::Unit)
 }
 
@@ -234,7 +214,7 @@ fn bounded(
 }
 
 /// Text of more than one line.
-fn check_lines(what: &str, text: &str) -> Result<(), Rejection> {
+pub(super) fn check_lines(what: &str, text: &str) -> Result<(), Rejection> {
     if text.len() > MAX_TEXT {
         return Err(Rejection::Limit(format!("{MAX_TEXT} octets of {what}")));
     }

@@ -7,6 +7,7 @@
 
 mod account;
 mod append;
+mod approval;
 mod blobs;
 mod capture;
 mod class;
@@ -273,20 +274,19 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         Change::MatterMember(r) => matter::member(work, actor, *r),
         Change::MatterCustodian(r) => matter::custodian(work, *r),
         Change::MatterNote(r) => matter::note(work, actor, r),
-        Change::Approval(r) => matter::decide(work, actor, r),
+        Change::Approval(r) => approval::decide(work, actor, r),
         Change::HeadKey(r) => cluster::head_key(work, *r),
         Change::HistoryFloor(r) => history::floor(work, r),
         Change::HistoryTrim(r) => history::trim(work, r),
         Change::HoldSet(r) => hold::set(work, r),
         Change::HoldRelease(r) => hold::release(work, actor, *r),
         Change::HoldStays(r) => hold::stay(work, *r),
-        Change::HoldEnd(r) => hold::end(work, actor, *r),
+        Change::HoldEnd(r) => hold::end(work, *r),
         Change::HoldMarks(r) => hold::marks(work, r),
         Change::HoldsKept(r) => hold::keep(work, r),
         Change::PolicySet(r) => policy::set(work, actor, r),
         Change::PolicyLock(r) => policy::lock(work, *r),
         Change::PolicyRemove(r) => policy::remove(work, actor, *r),
-        Change::PolicyApprove(r) => policy::approve(work, actor, *r),
         Change::PolicyMatched(r) => policy::matched(work, r),
         Change::PoliciesKept(r) => policy::keep(work, actor, r),
         Change::Label(r) => label::label(work, r),
@@ -296,7 +296,6 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         Change::CountReferences(_) => blobs::count(work),
         Change::BlobsDead(r) => blobs::dead(work, r),
         Change::EraseBegin(r) => erase::begin(work, actor, r),
-        Change::EraseReview(r) => erase::review(work, actor, *r),
         Change::ErasePiece(r) => erase::piece(work, r),
         Change::EraseReport(r) => erase::report(work, r),
         Change::ErasuresKept(r) => erase::keep(work, r),

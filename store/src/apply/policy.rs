@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use redoubt_log::id::{AccountId, ClassId, EmailId, LogIndex, MailboxId, PolicyId, Timestamp};
 use redoubt_log::record::{
-    Actor, Done, KeptPolicy, PoliciesKept, PolicyAnchor, PolicyApprove, PolicyDirection,
-    PolicyLock, PolicyMailbox, PolicyMatched, PolicyRemove, PolicySet, PolicySettings, PolicyWhose,
-    Principal, Rejection, SpecialUse,
+    Actor, Approves, Done, KeptPolicy, PoliciesKept, PolicyAnchor, PolicyDirection, PolicyLock,
+    PolicyMailbox, PolicyMatched, PolicyRemove, PolicySet, PolicySettings, PolicyWhose, Rejection,
+    SpecialUse,
 };
 use redoubt_log::world::{self, Mutation};
 
 use super::tx::Tx;
 use super::work::Work;
-use super::{Ruled, domain};
+use super::{Ruled, approval, domain};
 use crate::account::check_text;
 use crate::keys::{Key, Meta, left_domain};
 use crate::mailbox::MAX_NAME as MAX_MAILBOX;
@@ -84,7 +84,7 @@ pub(crate) fn set(work: &mut Work<'_>, actor: &Actor, record: &PolicySet) -> Rul
         Some(old) if policy.locked => only_longer(old, settings)?,
         _ => {}
     }
-    add_version(work, &mut policy, actor, Some(settings.clone()));
+    add_version(work, &mut policy, actor, Some(settings.clone()))?;
     save(work, &policy)
 }
 
@@ -101,11 +101,11 @@ fn new(work: &mut Work<'_>) -> Ruled<Policy> {
 
 /// Who shortens waits, and who asked for a second person cannot take that back alone.
 fn add_version(
-    work: &Work<'_>,
+    work: &mut Work<'_>,
     policy: &mut Policy,
     actor: &Actor,
     settings: Option<PolicySettings>,
-) {
+) -> Ruled<()> {
     let asked = policy.settings().is_some_and(|old| old.review);
     let review = asked || settings.as_ref().is_some_and(|new| new.review);
     let number = policy.newest().map_or(1, |old| old.number.saturating_add(1));
@@ -115,7 +115,13 @@ fn add_version(
     policy.versions.push(version);
     let first = policy.versions.len() - policy.binding(work.time).len();
     let old = policy.versions.len().saturating_sub(MAX_VERSIONS);
-    policy.versions.drain(..old.min(first));
+    for gone in policy.versions.drain(..old.min(first)) {
+        approval::over(work, Approves::Policy { policy: policy.id, version: gone.number })?;
+    }
+    match review {
+        true => approval::ask(work, Approves::Policy { policy: policy.id, version: number }, by),
+        false => Ok(()),
+    }
 }
 
 /// A locked policy keeps longer and takes later, of the same mail.
@@ -230,28 +236,17 @@ pub(crate) fn remove(work: &mut Work<'_>, actor: &Actor, record: PolicyRemove) -
     if policy.settings().is_none() {
         return Err(refused("the policy was removed before").into());
     }
-    add_version(work, &mut policy, actor, None);
+    add_version(work, &mut policy, actor, None)?;
     save(work, &policy)
 }
 
-/// The second person is known by name, and is not the first.
-pub(crate) fn approve(work: &mut Work<'_>, actor: &Actor, record: PolicyApprove) -> Ruled<Done> {
-    let mut policy = need(work, record.policy)?;
-    let fits = |version: &&mut PolicyVersion| version.number == record.version;
-    let Some(version) = policy.versions.iter_mut().find(fits) else {
-        let what = format!("version {} of policy {}", record.version, record.policy);
-        return Err(Rejection::NotFound(what).into());
+/// A second person has decided a version that waits.
+pub(super) fn decided(work: &mut Work<'_>, id: PolicyId, version: u32, given: bool) -> Ruled<Done> {
+    let mut policy = need(work, id)?;
+    let Some(decided) = policy.versions.iter_mut().find(|it| it.number == version) else {
+        return Err(Rejection::NotFound(format!("version {version} of policy {id}")).into());
     };
-    if !matches!(actor.principal, Principal::Person(_)) {
-        return Err(refused("who approves is known by a personal token").into());
-    }
-    if version.by == actor.principal {
-        return Err(refused("nobody approves what he has set himself").into());
-    }
-    if !version.review || version.approved.is_some() {
-        return Err(refused("there is nothing to approve").into());
-    }
-    version.approved = Some(actor.principal);
+    decided.approved = Some(given);
     save(work, &policy)
 }
 
@@ -267,7 +262,7 @@ pub(crate) fn keep(work: &mut Work<'_>, actor: &Actor, record: &PoliciesKept) ->
         let mut policy = old.unwrap_or(none);
         policy.locked = *locked;
         if policy.settings() != Some(settings) {
-            add_version(work, &mut policy, actor, Some(settings.clone()));
+            add_version(work, &mut policy, actor, Some(settings.clone()))?;
         }
         save(work, &policy)?;
     }

@@ -3,6 +3,7 @@
 //! Every row is read once; what another table must say to it is looked up. A row
 //! that cannot be read is a violation too, and the check goes on.
 
+mod approvals;
 mod directory;
 mod emails;
 mod history;
@@ -78,7 +79,8 @@ impl<'a> Checker<'a> {
         self.emails()?;
         self.operations()?;
         self.history()?;
-        self.retention()
+        self.retention()?;
+        self.approvals()
     }
 
     fn wrong(&mut self, check: &'static str, object: impl Display, what: impl Display) {

@@ -1,8 +1,9 @@
 //! The beginnings of keys of rows that are read together.
 
-use redoubt_log::id::{AccountId, BlobId, HoldId, MailboxId, MatterId, OperationId};
+use redoubt_log::id::{AccountId, BlobId, HoldId, MailboxId, MatterId, OperationId, PolicyId};
+use redoubt_log::record::Approves;
 
-use super::{Bytes, DIRECTORY};
+use super::{Bytes, DIRECTORY, Parts};
 use crate::storage::KeyRange;
 
 /// The beginning of the keys of a kind of row that is no account's.
@@ -200,9 +201,32 @@ pub(crate) fn jobs_of(matter: MatterId) -> Bytes {
     Bytes::default().raw(b"Mj").u64(matter.0)
 }
 
-/// The beginning of the keys of all exports that a second person approves, decided ones too.
+/// The beginning of the keys of all that a second person has to decide, or had to.
 pub(crate) fn approvals() -> Bytes {
     Bytes::default().raw(b"Mv")
+}
+
+/// The key of one of these.
+pub(super) fn approval(of: Approves) -> Bytes {
+    match of {
+        Approves::Export(job) => approvals().u8(b'x').raw(&job.0),
+        Approves::HoldRelease(hold) => approvals().u8(b'h').u64(hold.0),
+        Approves::Policy { policy, version } => approvals().u8(b'p').u64(policy.0).u32(version),
+        Approves::Erasure(erasure) => approvals().u8(b'e').raw(&erasure.0),
+    }
+}
+
+/// What such a key is of.
+pub(crate) fn approves(mut parts: Parts<'_>) -> Option<Approves> {
+    parts.u8().and(parts.u8())?;
+    let of = match parts.u8()? {
+        b'x' => Approves::Export(parts.operation()?),
+        b'h' => Approves::HoldRelease(HoldId(parts.u64()?)),
+        b'p' => Approves::Policy { policy: PolicyId(parts.u64()?), version: parts.u32()? },
+        b'e' => Approves::Erasure(parts.operation()?),
+        _ => return None,
+    };
+    parts.end().map(|()| of)
 }
 
 /// The keys of all join tokens.

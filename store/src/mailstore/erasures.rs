@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use redoubt_log::codec;
 use redoubt_log::id::{AccountId, BlobId, EmailId, HoldId, OperationId};
-use redoubt_log::record::{Actor, Change, EraseBegin, ErasePiece, EraseReview, Rejection};
+use redoubt_log::record::{Actor, Change, EraseBegin, ErasePiece, Rejection};
 
 use super::machine::Progress;
 use super::{Inner, Mailstore, StoreError, WriteError, retention};
@@ -118,20 +118,6 @@ impl Mailstore {
         asked: EraseAsked,
     ) -> Result<OperationId, WriteError> {
         self.inner.begin_erasure(actor, asked).await
-    }
-
-    /// A second person lets an erasure go on, or not.
-    ///
-    /// # Errors
-    /// [`WriteError::Rejected`] when it does not wait for anybody, or for anybody else.
-    pub async fn review_erasure(
-        &self,
-        actor: &Actor,
-        erasure: OperationId,
-        approved: bool,
-    ) -> Result<(), WriteError> {
-        let change = Change::EraseReview(EraseReview { erasure, approved });
-        self.inner.propose(actor, OperationId::random(), change).await.map(drop)
     }
 }
 

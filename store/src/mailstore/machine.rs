@@ -8,7 +8,7 @@ use bytes::Bytes;
 use redoubt_log::codec;
 use redoubt_log::id::{AccountId, Hash, LogIndex, Timestamp};
 use redoubt_log::raft::{AppliedState, Checkpoint, Committed, Fatal, LogId, StateMachine};
-use redoubt_log::record::{Change, Done, NamedChange, Outcome, Record, RestoreStep};
+use redoubt_log::record::{Approves, Change, Done, NamedChange, Outcome, Record, RestoreStep};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -278,7 +278,11 @@ fn deletes(change: &Change) -> bool {
 }
 
 fn erases(change: &Change) -> bool {
-    let begins = matches!(change, Change::EraseBegin(_) | Change::EraseReview(_));
+    let begins = match change {
+        Change::EraseBegin(_) => true,
+        Change::Approval(approval) => matches!(approval.of, Approves::Erasure(_)),
+        _ => false,
+    };
     let goes = matches!(change, Change::ErasePiece(_) | Change::ErasuresKept(_));
     begins || goes || matches!(change, Change::BlobsDead(_))
 }
@@ -363,7 +367,6 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         | Change::PolicySet(_)
         | Change::PolicyLock(_)
         | Change::PolicyRemove(_)
-        | Change::PolicyApprove(_)
         | Change::Label(_)
         | Change::Unlabel(_)
         | Change::RetentionEvent(_)
@@ -372,7 +375,6 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         | Change::CountReferences(_)
         | Change::BlobsDead(_)
         | Change::EraseBegin(_)
-        | Change::EraseReview(_)
         | Change::EraseReport(_)
         | Change::Version(_)
         | Change::CheckpointMark(_)

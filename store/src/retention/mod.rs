@@ -57,8 +57,9 @@ pub struct PolicyVersion {
     pub by: Principal,
     /// From when on what it shortens acts.
     pub acts: Timestamp,
-    /// Who has approved it; where it asks for that, what it shortens does not act before.
-    pub approved: Option<Principal>,
+    /// What a second person has said of it, once one has; where it asks for that, what it
+    /// shortens does not act before. Who, when and why is in the row of the approval.
+    pub approved: Option<bool>,
     /// Whether it needs that.
     pub review: bool,
 }
@@ -67,7 +68,7 @@ impl PolicyVersion {
     /// Whether what it shortens acts.
     pub fn is_in_force(&self, now: Timestamp) -> bool {
         let waits = !(cfg!(feature = "sim") && world::breaks(Mutation::PolicyUnwaited));
-        (self.acts <= now || !waits) && (!self.review || self.approved.is_some())
+        (self.acts <= now || !waits) && (!self.review || self.approved == Some(true))
     }
 }
 

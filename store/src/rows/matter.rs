@@ -80,17 +80,36 @@ pub struct JobEnd {
     pub time: Timestamp,
 }
 
-/// An export that a second person has to approve.
+/// What a second person has to decide.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalRow {
-    /// The matter that it is of.
-    pub matter: MatterId,
     /// Who asked for it.
     pub by: Principal,
     /// When.
     pub asked: Timestamp,
-    /// What came of it, once somebody has decided.
-    pub decision: Option<Decision>,
+    /// What came of it.
+    pub state: ApprovalState,
+}
+
+/// What came of something that needs a second person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ApprovalState {
+    /// Nothing yet.
+    Waits,
+    /// Somebody has decided.
+    Decided(Decision),
+    /// It ended otherwise: since when nobody has to decide any more.
+    Over(Timestamp),
+}
+
+impl ApprovalRow {
+    /// What was decided, once somebody has.
+    pub fn decision(&self) -> Option<&Decision> {
+        match &self.state {
+            ApprovalState::Decided(decision) => Some(decision),
+            _ => None,
+        }
+    }
 }
 
 /// What a second person has decided.

@@ -1,11 +1,14 @@
-//! Matters, their members, custodians, notes, searches and exports. Always as of now.
+//! Matters, their members, custodians, notes, searches and exports, and what waits for a second
+//! person. Always as of now.
 
 use redoubt_log::id::{AccountId, MatterId, OperationId};
-use redoubt_log::record::MatterRole;
+use redoubt_log::record::{Approves, MatterRole};
 use serde::de::DeserializeOwned;
 
 use super::{Key, KeyRange, Parts, StorageError, StoreError, Table, View, decode};
-use crate::keys::{approvals, custodians_of, jobs_of, matters, members, members_of, notes_of};
+use crate::keys::{
+    approvals, approves, custodians_of, jobs_of, matters, members, members_of, notes_of,
+};
 use crate::rows::{ApprovalRow, JobRow, MatterMemberRow, MatterNoteRow, MatterRow, SinceRow};
 
 /// Octets before what a key of a matter's part is about: two letters and the matter.
@@ -108,24 +111,25 @@ impl View {
         self.row_now(&Key::Job(job))
     }
 
-    /// What a second person has to say of an export; `None` where nobody has to.
+    /// What a second person has to say of something; `None` where nobody has to.
     ///
     /// # Errors
     /// The state cannot be read.
-    pub fn approval(&self, job: OperationId) -> Result<Option<ApprovalRow>, StoreError> {
-        self.row_now(&Key::Approval(job))
+    pub fn approval(&self, of: Approves) -> Result<Option<ApprovalRow>, StoreError> {
+        self.row_now(&Key::Approval(of))
     }
 
-    /// All exports that a second person has to approve, decided ones too.
+    /// All that a second person has to decide, what was decided too.
     ///
     /// # Errors
     /// The state cannot be read.
-    pub fn approvals(&self) -> Result<Vec<(OperationId, ApprovalRow)>, StoreError> {
+    pub fn approvals(&self) -> Result<Vec<(Approves, ApprovalRow)>, StoreError> {
         let mut found = Vec::new();
         for (key, value) in
             self.reader().scan(Table::Directory, &approvals().range(), usize::MAX)?
         {
-            found.push((operation(&key, 2)?, decode(Table::Directory, &key, &value)?));
+            let of = approves(Parts::new(&key)).ok_or_else(|| corrupt(&key))?;
+            found.push((of, decode(Table::Directory, &key, &value)?));
         }
         Ok(found)
     }

@@ -9,7 +9,6 @@ pub(super) struct ErasureM {
     done: u64,
     /// `None` while it waits for a second person.
     goes: Option<bool>,
-    by: Principal,
 }
 
 fn refused() -> Rejection {
@@ -22,9 +21,12 @@ impl Model {
         if r.emails == 0 || self.erasures.contains_key(&r.erasure) {
             return Err(refused());
         }
-        let (goes, by) = ((!r.review).then_some(true), record.actor.principal);
-        let erasure = ErasureM { account: r.account, emails: r.emails, done: 0, goes, by };
+        let goes = (!r.review).then_some(true);
+        let erasure = ErasureM { account: r.account, emails: r.emails, done: 0, goes };
         self.erasures.insert(r.erasure, erasure);
+        if r.review {
+            self.ask(Approves::Erasure(r.erasure), record.actor.principal);
+        }
         Ok(Done::Unit)
     }
 
@@ -32,13 +34,9 @@ impl Model {
         self.erasures.get_mut(&id).ok_or(Rejection::NotFound(String::new()))
     }
 
-    pub(super) fn erase_review(&mut self, record: &Record, r: EraseReview) -> Answer<Done> {
-        let erasure = self.erasure(r.erasure)?;
-        if erasure.goes.is_some() || erasure.by == record.actor.principal {
-            return Err(refused());
-        }
-        erasure.goes = Some(r.approved);
-        Ok(Done::Unit)
+    pub(super) fn erasure_decided(&mut self, id: OperationId, given: bool) -> Answer<()> {
+        self.erasure(id)?.goes = Some(given);
+        Ok(())
     }
 
     pub(super) fn erase_report(&mut self, r: &EraseReport) -> Answer<Done> {

@@ -117,12 +117,19 @@ impl Model {
             let known: Vec<_> =
                 accounts.into_iter().filter(|account| self.known(*account).is_ok()).collect();
             let old = self.holds.remove(&hold);
+            let of = Approves::HoldRelease(hold);
+            match releasing {
+                None => self.over(of),
+                Some(_) if old.as_ref().is_some_and(|old| old.releasing == releasing) => {}
+                Some(releasing) => self.ask(of, releasing.by),
+            }
             let (mut stay, judged) = old.map(|old| (old.stay, old.judged)).unwrap_or_default();
             stay.extend(known);
             self.holds.insert(hold, HoldM { terms, set, at, releasing, stay, judged });
         }
         self.holds_made = self.holds_made.max(r.next.0.saturating_sub(1));
         self.holds.retain(|hold, _| !r.ended.contains(hold));
+        r.ended.iter().for_each(|hold| self.over(Approves::HoldRelease(*hold)));
         Ok(Done::Unit)
     }
 
@@ -142,28 +149,26 @@ impl Model {
         }
         let until = Timestamp(at.time.0 + i64::try_from(delay).unwrap() * 1000);
         hold.releasing = Some(Releasing { since: at.time, until, by, ending: false });
+        self.ask(Approves::HoldRelease(r.hold), by);
         Ok(Done::Unit)
     }
 
     pub(super) fn hold_stays(&mut self, r: &HoldStays) -> Answer<Done> {
         match self.found(r.hold)?.releasing.take() {
-            Some(_) => Ok(Done::Unit),
+            Some(_) => {
+                self.over(Approves::HoldRelease(r.hold));
+                Ok(Done::Unit)
+            }
             None => refused(),
         }
     }
 
-    pub(super) fn hold_end(&mut self, at: &At, by: Principal, r: &HoldEnd) -> Answer<Done> {
+    pub(super) fn hold_end(&mut self, at: &At, r: &HoldEnd) -> Answer<Done> {
         let Some(releasing) = self.found(r.hold)?.releasing else { return refused() };
-        let second = match by {
-            Principal::Person(account) => {
-                let grant = RoleGrant { account, role: Role::Approver, domain: None };
-                by != releasing.by && self.grants.contains(&grant)
-            }
-            _ => false,
-        };
-        if at.time < releasing.until && !second {
+        if at.time < releasing.until {
             return refused();
         }
+        self.over(Approves::HoldRelease(r.hold));
         self.holds.remove(&r.hold);
         Ok(Done::More(false))
     }

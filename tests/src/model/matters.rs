@@ -1,4 +1,4 @@
-//! Matters, what is searched and exported in them, and what a second person decides.
+//! Matters, and what is searched and exported in them.
 
 use super::*;
 
@@ -10,13 +10,10 @@ pub struct MatterM {
     pub custodians: BTreeSet<AccountId>,
 }
 
-/// A search or export: its matter, what it is, and what a second person says of it.
+/// A search or export.
 #[derive(Debug, Clone)]
 pub struct JobM {
     pub matter: Option<MatterId>,
-    pub by: Principal,
-    /// `None` where nobody has to say anything.
-    pub decided: Option<Option<bool>>,
 }
 
 fn no() -> Rejection {
@@ -104,33 +101,29 @@ impl Model {
         if r.of.is_some() && from != r.matter {
             return Err(no());
         }
-        let mut decided = None;
         if let Some(matter) = r.matter {
             let review = self.open_matter(matter)?.settings.review_exports;
-            decided = (review && r.work == DiscoveryWork::Export).then_some(None);
+            let of = Approves::Export(r.job);
+            let again = matches!(self.approvals.get(&of), Some((_, Word::Waits | Word::Said(_))));
+            if review && r.work == DiscoveryWork::Export && !again {
+                self.ask(of, by);
+            }
         }
-        self.jobs.insert(r.job, JobM { matter: r.matter, by, decided });
+        self.jobs.insert(r.job, JobM { matter: r.matter });
         Ok(Done::Unit)
     }
 
     pub(super) fn discovery_end(&mut self, r: &DiscoveryEnd) -> Answer<Done> {
-        let decided = self.jobs.get(&r.job).and_then(|job| job.decided);
-        match decided {
-            Some(None | Some(false)) if r.ended == DiscoveryEnded::Completed => Err(no()),
-            _ => Ok(Done::Unit),
-        }
-    }
-
-    pub(super) fn approval(&mut self, by: Principal, r: &Approval) -> Answer<Done> {
-        let job = self.jobs.get_mut(&r.job).and_then(|job| Some((job.by, job.decided.as_mut()?)));
-        match job {
-            None => Err(Rejection::NotFound(String::new())),
-            Some((asked, _)) if asked == by => Err(no()),
-            Some((_, Some(_))) => Err(no()),
-            Some((_, decided)) => {
-                *decided = Some(r.given);
-                Ok(Done::Unit)
+        let of = Approves::Export(r.job);
+        match self.approvals.get(&of) {
+            Some((_, Word::Waits | Word::Said(false) | Word::Over))
+                if r.ended == DiscoveryEnded::Completed =>
+            {
+                return Err(Rejection::Approval(String::new()));
             }
+            _ if r.ended != DiscoveryEnded::Completed => self.over(of),
+            _ => {}
         }
+        Ok(Done::Unit)
     }
 }

@@ -5,6 +5,7 @@
 #![allow(missing_docs)]
 
 mod agree;
+mod approvals;
 pub mod arranging;
 mod captures;
 mod classes;
@@ -26,6 +27,7 @@ use redoubt_log::id::*;
 use redoubt_log::record::*;
 
 pub use agree::{agree, agree_above};
+use approvals::Word;
 pub use captures::Captured;
 pub use holds::HoldM;
 pub use queries::{Asked, Doings, queries};
@@ -136,6 +138,7 @@ pub struct Model {
     holds_made: u64,
     pub matters: BTreeMap<MatterId, matters::MatterM>,
     pub jobs: BTreeMap<OperationId, matters::JobM>,
+    approvals: BTreeMap<Approves, (Principal, Word)>,
 }
 
 /// One record at work.
@@ -184,12 +187,12 @@ impl Model {
         let before =
             (self.now.clone(), self.deliveries.clone(), self.imports.clone(), self.accounts_made);
         let (restores, erasures) = (self.restores.clone(), self.erasures.clone());
-        let holds = self.holds.clone();
+        let (holds, approvals) = (self.holds.clone(), self.approvals.clone());
         let result = self.change(&at, record);
         if result.is_err() {
             (self.now, self.deliveries, self.imports, self.accounts_made) = before;
             (self.restores, self.erasures) = (restores, erasures);
-            self.holds = holds;
+            (self.holds, self.approvals) = (holds, approvals);
         }
         let outcome = Outcome { index, time: at.time, result };
         let memory = Memory { until: clock + 24 * HOUR, value: outcome.clone() };
@@ -256,7 +259,7 @@ impl Model {
             Change::HoldSet(r) => self.hold_set(at, r),
             Change::HoldRelease(r) => self.hold_release(at, record.actor.principal, r),
             Change::HoldStays(r) => self.hold_stays(r),
-            Change::HoldEnd(r) => self.hold_end(at, record.actor.principal, r),
+            Change::HoldEnd(r) => self.hold_end(at, r),
             Change::HoldMarks(r) => self.hold_marks(r),
             Change::HoldsKept(r) => self.holds_kept(r),
             Change::CountReferences(_) => Ok(Done::More(false)),
@@ -266,7 +269,6 @@ impl Model {
             Change::PolicySet(_)
             | Change::PolicyLock(_)
             | Change::PolicyRemove(_)
-            | Change::PolicyApprove(_)
             | Change::PolicyMatched(_)
             | Change::PoliciesKept(_)
             | Change::Label(_)
@@ -274,7 +276,6 @@ impl Model {
             | Change::RetentionEvent(_)
             | Change::PurgePolicy(_) => Err(Rejection::Policy(String::new())),
             Change::EraseBegin(r) => self.erase_begin(record, r),
-            Change::EraseReview(r) => self.erase_review(record, *r),
             Change::ErasePiece(r) => self.erase_piece(at, r),
             Change::EraseReport(r) => self.erase_report(r),
             Change::ErasuresKept(r) => self.erasures_kept(at, r),

@@ -13,6 +13,7 @@ pub enum MatterWhat {
     Begin { job: u8, of: u8, export: bool, matter: u8 },
     End { job: u8, completed: bool },
     Approve { job: u8, given: bool },
+    Approver {},
 }
 
 pub fn matters() -> impl Strategy<Value = MatterWhat> {
@@ -40,6 +41,7 @@ pub fn matters() -> impl Strategy<Value = MatterWhat> {
         }),
         (0u8..5, any::<bool>()).prop_map(|(job, completed)| End { job, completed }),
         (0u8..5, any::<bool>()).prop_map(|(job, given)| Approve { job, given }),
+        Just(Approver {}),
     ]
 }
 
@@ -95,7 +97,10 @@ pub fn matter_change(what: MatterWhat, asked: BlobId) -> Change {
             manifest: None,
         }),
         MatterWhat::Approve { job: j, given } => {
-            Change::Approval(Approval { job: job(j), given, note: String::new() })
+            Change::Approval(Approval { of: Approves::Export(job(j)), given, note: String::new() })
+        }
+        MatterWhat::Approver {} => {
+            Change::RoleGrant(RoleGrant { account: account(1), role: Role::Approver, domain: None })
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Erasures over the admin API: planned, begun with a reason, let go on by a second person, told.
+//! Erasures over the admin API: planned, begun with a reason, told. A second person lets one go
+//! on: `approvals.rs`.
 
 pub mod wire;
 
@@ -7,10 +8,11 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use redoubt_log::dump::{principal, rfc3339};
 use redoubt_log::id::{AccountId, EmailId, NodeId, OperationId, Timestamp};
+use redoubt_log::record::Approves;
 use redoubt_search::discover::read;
 use redoubt_search::find::{Finder, among};
 use redoubt_search::texts::{NoTexts, Texts};
-use redoubt_store::mailstore::{EraseAsked, StoreError};
+use redoubt_store::mailstore::EraseAsked;
 use redoubt_store::rows::{ErasureRow, ErasureState};
 use redoubt_store::travel::{Search, Which};
 use redoubt_store::view::View;
@@ -18,8 +20,8 @@ use serde::Deserialize;
 
 use super::discovery::named;
 use super::roles::Reach;
-use super::{ApiError, App, Caller};
-use wire::{Asked, EraseBegun, EraseLine, EraseWish, KeptLine, NodeLine, Review, Subject};
+use super::{ApiError, App, Caller, approvals};
+use wire::{Asked, EraseBegun, EraseLine, EraseWish, KeptLine, NodeLine, Subject};
 
 /// Placements that a search looks at in one go.
 const PIECE: usize = 10_000;
@@ -32,7 +34,6 @@ pub(super) fn routes(app: App) -> Router {
         .route("/v1/erasures/plan", post(plan))
         .route("/v1/erasures/{id}", get(show))
         .route("/v1/erasures/{id}/kept", get(kept))
-        .route("/v1/erasures/{id}/review", post(review))
         .with_state(app)
 }
 
@@ -125,17 +126,6 @@ async fn begin(
     Ok(Json(EraseBegun { erasure, emails: count }))
 }
 
-async fn review(
-    State(app): State<App>,
-    ConnectInfo(caller): ConnectInfo<Caller>,
-    Extension(reach): Extension<Reach>,
-    Path(id): Path<OperationId>,
-    Json(review): Json<Review>,
-) -> Result<(), ApiError> {
-    app.read(move |view| row(view, &reach, id).map(drop)).await?;
-    Ok(app.mailstore.review_erasure(&caller.0, id, review.approved).await?)
-}
-
 fn row(view: &View, reach: &Reach, id: OperationId) -> Result<ErasureRow, ApiError> {
     let none = || ApiError::not_found(format!("there is no erasure {id}"));
     let row = view.erasure(id)?.ok_or_else(none)?;
@@ -185,7 +175,7 @@ fn line(
     members: &[NodeId],
     id: OperationId,
     row: ErasureRow,
-) -> Result<EraseLine, StoreError> {
+) -> Result<EraseLine, ApiError> {
     let asked = row.asked.map(|blob| store.salted(&blob)).transpose()?;
     let asked: Option<Asked> = asked.and_then(|text| serde_json::from_slice(&text).ok());
     let mut reports = view.erase_reports(id)?;
@@ -210,7 +200,7 @@ fn line(
         erased: row.erased,
         kept: row.kept,
         by: principal(&row.actor.principal),
-        reviewed_by: row.reviewer.map(|reviewer| principal(&reviewer.principal)),
+        decided: approvals::decided(view, Approves::Erasure(id))?,
         reason: asked.map(|asked| asked.reason),
         begun: rfc3339(row.begun),
         index: row.index.0,

@@ -1,4 +1,5 @@
-//! Holds: set, shown, released, kept after all, and ended early by a second person.
+//! Holds: set, shown, released, and kept after all. A second person ends one early:
+//! `approvals.rs`.
 
 use axum::extract::{ConnectInfo, Path, State};
 use axum::routing::{get, post};
@@ -6,7 +7,7 @@ use axum::{Json, Router};
 use redoubt_log::dump::{principal, rfc3339};
 use redoubt_log::id::{AccountId, HoldId, Timestamp};
 use redoubt_log::record::{
-    Change, Done, HoldEnd, HoldOver, HoldQuery, HoldRelease, HoldScope, HoldSet, HoldStays, Reach,
+    Change, Done, HoldOver, HoldQuery, HoldRelease, HoldScope, HoldSet, HoldStays, Reach,
 };
 use redoubt_search::holds;
 use redoubt_store::view::{Hold, View};
@@ -24,7 +25,6 @@ pub(super) fn routes(app: App) -> Router {
         .route("/v1/holds/{hold}", get(show))
         .route("/v1/holds/{hold}/release", post(release))
         .route("/v1/holds/{hold}/cancel", post(cancel))
-        .route("/v1/holds/{hold}/approve", post(approve))
         .with_state(app)
 }
 
@@ -169,13 +169,4 @@ async fn cancel(
     Path(hold): Path<HoldId>,
 ) -> Result<(), ApiError> {
     app.change(&caller, Change::HoldStays(HoldStays { hold })).await.map(drop)
-}
-
-/// What is left of it the leader removes.
-async fn approve(
-    State(app): State<App>,
-    ConnectInfo(caller): ConnectInfo<Caller>,
-    Path(hold): Path<HoldId>,
-) -> Result<(), ApiError> {
-    app.change(&caller, Change::HoldEnd(HoldEnd { hold })).await.map(drop)
 }

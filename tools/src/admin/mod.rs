@@ -1,6 +1,7 @@
 //! The admin API: what the verbs call over the Unix socket, and what
 //! monitoring reads over HTTPS. It alone may use snapshot and protocols together.
 
+pub mod approvals;
 pub mod audit;
 mod backup;
 mod captures;
@@ -121,6 +122,7 @@ pub fn router(app: App) -> Router {
         .merge(discovery::routes(app.clone()))
         .merge(matters::routes(app.clone()))
         .merge(erasures::routes(app.clone()))
+        .merge(approvals::routes(app.clone()))
         .merge(audit::routes(app.clone()))
         .merge(holds::routes(app.clone()))
         .merge(roles::routes(app.clone()))

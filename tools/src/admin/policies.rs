@@ -1,17 +1,20 @@
 //! Retention policies, labels, and what they say of an email.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{ConnectInfo, Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use redoubt_log::id::{AccountId, ClassId, EmailId, PolicyId, Timestamp};
 use redoubt_log::record::{
-    Change, Done, Label, PolicyApprove, PolicyLock, PolicyRemove, PolicyScope, PolicySet,
+    Approves, Change, Done, Label, PolicyLock, PolicyRemove, PolicyScope, PolicySet,
     PolicySettings, PolicyWhose, RetentionEvent,
 };
 use redoubt_store::retention::Policy;
 use redoubt_store::view::{PolicyEffect, View};
 use serde::{Deserialize, Serialize};
 
+use super::approvals::{self, Decided};
 use super::directory::domain_name;
 use super::{ApiError, App, Caller};
 
@@ -30,6 +33,8 @@ pub struct PolicyLine {
     pub taken: u64,
     /// The server's clock.
     pub now: Timestamp,
+    /// What a second person has said of its versions, by their numbers.
+    pub decided: BTreeMap<u32, Decided>,
 }
 
 /// What a policy says, with names where the record has ids.
@@ -66,13 +71,6 @@ pub struct Supposed {
     pub body: PolicyBody,
 }
 
-/// A version that is approved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Approved {
-    /// Which.
-    pub version: u32,
-}
-
 /// A label that is put on emails, or taken off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabelBody {
@@ -100,7 +98,6 @@ pub(super) fn routes(app: App) -> Router {
         .route("/v1/policies/{policy}", get(show).put(set).delete(remove))
         .route("/v1/policies/{policy}/effect", get(effect))
         .route("/v1/policies/{policy}/lock", post(lock))
-        .route("/v1/policies/{policy}/approve", post(approve))
         .route("/v1/accounts/{account}/labels", post(label))
         .route("/v1/accounts/{account}/events", post(event))
         .route("/v1/accounts/{account}/why/{email}", get(super::why::why))
@@ -127,7 +124,12 @@ fn line(view: &View, policy: Policy, now: Timestamp) -> Result<PolicyLine, ApiEr
     let taken = view.policy_taken(policy.id)?;
     let today = taken.day == now.0.div_euclid(24 * 3600 * 1000);
     let taken_today = if today { taken.emails } else { 0 };
-    Ok(PolicyLine { policy, taken_today, taken: taken.all, now })
+    let mut decided = BTreeMap::new();
+    for version in policy.versions.iter().filter(|version| version.review) {
+        let of = Approves::Policy { policy: policy.id, version: version.number };
+        decided.extend(approvals::decided(view, of)?.map(|said| (version.number, said)));
+    }
+    Ok(PolicyLine { policy, taken_today, taken: taken.all, now, decided })
 }
 
 async fn list(State(app): State<App>) -> Result<Json<Vec<PolicyLine>>, ApiError> {
@@ -224,17 +226,6 @@ async fn lock(
 ) -> Result<(), ApiError> {
     let policy = find_id(&app, &name).await?;
     app.change(&caller, Change::PolicyLock(PolicyLock { policy })).await.map(drop)
-}
-
-async fn approve(
-    State(app): State<App>,
-    ConnectInfo(caller): ConnectInfo<Caller>,
-    Path(name): Path<String>,
-    Json(Approved { version }): Json<Approved>,
-) -> Result<(), ApiError> {
-    let policy = find_id(&app, &name).await?;
-    let approve = PolicyApprove { policy, version };
-    app.change(&caller, Change::PolicyApprove(approve)).await.map(drop)
 }
 
 /// What it would do to all mail if its newest version acted now.

@@ -1,21 +1,20 @@
-//! `redoubt approval list|give|refuse`
+//! `redoubt approval list|give|refuse`, and the same word for the verbs of what waits.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use hyper::Method;
-use redoubt_log::id::OperationId;
 
 use super::Common;
-use crate::admin::client::Client;
-use crate::admin::matters::wire::{ApprovalLine, DecisionWish};
+use crate::admin::approvals::{ApprovalLine, DecisionWish};
+use crate::admin::client::{Client, encode};
 use crate::exit::Exit;
 use crate::output;
 
 /// What a second person decides.
 #[derive(Debug, Subcommand)]
 pub enum ApprovalVerb {
-    /// List what waits for a second person
+    /// List what waits for a second person: exports, releases of holds, policies, erasures
     List {
-        /// What was decided too.
+        /// What was decided too, and what ended otherwise.
         #[arg(long)]
         all: bool,
     },
@@ -26,13 +25,33 @@ pub enum ApprovalVerb {
 }
 
 /// Which, and why.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Args)]
 pub struct Decide {
-    /// The export, by its id.
-    job: OperationId,
+    /// As `approval list` names it; of exports and erasures the id suffices.
+    #[arg(value_name = "WHAT")]
+    of: String,
     /// Why: it is kept with the record.
     #[arg(long, default_value = "")]
     note: String,
+}
+
+/// What a second person says of something that a verb of its own names.
+#[derive(Debug, Clone, Args)]
+pub struct Word {
+    /// It is not done.
+    #[arg(long, visible_alias = "decline")]
+    refuse: bool,
+    /// Why: it is kept with the record.
+    #[arg(long, default_value = "")]
+    note: String,
+}
+
+impl Word {
+    /// # Errors
+    /// Those of the server.
+    pub async fn say(self, common: &Common, client: &Client, of: &str) -> anyhow::Result<()> {
+        decide(common, client, of, !self.refuse, self.note).await
+    }
 }
 
 /// # Errors
@@ -41,34 +60,51 @@ pub async fn run(common: &Common, verb: ApprovalVerb) -> anyhow::Result<Exit> {
     let client = common.client()?;
     match verb {
         ApprovalVerb::List { all } => list(common, &client, all).await?,
-        ApprovalVerb::Give(decide) => decide.send(&client, true).await?,
-        ApprovalVerb::Refuse(decide) => decide.send(&client, false).await?,
+        ApprovalVerb::Give(Decide { of, note }) => {
+            decide(common, &client, &of, true, note).await?;
+        }
+        ApprovalVerb::Refuse(Decide { of, note }) => {
+            decide(common, &client, &of, false, note).await?;
+        }
     }
     Ok(Exit::Done)
 }
 
-impl Decide {
-    async fn send(self, client: &Client, given: bool) -> anyhow::Result<()> {
-        let path = format!("/v1/approvals/{}", self.job);
-        let wish = DecisionWish { given, note: self.note };
-        client.send::<_, ()>(Method::POST, &path, &wish).await
+/// Says first what comes of it, and who asked.
+async fn decide(
+    common: &Common,
+    client: &Client,
+    of: &str,
+    given: bool,
+    note: String,
+) -> anyhow::Result<()> {
+    let path = format!("/v1/approvals/{}", encode(of));
+    let line: ApprovalLine = client.get(&path).await?;
+    if given {
+        output::confirm(&format!("{}, as {} has asked", line.then, line.by), common.yes)?;
     }
+    let wish = DecisionWish { given, note };
+    client.send::<_, ()>(Method::POST, &path, &wish).await?;
+    if !common.json {
+        println!("{}: {}", line.of, if given { "approved" } else { "refused" });
+    }
+    Ok(())
 }
 
 async fn list(common: &Common, client: &Client, all: bool) -> anyhow::Result<()> {
     let mut lines: Vec<ApprovalLine> = client.get("/v1/approvals").await?;
-    lines.retain(|line| all || line.decided.is_none());
+    lines.retain(|line| all || (line.decided.is_none() && line.over.is_none()));
     if common.json {
         return output::json_lines(lines);
     }
     let row = |line: ApprovalLine| {
-        let decided = line.decided.map_or_else(
-            || "waits".to_owned(),
-            |of| format!("{} by {}", if of.given { "given" } else { "refused" }, of.by),
-        );
-        let emails = line.found.map_or_else(|| "-".to_owned(), |found| found.to_string());
-        [line.job.to_string(), line.name, emails, line.by, line.asked, decided]
+        let state = match (&line.decided, &line.over) {
+            (Some(decided), _) => decided.told(),
+            (None, Some(since)) => format!("over since {since}"),
+            (None, None) => "waits".to_owned(),
+        };
+        [line.of, line.then, line.by, line.asked, state]
     };
     let rows: Vec<_> = lines.into_iter().map(row).collect();
-    output::table(["export", "matter", "emails", "by", "asked", "decision"], &rows)
+    output::table(["what", "if approved", "asked by", "asked", "state"], &rows)
 }

@@ -1,4 +1,4 @@
-//! `redoubt erase plan|begin|review|list|show`
+//! `redoubt erase plan|begin|approve|list|show`
 
 use clap::{Args, Subcommand};
 use hyper::Method;
@@ -7,10 +7,11 @@ use redoubt_store::rows::ErasureState;
 use serde_json::Value;
 
 use super::Common;
+use super::approval::Word;
 use super::discover::counted;
 use super::past::{Wish, short};
 use crate::admin::client::{Client, encode};
-use crate::admin::erasures::wire::{EraseBegun, EraseLine, EraseWish, KeptLine, Review, Subject};
+use crate::admin::erasures::wire::{EraseBegun, EraseLine, EraseWish, KeptLine, Subject};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -22,12 +23,13 @@ pub enum Erase {
     /// Erase: shown first, and done with --yes
     Begin(Begin),
     /// Let an erasure go on that waits for a second person, or end it
-    Review {
+    #[command(visible_alias = "review")]
+    Approve {
         /// By its id.
         erasure: OperationId,
-        /// End it: nothing goes.
-        #[arg(long)]
-        decline: bool,
+        /// What is said of it.
+        #[command(flatten)]
+        word: Word,
     },
     /// All erasures, the newest first
     List,
@@ -98,10 +100,9 @@ pub async fn run(common: &Common, verb: Erase) -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
         Erase::Begin(wish) => begin(common, &client, wish).await,
-        Erase::Review { erasure, decline } => {
-            let path = format!("/v1/erasures/{erasure}/review");
-            let (): () = client.send(Method::POST, &path, &Review { approved: !decline }).await?;
-            show(common, &client, erasure).await
+        Erase::Approve { erasure, word } => {
+            word.say(common, &client, &format!("erasure:{erasure}")).await?;
+            Ok(Exit::Done)
         }
         Erase::List => list(common, &client).await,
         Erase::Show { erasure, kept: true } => kept(common, &client, erasure).await,
@@ -185,8 +186,8 @@ async fn show(common: &Common, client: &Client, erasure: OperationId) -> anyhow:
     if let Some(reason) = &line.reason {
         println!("reason {reason:?}");
     }
-    if let Some(reviewer) = &line.reviewed_by {
-        println!("looked at by {reviewer}");
+    if let Some(decided) = &line.decided {
+        println!("{}", decided.told());
     }
     let (erased, kept) = (line.erased, line.kept);
     println!("{} of {} looked at, {erased} erased, {kept} kept", line.looked_at, line.emails);

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 
 use super::Common;
+use super::approval::Word;
 use super::class::{seconds, time};
 use crate::admin::client::Client;
 use crate::admin::holds_wire::{HoldLine, HoldMade, HoldShown, HoldState, HoldWish, ReleaseWish};
@@ -39,6 +40,9 @@ pub enum HoldVerb {
     Approve {
         /// Its number.
         hold: u64,
+        /// What is said of it.
+        #[command(flatten)]
+        word: Word,
     },
 }
 
@@ -87,7 +91,9 @@ pub async fn run(common: &Common, verb: HoldVerb) -> anyhow::Result<Exit> {
         HoldVerb::Cancel { hold } => {
             client.send::<_, ()>(Method::POST, &format!("{}/cancel", path(hold)), &()).await?;
         }
-        HoldVerb::Approve { hold } => approve(common, &client, hold).await?,
+        HoldVerb::Approve { hold, word } => {
+            word.say(common, &client, &format!("hold:{hold}")).await?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -113,13 +119,6 @@ async fn release(
     output::confirm(&format!("hold {hold} over {over} ends after {stays}"), common.yes)?;
     let wish = ReleaseWish { delay };
     client.send(Method::POST, &format!("{}/release", path(hold)), &wish).await
-}
-
-async fn approve(common: &Common, client: &Client, hold: u64) -> anyhow::Result<()> {
-    let now: HoldShown = client.get(&path(hold)).await?;
-    let over = &now.line.over;
-    output::confirm(&format!("hold {hold} over {over} ends now"), common.yes)?;
-    client.send(Method::POST, &format!("{}/approve", path(hold)), &()).await
 }
 
 fn path(hold: u64) -> String {

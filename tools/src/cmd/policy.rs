@@ -12,9 +12,10 @@ use redoubt_store::retention::PolicyVersion;
 use redoubt_store::view::PolicyEffect;
 
 use super::Common;
+use super::approval::Word;
 use super::class::seconds;
 use crate::admin::client::{Client, encode};
-use crate::admin::policies::{Approved, EventBody, PolicyBody, PolicyLine, Supposed, Whose};
+use crate::admin::policies::{EventBody, PolicyBody, PolicyLine, Supposed, Whose};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -67,6 +68,9 @@ pub enum PolicyVerb {
         /// Which version: the newest where none is named.
         #[arg(long)]
         version: Option<u32>,
+        /// What is said of it.
+        #[command(flatten)]
+        word: Word,
     },
     /// End a policy: it keeps what it keeps for seven days more
     Remove {
@@ -169,10 +173,11 @@ pub async fn run(common: &Common, verb: PolicyVerb) -> anyhow::Result<Exit> {
             output::confirm(&plan, common.yes)?;
             client.send::<_, ()>(Method::POST, &path(&policy, "/lock"), &()).await?;
         }
-        PolicyVerb::Approve { policy, version } => {
-            let newest = find(&client, &policy).await?.policy.newest().map_or(0, |it| it.number);
-            let body = Approved { version: version.unwrap_or(newest) };
-            client.send::<_, ()>(Method::POST, &path(&policy, "/approve"), &body).await?;
+        PolicyVerb::Approve { policy, version, word } => {
+            let policy = find(&client, &policy).await?.policy;
+            let newest = policy.newest().map_or(0, |newest| newest.number);
+            let of = format!("policy:{}:{}", policy.id, version.unwrap_or(newest));
+            word.say(common, &client, &of).await?;
         }
         PolicyVerb::Remove { policy } => {
             client.send::<_, ()>(Method::DELETE, &path(&policy, ""), &()).await?;
@@ -334,10 +339,11 @@ fn row(line: &PolicyLine) -> Option<[String; 8]> {
 
 fn state(line: &PolicyLine, version: &PolicyVersion) -> String {
     let locked = if line.policy.locked { "locked, " } else { "" };
-    let acts = match (version.acts <= line.now, version.review && version.approved.is_none()) {
-        (_, true) => "waits for a second person".to_owned(),
-        (true, false) => "acts".to_owned(),
-        (false, false) => format!("acts from {}", rfc3339(version.acts)),
+    let acts = match (version.approved, version.acts <= line.now) {
+        (None, _) if version.review => "waits for a second person".to_owned(),
+        (Some(false), _) => "refused".to_owned(),
+        (_, true) => "acts".to_owned(),
+        (_, false) => format!("acts from {}", rfc3339(version.acts)),
     };
     format!("{locked}{acts}")
 }
@@ -402,7 +408,9 @@ async fn show(common: &Common, client: &Client, policy: &str) -> anyhow::Result<
             Some(said) => format!("keeps {}, takes {}", span(said.floor), span(said.delete)),
             None => "ends".to_owned(),
         };
-        println!("version {}: {what}, set {}", version.number, rfc3339(version.set));
+        let said = line.decided.get(&version.number);
+        let said = said.map_or_else(String::new, |said| format!(", {}", said.told()));
+        println!("version {}: {what}, set {}{said}", version.number, rfc3339(version.set));
     }
     tell(&effect);
     Ok(())

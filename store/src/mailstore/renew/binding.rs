@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use redoubt_log::id::{AccountId, BlobId, EmailId, HoldId, OperationId, PolicyId, Timestamp};
 use redoubt_log::record::{
-    Change, EraseBegin, ErasuresKept, HoldsKept, KeptHold, KeptPolicy, MAX_CHANGES, PoliciesKept,
-    PolicyWhose, Reach,
+    Actor, Change, EraseBegin, ErasuresKept, HoldsKept, KeptHold, KeptPolicy, MAX_CHANGES,
+    PoliciesKept, PolicyWhose, Reach,
 };
 
 use super::Rights;
@@ -33,6 +33,8 @@ pub struct Binding {
     pub erasing: Vec<EraseBegin>,
     /// Who may do what, where it is not what an earlier state says; `None` where none is.
     pub rights: Option<Rights>,
+    /// Who has asked for these: not who approves them.
+    pub askers: BTreeMap<OperationId, Actor>,
 }
 
 impl Binding {
@@ -62,6 +64,7 @@ impl Binding {
             erased: erased(view)?,
             erasing: erasing(view)?,
             rights: None,
+            askers: view.erasures()?.into_iter().map(|(id, row)| (id, row.actor)).collect(),
         })
     }
 
@@ -167,6 +170,14 @@ impl Binding {
         self.erasing.retain(|begun| begun.account == account);
         self.rights = self.rights.map(|rights| rights.over(account));
         self
+    }
+
+    /// Who has asked for what a record begins anew, where that was not the server.
+    pub(super) fn asker(&self, change: &Change) -> Option<Actor> {
+        match change {
+            Change::EraseBegin(begun) => self.askers.get(&begun.erasure).cloned(),
+            _ => None,
+        }
     }
 
     /// What puts it in force in an earlier state.

@@ -187,7 +187,9 @@ impl Recovery {
         let to = identity.lineage.clone();
         let begin = NewLineage { from: wish.from.clone(), index: old.id.index, to, node };
         let changes = renewal(&self.view()?, begin, wish.validity, &binding).map_err(views)?;
-        let records: Vec<Record> = changes.into_iter().map(record).collect();
+        let by = |change: &Change| binding.asker(change).unwrap_or(Actor::SYSTEM);
+        let records = changes.into_iter().map(|change| record(by(&change), change));
+        let records: Vec<Record> = records.collect();
         let last = self.write_log(node, &records)?;
         self.write_names(&old, &identity, wish.secret)?;
         let (index, time) = (old.id.index, old.time);
@@ -256,11 +258,11 @@ fn lost(members: Vec<NodeId>, node: NodeId) -> Vec<NodeId> {
     members.into_iter().filter(|member| *member != node).collect()
 }
 
-fn record(change: Change) -> Record {
+fn record(actor: Actor, change: Change) -> Record {
     Record {
         stamp: Timestamp::now(),
         operation: OperationId::random(),
-        actor: Actor::SYSTEM,
+        actor,
         why: Why::default(),
         change,
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use redoubt_log::id::{AccountId, LogIndex};
-use redoubt_log::record::{PolicyWhose, Reach};
+use redoubt_log::record::{Approves, PolicyWhose, Reach};
 
 use crate::hash::{StateHash, is_hashed};
 use crate::holds;
@@ -231,6 +231,7 @@ impl<S: Storage> Copy<'_, S> {
         let account = self.account;
         let over = holds::over(&self.from, account)?;
         for (hold, row) in over {
+            self.approval(Approves::HoldRelease(hold))?;
             self.put(Table::Account, &Key::Hold(DIRECTORY, hold).bytes(), encode(&row)?)?;
             let on = match row.terms.scope.reach() {
                 Reach::Domain(domain) => Some(domain),
@@ -251,6 +252,15 @@ impl<S: Storage> Copy<'_, S> {
         Ok(())
     }
 
+    /// What a second person has to decide of what is copied, or has decided.
+    fn approval(&mut self, of: Approves) -> Copied {
+        let key = Key::Approval(of).bytes();
+        match self.from.get(Table::Directory, &key)? {
+            Some(value) => self.put(Table::Directory, &key, value),
+            None => Ok(()),
+        }
+    }
+
     /// Policies that are over its mail or may come to be, with what they have left, locked or not.
     fn policies(&mut self) -> Copied {
         let account = self.account;
@@ -265,7 +275,11 @@ impl<S: Storage> Copy<'_, S> {
             // What its rows name of one that was over it only before.
             let left =
                 copy.from.get(Table::Account, &Key::LeftAccount(account, policy.id).bytes())?;
-            Ok((over || left.is_some()).then(|| value.to_vec()))
+            let taken = over || left.is_some();
+            for version in policy.versions.iter().filter(|_| taken) {
+                copy.approval(Approves::Policy { policy: policy.id, version: version.number })?;
+            }
+            Ok(taken.then(|| value.to_vec()))
         })?;
         for domain in self.domains.clone() {
             self.all_of(Table::Account, &left_domain(&domain).range())?;

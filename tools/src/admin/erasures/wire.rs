@@ -5,6 +5,8 @@ use redoubt_log::id::{EmailId, NodeId, OperationId};
 use redoubt_store::rows::{EraseReportRow, ErasureState};
 use serde::{Deserialize, Serialize};
 
+use super::super::approvals::Decided;
+
 /// Whose mail, and which of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
@@ -54,13 +56,6 @@ pub struct EraseBegun {
     pub emails: u64,
 }
 
-/// A second person's word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Review {
-    /// Whether it may go on.
-    pub approved: bool,
-}
-
 /// An erasure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EraseLine {
@@ -82,8 +77,8 @@ pub struct EraseLine {
     pub kept: u64,
     /// Who began it.
     pub by: String,
-    /// The second person.
-    pub reviewed_by: Option<String>,
+    /// What a second person has said, where one had to and has.
+    pub decided: Option<Decided>,
     /// Why, as typed.
     pub reason: Option<String>,
     /// When it began.

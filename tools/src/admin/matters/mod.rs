@@ -1,4 +1,4 @@
-//! Matters: who works on them, whose mail they are about, and what a second person approves.
+//! Matters: who works on them, and whose mail they are about.
 
 pub mod wire;
 
@@ -7,10 +7,10 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use redoubt_log::dump::{principal, rfc3339};
-use redoubt_log::id::{AccountId, MatterId, OperationId};
+use redoubt_log::id::{AccountId, MatterId};
 use redoubt_log::record::{
-    Approval, Change, Done, MatterAdd, MatterCustodian, MatterMember, MatterNote, MatterRole,
-    MatterSet, MatterSettings, Principal, Role,
+    Change, Done, MatterAdd, MatterCustodian, MatterMember, MatterNote, MatterRole, MatterSet,
+    MatterSettings, Principal, Role,
 };
 use redoubt_store::rows::MatterRow;
 use redoubt_store::view::View;
@@ -19,8 +19,8 @@ use super::discovery::named;
 use super::roles::Reach;
 use super::{ApiError, App, Caller, holds};
 use wire::{
-    ApprovalLine, CustodianLine, CustodianWish, Decided, DecisionWish, MatterJobLine, MatterLine,
-    MatterPatch, MatterWhole, MatterWish, MemberLine, MemberWish, NoteLine, NoteWish,
+    CustodianLine, CustodianWish, MatterJobLine, MatterLine, MatterPatch, MatterWhole, MatterWish,
+    MemberLine, MemberWish, NoteLine, NoteWish,
 };
 
 pub(super) fn routes(app: App) -> Router {
@@ -30,8 +30,6 @@ pub(super) fn routes(app: App) -> Router {
         .route("/v1/matters/{matter}/notes", post(note))
         .route("/v1/matters/{matter}/members", post(member))
         .route("/v1/matters/{matter}/custodians", post(custodian))
-        .route("/v1/approvals", get(approvals))
-        .route("/v1/approvals/{job}", post(decide))
         .with_state(app)
 }
 
@@ -200,7 +198,7 @@ async fn show(
     .await
 }
 
-fn address(view: &View, account: AccountId) -> Result<String, ApiError> {
+pub(super) fn address(view: &View, account: AccountId) -> Result<String, ApiError> {
     let found = view.account(account)?.map(|account| account.address.to_string());
     Ok(found.unwrap_or_else(|| format!("account {account} (deleted)")))
 }
@@ -281,43 +279,4 @@ async fn custodian(
         app.change(&caller, Change::MatterCustodian(custodian)).await?;
     }
     Ok(())
-}
-
-// ----------------------------------------------------------------- approvals
-
-async fn approvals(State(app): State<App>) -> Result<Json<Vec<ApprovalLine>>, ApiError> {
-    app.read(|view| {
-        let mut lines = Vec::new();
-        for (job, row) in view.approvals()? {
-            let name = view.matter(row.matter)?.map_or_else(String::new, |matter| matter.name);
-            let search = view.job(job)?.and_then(|export| export.of);
-            let search = search.map(|search| view.job(search)).transpose()?.flatten();
-            lines.push(ApprovalLine {
-                job,
-                matter: row.matter,
-                name,
-                by: principal(&row.by),
-                asked: rfc3339(row.asked),
-                found: search.and_then(|search| search.end).map(|end| end.found),
-                decided: row.decision.map(|decision| Decided {
-                    given: decision.given,
-                    by: principal(&decision.by),
-                    time: rfc3339(decision.time),
-                    note: decision.note,
-                }),
-            });
-        }
-        lines.sort_by(|a, b| (&a.asked, a.job).cmp(&(&b.asked, b.job)));
-        Ok(Json(lines))
-    })
-    .await
-}
-
-async fn decide(
-    State(app): State<App>,
-    ConnectInfo(caller): ConnectInfo<Caller>,
-    Path(job): Path<OperationId>,
-    Json(DecisionWish { given, note }): Json<DecisionWish>,
-) -> Result<(), ApiError> {
-    app.change(&caller, Change::Approval(Approval { job, given, note })).await.map(drop)
 }

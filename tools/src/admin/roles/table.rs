@@ -31,6 +31,8 @@ pub struct Verb {
     pub over: Over,
     /// Whether a member of a matter may say it too: the call looks of which.
     pub members: bool,
+    /// Whether it needs a person, known by a token: the server's own user never says it.
+    pub person: bool,
     /// Method and path of its calls.
     pub calls: &'static [(&'static str, &'static str)],
 }
@@ -41,11 +43,15 @@ const fn verb(
     over: Over,
     calls: &'static [(&'static str, &'static str)],
 ) -> Verb {
-    Verb { name, roles, over, members: false, calls }
+    Verb { name, roles, over, members: false, person: false, calls }
 }
 
 const fn members(verb: Verb) -> Verb {
     Verb { members: true, ..verb }
+}
+
+const fn person(verb: Verb) -> Verb {
+    Verb { person: true, ..verb }
 }
 
 /// Every call that a role may make. What stands nowhere here is for the server's own user alone.
@@ -258,11 +264,17 @@ pub const TABLE: &[Verb] = &[
         &[("POST", "/v1/matters/{matter}/custodians")],
     ),
     verb(
-        "approval",
+        "approval list",
+        &[Compliance, Approver, Auditor],
+        Over::All,
+        &[("GET", "/v1/approvals"), ("GET", "/v1/approvals/{of}")],
+    ),
+    person(verb(
+        "approval give, approval refuse, hold approve, policy approve, erase approve",
         &[Approver],
         Over::All,
-        &[("GET", "/v1/approvals"), ("POST", "/v1/approvals/{job}")],
-    ),
+        &[("POST", "/v1/approvals/{of}")],
+    )),
     verb(
         "erase plan, erase begin",
         &[Compliance],
@@ -275,7 +287,6 @@ pub const TABLE: &[Verb] = &[
         Over::All,
         &[("GET", "/v1/erasures"), ("GET", "/v1/erasures/{id}"), ("GET", "/v1/erasures/{id}/kept")],
     ),
-    verb("erase review", &[Approver], Over::All, &[("POST", "/v1/erasures/{id}/review")]),
     verb(
         "audit keys, audit head",
         &[Operator, Discovery, Compliance, Approver, Auditor],
@@ -298,7 +309,6 @@ pub const TABLE: &[Verb] = &[
             ("POST", "/v1/holds/{hold}/cancel"),
         ],
     ),
-    verb("hold approve", &[Approver], Over::All, &[("POST", "/v1/holds/{hold}/approve")]),
     verb("audit list, audit export", &[Auditor], Over::All, &[("POST", "/v1/audit")]),
     verb("audit verify", &[Operator, Auditor], Over::All, &[("POST", "/v1/audit/verify")]),
     verb(
@@ -324,7 +334,6 @@ pub const TABLE: &[Verb] = &[
             ("POST", "/v1/accounts/{account}/events"),
         ],
     ),
-    verb("policy approve", &[Approver], Over::All, &[("POST", "/v1/policies/{policy}/approve")]),
     verb("label", &[Compliance], Over::All, &[("POST", "/v1/accounts/{account}/labels")]),
     verb(
         "why",
