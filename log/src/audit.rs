@@ -74,6 +74,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (0x0408, "hold-marks"),
     (0x0409, "hold-stays"),
     (0x040a, "hold-end"),
+    (0x040b, "hold-move"),
     (0x0501, "restore-begin"),
     (0x0502, "restore-piece"),
     (0x0503, "restore-now"),

@@ -265,6 +265,7 @@ bodies! {
     0x0408 => HoldMarks,
     0x0409 => HoldStays,
     0x040a => HoldEnd,
+    0x040b => HoldMove,
     0x0410 => PolicySet,
     0x0411 => PolicyLock,
     0x0412 => PolicyRemove,

@@ -462,7 +462,7 @@ fn describe_system(change: &Change) -> (&'static str, String) {
     }
 }
 
-/// What a hold is over.
+/// What a hold is over, and why.
 fn held(set: &HoldSet) -> String {
     let over = match set.scope.reach() {
         Reach::Accounts([account]) => format!("account {account}"),
@@ -470,7 +470,12 @@ fn held(set: &HoldSet) -> String {
         Reach::Domain(domain) => format!("domain {domain}"),
         Reach::All => "all accounts".to_owned(),
     };
-    set.scope.query().map_or_else(|| over.clone(), |query| format!("{over}, {}", query.text))
+    let query = set.scope.query().map_or_else(String::new, |query| format!(", {}", query.text));
+    let reason = match set.reason.as_str() {
+        "" => String::new(),
+        reason => format!(", reason {reason:?}"),
+    };
+    format!("{over}{query}{reason}")
 }
 
 fn describe_retention(change: &Change) -> (&'static str, String) {
@@ -485,6 +490,7 @@ fn describe_retention(change: &Change) -> (&'static str, String) {
         Change::HoldRelease(r) => ("hold-release", format!("hold {}", r.hold)),
         Change::HoldStays(r) => ("hold-stays", format!("hold {}", r.hold)),
         Change::HoldEnd(r) => ("hold-end", format!("hold {}", r.hold)),
+        Change::HoldMove(r) => ("hold-move", format!("hold {}: matter {}", r.hold, r.matter)),
         Change::HoldMarks(r) => {
             let (accounts, held) = (r.judged.len(), r.judged.iter().map(|one| one.marks.len()));
             let held: usize = held.sum();

@@ -48,8 +48,8 @@ pub use discovery::{
 };
 pub use erase::{EraseBegin, ErasePiece, ErasePlace, EraseReached, EraseReport, ErasuresKept};
 pub use hold::{
-    Held, HoldEnd, HoldMarks, HoldOver, HoldQuery, HoldRelease, HoldScope, HoldSet, HoldStays,
-    HoldsKept, Judged, KeptHold, Reach, Releasing,
+    Held, HoldEnd, HoldMarks, HoldMove, HoldOver, HoldQuery, HoldRelease, HoldScope, HoldSet,
+    HoldStays, HoldsKept, Judged, KeptHold, Reach, Releasing,
 };
 pub use lineage::{Archived, NewLineage, PART, Renumber};
 pub use mailbox::{
@@ -273,6 +273,8 @@ pub enum Change {
     HoldRelease(HoldRelease),
     /// A hold that was released stays in force after all.
     HoldStays(HoldStays),
+    /// A hold is for another matter from now on.
+    HoldMove(HoldMove),
     /// A hold that was released ends, when its delay is over.
     HoldEnd(HoldEnd),
     /// Which emails of accounts a query holds, up to one of each.
@@ -409,6 +411,7 @@ impl Change {
             Self::HoldMarks(_) => 0x0408,
             Self::HoldStays(_) => 0x0409,
             Self::HoldEnd(_) => 0x040a,
+            Self::HoldMove(_) => 0x040b,
             Self::Version(_) => 0x0701,
             Self::CheckpointMark(_) => 0x0702,
             Self::TokenAdd(_) => 0x0703,
@@ -455,6 +458,7 @@ impl Change {
             | Self::HoldRelease(_)
             | Self::HoldStays(_)
             | Self::HoldEnd(_)
+            | Self::HoldMove(_)
             | Self::HoldMarks(_)
             | Self::HoldsKept(_)
             | Self::CountReferences(_)

@@ -53,6 +53,7 @@ fn hold() -> HoldSet {
     HoldSet {
         scope: HoldScope::Query(HoldQuery { over, text: "from:bob".into() }),
         name: "Smith v. Jones".into(),
+        reason: "asked for by the court".into(),
         matter: Some(MatterId(7)),
         delay: 2_592_000,
     }
@@ -309,6 +310,7 @@ fn other_changes() -> Vec<Change> {
         Change::HoldRelease(HoldRelease { hold: HoldId(300), delay: 86_400 }),
         Change::HoldStays(HoldStays { hold: HoldId(300) }),
         Change::HoldEnd(HoldEnd { hold: HoldId(300) }),
+        Change::HoldMove(HoldMove { hold: HoldId(300), matter: MatterId(301) }),
         Change::HoldMarks(HoldMarks {
             hold: HoldId(300),
             judged: vec![Judged {

@@ -258,9 +258,10 @@ fn a_matter_has_its_holds_and_is_not_closed_over_them() {
     let world = World::new();
     world.case(false);
     world.scene.code(&["role", "grant", BOB, "compliance"], 0);
+    let reason = ["--reason", "letter of 3 May"];
     let hold = ["hold", "set", "--account", ALICE, "--name", "all of alice", "--matter"];
     world.may_not(BOB, &[&hold[..], &["case 9"]].concat(), "there is no matter case 9");
-    world.may(BOB, &[&hold[..], &["case 7", "--delay", "30d"]].concat());
+    world.may(BOB, &[&hold[..], &["case 7", "--delay", "30d"], &reason[..]].concat());
     let shown = &world.lines(DORA, &["matter", "show", "case 7"])[0]["holds"];
     assert_eq!(
         (shown[0]["name"].as_str(), shown[0]["state"].as_str()),
@@ -272,5 +273,27 @@ fn a_matter_has_its_holds_and_is_not_closed_over_them() {
     world.may(CAROL, &["matter", "close", "case 7"]);
     let shown = &world.lines(DORA, &["matter", "show", "case 7"])[0]["holds"];
     assert_eq!(shown[0]["state"], "releasing", "its delay goes on");
+    // It stays after all, and is for a matter that is open.
+    world.may(BOB, &["hold", "cancel", "1"]);
+    world.may_not(BOB, &["hold", "move", "1", "--matter", "case 9"], "there is no matter case 9");
+    world.may_not(BOB, &["hold", "move", "1", "--matter", "case 7"], "is closed");
+    world.may(CAROL, &["matter", "add", "case 8"]);
+    world.may(BOB, &["hold", "move", "1", "--matter", "case 8"]);
+    world.may_not(BOB, &["hold", "move", "1", "--matter", "case 8"], "for that matter already");
+    world.may_not(CAROL, &["hold", "move", "1", "--matter", "case 8"], "the role compliance");
+    assert_eq!(world.lines(CAROL, &["matter", "show", "case 7"])[0]["holds"], Value::Array(vec![]));
+    let shown = &world.lines(CAROL, &["matter", "show", "case 8"])[0]["holds"];
+    let said = (shown[0]["reason"].as_str(), shown[0]["state"].as_str());
+    assert_eq!(said, (Some("letter of 3 May"), Some("held")));
+    world.may_not(CAROL, &["matter", "close", "case 8"], "are in force (1)");
+    world.scene.code(&["role", "grant", DORA, "auditor"], 0);
+    let trail = world.lines(DORA, &["audit", "list", "--kind", "retention"]);
+    let told = |kind: &str, what: &str| {
+        let of = |line: &&Value| line["kind"] == kind && line["outcome"] == "done";
+        trail.iter().filter(of).any(|line| line.to_string().contains(what))
+    };
+    assert!(told("hold-set", "letter of 3 May") && told("hold-move", "matter 2"), "{trail:?}");
+    world.may(CAROL, &["matter", "reopen", "case 7"]);
+    world.may(CAROL, &["matter", "close", "case 7"]);
     world.may_not(BOB, &[&hold[..], &["case 7"]].concat(), "is closed");
 }

@@ -446,6 +446,7 @@ pub(crate) fn grows(change: &Change) -> bool {
         | Change::HoldRelease(_)
         | Change::HoldStays(_)
         | Change::HoldEnd(_)
+        | Change::HoldMove(_)
         | Change::HoldMarks(_)
         | Change::HoldsKept(_)
         | Change::PolicySet(_)

@@ -6,13 +6,15 @@ use super::Principal;
 use crate::id::{AccountId, EmailId, HoldId, LogIndex, MatterId, Timestamp};
 
 /// See [`Change::HoldSet`](super::Change::HoldSet). Its id is assigned when it is applied. What
-/// is said here is never changed: who wants another hold sets another.
+/// is said here is never changed, but for the matter: who wants another hold sets another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldSet {
     /// What is held.
     pub scope: HoldScope,
     /// What people call it.
     pub name: String,
+    /// Why it was set, at most 10,000 octets.
+    pub reason: String,
     /// The matter that it is for.
     pub matter: Option<MatterId>,
     /// Seconds for which it stays in force once it is released.
@@ -22,7 +24,7 @@ pub struct HoldSet {
 impl HoldSet {
     /// One that nobody has named, and that ends as soon as it is released.
     pub fn over(scope: HoldScope) -> Self {
-        Self { scope, name: String::new(), matter: None, delay: 0 }
+        Self { scope, name: String::new(), reason: String::new(), matter: None, delay: 0 }
     }
 
     /// How much it changes at most.
@@ -128,6 +130,15 @@ impl HoldRelease {
     pub fn of(hold: HoldId) -> Self {
         Self { hold, delay: 0 }
     }
+}
+
+/// See [`Change::HoldMove`](super::Change::HoldMove).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldMove {
+    /// Which hold.
+    pub hold: HoldId,
+    /// The matter that it is for from now on: an open one.
+    pub matter: MatterId,
 }
 
 /// See [`Change::HoldStays`](super::Change::HoldStays).

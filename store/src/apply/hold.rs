@@ -6,7 +6,7 @@
 
 use redoubt_log::id::{AccountId, EmailId, HoldId, Timestamp};
 use redoubt_log::record::{
-    Actor, Approves, Done, HoldEnd, HoldMarks, HoldOver, HoldRelease, HoldScope, HoldSet,
+    Actor, Approves, Done, HoldEnd, HoldMarks, HoldMove, HoldOver, HoldRelease, HoldScope, HoldSet,
     HoldStays, HoldsKept, Judged, KeptHold, Principal, Reach, Rejection, Releasing,
 };
 
@@ -46,6 +46,7 @@ fn check_terms(work: &Work<'_>, terms: &HoldSet) -> Ruled<()> {
     if !terms.name.is_empty() {
         check_text("a hold's name", &terms.name, MAX_NAME)?;
     }
+    matter::check_lines("why a hold is set", &terms.reason)?;
     if let Some(of) = terms.matter {
         matter::need_open(work, of)?;
     }
@@ -209,6 +210,21 @@ pub(crate) fn release(work: &mut Work<'_>, actor: &Actor, record: HoldRelease) -
             Ok(Done::Unit)
         }
     }
+}
+
+/// Out of a closed matter, too: what it is for is open.
+pub(crate) fn move_to(work: &mut Work<'_>, record: HoldMove) -> Ruled<Done> {
+    let mut row = find(work, record.hold)?;
+    matter::need_open(work, record.matter)?;
+    if row.releasing.is_some_and(|releasing| releasing.ending) {
+        return refused("it has ended");
+    }
+    let before = row.terms.matter.replace(record.matter);
+    if before == row.terms.matter {
+        return refused("it is for that matter already");
+    }
+    work.tx.put(&Key::Hold(DIRECTORY, record.hold), &row)?;
+    Ok(Done::Unit)
 }
 
 pub(crate) fn stay(work: &mut Work<'_>, record: HoldStays) -> Ruled<Done> {

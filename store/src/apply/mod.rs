@@ -282,6 +282,7 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         Change::HoldRelease(r) => hold::release(work, actor, *r),
         Change::HoldStays(r) => hold::stay(work, *r),
         Change::HoldEnd(r) => hold::end(work, *r),
+        Change::HoldMove(r) => hold::move_to(work, *r),
         Change::HoldMarks(r) => hold::marks(work, r),
         Change::HoldsKept(r) => hold::keep(work, r),
         Change::PolicySet(r) => policy::set(work, actor, r),

@@ -362,6 +362,7 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         | Change::HoldRelease(_)
         | Change::HoldStays(_)
         | Change::HoldEnd(_)
+        | Change::HoldMove(_)
         | Change::HoldMarks(_)
         | Change::HoldsKept(_)
         | Change::PolicySet(_)

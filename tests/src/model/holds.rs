@@ -153,6 +153,15 @@ impl Model {
         Ok(Done::Unit)
     }
 
+    pub(super) fn hold_move(&mut self, r: HoldMove) -> Answer<Done> {
+        self.found(r.hold)?;
+        self.open_matter(r.matter)?;
+        match self.found(r.hold)?.terms.matter.replace(r.matter) {
+            before if before == Some(r.matter) => refused(),
+            _ => Ok(Done::Unit),
+        }
+    }
+
     pub(super) fn hold_stays(&mut self, r: &HoldStays) -> Answer<Done> {
         match self.found(r.hold)?.releasing.take() {
             Some(_) => {

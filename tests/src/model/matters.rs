@@ -29,7 +29,7 @@ impl Model {
         if taken { Err(Rejection::Exists(String::new())) } else { Ok(()) }
     }
 
-    fn open_matter(&mut self, matter: MatterId) -> Answer<&mut MatterM> {
+    pub(super) fn open_matter(&mut self, matter: MatterId) -> Answer<&mut MatterM> {
         match self.matters.get_mut(&matter) {
             None => Err(Rejection::NotFound(String::new())),
             Some(found) if found.settings.closed => Err(no()),
@@ -54,6 +54,11 @@ impl Model {
             return Err(Rejection::NotFound(String::new()));
         }
         self.matter_named(Some(r.matter), &r.name)?;
+        let closes = r.settings.closed && !self.matters[&r.matter].settings.closed;
+        let of = |hold: &HoldM| hold.terms.matter == Some(r.matter) && hold.releasing.is_none();
+        if closes && self.holds.values().any(of) {
+            return Err(no());
+        }
         if let Some(found) = self.matters.get_mut(&r.matter) {
             (found.name, found.settings) = (r.name.clone(), r.settings.clone());
         }

@@ -260,6 +260,7 @@ impl Model {
             Change::HoldRelease(r) => self.hold_release(at, record.actor.principal, r),
             Change::HoldStays(r) => self.hold_stays(r),
             Change::HoldEnd(r) => self.hold_end(at, r),
+            Change::HoldMove(r) => self.hold_move(*r),
             Change::HoldMarks(r) => self.hold_marks(r),
             Change::HoldsKept(r) => self.holds_kept(r),
             Change::CountReferences(_) => Ok(Done::More(false)),

@@ -271,7 +271,7 @@ fn hold(host: &Host, ledger: &Ledger) -> Option<Change> {
             _ => HoldScope::Query(HoldQuery { over, text: "subject:merger".to_owned() }),
         };
         let delay = host.pick(1..40) * 24 * 3600;
-        return Some(Change::HoldSet(HoldSet { scope, name: String::new(), matter: None, delay }));
+        return Some(Change::HoldSet(HoldSet { delay, ..HoldSet::over(scope) }));
     }
     let hold = *of(host, &holds)?;
     match ledger.holds[&hold].releasing {

@@ -7,13 +7,15 @@ use axum::{Json, Router};
 use redoubt_log::dump::{principal, rfc3339};
 use redoubt_log::id::{AccountId, HoldId, Timestamp};
 use redoubt_log::record::{
-    Change, Done, HoldOver, HoldQuery, HoldRelease, HoldScope, HoldSet, HoldStays, Reach,
+    Change, Done, HoldMove, HoldOver, HoldQuery, HoldRelease, HoldScope, HoldSet, HoldStays, Reach,
 };
 use redoubt_search::holds;
 use redoubt_store::view::{Hold, View};
 
 use super::directory::domain_name;
-use super::holds_wire::{HoldLine, HoldMade, HoldShown, HoldState, HoldWish, ReleaseWish};
+use super::holds_wire::{
+    HoldLine, HoldMade, HoldShown, HoldState, HoldWish, MoveWish, ReleaseWish,
+};
 use super::{ApiError, App, Caller, matters};
 
 /// Addresses that a listing writes out.
@@ -25,6 +27,7 @@ pub(super) fn routes(app: App) -> Router {
         .route("/v1/holds/{hold}", get(show))
         .route("/v1/holds/{hold}/release", post(release))
         .route("/v1/holds/{hold}/cancel", post(cancel))
+        .route("/v1/holds/{hold}/move", post(move_to))
         .with_state(app)
 }
 
@@ -75,6 +78,7 @@ pub(super) fn line(view: &View, hold: &Hold) -> Result<HoldLine, ApiError> {
         over,
         query: terms.scope.query().map(|query| query.text.clone()),
         name: terms.name,
+        reason: terms.reason,
         matter: terms.matter,
         state,
         set: rfc3339(set),
@@ -105,12 +109,12 @@ async fn set(
     Json(wish): Json<HoldWish>,
 ) -> Result<Json<HoldMade>, ApiError> {
     let scope = scope(&app, &wish).await?;
-    let HoldWish { name, matter, delay, .. } = wish;
+    let HoldWish { name, reason, matter, delay, .. } = wish;
     let matter = match matter {
         Some(name) => Some(app.read(move |view| matters::called(view, &name)).await?),
         None => None,
     };
-    let set = HoldSet { scope, name, matter, delay: delay.unwrap_or(app.hold_delay) };
+    let set = HoldSet { scope, name, reason, matter, delay: delay.unwrap_or(app.hold_delay) };
     match app.change(&caller, Change::HoldSet(set)).await?.result {
         Ok(Done::Hold(hold)) => Ok(Json(HoldMade { hold: hold.0 })),
         other => Err(ApiError::bad(format!("unexpected answer of the store: {other:?}"))),
@@ -161,6 +165,16 @@ async fn release(
 ) -> Result<(), ApiError> {
     let release = HoldRelease { hold, delay: wish.delay.unwrap_or(0) };
     app.change(&caller, Change::HoldRelease(release)).await.map(drop)
+}
+
+async fn move_to(
+    State(app): State<App>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Path(hold): Path<HoldId>,
+    Json(MoveWish { matter }): Json<MoveWish>,
+) -> Result<(), ApiError> {
+    let matter = app.read(move |view| matters::called(view, &matter)).await?;
+    app.change(&caller, Change::HoldMove(HoldMove { hold, matter })).await.map(drop)
 }
 
 async fn cancel(

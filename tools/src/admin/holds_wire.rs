@@ -21,6 +21,9 @@ pub struct HoldWish {
     /// What it is called.
     #[serde(default)]
     pub name: String,
+    /// Why it is set.
+    #[serde(default)]
+    pub reason: String,
     /// The matter that it is for, by name or id.
     #[serde(default)]
     pub matter: Option<String>,
@@ -44,6 +47,13 @@ pub struct ReleaseWish {
     pub delay: Option<u64>,
 }
 
+/// That a hold is to be for another matter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveWish {
+    /// Which, by name or id.
+    pub matter: String,
+}
+
 /// How a hold is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -63,6 +73,8 @@ pub struct HoldLine {
     pub hold: u64,
     /// What it is called.
     pub name: String,
+    /// Why it was set, as typed.
+    pub reason: String,
     /// What it is over: addresses, `domain NAME` or `all accounts`.
     pub over: String,
     /// Only what matches this.

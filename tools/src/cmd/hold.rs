@@ -1,4 +1,4 @@
-//! `redoubt hold set|list|show|release|cancel|approve`
+//! `redoubt hold set|list|show|move|release|cancel|approve`
 
 use clap::{Args, Subcommand};
 use hyper::Method;
@@ -6,8 +6,11 @@ use hyper::Method;
 use super::Common;
 use super::approval::Word;
 use super::class::{seconds, time};
+use super::past::short;
 use crate::admin::client::Client;
-use crate::admin::holds_wire::{HoldLine, HoldMade, HoldShown, HoldState, HoldWish, ReleaseWish};
+use crate::admin::holds_wire::{
+    HoldLine, HoldMade, HoldShown, HoldState, HoldWish, MoveWish, ReleaseWish,
+};
 use crate::exit::Exit;
 use crate::output;
 
@@ -22,6 +25,14 @@ pub enum HoldVerb {
     Show {
         /// Its number.
         hold: u64,
+    },
+    /// Say that a hold is for another matter from now on: an open one
+    Move {
+        /// Its number.
+        hold: u64,
+        /// The matter's name or id.
+        #[arg(long)]
+        matter: String,
     },
     /// Release a hold: it ends after the delay that it was set with
     Release {
@@ -64,6 +75,9 @@ pub struct Set {
     /// What it is called.
     #[arg(long, default_value = "")]
     name: String,
+    /// Why it is set: it is kept with the record.
+    #[arg(long, default_value = "")]
+    reason: String,
     /// The matter that it is for: a name or id.
     #[arg(long)]
     matter: Option<String>,
@@ -88,6 +102,10 @@ pub async fn run(common: &Common, verb: HoldVerb) -> anyhow::Result<Exit> {
         HoldVerb::List => list(common, client.get("/v1/holds").await?)?,
         HoldVerb::Show { hold } => show(common, client.get(&path(hold)).await?)?,
         HoldVerb::Release { hold, delay } => release(common, &client, hold, delay).await?,
+        HoldVerb::Move { hold, matter } => {
+            let wish = MoveWish { matter };
+            client.send::<_, ()>(Method::POST, &format!("{}/move", path(hold)), &wish).await?;
+        }
         HoldVerb::Cancel { hold } => {
             client.send::<_, ()>(Method::POST, &format!("{}/cancel", path(hold)), &()).await?;
         }
@@ -100,9 +118,9 @@ pub async fn run(common: &Common, verb: HoldVerb) -> anyhow::Result<Exit> {
 
 impl Set {
     fn wish(self) -> anyhow::Result<HoldWish> {
-        let Self { account, domain, all, query, name, matter, delay } = self;
+        let Self { account, domain, all, query, name, reason, matter, delay } = self;
         let delay = delay.as_deref().map(seconds).transpose()?;
-        Ok(HoldWish { accounts: account, domain, all, query, name, matter, delay })
+        Ok(HoldWish { accounts: account, domain, all, query, name, reason, matter, delay })
     }
 }
 
@@ -136,10 +154,12 @@ pub(super) fn table(lines: Vec<HoldLine>) -> anyhow::Result<()> {
     let row = |line: HoldLine| {
         let state = state(&line);
         let query = line.query.unwrap_or_else(|| "-".to_owned());
-        [line.hold.to_string(), line.name, line.over, query, line.set, state]
+        let matter = line.matter.map_or_else(|| "-".to_owned(), |matter| matter.to_string());
+        let reason = short(&line.reason, 40);
+        [line.hold.to_string(), line.name, line.over, query, matter, reason, line.set, state]
     };
     let rows: Vec<_> = lines.into_iter().map(row).collect();
-    output::table(["hold", "name", "over", "query", "set", "state"], &rows)
+    output::table(["hold", "name", "over", "query", "matter", "reason", "set", "state"], &rows)
 }
 
 fn state(line: &HoldLine) -> String {

@@ -300,13 +300,14 @@ pub const TABLE: &[Verb] = &[
         &[("GET", "/v1/holds"), ("GET", "/v1/holds/{hold}")],
     ),
     verb(
-        "hold set, hold release, hold cancel",
+        "hold set, hold release, hold cancel, hold move",
         &[Compliance],
         Over::All,
         &[
             ("POST", "/v1/holds"),
             ("POST", "/v1/holds/{hold}/release"),
             ("POST", "/v1/holds/{hold}/cancel"),
+            ("POST", "/v1/holds/{hold}/move"),
         ],
     ),
     verb("audit list, audit export", &[Auditor], Over::All, &[("POST", "/v1/audit")]),
