@@ -86,6 +86,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (0x0606, "mail-read"),
     (0x0607, "logins"),
     (0x0608, "discovery-look"),
+    (0x0609, "refused"),
     (0x0610, "matter-add"),
     (0x0611, "matter-set"),
     (0x0612, "matter-member"),

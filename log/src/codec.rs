@@ -249,6 +249,7 @@ bodies! {
     0x0606 => MailRead,
     0x0607 => Logins,
     0x0608 => DiscoveryLook,
+    0x0609 => Refused,
     0x0610 => MatterAdd,
     0x0611 => MatterSet,
     0x0612 => MatterMember,

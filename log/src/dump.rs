@@ -398,6 +398,10 @@ fn describe_audit(change: &Change) -> (&'static str, String) {
             ("mail-read", format!("account {}, {:?}", read.account, read.how))
         }
         Change::Logins(logins) => ("logins", describe_logins(logins)),
+        Change::Refused(r) => {
+            let times = if r.times > 1 { format!(", {} times", r.times) } else { String::new() };
+            ("refused", format!("{} {}: {}{times}", r.verb, r.object, r.reason))
+        }
         Change::HeadKey(key) => ("head-key", format!("node {}: {}", key.node, key.key)),
         _ => describe_matters(change),
     }

@@ -21,6 +21,7 @@ mod matter;
 mod outcome;
 mod policy;
 mod reads;
+mod refused;
 mod restore;
 mod retention;
 mod rights;
@@ -65,6 +66,7 @@ pub use policy::{
     PurgePolicy, RetentionEvent,
 };
 pub use reads::{LoginCount, LoginProtocol, Logins, MAX_LOGINS, MailRead, MailReadHow};
+pub use refused::{MAX_REFUSED_TEXT, Refused};
 pub use restore::{
     AccountDelete, AccountSweep, RestoreAudit, RestoreBegin, RestoreCounts, RestoreEmail,
     RestoreEnded, RestoreMode, RestoreNow, RestoreOptions, RestorePiece, RestorePlace, RestoreStep,
@@ -247,6 +249,8 @@ pub enum Change {
     DiscoveryRemove(DiscoveryRemove),
     /// Somebody looks at what a search found.
     DiscoveryLook(DiscoveryLook),
+    /// Somebody tried what he may not, or what may not be.
+    Refused(Refused),
     /// A new matter.
     MatterAdd(MatterAdd),
     /// A matter's name and settings, as a whole.
@@ -382,6 +386,7 @@ impl Change {
             Self::MailRead(_) => 0x0606,
             Self::Logins(_) => 0x0607,
             Self::DiscoveryLook(_) => 0x0608,
+            Self::Refused(_) => 0x0609,
             Self::MatterAdd(_) => 0x0610,
             Self::MatterSet(_) => 0x0611,
             Self::MatterMember(_) => 0x0612,
@@ -436,7 +441,7 @@ impl Change {
             Self::RestoreAudit(_) => 3,
             Self::DiscoveryBegin(_) | Self::DiscoveryEnd(_) | Self::HeadKey(_) => 3,
             Self::DiscoveryRemove(_) | Self::MailRead(_) | Self::Logins(_) => 3,
-            Self::DiscoveryLook(_) | Self::Approval(_) => 3,
+            Self::DiscoveryLook(_) | Self::Refused(_) | Self::Approval(_) => 3,
             Self::MatterAdd(_) | Self::MatterSet(_) | Self::MatterMember(_) => 3,
             Self::MatterCustodian(_) | Self::MatterNote(_) => 3,
             Self::ClassAdd(_)

@@ -442,6 +442,15 @@ fn other_changes() -> Vec<Change> {
             }],
             left_out: 7,
         }),
+        Change::Refused(Refused {
+            node: NodeId(300),
+            verb: "account delete".into(),
+            object: "DELETE /v1/accounts/alice@example.org".into(),
+            reason: "hold 7 is over it".into(),
+            since: Timestamp(1_700_000_000_123),
+            until: Timestamp(1_700_000_060_123),
+            times: 300,
+        }),
         Change::DiscoveryRemove(DiscoveryRemove { job: OperationId([9; 16]) }),
         Change::DiscoveryLook(DiscoveryLook {
             job: OperationId([9; 16]),

@@ -431,6 +431,7 @@ pub(crate) fn grows(change: &Change) -> bool {
         | Change::MatterMember(_)
         | Change::Approval(_)
         | Change::Logins(_)
+        | Change::Refused(_)
         | Change::AliasRemove(_)
         | Change::CredentialSet(_)
         | Change::CredentialRemove(_)

@@ -3,12 +3,12 @@
 
 use redoubt_log::audit::Event;
 use redoubt_log::id::AccountId;
-use redoubt_log::record::{Done, Outcome, Rejection, Restored};
+use redoubt_log::record::{Change, Done, Outcome, Rejection, Restored};
 use redoubt_store::mailstore::StoreError;
 use redoubt_store::view::View;
 
 /// Kinds that leave nothing in the state: being in the log is all that they do.
-const LEAVE_NOTHING: [u16; 4] = [0x0605, 0x0606, 0x0607, 0x0608];
+const LEAVE_NOTHING: [u16; 5] = [0x0605, 0x0606, 0x0607, 0x0608, 0x0609];
 
 /// The account that stands for the directory, and for who did what.
 const DIRECTORY: AccountId = AccountId(0);
@@ -22,6 +22,10 @@ pub type Told = (Option<String>, Option<String>);
 /// The state cannot be read.
 pub fn of(view: &View, event: &Event) -> Result<Told, StoreError> {
     let Some(record) = &event.record else { return Ok((Some("done".into()), None)) };
+    // What came of what it tells of, not of its being told.
+    if let Change::Refused(refused) = &record.change {
+        return Ok((Some("refused".into()), Some(refused.reason.clone())));
+    }
     match view.outcome(record.operation)? {
         Some(outcome) if outcome.index != event.index => {
             let first = format!("the first is entry {}", outcome.index);

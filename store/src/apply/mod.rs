@@ -266,6 +266,7 @@ fn change(work: &mut Work<'_>, record: &Record) -> Ruled<Done> {
         Change::DiscoveryRemove(_)
         | Change::DiscoveryLook(_)
         | Change::MailRead(_)
+        | Change::Refused(_)
         | Change::Logins(_) => Ok(Done::Unit),
         Change::DiscoveryBegin(r) => matter::begins(work, actor, r),
         Change::DiscoveryEnd(r) => matter::ends(work, r),

@@ -356,6 +356,7 @@ fn touched(record: &Record, outcome: &Outcome) -> BTreeSet<AccountId> {
         | Change::MatterNote(_)
         | Change::Approval(_)
         | Change::Logins(_)
+        | Change::Refused(_)
         | Change::HistoryFloor(_)
         | Change::HistoryTrim(_)
         | Change::HoldSet(_)

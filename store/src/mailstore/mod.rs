@@ -68,6 +68,7 @@ mod purge;
 mod reads;
 mod recent;
 mod recover;
+mod refusals;
 mod renew;
 mod request;
 mod rescue;
@@ -103,6 +104,7 @@ pub use policies::PolicyRound;
 pub use purge::KeepLog;
 pub use reads::ReadAsked;
 pub use recover::{Survivor, look_at_survivor, recover_alone};
+pub use refusals::Refusal;
 pub use renew::{
     Binding, Recovered, Recovery, Renewal, Replay, Rights, Tables, only_account, renewal,
 };
@@ -140,6 +142,7 @@ struct Inner {
     proposals: latency::Proposals,
     recent: recent::Recent,
     logins: reads::LoginCounts,
+    refusals: refusals::Refusals,
     reaching: erased::Places,
     checkpoints: checkpoints::Checkpoints,
     archive_gate: Option<ArchiveGate>,

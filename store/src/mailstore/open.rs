@@ -16,7 +16,7 @@ use super::rescue::{self, Rescuer};
 use super::{
     ClusterFile, Inner, Layout, Lock, Mailstore, NodeFile, OpenError, Options, ShardSecret,
     StoreError, Tasks, checkpoints, contact, erased, erasures, holds, layout, light_erased, place,
-    policies, reads, reserve, restores, retention, scrub, sweep, upkeep, views, workers,
+    policies, reads, refusals, reserve, restores, retention, scrub, sweep, upkeep, views, workers,
 };
 use crate::Ending;
 use crate::alarms::Alarms;
@@ -57,6 +57,7 @@ pub(super) async fn open(options: Options) -> Result<Mailstore, OpenError> {
         tokio::spawn(compare::run(Arc::downgrade(&inner.comparer), marks)),
         tokio::spawn(upkeep::run(weak.clone())),
         tokio::spawn(reads::run(weak.clone(), logins_every)),
+        tokio::spawn(refusals::run(weak.clone())),
         tokio::spawn(scrub::run(weak.clone())),
         tokio::spawn(contact::run(weak)),
     ];
@@ -271,6 +272,7 @@ impl Inner {
             proposals: Default::default(),
             recent: Default::default(),
             logins: reads::LoginCounts::new(options.record_logins_every),
+            refusals: refusals::Refusals::default(),
             reaching: erased::Places::default(),
             checkpoints,
             archive_gate: options.archive_gate,

@@ -284,12 +284,13 @@ impl Model {
             Change::Version(_)
             | Change::CheckpointMark(_)
             | Change::DiscoveryLook(_)
-            // It comes where a history begins, which the model's do not; snapshot/tests/rights.rs.
+            // It comes where a history begins, which the model's do not; tests/tests/rights.rs.
             | Change::RightsKept(_)
             | Change::HeadKey(_)
             | Change::DiscoveryRemove(_)
             | Change::MailRead(_)
             | Change::Logins(_)
+            | Change::Refused(_)
             | Change::TokenAdd(_)
             | Change::NodeAdd(_)
             | Change::NodeRemove(_)

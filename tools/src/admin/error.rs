@@ -12,6 +12,10 @@ use super::wire::ErrorBody;
 #[derive(Debug)]
 pub struct ApiError(pub StatusCode, pub String);
 
+/// Why a call was refused by a role, a floor, a hold or another rule; beside its answer.
+#[derive(Debug, Clone)]
+pub(super) struct WasRefused(pub(super) String);
+
 impl ApiError {
     /// 400 with a text that says what to do.
     pub fn bad(text: impl Into<String>) -> Self {
@@ -26,7 +30,13 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.0, Json(ErrorBody { error: self.1 })).into_response()
+        let Self(status, error) = self;
+        let refuses = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+        let refused = refuses.contains(&status) || status == StatusCode::UNPROCESSABLE_ENTITY;
+        let refused = refused.then(|| WasRefused(error.clone()));
+        let mut response = (status, Json(ErrorBody { error })).into_response();
+        refused.map(|refused| response.extensions_mut().insert(refused));
+        response
     }
 }
 

@@ -41,7 +41,7 @@ use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::middleware::from_fn_with_state;
 use axum::serve::IncomingStream;
-use redoubt_log::record::Actor;
+use redoubt_log::record::{Actor, Principal};
 use redoubt_protocols::server::ProtocolStats;
 use redoubt_search::discover::Jobs;
 use redoubt_search::index::Index;
@@ -53,6 +53,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::cluster::Cluster;
 pub use error::ApiError;
+use error::WasRefused;
 pub use listen::{TlsListener, bind_unix};
 
 /// What an operator asks of the running server.
@@ -93,14 +94,22 @@ pub struct App {
     pub started: Instant,
 }
 
-/// Who is at the other end of the Unix socket.
+/// Who is at the other end of the Unix socket, and who made the token that it shows, if it does.
 #[derive(Debug, Clone)]
-pub struct Caller(pub Actor);
+pub struct Caller(pub Actor, pub Option<Principal>);
+
+impl Caller {
+    /// Whether it is a person by a token that this person made: somebody else who made one can
+    /// show it as well, so that it is nobody's second person.
+    pub fn is_itself(&self) -> bool {
+        matches!(self.0.principal, Principal::Person(_)) && self.1 == Some(self.0.principal)
+    }
+}
 
 impl Connected<IncomingStream<'_, UnixListener>> for Caller {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
         let uid = stream.io().peer_cred().map_or(u32::MAX, |cred| cred.uid());
-        Self(Actor::admin(uid))
+        Self(Actor::admin(uid), None)
     }
 }
 

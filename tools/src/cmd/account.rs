@@ -265,7 +265,7 @@ async fn send(client: &Client, one: &One, patch: &AccountPatch) -> anyhow::Resul
 }
 
 /// From standard input, or asked for on a terminal; `None` where that is allowed.
-fn password(stdin: bool, optional: bool) -> anyhow::Result<Option<String>> {
+pub(super) fn password(stdin: bool, optional: bool) -> anyhow::Result<Option<String>> {
     if stdin {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line)?;

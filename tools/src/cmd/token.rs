@@ -21,9 +21,13 @@ pub enum TokenVerb {
         /// A name for listings.
         #[arg(long, default_value = "")]
         name: String,
-        /// For how long it is good, such as 90d; until it is revoked without this.
+        /// For how long it is good: at most 366d, and 90d without this.
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
+        /// Read the account's password from standard input: by it its owner makes a token of his
+        /// own. Without this it is the server's own user's making, or that of the token shown.
+        #[arg(long)]
+        password_stdin: bool,
     },
     /// List tokens, never their secrets
     List,
@@ -39,9 +43,11 @@ pub enum TokenVerb {
 pub async fn run(common: &Common, verb: TokenVerb) -> anyhow::Result<Exit> {
     let client = common.client()?;
     match verb {
-        TokenVerb::Add { account, name, expires } => {
+        TokenVerb::Add { account, name, expires, password_stdin } => {
             let seconds = expires.as_deref().map(seconds).transpose()?;
-            let wish = TokenWish { account, name, seconds };
+            let password =
+                if password_stdin { super::account::password(true, true)? } else { None };
+            let wish = TokenWish { account, name, seconds, password };
             print(common, client.send(Method::POST, "/v1/tokens", &wish).await?)?;
         }
         TokenVerb::List => list(common, client.get("/v1/tokens").await?)?,
@@ -70,8 +76,8 @@ fn list(common: &Common, lines: Vec<TokenLine>) -> anyhow::Result<()> {
     }
     let row = |line: TokenLine| {
         let until = line.expires.unwrap_or_else(|| "-".to_owned());
-        [line.id, line.account, line.name, line.made, until]
+        [line.id, line.account, line.name, line.made, line.by, until]
     };
     let rows: Vec<_> = lines.into_iter().map(row).collect();
-    output::table(["id", "account", "name", "made", "expires"], &rows)
+    output::table(["id", "account", "name", "made", "by", "expires"], &rows)
 }

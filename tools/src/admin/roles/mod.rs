@@ -12,9 +12,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use redoubt_log::id::{AccountId, Hash, Timestamp};
 use redoubt_log::record::{AccountState, Actor, Principal, Role};
+use redoubt_store::mailstore::Refusal;
 use redoubt_store::view::View;
 
-use super::{ApiError, App, Caller};
+use super::{ApiError, App, Caller, WasRefused};
 pub(super) use reach::Reach;
 pub(super) use routes::routes;
 use table::Verb;
@@ -35,19 +36,19 @@ pub(super) async fn authorise(
     next: Next,
 ) -> Response {
     let asked = Asked::of(&request);
-    match asked.allowed(&app, &caller).await {
-        Ok((actor, reach)) => {
-            request.extensions_mut().insert(ConnectInfo(Caller(actor)));
+    let mut by = Caller(caller.0.clone(), None);
+    let response = match asked.allowed(&app, &mut by).await {
+        Ok(reach) => {
+            request.extensions_mut().insert(ConnectInfo(by.clone()));
             request.extensions_mut().insert(reach);
             next.run(request).await
         }
-        Err(error) => {
-            let Asked { method, path, .. } = &asked;
-            let by = &caller.0.principal;
-            tracing::warn!(?by, method, path, why = %error.1, "a call is refused");
-            error.into_response()
-        }
+        Err(error) => error.into_response(),
+    };
+    if let Some(WasRefused(why)) = response.extensions().get() {
+        asked.is_refused(&app, &by.0, why);
     }
+    response
 }
 
 /// What of a request says whether it may be.
@@ -67,19 +68,30 @@ impl Asked {
         }
     }
 
-    async fn allowed(&self, app: &App, caller: &Caller) -> Result<(Actor, Reach), ApiError> {
+    /// Every attempt is on record.
+    fn is_refused(&self, app: &App, by: &Actor, why: &str) {
+        let Self { method, path, .. } = self;
+        tracing::warn!(by = ?by.principal, method, path, why, "a call is refused");
+        let verb = table::find(method, path).map_or("", |(verb, _)| verb.name).to_owned();
+        let (object, reason) = (format!("{method} {path}"), why.to_owned());
+        app.mailstore.refused(by, Refusal { verb, object, reason });
+    }
+
+    /// Who it is, as far as that is known, is told also where it is refused.
+    async fn allowed(&self, app: &App, by: &mut Caller) -> Result<Reach, ApiError> {
         let found = table::find(&self.method, &self.path);
         let Some(secret) = self.secret()? else {
-            return own_user(app, caller, found.map(|(verb, _)| verb)).await;
+            return own_user(app, found.map(|(verb, _)| verb)).await;
         };
         let Some((verb, places)) = found else {
             return Err(refused("this is for the server's own user, without a token"));
         };
-        let holder = holder(app, hash(&secret)).await?;
+        let (holder, made_by) = holder(app, hash(&secret)).await?;
+        by.0.principal = Principal::Person(holder);
+        by.1 = Some(made_by);
         let reach = reach::of(app, holder, verb).await?;
         reach::check(app, &reach, verb.over, &places).await?;
-        let actor = Actor { principal: Principal::Person(holder), ..caller.0.clone() };
-        Ok((actor, reach))
+        Ok(reach)
     }
 
     /// The secret that it shows.
@@ -97,8 +109,8 @@ fn refused(text: impl Into<String>) -> ApiError {
     ApiError(StatusCode::FORBIDDEN, text.into())
 }
 
-/// Whose a token is, if it opens anything.
-async fn holder(app: &App, token: Hash) -> Result<AccountId, ApiError> {
+/// Whose a token is, if it opens anything, and who made it.
+async fn holder(app: &App, token: Hash) -> Result<(AccountId, Principal), ApiError> {
     let wrong = |text: &str| ApiError(StatusCode::UNAUTHORIZED, text.to_owned());
     app.read(move |view| {
         let row = view.personal_token(token)?;
@@ -108,7 +120,7 @@ async fn holder(app: &App, token: Hash) -> Result<AccountId, ApiError> {
         }
         let active = |a: &redoubt_store::view::Account| a.settings.state == AccountState::Active;
         match view.account(row.account)?.filter(active) {
-            Some(account) => Ok(account.id),
+            Some(account) => Ok((account.id, row.by)),
             None => Err(wrong("the account of this token is locked, closed or deleted")),
         }
     })
@@ -117,19 +129,14 @@ async fn holder(app: &App, token: Hash) -> Result<AccountId, ApiError> {
 
 /// The server's own user is operator and administrator of all domains. The other roles are its
 /// own only for as long as nobody was ever given them, and it is never a second person.
-async fn own_user(
-    app: &App,
-    caller: &Caller,
-    verb: Option<&'static Verb>,
-) -> Result<(Actor, Reach), ApiError> {
-    let itself = Ok((caller.0.clone(), Reach::All));
-    let Some(verb) = verb else { return itself };
+async fn own_user(app: &App, verb: Option<&'static Verb>) -> Result<Reach, ApiError> {
+    let Some(verb) = verb else { return Ok(Reach::All) };
     let own = |role: &Role| matches!(role, Role::Operator | Role::DomainAdmin);
     if verb.roles.iter().any(own) {
-        return itself;
+        return Ok(Reach::All);
     }
     match !verb.person && app.read(|view| is_open(view, verb.roles)).await? {
-        true => itself,
+        true => Ok(Reach::All),
         false => Err(refused(without_token(verb))),
     }
 }

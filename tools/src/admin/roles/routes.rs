@@ -4,9 +4,11 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use redoubt_log::dump::rfc3339;
+use redoubt_log::dump::{principal, rfc3339};
 use redoubt_log::id::{AccountId, Hash, Timestamp};
-use redoubt_log::record::{Change, PersonalTokenAdd, PersonalTokenRevoke, Principal, RoleGrant};
+use redoubt_log::record::{
+    Actor, Change, PersonalTokenAdd, PersonalTokenRevoke, Principal, RoleGrant,
+};
 use redoubt_store::view::View;
 
 use super::wire::{GrantBody, GrantLine, TokenLine, TokenMade, TokenWish};
@@ -14,6 +16,10 @@ use super::{PREFIX, hash, refused};
 use crate::admin::directory::domain_name;
 use crate::admin::{ApiError, App, Caller};
 
+/// Seconds that a token is good for if nobody says otherwise: 90 days.
+const DEFAULT_LIFE: u64 = 90 * 24 * 3600;
+/// Seconds that it may be good for at most.
+const LONGEST_LIFE: u64 = 366 * 24 * 3600;
 /// Digits of a token's hash that name it.
 const ID: usize = 16;
 
@@ -94,6 +100,8 @@ async fn tokens(
                     account: name(view, row.account)?,
                     name: row.name,
                     made: rfc3339(row.made),
+                    by: principal(&row.by),
+                    own: row.by == Principal::Person(row.account),
                     expires: row.expires.map(rfc3339),
                 });
             }
@@ -114,15 +122,43 @@ async fn token_add(
 ) -> Result<Json<TokenMade>, ApiError> {
     let account = app.account(&wish.account).await?.id;
     own_alone(&caller, account)?;
-    let expires = wish.seconds.map(|seconds| {
-        let life = i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
-        Timestamp(Timestamp::now().0.saturating_add(life))
-    });
+    let seconds = wish.seconds.unwrap_or(DEFAULT_LIFE);
+    if seconds > LONGEST_LIFE {
+        return Err(ApiError::bad("a token is good for 366 days at most: make another then"));
+    }
+    let caller = minter(&app, caller, account, wish.password).await?;
+    let life = i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
+    let expires = Some(Timestamp(Timestamp::now().0.saturating_add(life)));
     let secret = new_secret();
     let token = hash(&secret);
     let add = PersonalTokenAdd { token, account, name: wish.name, expires };
     app.change(&caller, Change::PersonalTokenAdd(add)).await?;
     Ok(Json(TokenMade { id: id_of(token), secret, expires: expires.map(rfc3339) }))
+}
+
+/// Who makes a token: its owner, who shows the password or a token of his own making, or the
+/// server's own user. What somebody else made makes no others, or it would be as good as one's own.
+async fn minter(
+    app: &App,
+    caller: Caller,
+    account: AccountId,
+    password: Option<String>,
+) -> Result<Caller, ApiError> {
+    if let Some(password) = password {
+        let (from, domain) = (caller.0.from, app.default_domain.clone());
+        let name = app.account(&account.to_string()).await?.address.to_string();
+        let login = app.mailstore.authenticate(&name, password.as_bytes(), &domain, from).await;
+        login.map_err(|error| ApiError(StatusCode::UNAUTHORIZED, error.to_string()))?;
+        let itself = Principal::Person(account);
+        return Ok(Caller(Actor { principal: itself, ..caller.0 }, Some(itself)));
+    }
+    match caller.0.principal {
+        Principal::Person(_) if !caller.is_itself() => Err(refused(
+            "this token was made by somebody else, and makes no others: make one of your own with \
+             your password (--password-stdin)",
+        )),
+        _ => Ok(caller),
+    }
 }
 
 fn new_secret() -> String {

@@ -38,9 +38,12 @@ pub struct TokenWish {
     /// What it is called.
     #[serde(default)]
     pub name: String,
-    /// For how many seconds it is good; absent is until it is revoked.
+    /// For how many seconds it is good; absent is 90 days.
     #[serde(default)]
     pub seconds: Option<u64>,
+    /// The account's password, by which its owner makes a token of his own.
+    #[serde(default)]
+    pub password: Option<String>,
 }
 
 /// A new token; its secret is told this once.
@@ -65,6 +68,10 @@ pub struct TokenLine {
     pub name: String,
     /// When it was made.
     pub made: String,
+    /// Who made it.
+    pub by: String,
+    /// Whether its owner did: of any other, somebody else may know the secret.
+    pub own: bool,
     /// Until when it is good.
     pub expires: Option<String>,
 }
