@@ -42,30 +42,42 @@ pub struct Forgetter {
 pub struct Forgetting {
     /// What stays of blobs, once the others are forgotten.
     blobs: Option<u64>,
+    /// Whether the last look went as far as the repository.
+    looked: bool,
 }
 
 impl Forgetter {
-    /// Does what can be done now. `archived` is the last entry that the repository holds.
-    ///
-    /// # Errors
-    /// [`RepoError`]: it is to be called again.
-    pub async fn reach(
+    /// What of this node has to come before anything in the repository, which nobody has to
+    /// look at for that. `archived` is the last entry that the repository holds.
+    fn waits_here(
         &self,
         erased: &Erased,
         archived: Option<LogIndex>,
+        so_far: &Forgetting,
+    ) -> Result<Option<&'static str>, RepoError> {
+        if archived < Some(erased.since) {
+            return Ok(Some("the archive has not come to it yet"));
+        }
+        let dead = || erased.dead.iter().copied().collect();
+        let here = so_far.blobs.is_none() && self.here(&dead())? > 0;
+        Ok(here.then_some("this node's own packs have it still"))
+    }
+
+    /// Does what can be done now, where nothing of this node has to come before.
+    ///
+    /// # Errors
+    /// [`RepoError`]: it is to be called again.
+    async fn reach(
+        &self,
+        erased: &Erased,
         bases: &BaseWatcher,
         grace: Duration,
         so_far: &mut Forgetting,
     ) -> Result<Reached, RepoError> {
-        if archived < Some(erased.since) {
-            return Ok(Reached::pending("the archive has not come to it yet"));
-        }
+        so_far.looked = true;
         let stays = match so_far.blobs {
             Some(stays) => stays,
-            None => match self.blobs(erased).await? {
-                Err(why) => return Ok(Reached::pending(why)),
-                Ok(stays) => stays,
-            },
+            None => self.blobs(erased).await?,
         };
         so_far.blobs = Some(stays);
         let pending = match self.bases(erased, bases, grace).await? {
@@ -75,12 +87,9 @@ impl Forgetter {
         Ok(Reached { stays, pending })
     }
 
-    /// Forgets what nobody has any more; gives how much others have too, or what it waits for.
-    async fn blobs(&self, erased: &Erased) -> Result<Result<u64, String>, RepoError> {
+    /// Forgets what nobody has any more; gives how much others have too.
+    async fn blobs(&self, erased: &Erased) -> Result<u64, RepoError> {
         let dead: BTreeSet<BlobId> = erased.dead.iter().copied().collect();
-        if self.here(&dead)? > 0 {
-            return Ok(Err("this node's own packs have it still".to_owned()));
-        }
         let lying = self.repository.lying().await?;
         let (wanted, shared) = self.wanted(erased, &lying, dead).await?;
         // From here on the archive sends again what comes again.
@@ -92,7 +101,7 @@ impl Forgetter {
         // What came again meanwhile is there as it was.
         again.intersection(&had).for_each(|blob| self.known.add(blob));
         self.known.replaced(&forgotten?);
-        Ok(Ok(erased.shared.saturating_add(shared)))
+        Ok(erased.shared.saturating_add(shared))
     }
 
     /// Messages, envelopes, and the parts that no other message has, neither on this node nor in
@@ -278,9 +287,13 @@ fn under_way(erased: &Erased, node: NodeId, bases: &BaseWatcher) -> Option<Strin
     running.then(|| "a base is being taken that may have it".to_owned())
 }
 
+/// What of this node a look depends on: when it changes the next look is due at once.
+type Before = (bool, BaseState, Option<LogIndex>);
+
 /// A look at the repository, what came of it, and when the next is due.
 #[derive(Debug, Clone)]
 struct Look {
+    before: Before,
     reached: Reached,
     at: Instant,
     wait: Duration,
@@ -306,12 +319,16 @@ impl Erasing {
         let Some(forgetter) = self.watcher.forgetter() else {
             return Ok(self.elsewhere(erased, status.state, status.error));
         };
+        let waits = forgetter.waits_here(erased, status.index, so_far);
+        if let Some(why) = waits.map_err(|error| error.to_string())? {
+            return Ok(Reached::pending(why));
+        }
         // Only this node writes there, and it takes no base now.
         let cluster = self.store.node().cluster();
         let alone = cluster.members.iter().all(|member| member.node == node);
         let grace = if alone { Duration::ZERO } else { GRACE };
         let bases = self.watcher.bases();
-        let reached = forgetter.reach(erased, status.index, bases, grace, so_far).await;
+        let reached = forgetter.reach(erased, bases, grace, so_far).await;
         reached.map_err(|error| error.to_string())
     }
 
@@ -329,24 +346,33 @@ impl Erasing {
     }
 
     /// What is known from a look of a short time ago.
-    fn known(&self, erasure: OperationId) -> Option<Reached> {
+    fn known(&self, erasure: OperationId, before: Before) -> Option<Reached> {
         let looks = self.looks.lock();
-        let look = looks.get(&erasure)?;
+        let look = looks.get(&erasure).filter(|look| look.before == before)?;
         (look.at.elapsed() < look.wait).then(|| look.reached.clone())
     }
 
+    fn before(&self, erased: &Erased) -> Before {
+        let report = erased.reports.get(&self.store.identity().node);
+        let base = self.watcher.bases().status();
+        (report.is_some_and(|report| report.cleared.is_some()), base.state, base.index)
+    }
+
     async fn reached(&self, erased: &Erased) -> Result<Reached, String> {
-        if let Some(reached) = self.known(erased.erasure) {
+        let before = self.before(erased);
+        if let Some(reached) = self.known(erased.erasure, before) {
             return Ok(reached);
         }
-        let before = self.looks.lock().get(&erased.erasure).cloned();
-        let mut so_far = before.as_ref().map(|look| look.so_far.clone()).unwrap_or_default();
+        let last = self.looks.lock().get(&erased.erasure).cloned();
+        let mut so_far = last.as_ref().map(|look| look.so_far.clone()).unwrap_or_default();
+        so_far.looked = false;
         let reached = self.look(erased, &mut so_far).await.unwrap_or_else(Reached::pending);
-        let same = before.filter(|look| look.reached == reached);
+        let same = last.filter(|look| look.reached == reached && look.before == before);
         let wait = same.map_or(FIRST_WAIT, |look| (look.wait * 2).min(LONGEST_WAIT));
-        // A node that only waits for another one's word looks at nothing but its own state.
-        let wait = if self.watcher.forgetter().is_some() { wait } else { Duration::ZERO };
-        let look = Look { reached: reached.clone(), at: Instant::now(), wait, so_far };
+        // A node that waits for another one's word, or for its own packs, has looked at nothing
+        // but its own state.
+        let wait = if so_far.looked { wait } else { Duration::ZERO };
+        let look = Look { before, reached: reached.clone(), at: Instant::now(), wait, so_far };
         self.looks.lock().insert(erased.erasure, look);
         Ok(reached)
     }
