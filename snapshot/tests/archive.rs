@@ -211,14 +211,6 @@ fn settings(key: KeyWish) -> Settings {
     }
 }
 
-async fn until(what: impl Fn() -> bool) {
-    let end = std::time::Instant::now() + Duration::from_secs(30);
-    while !what() {
-        assert!(std::time::Instant::now() < end, "it never came");
-        tokio::task::yield_now().await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mail_goes_on_while_the_repository_fails_and_nothing_is_skipped() {
     let (world, there, (_dir, key)) = (World::new(), Faulty::new(), key());
@@ -228,21 +220,25 @@ async fn mail_goes_on_while_the_repository_fails_and_nothing_is_skipped() {
     let work =
         run(store.clone(), settings(key.clone()), watcher.clone(), None, Some(there.objects()));
     let work = tokio::spawn(work);
-    until(|| watcher.status().state == ArchiveState::Feeding).await;
+    until("the archive is so far", || watcher.status().state == ArchiveState::Feeding).await;
     there.faults.errors.store(u64::MAX, Ordering::SeqCst);
     three_mails(&store, account).await;
-    until(|| watcher.status().state == ArchiveState::Failing).await;
+    until("the archive is so far", || watcher.status().state == ArchiveState::Failing).await;
     let lag = |status: &redoubt_snapshot::archive::ArchiveStatus| status.lag_records;
-    until(|| lag(&watcher.status()) >= 4 && watcher.status().error.is_some()).await;
+    until("the archive is so far", || {
+        lag(&watcher.status()) >= 4 && watcher.status().error.is_some()
+    })
+    .await;
     let alarmed = || store.alarms().active().iter().any(|alarm| alarm.kind == AlarmKind::Archive);
-    until(alarmed).await;
+    until("the alarm", alarmed).await;
     assert_eq!(count(&store, account, INBOX).await, 4);
     there.faults.errors.store(0, Ordering::SeqCst);
-    until(|| watcher.status().lag_records == 0 && !alarmed()).await;
+    until("the archive is so far", || watcher.status().lag_records == 0 && !alarmed()).await;
     // The log says how far the archive has come, and the archive gets that too.
     let says = || store.local_view().unwrap().archived().unwrap();
-    until(|| says().is_some_and(|archived| archived.index > LogIndex(3))).await;
-    until(|| watcher.status().index == Some(store.applied())).await;
+    until("the archive is so far", || says().is_some_and(|archived| archived.index > LogIndex(3)))
+        .await;
+    until("the archive is so far", || watcher.status().index == Some(store.applied())).await;
     work.abort();
     drop(work.await);
     check(&store, &there, &key).await;
@@ -256,7 +252,7 @@ async fn without_a_key_there_is_an_alarm_and_no_octet() {
     let objects = Some(there.objects());
     let work = tokio::spawn(run(store.clone(), settings(KeyWish::Absent), watcher, None, objects));
     let said = |text: &str| store.alarms().active().iter().any(|alarm| alarm.text.contains(text));
-    until(|| said("redoubt backup keys init")).await;
+    until("the archive is so far", || said("redoubt backup keys init")).await;
     work.abort();
     drop(work.await);
     assert_eq!(there.objects().list("", None).await.unwrap(), []);
@@ -280,7 +276,7 @@ async fn opened(data: &std::path::Path) -> Mailstore {
     loop {
         match Mailstore::open(options.clone()).await {
             // The threads of a store that was dropped may hold the directory a moment longer.
-            Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
+            Err(OpenError::InUse { .. }) => a_moment().await,
             opened => return opened.unwrap(),
         }
     }

@@ -16,7 +16,7 @@ use faults::Faulty;
 use redoubt_log::id::{AccountId, BlobId, EmailId, LogIndex, OperationId, Timestamp};
 use redoubt_log::record::{Actor, Arrival, Change, ErasePlace, Expunge, HistoryFloor, HistoryTrim};
 use redoubt_snapshot::archive::{
-    ArchiveState, Checks, Erasing, Expiring, Feeder, Settings, Watcher, run,
+    ArchiveState, BaseState, Checks, Erasing, Expiring, Feeder, Settings, Watcher, run,
 };
 use redoubt_snapshot::plan::{Target, lineage, plan};
 use redoubt_snapshot::recover::{Done as Recovered, Wishes, recover};
@@ -26,16 +26,6 @@ use redoubt_store::mailbox::INBOX;
 use redoubt_store::mailstore::{EraseAsked, Mailstore, Options};
 use redoubt_store::view::{TrimAt, View};
 use support::*;
-
-const PATIENCE: Duration = Duration::from_secs(120);
-
-async fn until(what: impl Fn() -> bool) {
-    let end = std::time::Instant::now() + PATIENCE;
-    while !what() {
-        assert!(std::time::Instant::now() < end, "it never came");
-        tokio::task::yield_now().await;
-    }
-}
 
 /// A store that is archived as a server does it.
 struct Scene {
@@ -69,7 +59,8 @@ impl Scene {
         let objects = Some(there.objects());
         let work = tokio::spawn(run(store.clone(), settings, watcher.clone(), None, objects));
         let scene = Self { world, there, key, store, account, watcher, work };
-        until(|| scene.watcher.status().state == ArchiveState::Feeding).await;
+        until("the archive is so far", || scene.watcher.status().state == ArchiveState::Feeding)
+            .await;
         scene
     }
 
@@ -78,7 +69,10 @@ impl Scene {
     }
 
     async fn archived(&self) {
-        until(|| self.watcher.status().index >= Some(self.store.applied())).await;
+        until("the archive is so far", || {
+            self.watcher.status().index >= Some(self.store.applied())
+        })
+        .await;
     }
 
     fn view(&self) -> View {
@@ -91,11 +85,9 @@ impl Scene {
         self.watcher.bases().request();
         let lineage = self.store.identity().lineage.clone();
         let repository = self.repository().await;
-        let end = std::time::Instant::now() + PATIENCE;
-        while repository.bases(&lineage).await.unwrap().is_empty() {
-            assert!(std::time::Instant::now() < end, "no base");
-            tokio::task::yield_now().await;
-        }
+        let state = || self.watcher.status().base.state;
+        until("a base", || state() == BaseState::Done).await;
+        assert!(!repository.bases(&lineage).await.unwrap().is_empty());
         assert!(repository.pieces().await.unwrap().len() > before);
     }
 
@@ -114,14 +106,9 @@ impl Scene {
     }
 
     async fn complete(&self, erasure: OperationId) -> u64 {
-        let end = std::time::Instant::now() + PATIENCE;
-        loop {
-            match self.said(erasure) {
-                Some((stays, None)) => return stays,
-                said => assert!(std::time::Instant::now() < end, "{said:?}"),
-            }
-            tokio::task::yield_now().await;
-        }
+        let done = || self.said(erasure).filter(|(_, pending)| pending.is_none());
+        until("the repository is through", || done().is_some()).await;
+        done().unwrap().0
     }
 
     async fn recover(&self, at: LogIndex, name: &str) -> (Mailstore, Recovered) {
@@ -297,7 +284,7 @@ async fn storage_that_cannot_delete_is_pending() {
     scene.there.faults.locked.store(true, Ordering::SeqCst);
     let erasure = scene.begin(&[victim.email]).await;
     let said = || scene.said(erasure).and_then(|(_, pending)| pending).unwrap_or_default();
-    until(|| said().contains("it is locked")).await;
+    until("the archive is so far", || said().contains("it is locked")).await;
     scene.there.faults.locked.store(false, Ordering::SeqCst);
     scene.complete(erasure).await;
     scene.sound().await;

@@ -276,9 +276,7 @@ async fn works(
     };
     let work = archive(store.clone(), settings, watcher.clone(), None, Some(there.objects()));
     let reached = async {
-        while !wanted(&watcher.status()) {
-            tokio::task::yield_now().await;
-        }
+        until("the archive is so far", || wanted(&watcher.status())).await;
     };
     let in_time = tokio::time::timeout(Duration::from_secs(60), async {
         tokio::select! {

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use redoubt_log::disk::RealDisk;
 use redoubt_log::id::{AccountId, LogIndex, NodeId, OperationId};
@@ -155,14 +154,6 @@ impl Replica {
     }
 }
 
-async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < deadline, "waited too long: {what}");
-        a_moment().await;
-    }
-}
-
 /// Two replicas that have applied the same have the same state.
 async fn agree(one: &Replica, two: &Replica) {
     let target = one.store.applied();
@@ -279,10 +270,4 @@ async fn a_light_voter_keeps_blobs_and_votes_and_does_not_lead() {
     fill(&two.store, inbox(account), 1).await;
     let target = two.store.applied();
     until("it goes on", || light.store.applied() >= target).await;
-}
-
-/// Between two looks at what is waited for with a deadline.
-async fn a_moment() {
-    let moment = Duration::from_millis(10);
-    tokio::time::interval_at(tokio::time::Instant::now() + moment, moment).tick().await;
 }

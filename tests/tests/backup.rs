@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -49,7 +49,7 @@ fn is_archived(server: &Redoubt) -> bool {
     status["state"] == "feeding" && status["index"].as_u64() >= applied["store"]["applied"].as_u64()
 }
 
-fn until(what: &str, is: impl Fn() -> bool) {
+fn until(what: &str, mut is: impl FnMut() -> bool) {
     let came = cluster::until(PATIENCE, || is().then_some(()));
     assert!(came.is_some(), "it never came: {what}");
 }
@@ -266,18 +266,28 @@ impl Bucket {
         let target = binary().ancestors().nth(2).unwrap().to_path_buf();
         let program = target.join("moto/bin/moto_server");
         assert!(program.is_file(), "{} is missing: run `make setup-test`", program.display());
-        let address = free_port();
-        let mut command = Command::new(program);
-        command.args(["-H", "127.0.0.1", "-p", &address.port().to_string()]);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let bucket = Self { child, address };
-        until("moto answers", || TcpStream::connect(address).is_ok());
-        let url = format!("{}/mail", bucket.url());
-        done(
-            "the bucket",
-            &Command::new("curl").args(["-sSf", "-X", "PUT", &url]).output().unwrap(),
-        );
-        bucket
+        loop {
+            let address = free_port();
+            let mut command = Command::new(&program);
+            command.args(["-H", "127.0.0.1", "-p", &address.port().to_string()]);
+            let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let mut bucket = Self { child, address };
+            if bucket.answers() {
+                return bucket;
+            }
+        }
+    }
+
+    /// Waits until it has the bucket; false where it ended, since another took its port.
+    fn answers(&mut self) -> bool {
+        let url = format!("{}/mail", self.url());
+        let mut there = false;
+        until("moto answers", || {
+            let made = Command::new("curl").args(["-sSf", "-X", "PUT", &url]).output().unwrap();
+            there = made.status.success();
+            there || self.child.try_wait().unwrap().is_some()
+        });
+        there
     }
 
     fn url(&self) -> String {
@@ -315,7 +325,7 @@ impl Bucket {
 
 impl Drop for Bucket {
     fn drop(&mut self) {
-        self.child.kill().unwrap();
+        let _ended_before = self.child.kill();
         self.child.wait().unwrap();
     }
 }

@@ -2,7 +2,7 @@
 //! what may be looked at only with a record of it is not shown without; and a token says who made it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use redoubt_tests::cluster::{Cluster, PATIENCE, said, until};
 use redoubt_tests::scene::Scene;
@@ -28,7 +28,7 @@ fn token(
     (path, Ok(made["id"].as_str().unwrap().to_owned()))
 }
 
-fn by(scene: &Scene, token: &PathBuf, arguments: &[&str]) -> (i32, String) {
+fn by(scene: &Scene, token: &Path, arguments: &[&str]) -> (i32, String) {
     let file = token.to_string_lossy().into_owned();
     scene.said(&[arguments, &["--token-file", file.as_str()]].concat())
 }

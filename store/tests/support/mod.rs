@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use redoubt_log::disk::{Disk, DiskFile, RealDisk, Space};
@@ -19,6 +20,22 @@ use redoubt_store::mailstore::{
 };
 
 pub const DOMAIN: &str = "example.org";
+
+/// Until it is worth looking again: who looks all the time takes the processors from what it
+/// waits for.
+pub async fn a_moment() {
+    let moment = Duration::from_millis(5);
+    tokio::time::interval_at(tokio::time::Instant::now() + moment, moment).tick().await;
+}
+
+/// Waits for what a store or its archive does by itself.
+pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !done() {
+        assert!(Instant::now() < deadline, "waited too long: {what}");
+        a_moment().await;
+    }
+}
 
 /// A data directory that outlives the stores opened on it.
 pub struct World {
@@ -50,7 +67,7 @@ impl World {
     pub async fn wait_until_free(&self) {
         let layout = Layout::new(self.data());
         while let Err(OpenError::InUse { .. }) = Lock::take(&layout) {
-            tokio::task::yield_now().await;
+            a_moment().await;
         }
     }
 
