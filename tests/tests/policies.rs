@@ -65,6 +65,59 @@ fn the_page_can_be_typed() {
     assert!(scene.server.run(&["check"]).status.success());
 }
 
+/// What a policy would have done is told by month: of what is live, of what was deleted, of what
+/// a query finds, and of what a hold keeps.
+#[test]
+fn what_would_have_been_is_counted_by_month() {
+    let scene = Scene::of(&[ALICE, BOB]);
+    let mut imap = Imap::login(scene.server.imap(), ALICE).unwrap();
+    for (n, month) in ["Jan", "Jan", "Mar"].iter().enumerate() {
+        let dated = format!("\"10-{month}-2025 12:00:00 +0000\" ");
+        assert!(imap.append("INBOX", &dated, &planted(n)).unwrap().is_ok());
+    }
+    let simulated = |more: &[&str]| {
+        let supposed = ["policy", "simulate", "--all", "--anchor", "sent"];
+        scene.json(&[&supposed, more].concat()).remove(0)
+    };
+    let of = |effect: &Value, month: &str, what: &str| effect["months"][month][what].clone();
+    let takes = simulated(&["--delete", "30d"]);
+    assert_eq!(
+        (&takes["due"], &takes["due_live"], &takes["held"]),
+        (&3.into(), &3.into(), &0.into())
+    );
+    assert_eq!(
+        (of(&takes, "2025-02", "taken"), of(&takes, "2025-02", "taken_live")),
+        (2.into(), 2.into())
+    );
+    assert_eq!(of(&takes, "2025-04", "taken"), 1);
+    assert_eq!(takes["months"].as_object().unwrap().len(), 2, "{takes}");
+    let found = simulated(&["--delete", "30d", "--query", "subject:1"]);
+    assert_eq!((&found["emails"], &found["due"]), (&3.into(), &1.into()), "{found}");
+    assert_eq!(
+        (of(&found, "2025-02", "taken"), of(&found, "2025-04", "taken")),
+        (1.into(), Value::Null)
+    );
+    let said =
+        scene.code(&["policy", "simulate", "--all", "--delete", "1d", "--query", "is:read"], 2);
+    assert!(said.contains("may change"), "{said}");
+
+    imap.ok("SELECT INBOX").unwrap();
+    imap.ok("STORE 2 +FLAGS.SILENT (\\Deleted)").unwrap();
+    imap.ok("EXPUNGE").unwrap();
+    let keeps = simulated(&["--keep", "30d"]);
+    let months = keeps["months"].as_object().unwrap();
+    assert_eq!((&keeps["kept"], &keeps["due"], months.len()), (&3.into(), &0.into(), 1), "{keeps}");
+    assert!(months.values().all(|month| month["spared"] == 1), "{keeps}");
+    let none = simulated(&["--keep", "30d", "--query", "subject:2"]);
+    assert_eq!((&none["kept"], &none["months"]), (&1.into(), &serde_json::json!({})), "{none}");
+    scene.code(&["hold", "set", "--account", ALICE, "--name", "inquiry"], 0);
+    let held = simulated(&["--delete", "30d"]);
+    assert_eq!((&held["due"], &held["held"]), (&0.into(), &3.into()), "{held}");
+    let told =
+        scene.code(&["policy", "simulate", "--all", "--anchor", "sent", "--delete", "30d"], 0);
+    assert!(told.contains("holds keep 3 more") && told.contains("2025-04"), "{told}");
+}
+
 /// Expunged mail under a floor stays in the packs while history is trimmed beside it.
 #[test]
 fn what_a_floor_keeps_stays_in_the_packs() {

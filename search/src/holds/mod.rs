@@ -3,6 +3,7 @@
 //! held, as kept, and as not to be deleted.
 
 mod judge;
+mod supposed;
 mod work;
 
 use jiff::tz::TimeZone;
@@ -11,6 +12,7 @@ use redoubt_log::id::Timestamp;
 use crate::query::{Context, Query, QueryError};
 
 pub use judge::{Judge, Judged};
+pub use supposed::Supposed;
 pub use work::{HoldJudge, Options};
 
 /// Why a query cannot say what is held.

@@ -13,6 +13,7 @@ mod changes;
 mod classes;
 mod cluster;
 mod directory;
+mod effect;
 mod erasures;
 mod holds;
 mod mailboxes;
@@ -46,8 +47,8 @@ use crate::storage::{Applied, KeyRange, Order, Read, Row, StorageError, Table, a
 pub use captures::CaptureRuleShown;
 pub use classes::Class;
 pub(crate) use cluster::level;
+pub use effect::{MonthEffect, PolicyEffect};
 pub use holds::{Hold, HoldCounts};
-pub use policies::PolicyEffect;
 pub use retention::TrimAt;
 pub(crate) use roles::grant_of;
 use source::Source;

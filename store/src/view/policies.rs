@@ -5,7 +5,6 @@ use redoubt_log::id::{
 };
 
 use redoubt_log::record::PolicySettings;
-use serde::{Deserialize, Serialize};
 
 use super::{Key, StorageError, StoreError, View};
 use crate::holds;
@@ -196,77 +195,5 @@ impl View {
         let Some(of) = of.filter(|_| !policies.is_empty()) else { return Ok(false) };
         let facts = email_facts(self, of, email)?;
         Ok(facts.is_some_and(|facts| judge(policies, &facts, now).kept_by(now).is_some()))
-    }
-}
-
-/// What a policy does to mail, or would do if all of it acted at once.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PolicyEffect {
-    /// Emails that were looked at, live and in the history.
-    pub emails: u64,
-    /// Those that it keeps.
-    pub kept: u64,
-    /// Those that go at once, by it or by others.
-    pub due: u64,
-    /// Octets of these.
-    pub due_bytes: u64,
-    /// Those of these that are live.
-    pub due_live: u64,
-}
-
-impl PolicyEffect {
-    /// Counts what another has counted.
-    pub fn add(&mut self, other: &Self) {
-        self.emails += other.emails;
-        self.kept += other.kept;
-        self.due += other.due;
-        self.due_bytes += other.due_bytes;
-        self.due_live += other.due_live;
-    }
-}
-
-impl View {
-    /// What a policy would do to an account's mail if its newest version acted now, among all
-    /// others as they are.
-    ///
-    /// # Errors
-    /// The state cannot be read.
-    pub fn policy_effect(
-        &self,
-        policies: &[Policy],
-        policy: PolicyId,
-        account: AccountId,
-        now: Timestamp,
-    ) -> Result<PolicyEffect, StoreError> {
-        let acting: Vec<Policy> = policies.iter().map(|it| it.acting(policy, now)).collect();
-        let (mut effect, mut after) = (PolicyEffect::default(), None);
-        loop {
-            let page = self.emails_ever(account, after, 500)?;
-            let Some(last) = page.last() else { return Ok(effect) };
-            after = Some(*last);
-            for facts in self.facts(account, &page)?.into_iter().flatten() {
-                effect.add(&self.effect_on(&acting, policy, &facts, now)?);
-            }
-        }
-    }
-
-    fn effect_on(
-        &self,
-        acting: &[Policy],
-        policy: PolicyId,
-        facts: &Facts,
-        now: Timestamp,
-    ) -> Result<PolicyEffect, StoreError> {
-        let verdict = judge(acting, facts, now);
-        let own = verdict.by.iter().find(|judged| judged.policy == policy);
-        let kept = own.and_then(|own| own.floor).is_some_and(|floor| floor.until.binds(now));
-        let mut effect = PolicyEffect { emails: 1, kept: u64::from(kept), ..Default::default() };
-        if verdict.goes().is_some_and(|goes| goes <= now) {
-            effect.due = 1;
-            effect.due_live = u64::from(self.email(facts.account, facts.email)?.is_some());
-            let data = self.email_ever(facts.account, facts.email)?;
-            effect.due_bytes = data.map_or(0, |data| data.size);
-        }
-        Ok(effect)
     }
 }

@@ -1,6 +1,8 @@
 //! Retention policies, labels, and what they say of an email.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::{ConnectInfo, Path, State};
 use axum::routing::{get, post};
@@ -10,7 +12,9 @@ use redoubt_log::record::{
     Approves, Change, Done, Label, PolicyLock, PolicyRemove, PolicyScope, PolicySet,
     PolicySettings, PolicyWhose, RetentionEvent,
 };
-use redoubt_store::retention::Policy;
+use redoubt_search::holds;
+use redoubt_search::texts::Texts;
+use redoubt_store::retention::{Facts, Policy};
 use redoubt_store::view::{PolicyEffect, View};
 use serde::{Deserialize, Serialize};
 
@@ -160,8 +164,7 @@ async fn settings(app: &App, body: PolicyBody) -> Result<PolicySettings, ApiErro
     };
     if let Some(query) = &body.settings.scope.query {
         // What is read now is read alike by whoever judges.
-        redoubt_search::holds::read(query, Timestamp::now())
-            .map_err(|error| ApiError::bad(error.to_string()))?;
+        holds::read(query, Timestamp::now()).map_err(|error| ApiError::bad(error.to_string()))?;
     }
     let scope = PolicyScope { whose, ..body.settings.scope };
     Ok(PolicySettings { scope, ..body.settings })
@@ -246,29 +249,63 @@ async fn simulate(
     Json(Supposed { policy, body }): Json<Supposed>,
 ) -> Result<Json<PolicyEffect>, ApiError> {
     let settings = settings(&app, body).await?;
-    if settings.scope.query.is_some() {
-        return Err(ApiError::bad(
-            "a query is asked once its policy is set: set it, and `redoubt policy show` says what \
-             it would do, seven days before it takes anything",
-        ));
-    }
-    app.read(move |view| {
-        let mut policies = view.policies()?;
+    let (store, texts) = (app.mailstore.clone(), app.texts.clone());
+    let texts = texts.map(|texts| Arc::new(texts) as Arc<dyn Texts>);
+    let (waits, gone) = Waits::new();
+    let effect = app.read(move |view| {
+        let (mut policies, now) = (view.policies()?, Timestamp::now());
         let id = match policy {
             Some(name) => find(&policies, &name)?.id,
             None => view.next_policy()?,
         };
         policies.retain(|policy| policy.id != id);
-        policies.push(Policy::supposed(id, settings, Timestamp::now()));
-        Ok(Json(effect_of(view, &policies, id)?))
-    })
-    .await
+        policies.push(Policy::supposed(id, settings.clone(), now));
+        let query = settings.scope.query.as_deref();
+        let asks = query.map(|text| holds::Supposed::new(text, now, view, &store, texts));
+        let asks = asks.transpose().map_err(|error| ApiError::bad(error.to_string()))?;
+        let mut effect = PolicyEffect::default();
+        for account in everybody(view)? {
+            let asks = asks.as_ref().filter(|_| view.is_under(&settings, account).unwrap_or(true));
+            let know = |facts: &mut Facts| {
+                if gone.load(Ordering::Relaxed) {
+                    return Err(ApiError::bad("nobody waits for it any more"));
+                }
+                if let Some(asks) = asks {
+                    let found = asks.finds(account, facts.email)?;
+                    facts.asked.push((id, 1, found));
+                }
+                Ok(())
+            };
+            effect.add(&view.policy_effect(&policies, id, account, now, know)?);
+        }
+        Ok(Json(effect))
+    });
+    let effect = effect.await;
+    drop(waits);
+    effect
+}
+
+/// Whoever asked, as long as they wait for the answer.
+struct Waits(Arc<AtomicBool>);
+
+impl Waits {
+    fn new() -> (Self, Arc<AtomicBool>) {
+        let gone = Arc::new(AtomicBool::new(false));
+        (Self(gone.clone()), gone)
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn effect_of(view: &View, policies: &[Policy], id: PolicyId) -> Result<PolicyEffect, ApiError> {
     let (mut effect, now) = (PolicyEffect::default(), Timestamp::now());
     for account in everybody(view)? {
-        effect.add(&view.policy_effect(policies, id, account, now)?);
+        let known = |_: &mut Facts| Ok::<_, ApiError>(());
+        effect.add(&view.policy_effect(policies, id, account, now, known)?);
     }
     Ok(effect)
 }

@@ -9,7 +9,7 @@ use redoubt_log::record::{
     SpecialUse,
 };
 use redoubt_store::retention::PolicyVersion;
-use redoubt_store::view::PolicyEffect;
+use redoubt_store::view::{MonthEffect, PolicyEffect};
 
 use super::Common;
 use super::approval::Word;
@@ -48,7 +48,7 @@ pub enum PolicyVerb {
         /// Its name or id.
         policy: String,
     },
-    /// Tell what a new policy, or a changed one, would do to all mail and history
+    /// Tell what a new policy, or a changed one, would do, and would have done to the history
     Simulate {
         /// The policy that would change; none for a new one.
         policy: Option<String>,
@@ -420,6 +420,9 @@ fn tell(effect: &PolicyEffect) {
     println!("if it acted now: of {} emails it would keep {}", effect.emails, effect.kept);
     let (due, live, bytes) = (effect.due, effect.due_live, output::bytes(effect.due_bytes));
     println!("and with all others {due} would go at once ({bytes}), {live} of them live");
+    if effect.held > 0 {
+        println!("holds keep {} more that would go", effect.held);
+    }
 }
 
 async fn simulate(
@@ -438,9 +441,23 @@ async fn simulate(
         true => output::object(true, &effect),
         false => {
             tell(&effect);
-            Ok(())
+            months(&effect)
         }
     }
+}
+
+fn months(effect: &PolicyEffect) -> anyhow::Result<()> {
+    if effect.months.is_empty() {
+        return Ok(());
+    }
+    println!("had it always acted, by what is known of the mail today:");
+    let row = |(month, of): (&String, &MonthEffect)| {
+        let (taken, live, spared) = (of.taken, of.taken_live, of.spared);
+        let bytes = output::bytes(of.taken_bytes);
+        [month.clone(), taken.to_string(), bytes, live.to_string(), spared.to_string()]
+    };
+    let rows: Vec<_> = effect.months.iter().map(row).collect();
+    output::table(["month", "taken", "size", "of them live", "deleted but kept"], &rows)
 }
 
 #[cfg(test)]
