@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 
 mod attachment;
 mod backup;
+mod beside;
 mod capture;
 mod cluster;
 mod cyrus;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use redoubt_store::mailstore::Mailstore;
 
+use super::super::beside::Beside;
 use super::super::large::build_of;
 use super::super::mix::{Mix, Random};
 use super::super::processor::Confined;
@@ -94,11 +95,12 @@ impl Course {
         Self { latencies, pause, took: to - from }
     }
 
-    fn row(&self, what: &str) -> Vec<Cell> {
+    /// How it went, beside the longest sync of the bare loop.
+    fn row(&self, what: &str, sync: Duration) -> Vec<Cell> {
         let at = |part| Cell::Number(millis(quantile(&self.latencies, part)), 2);
         let rate = self.latencies.len() as f64 / self.took.as_secs_f64().max(1e-3);
-        let pause = Cell::Number(millis(self.pause), 0);
-        vec![Cell::text(what), Cell::Number(rate, 0), at(0.5), at(0.99), pause]
+        let longest = [self.pause, sync].map(|time| Cell::Number(millis(time), 0));
+        [vec![Cell::text(what), Cell::Number(rate, 0), at(0.5), at(0.99)], longest.into()].concat()
     }
 }
 
@@ -168,6 +170,7 @@ fn measure_way(dir: &Path, others: &Path, joins: Joins<'_>, way: Way) -> anyhow:
     let others = ["j1", "j2"].map(|name| others.join(name));
     say(&format!("  a node of {emails} emails is filled; others join {}", way.name()));
     fill(&first, emails, way).context("filling it")?;
+    let beside = Beside::start(&dir.join("beside"))?;
     let confined = joins.confined(0)?;
     let mut nodes = Nodes::found(&first)?;
     let traffic = Traffic::start_sharing(UNDER_LOAD, vec![Some(nodes.server(0)?.lmtp)], rate);
@@ -180,7 +183,7 @@ fn measure_way(dir: &Path, others: &Path, joins: Joins<'_>, way: Way) -> anyhow:
         say(&format!("  node {} joins under load", at + 2));
         let _confined = joins.confined(at + 1)?;
         let what = format!("node {} joins {}", at + 2, way.name());
-        let rows = join(&mut nodes, &traffic, data, &what)?;
+        let rows = join(&mut nodes, (&traffic, &beside), data, &what)?;
         way.check(data)?;
         // It took minutes, and what follows may fail.
         rows.iter().for_each(|row| say(&format!("    {}", one_line(row))));
@@ -188,6 +191,7 @@ fn measure_way(dir: &Path, others: &Path, joins: Joins<'_>, way: Way) -> anyhow:
     });
     let rows = rows.collect::<anyhow::Result<Vec<_>>>();
     let counted = traffic.end();
+    beside.end()?;
     let rows: Vec<_> = rows?.into_iter().flatten().collect();
     if rows.is_empty() {
         bail!("the disk has no room for a node that joins");
@@ -214,7 +218,7 @@ fn fill(data: &Path, emails: u64, way: Way) -> anyhow::Result<()> {
 
 fn join(
     nodes: &mut Nodes,
-    traffic: &Traffic,
+    (traffic, beside): (&Traffic, &Beside),
     data: &Path,
     what: &str,
 ) -> anyhow::Result<[Vec<Cell>; 2]> {
@@ -224,8 +228,11 @@ fn join(
     let took = nodes.join(data, 0)?;
     let joined = Instant::now();
     let answered = traffic.answered();
-    let before = Course::of(&answered, began, joins).row(&format!("before {what}"));
-    let during = Course::of(&answered, joins, joined).row(&format!("while {what}"));
+    let row = |what: String, from, to| {
+        Course::of(&answered, from, to).row(&what, beside.longest(from, to))
+    };
+    let before = row(format!("before {what}"), began, joins);
+    let during = row(format!("while {what}"), joins, joined);
     for (at, long) in pauses(&answered, joins).filter(|(_, long)| *long >= LONG) {
         say(&format!("    {:.1} s after the join began: {:.0} ms", at.as_secs_f64(), millis(long)));
     }
@@ -266,7 +273,9 @@ fn table(Joins { emails, rate, others, apart }: Joins<'_>) -> Table {
     let note = format!(
         "A node of {emails} emails of some {SIZE} octets takes mail over {UNDER_LOAD} connections{held}, \
          of fifty messages 49 with an attachment that others have too; a second node joins it, then a third; once with a log that begins at a checkpoint, once with a log that is whole. Before: {} s. While: from the start of the new \
-         node's process until it votes. The pause is the longest time between two 250s. MB are \
+         node's process until it votes. The pause is the longest time between two 250s; beside it the \
+         longest `fdatasync` of a bare loop on the first node's disk, which writes 4 KiB a hundred \
+         times a second and nothing else: how long the disk itself stood still. MB are \
          what the new node then has on its disk in packs, views and log. The nodes, on one \
          machine, are {processors}{disk}.",
         BEFORE.as_secs()
@@ -277,6 +286,7 @@ fn table(Joins { emails, rate, others, apart }: Joins<'_>) -> Table {
         "p50 ms",
         "p99 ms",
         "longest pause ms",
+        "bare sync's longest ms",
         "seconds to join",
         "MB",
         "MB/s",

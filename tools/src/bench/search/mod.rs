@@ -111,6 +111,11 @@ pub(super) struct Built {
 
 /// Starts a server and waits until everything is indexed.
 pub(super) fn indexed(data: &Path, emails: u64) -> anyhow::Result<(Server, Built)> {
+    // Of an earlier run that was broken off.
+    let index = data.join("shards/0/index");
+    if index.exists() {
+        fs::remove_dir_all(&index)?;
+    }
     let began = Instant::now();
     let server = node::start(data)?;
     let before = process::cpu(server.pid());
@@ -124,7 +129,7 @@ pub(super) fn indexed(data: &Path, emails: u64) -> anyhow::Result<(Server, Built
             let took = began.elapsed();
             let cpu = process::cpu(server.pid()).saturating_sub(before);
             let text = number("text_bytes").unwrap_or_default();
-            let disk = octets(&data.join("shards/0/index"));
+            let disk = octets(&index);
             return Ok((server, Built { took, cpu, text, disk, memory }));
         }
         if done > last.0 {
