@@ -19,14 +19,16 @@ fn what_is_kept_stays_and_what_is_due_goes() {
     let sum = |count: fn(&Seen) -> u64| lives.iter().map(count).sum::<u64>();
     let count = lives.len() as u64;
     eprintln!(
-        "{count} lives: {} emails, {} taken, {} trimmed, {} kept beyond the history, {} days",
+        "{count} lives: {} emails, {} taken, {} of them by queries, {} trimmed, {} kept beyond the history, {} days",
         sum(|seen| seen.emails),
         sum(|seen| seen.purged),
+        sum(|seen| seen.found),
         sum(|seen| seen.trimmed),
         sum(|seen| seen.kept),
         sum(|seen| seen.days),
     );
     let enough = sum(|seen| seen.purged) > 3 * count
+        && sum(|seen| seen.found) > count / 4
         && sum(|seen| seen.trimmed) > count
         && sum(|seen| seen.kept) > count
         && sum(|seen| seen.days) > 2 * 365 * count;

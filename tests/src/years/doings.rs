@@ -241,10 +241,12 @@ fn settings(host: &Host, ledger: &Ledger) -> Option<PolicySettings> {
         4 => PolicyAnchor::Event((*of(host, &EVENTS)?).to_owned()),
         _ => PolicyAnchor::Received,
     };
+    let asks = anchor != PolicyAnchor::Labelled && host.pick(0..4) == 0;
+    let query = asks.then(|| "subject:merger".to_owned());
     let kind = if anchor == PolicyAnchor::Labelled { 0 } else { host.pick(0..5) };
     Some(PolicySettings {
         name: format!("p{}", ledger.index),
-        scope: PolicyScope { whose, mailbox, tag, direction, query: None },
+        scope: PolicyScope { whose, mailbox, tag, direction, query },
         anchor,
         floor: (kind < 3).then(|| time(host)),
         delete: (kind > 1).then(|| time(host)),

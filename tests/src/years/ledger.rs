@@ -23,12 +23,14 @@ pub struct Ledger {
     pub policies: BTreeMap<PolicyId, PolicyL>,
     pub holds: BTreeMap<HoldId, HoldL>,
     pub mails: BTreeMap<(AccountId, EmailId), MailL>,
-    /// What queries of holds find.
+    /// What queries of holds and policies find.
     pub mergers: BTreeSet<BlobId>,
     pub floors: BTreeMap<AccountId, u64>,
     /// What went that must not have.
     pub wrong: Vec<String>,
     pub purged: u64,
+    /// Those of these that a query has found.
+    pub found: u64,
 }
 
 #[derive(Debug)]
@@ -56,11 +58,14 @@ pub struct PolicyL {
     pub taken: BTreeMap<i64, u64>,
     /// Accounts that it was over once and is not any more.
     pub left: BTreeSet<AccountId>,
+    /// By which version its query was asked last of an account's emails, and up to which.
+    asked: BTreeMap<AccountId, (u32, Sequence)>,
     over: BTreeSet<AccountId>,
 }
 
 #[derive(Debug)]
 pub struct VersionL {
+    number: u32,
     said: Option<PolicySettings>,
     acts: i64,
 }
@@ -76,6 +81,7 @@ pub struct HoldL {
 
 #[derive(Debug)]
 pub struct MailL {
+    pub email: EmailId,
     pub blob: BlobId,
     pub entered: i64,
     pub dated: i64,
@@ -121,6 +127,22 @@ impl PolicyL {
         self.versions.iter().any(|version| version.acts <= now)
     }
 
+    fn add(&mut self, said: Option<PolicySettings>, acts: i64) {
+        let number = self.versions.len() as u32 + 1;
+        self.versions.push(VersionL { number, said, acts });
+    }
+
+    /// The version whose query is to be asked.
+    pub fn asks(&self) -> Option<u32> {
+        let newest = self.versions.last()?;
+        newest.said.as_ref()?.scope.query.as_ref().map(|_| newest.number)
+    }
+
+    fn keeps_anything(&self, now: i64) -> bool {
+        let keeps = |said: &PolicySettings| said.floor.is_some();
+        self.counting(now).into_iter().any(|version| version.said.as_ref().is_some_and(keeps))
+    }
+
     pub fn has_ended(&self) -> bool {
         self.versions.last().is_none_or(|version| version.said.is_none())
     }
@@ -161,7 +183,24 @@ fn seconds(time: u64) -> i64 {
 impl Ledger {
     // ------------------------------------------------------------------ judged
 
-    fn covers(&self, whose: &PolicyWhose, id: AccountId) -> bool {
+    /// Whether a version is over what an email is, whatever its place: `None` while its query was
+    /// not asked.
+    fn finds(
+        &self,
+        policy: &PolicyL,
+        version: &VersionL,
+        (a, email): (AccountId, EmailId),
+    ) -> Option<bool> {
+        let asks = version.said.as_ref().is_some_and(|said| said.scope.query.is_some());
+        if !asks {
+            return Some(true);
+        }
+        let (by, upto) = policy.asked.get(&a)?;
+        let asked = *by == version.number && email.sequence <= *upto;
+        asked.then(|| self.mergers.contains(&self.mails[&(a, email)].blob))
+    }
+
+    pub fn covers(&self, whose: &PolicyWhose, id: AccountId) -> bool {
         let account = &self.accounts[&id];
         match whose {
             PolicyWhose::All => true,
@@ -202,11 +241,7 @@ impl Ledger {
         let mut got = Vec::new();
         for (id, policy) in &self.policies {
             let said = &policy.settings;
-            let keeps = policy
-                .counting(self.now)
-                .into_iter()
-                .any(|version| version.said.as_ref().is_some_and(|said| said.floor.is_some()));
-            if !keeps || said.anchor == PolicyAnchor::Labelled {
+            if !policy.keeps_anything(self.now) || said.anchor == PolicyAnchor::Labelled {
                 continue;
             }
             for (key, mail) in self.mails.iter().filter(|(_, mail)| mail.gone == Gone::No) {
@@ -251,7 +286,8 @@ impl Ledger {
             let Some(anchor) = anchor else { return false };
             policy.counting(self.now).into_iter().any(|version| {
                 let Some(said) = &version.said else { return false };
-                let keeps = !mail.draft || said.drafts;
+                let found = self.finds(policy, version, (a, email)) != Some(false);
+                let keeps = found && (!mail.draft || said.drafts);
                 keeps && said.floor.is_some_and(|floor| anchor + seconds(floor) > self.now)
             })
         };
@@ -260,14 +296,26 @@ impl Ledger {
     }
 
     /// Whether the product may keep it for longer than is said here: it came before something
-    /// that a policy was over became another's, and nobody says it was under it.
+    /// that a policy was over became another's, and nobody says it was under it; or a query was
+    /// not asked of it, or not before it left a place.
     pub fn may_be_kept(&self, (a, email): (AccountId, EmailId)) -> bool {
         let mail = &self.mails[&(a, email)];
         self.policies.iter().any(|(id, policy)| {
-            let keeps = policy
-                .counting(self.now)
-                .into_iter()
-                .any(|version| version.said.as_ref().is_some_and(|said| said.floor.is_some()));
+            let keeps = policy.keeps_anything(self.now);
+            let scope = &policy.settings.scope;
+            let placed = scope.mailbox.is_some()
+                || scope.tag.is_some()
+                || scope.direction == Some(PolicyDirection::Sent)
+                || policy.settings.anchor == PolicyAnchor::Saved;
+            let unsure = policy.counting(self.now).into_iter().any(|version| {
+                match self.finds(policy, version, (a, email)) {
+                    None => true,
+                    Some(found) => !found && placed,
+                }
+            });
+            if keeps && unsure {
+                return true;
+            }
             let about = policy.left.contains(&a) || mail.moved_about;
             // What was saved anew behind that counts from there.
             let saved = policy.settings.anchor == PolicyAnchor::Saved;
@@ -289,7 +337,8 @@ impl Ledger {
                     PolicyAnchor::Event(name) => self.accounts[&a].events.get(name).copied(),
                     PolicyAnchor::Labelled => None,
                 };
-                self.covers(&said.scope.whose, a)
+                self.finds(policy, version, (a, mail.email)) == Some(true)
+                    && self.covers(&said.scope.whose, a)
                     && self.fits(&said.scope, a, mail, place)
                     && from.is_some_and(|from| from + seconds(delete) <= self.now)
             })
@@ -444,10 +493,14 @@ impl Ledger {
                 if policy.locked {
                     self.wrong.push(format!("policy {} was locked and is removed", r.policy));
                 }
-                policy.versions.push(VersionL { said: None, acts });
+                policy.add(None, acts);
             }
             (Change::PolicyLock(r), _) => {
                 self.policies.get_mut(&r.policy).unwrap().locked = true;
+            }
+            (Change::PolicyMatched(r), _) => {
+                let policy = self.policies.get_mut(&r.policy).unwrap();
+                policy.asked.insert(r.account, (r.version, r.upto));
             }
             (Change::HoldSet(r), Done::Hold(id)) => {
                 let (stays, judged, marks) = Default::default();
@@ -475,13 +528,13 @@ impl Ledger {
 
     fn policy_set(&mut self, r: &PolicySet, id: PolicyId) {
         let (said, acts) = (Some(r.settings.clone()), self.now + WAIT);
-        let version = VersionL { said, acts };
         let policy = self.policies.entry(id).or_insert_with(|| PolicyL {
             settings: r.settings.clone(),
             locked: false,
             versions: Vec::new(),
             taken: BTreeMap::new(),
             left: BTreeSet::new(),
+            asked: BTreeMap::new(),
             over: BTreeSet::new(),
         });
         if policy.locked {
@@ -494,7 +547,7 @@ impl Ledger {
             }
         }
         policy.settings = r.settings.clone();
-        policy.versions.push(version);
+        policy.add(said, acts);
     }
 
     fn account(&mut self, id: AccountId, r: &AccountAdd, view: &View) {
@@ -539,6 +592,7 @@ impl Ledger {
         let drafted = flags.contains(Flags::DRAFT);
         let place = self.place(arrival, !keywords.is_empty(), drafted);
         let mail = MailL {
+            email: arrival.email,
             blob,
             entered,
             dated,
@@ -653,6 +707,7 @@ impl Ledger {
             let day = self.now / DAY;
             *self.policies.get_mut(&r.policy).unwrap().taken.entry(day).or_default() += 1;
             self.purged += 1;
+            self.found += u64::from(self.policies[&r.policy].asks().is_some());
         }
     }
 

@@ -36,6 +36,8 @@ pub struct Seen {
     pub emails: u64,
     /// Emails, or placements of them, that policies took.
     pub purged: u64,
+    /// Those of these that a policy's query has found.
+    pub found: u64,
     /// Emails that left the history.
     pub trimmed: u64,
     /// Emails that were expunged, were older than the history, and were kept at some moment.
@@ -140,6 +142,7 @@ impl Life {
         Ok(Seen {
             emails: self.ledger.mails.len() as u64,
             purged: self.ledger.purged,
+            found: self.ledger.found,
             trimmed: went(Gone::Trimmed),
             kept: self.kept.len() as u64,
             days: (self.ahead / DAY) as u64,
@@ -158,6 +161,9 @@ impl Life {
         }
         if self.host.pick(0..4) > 0 {
             self.judge();
+        }
+        if self.host.pick(0..4) > 0 {
+            self.ask();
         }
         self.leader.holds().await.map_err(|e| error(&e))?;
         self.told();
@@ -200,6 +206,34 @@ impl Life {
                 }
             }
         }
+    }
+
+    /// Queries of policies are asked, in part now and then.
+    fn ask(&mut self) {
+        let asks = |(id, policy): (&PolicyId, &ledger::PolicyL)| Some((*id, policy.asks()?));
+        let asked: Vec<_> = self.ledger.policies.iter().filter_map(asks).collect();
+        for (policy, version) in asked {
+            for account in self.ledger.accounts.keys().copied().collect::<Vec<_>>() {
+                let whose = &self.ledger.policies[&policy].settings.scope.whose;
+                if self.ledger.covers(whose, account) && self.host.pick(0..5) > 0 {
+                    self.ask_one(policy, version, account);
+                }
+            }
+        }
+    }
+
+    fn ask_one(&mut self, policy: PolicyId, version: u32, account: AccountId) {
+        let limit = if self.host.random() { 1000 } else { 2 };
+        let emails = self.view().unasked((policy, version), account, limit).unwrap();
+        let Some(upto) = emails.last().map(|last| last.sequence) else { return };
+        let found = |email: &EmailId| {
+            let mail = &self.ledger.mails[&(account, *email)];
+            mail.gone == Gone::No && self.ledger.mergers.contains(&mail.blob)
+        };
+        let found = emails.into_iter().filter(found).map(|email| (email, Held::Matches));
+        let emails = found.collect();
+        let matched = PolicyMatched { policy, version, account, emails, upto };
+        self.done(&Actor::SYSTEM, Change::PolicyMatched(matched));
     }
 
     fn judge_one(&mut self, hold: HoldId, account: AccountId) {
