@@ -38,12 +38,11 @@ type Measured = (&'static str, fn() -> String);
 const QUERIES: [Measured; 6] = [
     ("nothing is found", || "content:nothinglikethis".into()),
     ("a rare word", || mail::rare(77)),
-    ("two words of a phrase in the body", || {
-        format!("body:\"{} {}\"", mail::word(3), mail::word(1))
-    }),
     ("a sender", || "from:sender7@example.net".into()),
     ("a sender in a year", || "from:sender7@example.net date:2021".into()),
     ("a frequent word", || format!("subject:{}", mail::word(2))),
+    // Last: it opens most of all messages.
+    ("a phrase of frequent words", || format!("body:\"{} {}\"", mail::word(3), mail::word(1))),
 ];
 
 /// Fills accounts, or takes those of an earlier run, and searches all of them.
@@ -123,7 +122,13 @@ fn searches(data: &Path, server: &Server, emails: u64, built: f64) -> anyhow::Re
     for (what, query) in QUERIES {
         let query = query();
         let before = process::cpu(server.pid());
-        let first = one(&client, &query)?;
+        let first = match one(&client, &query) {
+            Ok(first) => first,
+            Err(error) => {
+                say(&format!("    {what} was not measured: {error:#}"));
+                continue;
+            }
+        };
         let mut all = Vec::new();
         while all.len() < TIMES && first.total < PATIENCE / 10 {
             all.push(one(&client, &query)?);
