@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use redoubt_search::heads::SignedHead;
@@ -280,4 +280,83 @@ fn a_sink_that_cannot_be_is_refused_at_the_start() {
         let error = server.try_start_again().unwrap_err();
         assert!(error.contains(told), "{error}");
     }
+}
+
+/// Python's HTTPS server, with a certificate: what is posted to it is in a file.
+struct Https(Child);
+
+impl Https {
+    fn start(folder: &Path, port: &str, certificate: &str) -> Self {
+        let script = folder.join("https.py");
+        fs::write(&script, include_str!("programs/https.py")).unwrap();
+        let mut command = Command::new("python3");
+        command.current_dir(folder).arg(&script).args([port, certificate, "posted.txt"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "listening\n");
+        Self(child)
+    }
+}
+
+impl Drop for Https {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An authority, and certificates: of this machine (`good`), of another (`other`), and of this
+/// machine by another authority (`stranger`).
+fn certificates() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE\n\
+        [good]\nsubjectAltName=IP:127.0.0.1\n[other]\nsubjectAltName=DNS:other.example\n";
+    fs::write(folder.path().join("ca.cnf"), text).unwrap();
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -config ca.cnf";
+    let done = |step: String| {
+        let (done, said) = openssl(folder.path(), &step);
+        assert!(done, "openssl {step}: {said}");
+    };
+    for ca in ["ca", "ca2"] {
+        let root = format!("-keyout {ca}.key -out {ca}.pem -subj /CN={ca} -days 2 -extensions ca");
+        done(format!("req -x509 {key} {root}"));
+    }
+    for (name, of, ca) in
+        [("good", "good", "ca"), ("other", "other", "ca"), ("stranger", "good", "ca2")]
+    {
+        done(format!("req -new {key} -keyout {name}.key -out {name}.csr -subj /CN={name}"));
+        let signed = format!("-in {name}.csr -out {name}.pem -days 2 -extfile ca.cnf");
+        done(format!(
+            "x509 -req {signed} -extensions {of} -CA {ca}.pem -CAkey {ca}.key -CAcreateserial"
+        ));
+    }
+    folder
+}
+
+#[test]
+fn a_webhook_is_asked_for_its_certificate() {
+    let folder = certificates();
+    let port = free_port().port().to_string();
+    let posted = folder.path().join("posted.txt");
+    let stranger = Https::start(folder.path(), &port, "stranger");
+    let authorities = folder.path().join("ca.pem").display().to_string();
+    let scene = Scene::with(
+        &[ALICE],
+        &[
+            ("SSL_CERT_FILE", &authorities),
+            ("REDOUBT_AUDIT_HEADS_EVERY", "1s"),
+            ("REDOUBT_AUDIT_HEADS_WEBHOOK", &format!("https://127.0.0.1:{port}/heads")),
+        ],
+    );
+    let told = |word: &str| alarms(&scene).iter().any(|alarm| alarm.contains(word));
+    wait("an authority that nobody knows is told", || told("UnknownIssuer"));
+    drop(stranger);
+    let other = Https::start(folder.path(), &port, "other");
+    wait("a name that is another's is told", || told("not valid for name"));
+    assert!(heads_of(&posted).is_empty(), "nothing is said to either");
+    drop(other);
+    let _good = Https::start(folder.path(), &port, "good");
+    wait("the right one gets heads", || !heads_of(&posted).is_empty());
+    wait("the alarm is over", || alarms(&scene).is_empty());
 }

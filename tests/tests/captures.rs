@@ -157,6 +157,43 @@ fn nobody_changes_an_archive() {
     scene.code(&["account", "delete", "empty@example.org", "--yes"], 0);
 }
 
+/// Rules keep their archive from being deleted, and so does what is in it. One that was deleted
+/// and is restored is an archive again.
+#[test]
+fn an_archive_that_comes_back_is_one() {
+    let scene = Scene::of(&[ALICE, BOB]);
+    archive(&scene, ARCHIVE);
+    rule(&scene, &["--all", "--into", ARCHIVE]);
+    let said = scene.code(&["account", "delete", ARCHIVE, "--yes"], 1);
+    assert!(said.contains("capture rule 1 needs it"), "{said}");
+    scene.code(&["capture", "rule", "remove", "1", "--yes"], 0);
+    scene.code(&["account", "delete", ARCHIVE, "--yes"], 0);
+    // While it is away no rule can name it, so that no mail waits for it or gets lost.
+    assert_ne!(scene.said(&["capture", "rule", "add", "--all", "--into", ARCHIVE]).0, 0);
+    assert_eq!(deliver(&scene, &[ALICE], &message("meanwhile", 500)), [250]);
+    assert_eq!(deliver(&scene, &[ARCHIVE], &message("direct", 500)), [550]);
+    scene.code(&["restore", "account", ARCHIVE, "--yes"], 0);
+
+    rule(&scene, &["--all", "--into", ARCHIVE]);
+    assert_eq!(deliver(&scene, &[ALICE, BOB], &message("again", 900)), [250, 250]);
+    assert_eq!(count(&scene, ARCHIVE), 1);
+    assert_eq!(found(&scene, "envto:bob@example.org envfrom:sender@example.net", ARCHIVE), 1);
+    assert_eq!(deliver(&scene, &[ARCHIVE], &message("direct", 500)), [550]);
+    let mut imap = Imap::login(scene.server.imap(), ARCHIVE).unwrap();
+    imap.ok("SELECT INBOX").unwrap();
+    for command in ["STORE 1 +FLAGS (\\Deleted)", "EXPUNGE", "MOVE 1 Trash"] {
+        let answer = format!("{:?}", imap.command(command).unwrap());
+        assert!(answer.contains("READ-ONLY"), "{command}: {answer}");
+    }
+    let answer = format!("{:?}", imap.append("INBOX", "", &message("no", 100)).unwrap());
+    assert!(answer.contains("NOPERM"), "{answer}");
+    assert_ne!(scene.said(&["account", "close", ARCHIVE, "--yes"]).0, 0);
+    scene.code(&["capture", "rule", "remove", "2", "--yes"], 0);
+    let said = scene.code(&["account", "delete", ARCHIVE, "--yes"], 1);
+    assert!(said.contains("archive"), "{said}");
+    assert_eq!(scene.run(&["check"]).0, 0);
+}
+
 fn report(told: &str, original: &[u8]) -> Vec<u8> {
     let head = "From: exchange@example.net\r\nX-MS-Journal-Report:\r\nMIME-Version: 1.0\r\n\
                 Content-Type: multipart/mixed; boundary=\"=b=\"\r\n\r\n--=b=\r\n\
