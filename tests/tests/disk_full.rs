@@ -142,3 +142,76 @@ fn a_segment_that_finds_no_room() {
     assert_eq!(node.tokens("INBOX"), ["first", "second", "unknown"]);
     node.check();
 }
+
+/// The token of an email that others look at.
+const CONTENT: &str = "confidential";
+
+/// What shows mail of others, each with the arguments of a verb. `JOB` is a search. A new search
+/// or export is no answer yet: it waits until its own record is there.
+const LOOKS: [&[&str]; 11] = [
+    &["ls", ALICE],
+    &["ls", "alice@example.org/INBOX"],
+    &["ls", "alice@example.org/INBOX", "--at", "THEN"],
+    &["find", ALICE, "subject:confidential"],
+    &["show", ALICE, "INBOX/1"],
+    &["show", ALICE, "INBOX/1", "--raw"],
+    &["history", ALICE],
+    &["diff", ALICE, "THEN"],
+    &["restore", "email", ALICE, "--find", "subject:confidential", "--yes"],
+    &["discover", "show", "JOB", "--hits"],
+    &["discover", "show", "JOB", "--purged"],
+];
+
+/// All of them at one time: each as it ended.
+fn looked(node: &Node, names: &[(&str, &str)]) -> Vec<(i32, String)> {
+    let named = |word: &&str| {
+        let found = names.iter().find(|(name, _)| name == word);
+        found.map_or_else(|| (*word).to_owned(), |(_, value)| (*value).to_owned())
+    };
+    std::thread::scope(|scope| {
+        let ask = |look: &'static [&'static str]| {
+            let words: Vec<String> = look.iter().map(named).collect();
+            scope.spawn(move || node.said(&words.iter().map(String::as_str).collect::<Vec<_>>()))
+        };
+        let asked: Vec<_> = LOOKS.into_iter().map(ask).collect();
+        asked.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// A log whose disk hangs commits nothing, and everything can still be read. Then an owner sees
+/// his mail, and nobody else does: who looked could not be put on record.
+#[test]
+fn nobody_looks_at_mail_of_others_without_a_record() {
+    let node = Node::start();
+    assert_eq!(deliver(&node, CONTENT).code, 250);
+    let (code, found) = node.said(&["discover", "subject:confidential", "--all", "--json"]);
+    assert_eq!((code, found.contains(CONTENT)), (0, true), "{found}");
+    let job = found.split("\"job\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let status: serde_json::Value =
+        serde_json::from_str(&node.said(&["status", "--json"]).1).unwrap();
+    let then = format!("@{}", status["store"]["applied"]);
+    let mut owner = Imap::login(node.imap(), ALICE).unwrap();
+    owner.ok("EXAMINE INBOX").unwrap();
+
+    let held = node.disk.hold("/log/");
+    let refused = looked(&node, &[("JOB", job), ("THEN", &then)]);
+    for (look, (code, said)) in LOOKS.iter().zip(&refused) {
+        assert_ne!(*code, 0, "{look:?}: {said}");
+        let told = ["Subject", "sender@example.net", "INBOX", "Inbox"];
+        let told = told.iter().any(|word| said.contains(word));
+        assert!(!said.is_empty() && !told, "{look:?}: {said}");
+    }
+    // It was the record that was missing: what was there to be read could be.
+    let (code, said) = node.said(&["mailbox", "list", ALICE]);
+    assert_eq!((code, said.contains("INBOX")), (0, true), "{said}");
+    let seen = owner.ok("UID FETCH 1:* (BODY.PEEK[])").unwrap();
+    assert_eq!(seen.fetches().len(), 1);
+    drop(held);
+
+    node.wait_until("the log goes on", |node| deliver(node, "after").code == 250);
+    let answered = looked(&node, &[("JOB", job), ("THEN", &then)]);
+    for (look, (code, said)) in LOOKS.iter().zip(&answered) {
+        assert_eq!(*code, 0, "{look:?}: {said}");
+    }
+    node.check();
+}

@@ -3,7 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use redoubt_log::disk::{Disk, DiskFile, RealDisk, Space};
@@ -12,9 +13,11 @@ use redoubt_log::record::{
     AccountAdd, AccountSettings, Actor, Address, Change, DomainAdd, DomainSettings,
 };
 use redoubt_store::mailstore::Mailstore;
+use redoubt_tests::cluster::said;
 use redoubt_tests::imap::{Imap, item};
 use redoubt_tests::lmtp::Answer;
 use redoubt_tests::messages::{message, token, without_trace};
+use redoubt_tests::process::binary;
 use redoubt_tools::config::{Addresses, Config, Extract, Listen};
 use redoubt_tools::server::{self, Running};
 use tokio::runtime::Runtime;
@@ -35,11 +38,23 @@ struct State {
     full: Option<&'static str>,
     /// No file can be made in paths with this.
     forbidden: Option<&'static str>,
+    /// Writes and syncs in paths with this do not come back.
+    held: Option<&'static str>,
 }
 
 /// The real disk, with room as a test wishes. Clones are the same disk.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct FullDisk(Arc<Mutex<State>>);
+pub(crate) struct FullDisk(Arc<(Mutex<State>, Condvar)>);
+
+/// Until it is dropped, nothing that is held comes back.
+pub(crate) struct Held(FullDisk);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.state().held = None;
+        self.0.0.1.notify_all();
+    }
+}
 
 #[derive(Debug)]
 struct FullFile {
@@ -53,20 +68,35 @@ fn matches(part: Option<&'static str>, path: &Path) -> bool {
 }
 
 impl FullDisk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.0.lock().unwrap()
+    }
+
+    /// Writes and syncs in paths with this wait, as on a disk that hangs.
+    pub(crate) fn hold(&self, part: &'static str) -> Held {
+        self.state().held = Some(part);
+        Held(self.clone())
+    }
+
+    fn passes(&self, path: &Path) {
+        let state = self.state();
+        drop(self.0.1.wait_while(state, |state| matches(state.held, path)).unwrap());
+    }
+
     pub(crate) fn set_free(&self, bytes: u64) {
-        self.0.lock().unwrap().free = Some(bytes);
+        self.state().free = Some(bytes);
     }
 
     pub(crate) fn fill(&self, part: Option<&'static str>) {
-        self.0.lock().unwrap().full = part;
+        self.state().full = part;
     }
 
     pub(crate) fn forbid_new(&self, part: Option<&'static str>) {
-        self.0.lock().unwrap().forbidden = part;
+        self.state().forbidden = part;
     }
 
     fn has_room(&self, path: &Path) -> io::Result<()> {
-        match matches(self.0.lock().unwrap().full, path) {
+        match matches(self.state().full, path) {
             true => Err(ErrorKind::StorageFull.into()),
             false => Ok(()),
         }
@@ -79,7 +109,7 @@ impl FullDisk {
 
 impl Disk for FullDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        if matches(self.0.lock().unwrap().forbidden, path) {
+        if matches(self.state().forbidden, path) {
             return Err(ErrorKind::StorageFull.into());
         }
         self.has_room(path)?;
@@ -111,7 +141,7 @@ impl Disk for FullDisk {
     }
 
     fn space(&self, _dir: &Path) -> io::Result<Space> {
-        let free = self.0.lock().unwrap().free.unwrap_or(500 << 30);
+        let free = self.state().free.unwrap_or(500 << 30);
         Ok(Space { free, total: 1 << 40 })
     }
 }
@@ -123,6 +153,7 @@ impl DiskFile for FullFile {
 
     /// A write that finds no room has written a part.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.disk.passes(&self.path);
         let room = self.disk.has_room(&self.path);
         let written = if room.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
         self.file.write_all_at(written, offset)?;
@@ -143,6 +174,7 @@ impl DiskFile for FullFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.disk.passes(&self.path);
         self.file.sync_data()
     }
 }
@@ -215,6 +247,14 @@ impl Node {
 
     pub(crate) fn imap(&self) -> SocketAddr {
         self.running().tcp("imap").unwrap()
+    }
+
+    /// Runs a verb against it: its exit code, and all that it said.
+    pub(crate) fn said(&self, arguments: &[&str]) -> (i32, String) {
+        let mut command = Command::new(binary());
+        command.arg("--data").arg(&self.config.data).args(arguments);
+        command.env("XDG_STATE_HOME", self.config.data.with_extension("state"));
+        said(&command.output().unwrap())
     }
 
     /// Why the store has stopped; waits for that.
