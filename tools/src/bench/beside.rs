@@ -11,9 +11,11 @@ use anyhow::Context;
 use parking_lot::Mutex;
 use redoubt_log::disk::{Disk, RealDisk};
 
-/// What is written at once, and over which part of a file again and again.
+/// What is written at once.
 const PIECE: [u8; 4096] = [7; 4096];
-const FILE: u64 = 16 << 20;
+/// What the file is preallocated with: enough for ten minutes, so that what is written was never
+/// written before, as in packs and in the log.
+const FILE: u64 = 256 << 20;
 /// Between two syncs.
 const REST: Duration = Duration::from_millis(10);
 
