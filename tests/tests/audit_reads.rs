@@ -1,9 +1,11 @@
 //! Who looked at mail of others, and who logged in, is in the audit trail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::process::Command;
+
 use redoubt_tests::cluster::{PATIENCE, until};
 use redoubt_tests::imap::Imap;
-use redoubt_tests::scene::Scene;
+use redoubt_tests::scene::{Scene, all};
 use serde_json::Value;
 
 const ALICE: &str = "alice@example.org";
@@ -47,6 +49,45 @@ fn whoever_looks_is_in_the_log_before_anything_is_shown() {
     assert_ne!(scene.said(&["ls", "nobody@example.org"]).0, 0);
     assert_eq!(list(&scene, &["--kind", "mail-read"]).len(), looks.len());
     scene.code(&["check"], 0);
+}
+
+/// What the admin socket answers.
+fn got(scene: &Scene, call: &str) -> Value {
+    let socket = scene.server.data().join("admin.sock");
+    let url = format!("http://localhost/v1/accounts/{ALICE}/travel/{call}");
+    let mut curl = Command::new("curl");
+    curl.args(["-sSfg", "--unix-socket"]).arg(socket).arg(url);
+    let (code, out, err) = all(curl.output().unwrap());
+    assert_eq!(code, 0, "{call}: {err}");
+    serde_json::from_str(&out).unwrap()
+}
+
+/// The pages of a listing are one look; the same listing of another moment is another.
+#[test]
+fn another_moment_is_another_look() {
+    let scene = Scene::of(&[ALICE]);
+    scene.fill(ALICE, &["token one", "token two", "token three"]);
+    let then = scene.applied();
+    scene.fill(ALICE, &["token four"]);
+    let looks = || list(&scene, &["--kind", "mail-read"]).len();
+    let first = got(&scene, "find?query=subject:token&which=there&limit=1");
+    let (next, now) = (first["next"].as_str().unwrap(), &first["moments"][0]["index"]);
+    assert_eq!(looks(), 1);
+    got(&scene, &format!("find?query=subject:token&which=there&limit=1&after={next}"));
+    got(&scene, &format!("find?query=subject:token&which=there&limit=1&after={next}&at=@{now}"));
+    assert_eq!(looks(), 1, "another page");
+    got(&scene, &format!("find?query=subject:token&which=there&limit=1&after={next}&at=@{then}"));
+    assert_eq!(looks(), 2, "another moment");
+    got(&scene, &format!("find?query=subject:token&which=there&limit=2&after={next}&at=@{then}"));
+    assert_eq!(looks(), 2, "of which this is another page");
+    got(
+        &scene,
+        &format!("find?query=subject:token&which=there&limit=1&after={next}&at=@{}", then - 1),
+    );
+    assert_eq!(looks(), 3);
+    let gone = "find?query=subject:token&which=expunged&limit=1";
+    got(&scene, &format!("{gone}&after={next}&at=@{then}"));
+    assert_eq!(looks(), 4, "what is gone is something else");
 }
 
 #[test]
