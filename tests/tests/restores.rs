@@ -15,6 +15,7 @@ use proptest::prelude::*;
 use redoubt_log::id::*;
 use redoubt_log::record::*;
 use redoubt_store::apply::APPLY_VERSION;
+use redoubt_store::check::check;
 use redoubt_store::restore::{EmailWish, PlanError, RewindWish, UndeleteWish, Wish, plan};
 use redoubt_store::view::{TrimAt, View};
 use redoubt_tests::model::{AccountM, MailboxM, Model, State};
@@ -340,6 +341,49 @@ impl World {
 
 const ALICE: AccountId = AccountId(1);
 const INBOX: MailboxId = MailboxId(1);
+
+/// Everything that may be dropped of an account's history is.
+fn trim(world: &mut World, account: AccountId) {
+    let mut at = Some(TrimAt::default());
+    while let Some(from) = at {
+        let (rows, next) = world.view().trimmable(account, from, 3).unwrap();
+        at = next;
+        if !rows.is_empty() {
+            world.done(Change::HistoryTrim(HistoryTrim { account, rows }));
+        }
+    }
+}
+
+/// The history begins where an email was gone that was brought back since: it stays, and goes
+/// only when it is gone for good.
+#[test]
+fn what_was_brought_back_outlives_the_history_in_which_it_was_gone() {
+    let mut world = World::with_emails(2);
+    let first = world.view().placement(ALICE, INBOX, ALICE, Uid::MIN).unwrap().unwrap();
+    let (email, blob) = (first.email, first.blob);
+    world.expunge(1);
+    let gone = world.view().applied().unwrap().index;
+    world.expunge(2);
+    let emails = vec![email];
+    let (places, at, into, to) = (Vec::new(), None, None, None);
+    let wish = EmailWish { account: ALICE, emails, places, at, into, to, flags: false };
+    world.twice(&Wish::Email(wish));
+    world.begin_history(ALICE, gone);
+    trim(&mut world, ALICE);
+    let view = world.view();
+    assert_eq!(view.placements_of(ALICE, email).unwrap().len(), 1);
+    assert_eq!(view.referrers(&blob, 2).unwrap().len(), 1);
+    assert_eq!(check(&view, &|_| Ok(()), 20).unwrap(), []);
+
+    let uid = view.placements_of(ALICE, email).unwrap()[0].1;
+    world.expunge(uid.get());
+    world.begin_history(ALICE, world.view().applied().unwrap().index);
+    trim(&mut world, ALICE);
+    let view = world.view();
+    assert_eq!(view.email_ever(ALICE, email).unwrap(), None);
+    assert_eq!(view.referrers(&blob, 2).unwrap(), []);
+    assert_eq!(check(&view, &|_| Ok(()), 20).unwrap(), []);
+}
 
 /// Also where no moment was named.
 #[test]

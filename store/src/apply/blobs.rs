@@ -73,9 +73,14 @@ fn is_taken(outcome: &Outcome) -> bool {
     }
 }
 
-/// An email leaves the history.
-pub(crate) fn leave(work: &mut Work<'_>, a: AccountId, e: EmailId, data: &EmailData) -> Ruled<()> {
-    for blob in blobs_of(data) {
+/// Blobs of an email leave the history with it.
+pub(crate) fn leave(
+    work: &mut Work<'_>,
+    a: AccountId,
+    e: EmailId,
+    blobs: impl IntoIterator<Item = BlobId>,
+) -> Ruled<()> {
+    for blob in blobs {
         work.tx.delete(&Key::Referrer(blob, a, e));
         if !is_referenced(work, &blob)? {
             let row = UnreferencedRow { since: work.index, dead: None };

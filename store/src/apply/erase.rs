@@ -156,7 +156,7 @@ fn goes(
         work.tx.delete_raw(Table::EmailPlacement, key);
     }
     forget(work, &Object::Email(a, email))?;
-    blobs::leave(work, a, email, data)?;
+    blobs::leave(work, a, email, blobs::blobs_of(data))?;
     for blob in blobs::blobs_of(data) {
         work.tx.put(&Key::ErasedBlob(erasure, blob), &())?;
     }

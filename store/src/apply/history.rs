@@ -2,9 +2,9 @@
 //! view below. The rows go by records that follow, which name where there is something to drop;
 //! what is dropped is found here, so that a wrong name drops nothing that a view can see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use redoubt_log::id::{AccountId, EmailId, LogIndex, MailboxId, ModSeq, Uid};
+use redoubt_log::id::{AccountId, BlobId, EmailId, LogIndex, MailboxId, ModSeq, Uid};
 use redoubt_log::record::{Done, HistoryFloor, HistoryTrim, Rejection, TrimRow};
 
 use super::work::Work;
@@ -146,7 +146,10 @@ impl Trim {
         match object {
             Object::Email(_, email) if gone && self.is_kept(work, *email)? => return Ok(()),
             Object::Placement(..) if gone && self.placed_kept(work, &rows)? => return Ok(()),
-            Object::Email(account, email) if gone => self.email(work, *account, *email, &rows)?,
+            Object::Email(account, email) if gone => {
+                let later = self.later(work, object)?;
+                self.email(work, (*account, *email), &rows, later)?;
+            }
             _ if gone => {}
             _ => drop(rows.pop()),
         }
@@ -164,22 +167,49 @@ impl Trim {
         Ok(false)
     }
 
+    /// The blobs of an email that was brought back behind the floor, whether or not it is there
+    /// still; `None` for one that was not.
+    fn later(&self, work: &Work<'_>, object: &Object) -> Ruled<Option<BTreeSet<BlobId>>> {
+        let mut range = object.versions();
+        range.from = Key::History(object, LogIndex(self.floor.0.saturating_add(1))).bytes();
+        let (mut came, mut blobs) = (false, BTreeSet::new());
+        for (key, value) in work.tx.scan(Table::History, &range, usize::MAX)? {
+            if let Some(value) = read(&key, &value)? {
+                let data: EmailData = decode(Table::History, &key, value)?;
+                came = true;
+                blobs.extend(blobs::blobs_of(&data));
+            }
+        }
+        Ok(came.then_some(blobs))
+    }
+
     /// An email leaves the history: where it stood is forgotten, and its blobs are another's
-    /// or nobody's.
-    fn email(&mut self, work: &mut Work<'_>, a: AccountId, e: EmailId, rows: &[Row]) -> Ruled<()> {
+    /// or nobody's. Of one that was brought back since all stays that a view behind the floor
+    /// shows; where it stood before goes by rows of its own.
+    fn email(
+        &mut self,
+        work: &mut Work<'_>,
+        (a, e): (AccountId, EmailId),
+        rows: &[Row],
+        later: Option<BTreeSet<BlobId>>,
+    ) -> Ruled<()> {
         // No way out of the history but through here: asked again, whatever was asked before.
         hold::check_email(work, a, e)?;
         let range = KeyRange::prefix(&Key::Email(a, e).bytes());
-        for (key, _) in work.tx.scan(Table::EmailPlacement, &range, usize::MAX)? {
-            self.drop(work, Table::EmailPlacement, key);
+        if later.is_none() {
+            for (key, _) in work.tx.scan(Table::EmailPlacement, &range, usize::MAX)? {
+                self.drop(work, Table::EmailPlacement, key);
+            }
+            work.tx.delete(&Key::Retained(a, e));
         }
+        let stay = later.unwrap_or_default();
         for (key, value) in rows {
             if let Some(value) = read(key, value)? {
                 let data: EmailData = decode(Table::History, key, value)?;
-                blobs::leave(work, a, e, &data)?;
+                let gone = blobs::blobs_of(&data).into_iter().filter(|blob| !stay.contains(blob));
+                blobs::leave(work, a, e, gone)?;
             }
         }
-        work.tx.delete(&Key::Retained(a, e));
         Ok(())
     }
 

@@ -117,7 +117,7 @@ fn forget(work: &mut Work<'_>, a: AccountId, e: EmailId) -> Ruled<()> {
     }
     versions(work, &Object::Email(a, e), &mut |work, key, value| {
         let data: EmailData = decode(Table::History, key, value)?;
-        blobs::leave(work, a, e, &data)
+        blobs::leave(work, a, e, blobs::blobs_of(&data))
     })?;
     work.tx.delete(&Key::Retained(a, e));
     Ok(work.tx.put(&Key::Purged(a), &work.index)?)
