@@ -2,6 +2,7 @@
 //! the crash test share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod attempts;
 pub mod clock;
 pub mod cluster;
 pub mod disaster;

@@ -2,33 +2,20 @@
 //! docs/holds.md lists them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
 
-use std::ops::Range;
-use std::path::Path;
-use std::time::Duration;
-
-use redoubt_store::mailstore::{Mailstore, OpenError, Options};
+use redoubt_tests::attempts::*;
 use redoubt_tests::cluster::until;
 use redoubt_tests::imap::Imap;
 use redoubt_tests::messages::message;
-use redoubt_tests::packs::{is_in_packs, planted};
+use redoubt_tests::packs::planted;
 use redoubt_tests::page::{Page, types};
-use redoubt_tests::process::Redoubt;
 use redoubt_tests::scene::Scene;
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(120);
 const ALICE: &str = "alice@example.org";
 const BOB: &str = "bob@example.org";
 const CAROL: &str = "carol@example.org";
 /// Under the hold of a query.
 const DAVE: &str = "dave@example.net";
-/// Under no hold: what goes there says that things go.
-const ERIN: &str = "erin@example.com";
-
-fn put(server: &Redoubt, account: &str, mailbox: &str, octets: &[u8]) {
-    let mut imap = Imap::login(server.imap(), account).unwrap();
-    assert!(imap.append(mailbox, "", octets).unwrap().is_ok());
-}
 
 fn shown(scene: &Scene, hold: u64) -> Value {
     scene.json(&["hold", "show", &hold.to_string()])[0].clone()
@@ -42,36 +29,6 @@ fn judged(scene: &Scene, hold: u64) -> Value {
         (last["unjudged"] == 0).then(|| last.clone())
     });
     found.unwrap_or_else(|| panic!("hold {hold} is not judged: {last}"))
-}
-
-/// So much that its death is worth writing packs anew.
-fn put_what_is_free(server: &Redoubt, free: Range<usize>) {
-    free.for_each(|n| put(server, ERIN, "INBOX", &planted(n)));
-}
-
-/// Mail that is under no hold goes: then the same was done to all.
-fn until_what_is_free_has_gone(scene: &Scene, free: Range<usize>) {
-    let data = scene.server.data().to_owned();
-    scene.empty(ERIN);
-    let gone = until(PATIENCE, || {
-        // The log's time goes on with its records.
-        put(&scene.server, ERIN, "Drafts", b"Subject: again\r\n\r\nand again\r\n");
-        (!is_in_packs(&data, &planted(free.start))).then_some(())
-    });
-    assert!(gone.is_some(), "mail that nobody holds stays");
-}
-
-fn expunge_all(server: &Redoubt, account: &str, mailbox: &str) {
-    let mut imap = Imap::login(server.imap(), account).unwrap();
-    imap.ok(&format!("SELECT {mailbox}")).unwrap();
-    imap.ok("STORE 1:* +FLAGS (\\Deleted)").unwrap();
-    imap.ok("EXPUNGE").unwrap();
-}
-
-fn all_there(data: &Path, what: &str) {
-    for n in 0..7 {
-        assert!(is_in_packs(data, &planted(n)), "{what}: mail {n} is lost");
-    }
 }
 
 /// One story, since each attempt is to fail after all those before it.
@@ -162,15 +119,6 @@ fn on_record(scene: &Scene) {
         .collect();
     // Whoever is no person is turned away at the door.
     assert_eq!(refused.len(), 1, "{refused:?}");
-}
-
-/// One that knows no holds.
-fn with_an_old_program(data: &Path) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let old = Options { level: 2, ..Options::new(data) };
-    let refused = runtime.block_on(Mailstore::open(old));
-    let refused = refused.map(|_| ()).unwrap_err();
-    assert!(matches!(refused, OpenError::TooOld { level: 3, supported: 2 }), "{refused}");
 }
 
 /// A release is over when its delay is, and a second person need not wait for that.

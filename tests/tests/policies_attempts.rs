@@ -2,12 +2,7 @@
 //! docs/retention.md lists them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
 
-use std::ops::Range;
-use std::path::Path;
-use std::time::Duration;
-
-use redoubt_store::mailstore::{Mailstore, OpenError, Options};
-use redoubt_tests::cluster::until;
+use redoubt_tests::attempts::*;
 use redoubt_tests::disaster::{all_archived, archived, moment, strikes};
 use redoubt_tests::imap::Imap;
 use redoubt_tests::packs::{is_in_packs, planted};
@@ -15,51 +10,11 @@ use redoubt_tests::process::Redoubt;
 use redoubt_tests::scene::Scene;
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(120);
 const ALICE: &str = "alice@example.org";
 const BOB: &str = "bob@example.org";
 const CAROL: &str = "carol@example.org";
 /// Under floors that hang on where mail stands.
 const DAVE: &str = "dave@example.net";
-/// Under no floor: what goes there says that things go.
-const ERIN: &str = "erin@example.com";
-/// What is kept: three of alice's, one of bob's, one of carol's, two of dave's.
-const KEPT: Range<usize> = 0..7;
-
-fn put(server: &Redoubt, account: &str, mailbox: &str, octets: &[u8]) {
-    let mut imap = Imap::login(server.imap(), account).unwrap();
-    assert!(imap.append(mailbox, "", octets).unwrap().is_ok());
-}
-
-/// So much that its death is worth writing packs anew.
-fn put_what_is_free(server: &Redoubt, free: Range<usize>) {
-    free.for_each(|n| put(server, ERIN, "INBOX", &planted(n)));
-}
-
-/// Mail that no floor is over goes: then the same was done to all.
-fn until_what_is_free_has_gone(scene: &Scene, free: Range<usize>) {
-    let data = scene.server.data().to_owned();
-    scene.empty(ERIN);
-    let gone = until(PATIENCE, || {
-        // The log's time goes on with its records.
-        put(&scene.server, ERIN, "Drafts", b"Subject: again\r\n\r\nand again\r\n");
-        (!is_in_packs(&data, &planted(free.start))).then_some(())
-    });
-    assert!(gone.is_some(), "mail that nobody keeps stays");
-}
-
-fn expunge_all(server: &Redoubt, account: &str, mailbox: &str) {
-    let mut imap = Imap::login(server.imap(), account).unwrap();
-    imap.ok(&format!("SELECT {mailbox}")).unwrap();
-    imap.ok("STORE 1:* +FLAGS (\\Deleted)").unwrap();
-    imap.ok("EXPUNGE").unwrap();
-}
-
-fn all_there(data: &Path, what: &str) {
-    for n in KEPT {
-        assert!(is_in_packs(data, &planted(n)), "{what}: mail {n} is lost");
-    }
-}
 
 fn emails(scene: &Scene, account: &str, mailbox: &str) -> Vec<String> {
     let listed = scene.json(&["ls", account, mailbox]);
@@ -179,15 +134,6 @@ fn on_record(scene: &Scene) {
     };
     let found = (refused("policy-set"), refused("policy-remove"), refused("unlabel"));
     assert_eq!(found, (2, 1, 1), "{lines:?}");
-}
-
-/// One that knows no policies.
-fn with_an_old_program(data: &Path) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let old = Options { level: 2, ..Options::new(data) };
-    let refused = runtime.block_on(Mailstore::open(old));
-    let refused = refused.map(|_| ()).unwrap_err();
-    assert!(matches!(refused, OpenError::TooOld { level: 3, supported: 2 }), "{refused}");
 }
 
 /// The names of the policies that bind, and those of them that are locked.
